@@ -1,0 +1,52 @@
+# Headrace. `make help` lists what there is.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DISTRIBUTIONS := libs/queue proto libs/chassis libs/outbox services/api services/jobs tests/doubles deploy/local
+SOURCES := libs services deploy/local tests proto/generate.py
+export PATH := $(CURDIR)/$(BIN):$(CURDIR)/.tools/bin:$(PATH)
+
+.PHONY: help setup run test lint format proto lock clean
+
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+setup: $(VENV)/.installed ## Make the isolated environment: locked and hashed dependencies, our distributions
+
+$(VENV)/.installed: requirements.lock $(DISTRIBUTIONS:%=%/pyproject.toml)
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Headrace needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Name another one: make PYTHON=python3.12 ...")'
+	@test -x $(BIN)/python || { echo "Making $(VENV) …"; $(PYTHON) -m venv $(VENV); }
+	@echo "Installing the locked dependencies …"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation $(DISTRIBUTIONS:%=-e ./%)
+	@touch $@
+
+run: setup ## Start the whole system on embedded parts and drive the main journey (ONCE=1: exit with its verdict)
+	@$(BIN)/python -m local_stack $(if $(ONCE),--once)
+
+test: setup ## Run the suite that needs Python and make only
+	@$(BIN)/python -m pytest -n auto $(TESTS)
+
+lint: setup ## Check format, style, types, import arrows, contract and generated code
+	ruff format --check $(SOURCES)
+	ruff check $(SOURCES)
+	python proto/generate.py --check
+	buf lint proto/gen/descriptors.binpb --path headrace --path saas
+	lint-imports
+	mypy $(SOURCES)
+
+format: setup ## Format the code and mend what can be mended
+	ruff format $(SOURCES)
+	ruff check --fix $(SOURCES)
+
+proto: setup ## Generate proto/gen anew from the .proto files
+	@$(BIN)/python proto/generate.py
+
+lock: ## Resolve requirements.in anew into requirements.lock
+	@$(PYTHON) -m venv .tools/lock && .tools/lock/bin/pip install --quiet uv
+	@.tools/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --upgrade requirements.in -o requirements.lock
+
+clean: ## Remove the environment and everything generated on this machine
+	rm -rf $(VENV) .tools .cache .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
