@@ -48,5 +48,7 @@ lock: ## Resolve requirements.in anew into requirements.lock
 	@$(PYTHON) -m venv .tools/lock && .tools/lock/bin/pip install --quiet uv
 	@.tools/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --upgrade requirements.in -o requirements.lock
 
+-include make/*.mk
+
 clean: ## Remove the environment and everything generated on this machine
 	rm -rf $(VENV) .tools .cache .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

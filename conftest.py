@@ -1,0 +1,67 @@
+"""Fixtures for every test in the repository: one Postgres server per run, one database per test.
+
+The server is the one that HEADRACE_TEST_DATABASE_URL names (a superuser's URL), else an embedded one that the
+controlling pytest process starts and stops. Each test that asks for `database` gets a new, empty one.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from urllib.parse import urlsplit, urlunsplit
+from uuid import uuid4
+
+import psycopg
+import pytest
+
+from headrace.queue.embedded import EmbeddedPostgres
+
+SERVER_URL = "HEADRACE_TEST_DATABASE_URL"
+_server: EmbeddedPostgres | None = None
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Starts the run's server before any xdist worker starts; they inherit its URL."""
+    global _server  # noqa: PLW0603
+    if SERVER_URL in os.environ or config.option.collectonly:
+        return
+    # Tests of durability start servers of their own; here speed is worth more.
+    quick = {"fsync": "off", "max_connections": "300", "shared_buffers": "256MB"}
+    _server = EmbeddedPostgres(settings=quick).__enter__()
+    os.environ[SERVER_URL] = _server.dsn()
+
+
+def pytest_unconfigure() -> None:
+    """Stops the server that this process started."""
+    if _server is not None:
+        _server.__exit__(None, None, None)
+        del os.environ[SERVER_URL]
+
+
+class PostgresServer:
+    """The run's Postgres server."""
+
+    def __init__(self, url: str) -> None:
+        self._url = urlsplit(url)
+
+    def dsn(self, dbname: str = "postgres", user: str | None = None) -> str:
+        """The URL of a database of it."""
+        host = self._url.netloc.rpartition("@")[2]
+        netloc = f"{user}@{host}" if user else self._url.netloc
+        return urlunsplit(self._url._replace(netloc=netloc, path=f"/{dbname}"))
+
+
+@pytest.fixture(scope="session")
+def postgres() -> PostgresServer:
+    """The run's Postgres server."""
+    return PostgresServer(os.environ[SERVER_URL])
+
+
+@pytest.fixture
+def database(postgres: PostgresServer) -> Iterator[str]:
+    """The URL of a new, empty database, dropped after the test."""
+    name = f"test_{uuid4().hex}"
+    with psycopg.connect(postgres.dsn(), autocommit=True) as admin:
+        admin.execute(f"create database {name}")
+        yield postgres.dsn(name)
+        admin.execute(f"drop database {name} with (force)")
