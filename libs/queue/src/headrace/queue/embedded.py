@@ -206,7 +206,7 @@ def _reachable(binaries: Path) -> Path:
         return binaries
     with contextlib.suppress(OSError):
         probe = [str(binaries / "postgres"), "--version"]
-        if subprocess.run(probe, capture_output=True, check=False, cwd="/", **account).returncode == 0:
+        if subprocess.run(probe, capture_output=True, check=False, cwd="/", user=user, group=user).returncode == 0:
             return binaries
     copy = Path(tempfile.gettempdir()) / f"headrace-{binaries.parent.name}-{binaries.stat().st_mtime_ns}"
     if not copy.exists():
