@@ -1,0 +1,1 @@
+"""What every Headrace service stands on: settings, logs, traces, gRPC servers and clients, life cycle."""

@@ -1,0 +1,135 @@
+"""A gRPC server as every service of ours runs one.
+
+Built in, from the outside in: status answers, a SERVER span, error translation, the service's own interceptors,
+decoding and validation. Beside the services: health ("" and "readiness" for `set_serving`, "liveness" for the process
+alone) and reflection, both without token and span. Requests are bounded in size, idle connections are checked, and
+old ones are ended, so that clients find new replicas.
+"""
+
+from collections.abc import Callable, Collection, Sequence
+from typing import Any, TypeVar
+
+import grpc.aio
+import structlog
+from google.protobuf import descriptor_pool
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from headrace.chassis.rpc_boundary import AnswerInterceptor, TranslationInterceptor, Translations
+from headrace.chassis.rpc_tracing import OutsideContext, TracingInterceptor
+from headrace.chassis.rpc_validation import ValidationInterceptor
+from headrace.chassis.settings import split_address
+from headrace.chassis.tls import ServerTls
+
+log = structlog.get_logger()
+
+LIVENESS = "liveness"
+READINESS = "readiness"
+MAX_RECEIVE_BYTES = 4 * 1024 * 1024
+
+T = TypeVar("T")
+
+
+class GrpcServer:
+    """A server that isn't serving yet; `add` services, then `start`."""
+
+    def __init__(
+        self,
+        *,
+        address: str,
+        name: str = "grpc",
+        trust_callers: bool = True,
+        reflection: bool = True,
+        tls: ServerTls | None = None,
+        interceptors: Sequence[grpc.aio.ServerInterceptor] = (),
+        translations: Translations | None = None,
+        self_validating: Collection[str] = (),
+        max_receive_bytes: int = MAX_RECEIVE_BYTES,
+    ) -> None:
+        """Prepares a server.
+
+        Args:
+            address: "host:port"; port 0 means a free one.
+            name: What the log calls this listener.
+            trust_callers: Whether the trace context of a call becomes the parent of its span, or only a link.
+            reflection: Whether clients may ask for the services and their messages.
+            tls: Certificates; None for plain text.
+            interceptors: The service's own, the first outermost; tokens, for one.
+            translations: What the service's exceptions mean to a client, by their class.
+            self_validating: Methods ("pkg.Service/Method") whose servicer checks the rules of the request itself.
+            max_receive_bytes: The largest request; gRPC answers RESOURCE_EXHAUSTED above it.
+        """
+        self._address = address
+        self._name = name
+        self._tls = tls
+        self._reflection = reflection
+        self._services: list[str] = []
+        self._health = health.aio.HealthServicer()
+        self._server = grpc.aio.server(
+            interceptors=[
+                AnswerInterceptor(),
+                TracingInterceptor(OutsideContext.PARENT if trust_callers else OutsideContext.LINK),
+                TranslationInterceptor(translations or {}),
+                *interceptors,
+                ValidationInterceptor(self_validating),
+            ],
+            options=[
+                ("grpc.so_reuseport", 0),  # a second server on the same port fails at start, not in riddles
+                ("grpc.max_receive_message_length", max_receive_bytes),
+                ("grpc.keepalive_time_ms", 30_000),
+                ("grpc.keepalive_timeout_ms", 10_000),
+                ("grpc.keepalive_permit_without_calls", 1),
+                ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+                ("grpc.max_connection_age_ms", 300_000),
+                ("grpc.max_connection_age_grace_ms", 30_000),
+            ],
+        )
+
+    def add(self, add_to_server: Callable[[T, grpc.aio.Server], None], servicer: T, service: str) -> None:
+        """Adds a service: the generated `add_XServicer_to_server`, the servicer, and the service's full name.
+
+        Raises:
+            KeyError: The generated code of no such service is imported.
+            ValueError: It has a streaming method; interceptors here know unary calls only.
+        """
+        descriptor: Any = descriptor_pool.Default().FindServiceByName(service)
+        streaming = [m.full_name for m in descriptor.methods if m.client_streaming or m.server_streaming]
+        if streaming:
+            raise ValueError(f"{', '.join(streaming)}: streaming methods would pass tokens and validation by")
+        add_to_server(servicer, self._server)
+        self._services.append(service)
+
+    async def start(self) -> int:
+        """Starts listening and answers the port; not serving until `set_serving(True)`.
+
+        Raises:
+            RuntimeError: The address can't be listened on.
+        """
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        await self._health.set(LIVENESS, health_pb2.HealthCheckResponse.SERVING)
+        await self.set_serving(False)
+        if self._reflection:
+            names = [*self._services, health.SERVICE_NAME, reflection.SERVICE_NAME]
+            reflection.enable_server_reflection(names, self._server)
+        port = self._bind()
+        await self._server.start()
+        host, _ = split_address(self._address)
+        log.info("listening", name=self._name, address=f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
+        return port
+
+    async def set_serving(self, serving: bool) -> None:
+        """Says by health "", "readiness" and each service's own name whether calls can be answered now."""
+        answer = health_pb2.HealthCheckResponse
+        status = answer.SERVING if serving else answer.NOT_SERVING
+        for service in ("", READINESS, *self._services):
+            await self._health.set(service, status)
+
+    async def stop(self, grace: float) -> None:
+        """Takes no new calls, lets those under way finish within `grace` seconds, and ends."""
+        await self.set_serving(False)
+        await self._server.stop(grace)
+
+    def _bind(self) -> int:
+        if self._tls is None:
+            return self._server.add_insecure_port(self._address)
+        return self._server.add_secure_port(self._address, self._tls.credentials())

@@ -1,0 +1,100 @@
+"""What every interceptor of our servers stands on: a wrapper around one unary call.
+
+gRPC lets an interceptor swap the handler of a call. `UnaryInterceptor` does the swapping, so that an interceptor is
+one method: code before, `await proceed(...)`, code after. Health checks and reflection pass it by.
+"""
+
+import abc
+import dataclasses
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+import grpc
+import grpc.aio
+
+INFRASTRUCTURE = ("/grpc.health.", "/grpc.reflection.")
+
+if TYPE_CHECKING:
+    Context = grpc.aio.ServicerContext[Any, Any]
+    Handler = grpc.RpcMethodHandler[Any, Any]
+else:  # only the stubs know these classes as generic
+    Context = grpc.aio.ServicerContext
+    Handler = grpc.RpcMethodHandler
+Proceed = Callable[[Any, Context], Awaitable[Any]]
+Continuation = Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Call:
+    """A call as interceptors see it."""
+
+    method: str
+    """The full name: "/headrace.jobs.v1.JobsService/Enqueue"."""
+    metadata: dict[str, str]
+    """The first value of each of the client's textual headers, keys in lower case."""
+
+    @property
+    def service_and_method(self) -> str:
+        """The name without the slash in front, as OpenTelemetry writes it."""
+        return self.method.removeprefix("/")
+
+
+class UnaryInterceptor(grpc.aio.ServerInterceptor):
+    """Wraps every unary call but health checks and reflection."""
+
+    @abc.abstractmethod
+    async def around(self, call: Call, request: Any, context: Context, proceed: Proceed) -> Any:
+        """Answers the call, commonly by `return await proceed(request, context)`.
+
+        `request` is still the bytes as they were received, for decoding and validation come last, right before the
+        servicer. May raise `RpcError`.
+        """
+
+    async def intercept_service(
+        self, continuation: Continuation, handler_call_details: grpc.HandlerCallDetails
+    ) -> Handler | None:
+        """Called by gRPC once for each call, before the request is read."""
+        handler = await continuation(handler_call_details)
+        method = handler_call_details.method
+        if handler is None or handler.unary_unary is None or method.startswith(INFRASTRUCTURE):
+            return handler
+        return self.wrap(describe_call(handler_call_details), handler)
+
+    def wrap(self, call: Call, handler: Handler) -> Handler:
+        """Answers a handler that runs `around` around the given one."""
+        proceed: Any = handler.unary_unary
+
+        async def behaviour(request: Any, context: Context) -> Any:
+            return await self.around(call, request, context, proceed)
+
+        return unary_handler(behaviour, handler.request_deserializer, handler.response_serializer)
+
+
+def unary_handler(behaviour: Proceed, deserializer: Any, serializer: Any) -> Handler:
+    """Makes a handler; in one place, for gRPC's types know only blocking ones."""
+    untyped: Any = behaviour
+    return grpc.unary_unary_rpc_method_handler(untyped, deserializer, serializer)
+
+
+def refusing_handler(status: grpc.Status) -> Handler:
+    """Makes a handler that ends the call with a status without reading the request.
+
+    It is a streaming one, which the client cannot see: gRPC reads a unary request whole before it asks the handler,
+    and somebody without a token shall not fill our memory.
+    """
+
+    async def behaviour(_requests: Any, context: Context) -> None:
+        await context.abort_with_status(status)
+
+    untyped: Any = behaviour
+    return grpc.stream_unary_rpc_method_handler(untyped)
+
+
+def describe_call(details: grpc.HandlerCallDetails) -> Call:
+    """Reads what interceptors need from gRPC's own description of a call."""
+    metadata: dict[str, str] = {}
+    pairs: Any = details.invocation_metadata or ()
+    for key, value in pairs:
+        if isinstance(value, str):
+            metadata.setdefault(key, value)
+    return Call(method=details.method, metadata=metadata)

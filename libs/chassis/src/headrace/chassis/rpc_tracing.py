@@ -1,0 +1,107 @@
+"""A SERVER span for every call, by OpenTelemetry's RPC conventions (v1.44, release candidate).
+
+The context that the client sent becomes the parent where callers are trusted; at a public door the span is a root of
+its own that links to it, so that nobody outside decides what we sample or writes into our traces.
+"""
+
+import asyncio
+import enum
+from typing import Any
+
+import grpc
+from opentelemetry import context as otel_context
+from opentelemetry import trace
+from opentelemetry.context import Context as OtelContext
+from opentelemetry.propagate import extract
+from opentelemetry.trace import Link, Span, SpanKind, StatusCode
+
+from headrace.chassis.rpc_errors import RpcError
+from headrace.chassis.rpc_interceptors import Call, Context, Proceed, UnaryInterceptor
+
+# The codes that count as the server's own failure; the others say something about the request.
+SERVER_FAILURES = frozenset(
+    {
+        grpc.StatusCode.UNKNOWN,
+        grpc.StatusCode.DEADLINE_EXCEEDED,
+        grpc.StatusCode.UNIMPLEMENTED,
+        grpc.StatusCode.INTERNAL,
+        grpc.StatusCode.UNAVAILABLE,
+        grpc.StatusCode.DATA_LOSS,
+    }
+)
+
+
+class OutsideContext(enum.Enum):
+    """What a trace context that comes with a call is good for."""
+
+    PARENT = "parent"
+    LINK = "link"
+
+
+class TracingInterceptor(UnaryInterceptor):
+    """Runs every call inside its SERVER span."""
+
+    def __init__(self, outside: OutsideContext) -> None:
+        self._outside = outside
+        self._tracer = trace.get_tracer("headrace.chassis")
+
+    async def around(self, call: Call, request: Any, context: Context, proceed: Proceed) -> Any:
+        """Starts the span, makes it current, and ends it with the code that the client will see."""
+        parent, links = self._origin(call)
+        span = self._tracer.start_span(
+            call.service_and_method,
+            parent,
+            kind=SpanKind.SERVER,
+            attributes={
+                "rpc.system.name": "grpc",
+                "rpc.method": call.service_and_method,
+                **_peer(context.peer()),
+            },
+            links=links,
+        )
+        token = otel_context.attach(trace.set_span_in_context(span, parent))
+        code = grpc.StatusCode.OK
+        try:
+            return await proceed(request, context)
+        except RpcError as error:
+            code = error.code
+            raise
+        except asyncio.CancelledError:
+            code = cancellation_code(context)
+            raise
+        finally:
+            record_code(span, code, failed=code in SERVER_FAILURES)
+            span.end()
+            otel_context.detach(token)
+
+    def _origin(self, call: Call) -> tuple[OtelContext, list[Link]]:
+        sent = extract(call.metadata)
+        if self._outside is OutsideContext.PARENT:
+            return sent, []
+        remote = trace.get_current_span(sent).get_span_context()
+        return OtelContext(), [Link(remote)] if remote.is_valid else []
+
+
+def record_code(span: Span, code: grpc.StatusCode, *, failed: bool) -> None:
+    """Writes a call's outcome on its span."""
+    span.set_attribute("rpc.response.status_code", code.name)
+    if failed:
+        span.set_attribute("error.type", code.name)
+        span.set_status(StatusCode.ERROR)
+
+
+def cancellation_code(context: Context) -> grpc.StatusCode:
+    """Says why gRPC cancelled a handler: the client's deadline has passed, or the client has gone."""
+    remaining = context.time_remaining()
+    if remaining is not None and remaining <= 0:
+        return grpc.StatusCode.DEADLINE_EXCEEDED
+    return grpc.StatusCode.CANCELLED
+
+
+def _peer(peer: str) -> dict[str, str | int]:
+    """Reads gRPC's name of the other end, such as "ipv4:10.1.2.3:41234"."""
+    family, _, address = peer.partition(":")
+    host, _, port = address.rpartition(":")
+    if family not in {"ipv4", "ipv6"} or not port.isdigit():
+        return {}
+    return {"network.peer.address": host.removeprefix("[").removesuffix("]"), "network.peer.port": int(port)}

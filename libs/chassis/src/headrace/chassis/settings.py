@@ -1,0 +1,151 @@
+"""Settings from the environment: read once at start, refused with the variable's name when they are wrong.
+
+A service declares one class on `Settings` whose field names are the variables' names in lower case, and
+calls `load`. Nothing else in a service reads the environment.
+"""
+
+import re
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Annotated, Any, NoReturn, TypeVar
+
+from pydantic import AfterValidator, BeforeValidator, SecretBytes, SecretStr, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
+
+USAGE_ERROR = 2
+
+
+@dataclass(frozen=True)
+class Sensitive:
+    """Marks a field whose value must never be shown, not even when it is refused."""
+
+
+def parse_duration(text: str) -> timedelta:
+    """Reads "30s", "500ms", "5m", "1h", "7d" and sums such as "1m30s".
+
+    Raises:
+        ValueError: It is anything else; a bare number too, for it leaves the unit to be guessed.
+    """
+    if not _DURATION.fullmatch(text) or not text:
+        raise ValueError('expected a duration with its unit, such as "500ms", "30s", "5m", "1h", "7d" or "1m30s"')
+    try:
+        return sum((int(number) * _UNITS[unit] for number, unit in _PART.findall(text)), timedelta())
+    except OverflowError:
+        raise ValueError("expected a shorter duration") from None
+
+
+def format_duration(value: timedelta) -> str:
+    """Writes a duration the way `parse_duration` reads it."""
+    rest = value // timedelta(milliseconds=1)
+    parts = []
+    for unit, size in _UNITS.items():
+        number, rest = divmod(rest, size // timedelta(milliseconds=1))
+        if number:
+            parts.append(f"{number}{unit}")
+    return "".join(parts) or "0s"
+
+
+_UNITS = {
+    "d": timedelta(days=1),
+    "h": timedelta(hours=1),
+    "m": timedelta(minutes=1),
+    "s": timedelta(seconds=1),
+    "ms": timedelta(milliseconds=1),
+}
+_DURATION = re.compile(r"(\d+d)?(\d+h)?(\d+m(?!s))?(\d+s)?(\d+ms)?", re.ASCII)
+_PART = re.compile(r"(\d+)(ms|[dhms])", re.ASCII)
+
+
+def _read_duration(value: object) -> timedelta:
+    if isinstance(value, timedelta):
+        return value
+    return parse_duration(value.strip() if isinstance(value, str) else "")
+
+
+def _positive(value: timedelta) -> timedelta:
+    if value <= timedelta():
+        raise ValueError("expected a duration above zero")
+    return value
+
+
+def _split(value: object) -> object:
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    return value
+
+
+def _address(value: str) -> str:
+    split_address(value)
+    return value
+
+
+def split_address(address: str) -> tuple[str, int]:
+    """Splits "host:port" or "[::1]:port"; port 0 means a free one.
+
+    Raises:
+        ValueError: It is not an address.
+    """
+    host, _, port = address.rpartition(":")
+    if not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
+        raise ValueError('expected "host:port" with a port from 0 to 65535, such as "0.0.0.0:8080"')
+    return host.removeprefix("[").removesuffix("]"), int(port)
+
+
+Duration = Annotated[timedelta, BeforeValidator(_read_duration), AfterValidator(_positive)]
+"""A duration above zero, with its unit: "30s", "500ms", "1m30s"."""
+
+CommaList = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+"""A list written "a,b,c"; blanks around an item and empty items don't count."""
+
+Address = Annotated[str, AfterValidator(_address)]
+"""Where to listen: "host:port"."""
+
+
+class Settings(BaseSettings):
+    """Base of every class of settings. An empty variable counts as unset."""
+
+    model_config = SettingsConfigDict(
+        env_ignore_empty=True, extra="ignore", frozen=True, hide_input_in_errors=True, validate_default=False
+    )
+
+
+S = TypeVar("S", bound=Settings)
+
+
+def load(settings: type[S]) -> S:
+    """Reads the environment; on bad values prints one line for each and ends the program with exit code 2."""
+    try:
+        return settings()
+    except ValidationError as error:
+        _refuse([_line(settings, entry) for entry in error.errors()])
+    except SettingsError as error:
+        _refuse([str(error)])
+
+
+def _refuse(lines: Sequence[str]) -> NoReturn:
+    for line in lines:
+        print(line, file=sys.stderr)
+    raise SystemExit(USAGE_ERROR)
+
+
+def _line(settings: type[Settings], entry: Any) -> str:
+    where: tuple[int | str, ...] = entry["loc"]
+    reason = str(entry["msg"]).removeprefix("Value error, ")
+    if not where:  # a rule over several variables names them itself
+        return reason
+    name = str(where[0])
+    if entry["type"] == "missing":
+        return f"{name.upper()}: not set, but required"
+    field = settings.model_fields.get(name)
+    if field is None or _is_sensitive(field):
+        return f"{name.upper()}: {reason}"
+    return f"{name.upper()}: {reason}; got {entry['input']!r}"
+
+
+def _is_sensitive(field: FieldInfo) -> bool:
+    if any(isinstance(mark, Sensitive) for mark in field.metadata):
+        return True
+    return any(secret.__name__ in repr(field.annotation) for secret in (SecretStr, SecretBytes))
