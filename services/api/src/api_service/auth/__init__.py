@@ -1,0 +1,1 @@
+"""Accounts: registering, confirming an address, logging in, choosing a new password."""

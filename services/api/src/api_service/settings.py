@@ -1,0 +1,219 @@
+"""The settings of the api service, read from the environment once at the start.
+
+A field's name is its variable's name in lower case. Bad values are refused before anything listens.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
+from pydantic_settings import NoDecode
+
+from api_service.auth.access_tokens import SigningKey
+from api_service.auth.links import LinkKeys
+from headrace.chassis.settings import Address, CommaList, Duration, Sensitive, Settings
+
+
+def _link_keys(value: object) -> object:
+    return LinkKeys.parse(value) if isinstance(value, str) else value
+
+
+def _signing_key(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    pem = value.replace("\\n", "\n")
+    if "-----BEGIN" not in pem:
+        try:
+            pem = Path(value).read_text(encoding="ascii")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ValueError("expected PEM text or the path of a readable PEM file") from error
+    return SigningKey.from_pem(pem)
+
+
+def _secrets(value: object) -> object:
+    if isinstance(value, str):
+        return tuple(SecretStr(part.strip()) for part in value.split(",") if part.strip())
+    return value
+
+
+class DatabaseSettings(Settings):
+    """How the api's own database is reached."""
+
+    api_database_url: SecretStr = Field(
+        description="The api's own database, postgresql://user:password@host/name. Never the jobs database.",
+    )
+    api_database_pool_size: int = Field(
+        default=10,
+        ge=1,
+        le=200,
+        description="Connections that one api process holds at most. The sum over all replicas must stay below "
+        "Postgres' max_connections.",
+    )
+    api_database_timeout: Duration = Field(
+        default=timedelta(seconds=5),
+        description="How long one transaction may take, waiting for a connection included. After it the call is "
+        "answered UNAVAILABLE (HTTP 503).",
+    )
+
+
+class ApiSettings(DatabaseSettings):
+    """Everything that api-server reads."""
+
+    api_grpc_address: Address = Field(
+        default="0.0.0.0:50052",
+        description="Where AuthService and BillingService listen, host:port. Port 0 takes a free one.",
+    )
+    api_worker_grpc_address: Address = Field(
+        default="0.0.0.0:50053",
+        description="Where WorkerSupport listens, host:port. For workers only; keep it inside the cluster.",
+    )
+    api_http_address: Address = Field(
+        default="0.0.0.0:8080",
+        description="Where the Stripe webhook door, the pages behind mail links and the probes listen, host:port.",
+    )
+    api_drain_timeout: Duration = Field(
+        default=timedelta(seconds=10),
+        description="How long calls in flight may take to end after SIGTERM.",
+    )
+
+    api_worker_tokens_sha256: CommaList = Field(
+        description="SHA-256 of the bearer tokens that workers call WorkerSupport with, in hex, separated by commas. "
+        "Two while a token is being replaced.",
+    )
+    api_jobs_target: str = Field(
+        description="The jobs service, as a gRPC target: host:port or dns:///name:port.",
+    )
+    api_jobs_token: SecretStr = Field(
+        description="The bearer token that the relay calls the jobs service with.",
+    )
+
+    api_link_keys: Annotated[LinkKeys, NoDecode, Sensitive(), BeforeValidator(_link_keys)] = Field(
+        description='Keys that links in mails are derived from: "id:base64,id:base64", each 32 bytes or more. The '
+        "first makes new links; keep an old one until its links have expired.",
+    )
+    api_access_token_key: Annotated[SigningKey, NoDecode, Sensitive(), BeforeValidator(_signing_key)] = Field(
+        description="The Ed25519 private key that signs access tokens: PEM text, or the path of a PEM file.",
+    )
+    api_access_token_lifetime: Duration = Field(
+        default=timedelta(minutes=10),
+        description="How long an access token is valid, at most 10m.",
+    )
+    api_verification_lifetime: Duration = Field(
+        default=timedelta(hours=24),
+        description="How long a link that confirms an address is valid.",
+    )
+    api_reset_lifetime: Duration = Field(
+        default=timedelta(minutes=30),
+        description="How long a link to choose a new password is valid.",
+    )
+    api_mail_cooldown: Duration = Field(
+        default=timedelta(seconds=60),
+        description="At most one mail of a sort to an address in this time; further requests are answered alike and "
+        "send nothing.",
+    )
+    api_hash_threads: int = Field(
+        default=2,
+        ge=1,
+        le=64,
+        description="Threads that hash passwords (19 MiB and about 26 ms of one core each). More requests wait.",
+    )
+    api_hash_waiting: int = Field(
+        default=100,
+        ge=1,
+        description="Requests that may wait for a hashing thread. Above it the answer is RESOURCE_EXHAUSTED.",
+    )
+
+    api_public_url: str = Field(
+        description="Where users reach the HTTP listener, for example https://app.example.com. Links in mails start "
+        "with it; a request's Host header never matters.",
+    )
+    api_product_name: str = Field(
+        default="Headrace",
+        min_length=1,
+        max_length=60,
+        description="The product's name in mails and on pages.",
+    )
+    api_mail_from: str = Field(
+        description='The sender of mails: "Name <address>" or an address alone.',
+    )
+    api_mail_reservation: Duration = Field(
+        default=timedelta(minutes=2),
+        description="How long a mail is reserved for the job that asked for its content. Longer than the timeout of "
+        "a mail job.",
+    )
+
+    stripe_secret_key: SecretStr = Field(
+        description="Stripe's secret key, sk_… or rk_….",
+    )
+    stripe_api_base: str | None = Field(
+        default=None,
+        description="Instead of https://api.stripe.com; only to point at a stand-in.",
+    )
+    stripe_webhook_secrets: Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_secrets)] = Field(
+        description="Signing secrets of the webhook endpoint, whsec_…, separated by commas. Two while one is rolled.",
+    )
+    stripe_prices: CommaList = Field(
+        description="The prices that are sold, price_…, separated by commas.",
+    )
+    stripe_livemode: bool = Field(
+        default=False,
+        description="Whether this deployment takes Stripe's live events. Events of the other mode are ignored.",
+    )
+
+    @field_validator("api_worker_tokens_sha256")
+    @classmethod
+    def _hex_digests(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for digest in value:
+            if len(digest) != 64 or not all(c in "0123456789abcdef" for c in digest):
+                raise ValueError("expected SHA-256 digests: 64 lower-case hex digits each, separated by commas")
+        if not value:
+            raise ValueError("expected at least one digest: without one no worker can call")
+        return value
+
+    @field_validator("api_access_token_lifetime")
+    @classmethod
+    def _short(cls, value: timedelta) -> timedelta:
+        if not timedelta(0) < value <= timedelta(minutes=10):
+            raise ValueError("expected more than 0s and at most 10m: an access token can't be taken back one by one")
+        return value
+
+    @field_validator("api_public_url")
+    @classmethod
+    def _origin(cls, value: str) -> str:
+        if not value.startswith(("http://", "https://")) or any(c in value for c in "?#"):
+            raise ValueError("expected http://host or https://host, with a path at most")
+        return value.rstrip("/")
+
+
+class MigrationSettings(Settings):
+    """Everything that api-migrate reads."""
+
+    api_migration_database_url: SecretStr | None = Field(
+        default=None,
+        description="The api's database as the owner of its tables. Unset means API_DATABASE_URL.",
+    )
+    api_database_url: SecretStr | None = Field(
+        default=None,
+        description="The api's own database, where API_MIGRATION_DATABASE_URL is unset.",
+    )
+    api_database_role: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z_][A-Za-z0-9_]*$",
+        description="The role that api-server logs in as, where it is not the owner: after each migration it is "
+        "granted what it needs on every table.",
+    )
+
+    def url(self) -> str:
+        """The database as its owner."""
+        chosen = self.api_migration_database_url or self.api_database_url
+        assert chosen is not None
+        return chosen.get_secret_value()
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> Self:
+        if self.api_migration_database_url is None and self.api_database_url is None:
+            raise ValueError("API_MIGRATION_DATABASE_URL: not set, and neither is API_DATABASE_URL")
+        return self
