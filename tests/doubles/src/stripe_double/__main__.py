@@ -1,0 +1,33 @@
+"""`python -m stripe_double`: the stand-in as a program of its own."""
+
+import argparse
+import asyncio
+import json
+import signal
+
+from stripe_double.app import DEFAULT_SECRET, Double
+from stripe_double.server import serving
+
+
+async def _serve(port: int, double: Double) -> None:
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stopped.set)
+    async with serving(double, port=port) as url:
+        print(json.dumps({"listening": url}), flush=True)
+        await stopped.wait()
+
+
+def main() -> None:
+    """Parses the command line and serves until SIGINT or SIGTERM."""
+    parser = argparse.ArgumentParser(prog="stripe_double", description="A stand-in for Stripe, for tests and demos.")
+    parser.add_argument("--port", type=int, default=0, help="0 means a free one (default)")
+    parser.add_argument("--webhook-url", required=True, help="where webhooks are sent")
+    parser.add_argument("--webhook-secret", default=DEFAULT_SECRET, help="what webhooks are signed with")
+    told = parser.parse_args()
+    asyncio.run(_serve(told.port, Double(webhook_url=told.webhook_url, webhook_secret=told.webhook_secret)))
+
+
+if __name__ == "__main__":
+    main()
