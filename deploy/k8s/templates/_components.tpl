@@ -1,0 +1,77 @@
+{{/*
+The three programs: what each runs, where it listens, how it is probed and stopped. The addresses are set here and
+nowhere else, so that listeners, probes and Services cannot disagree. Every other template ranges over this table.
+  preStop: seconds between leaving the Service's endpoints and SIGTERM, so that no new call comes to a closing door.
+*/}}
+{{- define "headrace.components" -}}
+{{- $name := include "headrace.fullname" . -}}
+api:
+  values: api
+  image: api
+  program: api-server
+  ports: {grpc: 50052, workers: 50053, http: 8080}
+  grpcHealth: 50052
+  preStop: 5
+  drain: API_DRAIN_TIMEOUT
+  settings:
+    API_GRPC_ADDRESS: 0.0.0.0:50052
+    API_WORKER_GRPC_ADDRESS: 0.0.0.0:50053
+    API_HTTP_ADDRESS: 0.0.0.0:8080
+    API_JOBS_TARGET: dns:///{{ $name }}-jobs-server:50051
+jobs-server:
+  values: jobsServer
+  image: jobs
+  program: jobs-server
+  ports: {grpc: 50051}
+  grpcHealth: 50051
+  preStop: 5
+  drain: JOBS_DRAIN_TIMEOUT
+  settings:
+    JOBS_GRPC_ADDRESS: 0.0.0.0:50051
+jobs-worker:
+  values: jobsWorker
+  image: jobs
+  program: jobs-worker
+  ports: {health: 8081}
+  preStop: 0
+  drain: JOBS_DRAIN_TIMEOUT
+  settings:
+    JOBS_HEALTH_ADDRESS: 0.0.0.0:8081
+    JOBS_API_TARGET: dns:///{{ $name }}-api-workers:50053
+{{- end -}}
+
+{{/*
+The plain settings of a component as a map VARIABLE: text; an empty value leaves the program's own default.
+Whole numbers reach a template as floats, which would print as 1e+06. Takes root, facts.
+*/}}
+{{- define "headrace.settings" -}}
+{{- $all := dict -}}
+{{- $layers := list .root.Values.config -}}
+{{- if eq .facts.image "jobs" -}}{{- $layers = append $layers .root.Values.jobs.config -}}{{- end -}}
+{{- $layers = concat $layers (list ((index .root.Values .facts.values).config | default dict) .facts.settings) -}}
+{{- range $layers -}}
+  {{- range $variable, $value := . -}}
+    {{- if and (kindIs "float64" $value) (eq $value (floor $value)) -}}{{- $value = int64 $value -}}{{- end -}}
+    {{- if ne (toString $value) "" -}}{{- $_ := set $all $variable (toString $value) -}}{{- end -}}
+  {{- end -}}
+{{- end -}}
+{{- omit $all "OTEL_RESOURCE_ATTRIBUTES" | toYaml -}}
+{{- end -}}
+
+{{/* "1h", "5m", "1m30s" or "25s" in seconds. */}}
+{{- define "headrace.seconds" -}}
+{{- $seconds := 0 -}}
+{{- range regexFindAll "[0-9]+[hms]" . -1 -}}
+  {{- $seconds = add $seconds (mul (regexFind "[0-9]+" . | int) (get (dict "h" 3600 "m" 60 "s" 1) (regexFind "[hms]" .))) -}}
+{{- end -}}
+{{- $seconds -}}
+{{- end -}}
+
+{{/*
+Seconds from the pod's deletion to SIGKILL: the wait before SIGTERM, the drain, and 15 more to hand back what is
+left, flush spans and close. Takes root, facts.
+*/}}
+{{- define "headrace.gracePeriod" -}}
+{{- $drain := get (include "headrace.settings" . | fromYaml) .facts.drain -}}
+{{- add .facts.preStop (include "headrace.seconds" $drain) 15 -}}
+{{- end -}}
