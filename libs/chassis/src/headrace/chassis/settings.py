@@ -6,7 +6,7 @@ calls `load`. Nothing else in a service reads the environment.
 
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Annotated, Any, NoReturn, TypeVar
@@ -111,6 +111,12 @@ class Settings(BaseSettings):
         env_ignore_empty=True, extra="ignore", frozen=True, hide_input_in_errors=True, validate_default=False
     )
 
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        """Veils what is sensitive, so that settings may be printed."""
+        for name, value in super().__repr_args__():
+            field = type(self).model_fields.get(name or "")
+            yield name, "***" if field is not None and _is_sensitive(field) else value
+
 
 S = TypeVar("S", bound=Settings)
 
@@ -136,13 +142,14 @@ def _line(settings: type[Settings], entry: Any) -> str:
     reason = str(entry["msg"]).removeprefix("Value error, ")
     if not where:  # a rule over several variables names them itself
         return reason
-    name = str(where[0])
+    name, inside = str(where[0]), where[1:]
+    variable = f"{name.upper()}, at {'.'.join(map(str, inside))}" if inside else name.upper()
     if entry["type"] == "missing":
-        return f"{name.upper()}: not set, but required"
+        return f"{variable}: not set, but required"
     field = settings.model_fields.get(name)
     if field is None or _is_sensitive(field):
-        return f"{name.upper()}: {reason}"
-    return f"{name.upper()}: {reason}; got {entry['input']!r}"
+        return f"{variable}: {reason}"
+    return f"{variable}: {reason}; got {entry['input']!r}"
 
 
 def _is_sensitive(field: FieldInfo) -> bool:

@@ -1,0 +1,171 @@
+"""Settings of the jobs service: what both of its programs read, and what the server reads beside it.
+
+Every variable is described here, once; the settings reference is generated from these classes.
+"""
+
+import base64
+import binascii
+import json
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated
+
+from psycopg import ProgrammingError
+from psycopg.conninfo import conninfo_to_dict
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic_settings import NoDecode
+
+from headrace.chassis.settings import Address, Duration, Sensitive, Settings
+from headrace.chassis.tls import ServerTls
+
+HASH_KEY_BYTES = 16
+
+
+def _database_url(value: str) -> str:
+    try:
+        conninfo_to_dict(value)
+    except ProgrammingError as error:
+        raise ValueError(f'expected a URL such as "postgresql://user:password@host:5432/jobs": {error}') from None
+    return value
+
+
+def _read_hash_keys(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    keys = []
+    for number, text in enumerate((part.strip() for part in value.split(",")), start=1):
+        try:
+            key = base64.b64decode(text, validate=True)
+        except binascii.Error:
+            raise ValueError(
+                f"key {number} is not Base64; expected keys such as `openssl rand -base64 32` makes"
+            ) from None
+        if len(key) < HASH_KEY_BYTES:
+            raise ValueError(f"key {number} has {len(key)} bytes; expected at least {HASH_KEY_BYTES}, 32 are usual")
+        keys.append(key)
+    return tuple(keys)
+
+
+def _read_json(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"expected JSON: {error}") from None
+
+
+DatabaseUrl = Annotated[str, Sensitive(), AfterValidator(_database_url)]
+HashKeys = Annotated[tuple[bytes, ...], NoDecode, Sensitive(), BeforeValidator(_read_hash_keys)]
+
+
+class OverrideSetting(BaseModel):
+    """What a deployment says instead of a kind's own options; what is unset stays as the kind has it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    queue: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]*$", max_length=100)] | None = None
+    max_retries: Annotated[int, Field(ge=0, le=1000)] | None = None
+    timeout: Duration | None = None
+    priority: Annotated[int, Field(ge=1, le=4)] | None = None
+
+
+class JobsSettings(Settings):
+    """What the server and the worker both read."""
+
+    jobs_database_url: DatabaseUrl = Field(
+        description="Where the jobs are kept: a Postgres URL (or libpq's key=value form).",
+        examples=["postgresql://jobs_server@localhost:5432/jobs"],
+    )
+    jobs_hash_keys: HashKeys = Field(
+        min_length=1,
+        description=(
+            "Keys for the fingerprints of payloads that idempotency compares: Base64, separated by commas. The first "
+            "one is in use; keep an old one behind it for 7 days after a change. The same for server and workers."
+        ),
+        examples=["3q2+7wAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="],
+    )
+    jobs_enabled: bool = Field(
+        default=True, description="Whether workers run jobs. When false, jobs are accepted and kept, and workers idle."
+    )
+    jobs_worker_count: int = Field(
+        default=10, ge=1, le=1000, description="How many jobs one worker process runs at once."
+    )
+    jobs_max_retries: int = Field(
+        default=3,
+        ge=0,
+        le=1000,
+        description="How often a failed attempt is tried again, for kinds that don't say: 3 means up to 4 attempts.",
+    )
+    jobs_timeout: Duration = Field(
+        default=timedelta(seconds=30),
+        le=timedelta(days=1),
+        description="How long one attempt may take, for kinds that don't say.",
+    )
+    jobs_kind_overrides: Annotated[dict[str, OverrideSetting], NoDecode, BeforeValidator(_read_json)] = Field(
+        default_factory=dict,
+        description=(
+            "This deployment's word instead of the kinds' own options: JSON, by kind, with queue, max_retries, timeout "
+            "and priority."
+        ),
+        examples=['{"saas.jobs.v1.SendVerificationEmail": {"max_retries": 8, "timeout": "1m"}}'],
+    )
+    jobs_drain_timeout: Duration = Field(
+        default=timedelta(seconds=25),
+        description="How long a program that was told to end lets calls and jobs under way finish.",
+    )
+
+
+class JobsServerSettings(JobsSettings):
+    """What the server reads."""
+
+    jobs_grpc_address: Address = Field(default="0.0.0.0:50051", description="Where JobsService listens.")
+    jobs_callers_file: Path = Field(
+        description="The TOML file that says who may call: their tokens' hashes, their kinds, their methods.",
+        examples=["/etc/headrace/callers.toml"],
+    )
+    jobs_payload_limit: int = Field(
+        default=262_144, ge=1, le=64 * 1024 * 1024, description="The largest payload that is accepted, in bytes."
+    )
+    jobs_batch_limit: int = Field(default=1000, ge=1, le=100_000, description="The most jobs that one batch may have.")
+    jobs_request_limit: int = Field(
+        default=64 * 1024 * 1024,
+        ge=1024 * 1024,
+        le=1024 * 1024 * 1024,
+        description=(
+            "The largest request, in bytes: what one call may take of the server's memory, several times over. A batch "
+            "of 100 of the largest payloads has to fit."
+        ),
+    )
+    jobs_pool_size: int = Field(
+        default=10, ge=1, le=500, description="The most connections to Postgres that one server holds."
+    )
+    jobs_database_timeout: Duration = Field(
+        default=timedelta(seconds=4),
+        ge=timedelta(milliseconds=100),
+        description="How long a call may wait for Postgres, before it is answered with UNAVAILABLE.",
+    )
+    jobs_grpc_tls_certificate: Path | None = Field(
+        default=None, description="The server's certificate (PEM). Unset: plain text, for a mesh or a private network."
+    )
+    jobs_grpc_tls_key: Path | None = Field(default=None, description="The certificate's key (PEM).")
+    jobs_grpc_tls_client_ca: Path | None = Field(
+        default=None, description="Whose client certificates are let in (PEM); when set, every client needs one."
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> "JobsServerSettings":
+        if (self.jobs_grpc_tls_certificate is None) != (self.jobs_grpc_tls_key is None):
+            raise ValueError("JOBS_GRPC_TLS_CERTIFICATE and JOBS_GRPC_TLS_KEY: set both or neither")
+        if self.jobs_grpc_tls_client_ca and not self.jobs_grpc_tls_certificate:
+            raise ValueError("JOBS_GRPC_TLS_CLIENT_CA: needs JOBS_GRPC_TLS_CERTIFICATE and JOBS_GRPC_TLS_KEY")
+        if self.jobs_request_limit < self.jobs_payload_limit * 2:
+            raise ValueError("JOBS_REQUEST_LIMIT: expected at least twice JOBS_PAYLOAD_LIMIT")
+        return self
+
+    @property
+    def tls(self) -> ServerTls | None:
+        """The listener's certificates, where there are some."""
+        if self.jobs_grpc_tls_certificate is None or self.jobs_grpc_tls_key is None:
+            return None
+        return ServerTls(self.jobs_grpc_tls_certificate, self.jobs_grpc_tls_key, self.jobs_grpc_tls_client_ca)
