@@ -1,0 +1,148 @@
+"""Sender: hands a batch of rows to the jobs service and brings back each row's own answer."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, assert_never
+from uuid import UUID
+
+from google.protobuf import any_pb2
+from grpc import StatusCode
+from grpc.aio import AioRpcError
+from opentelemetry.trace import Span
+
+from headrace.jobs.v1 import jobs_service_pb2 as pb
+from headrace.outbox.alerts import count_sent
+from headrace.outbox.answers import Answer, Refused, Sent, answer_of, refusal_of
+from headrace.outbox.tracing import end_accepted, end_refused, start_send_span
+
+if TYPE_CHECKING:  # the class stands in the stub file alone
+    from headrace.jobs.v1.jobs_service_pb2_grpc import JobsServiceAsyncStub
+
+
+@dataclass(frozen=True)
+class LeasedRow:
+    """A row that this relay holds."""
+
+    id: UUID
+    kind: str
+    queue: str
+    payload: bytes
+    idempotency_key: str
+    traceparent: str | None
+    tracestate: str | None
+    baggage: str | None
+    attempts: int
+    expired: bool
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The creation context, as the headers that were stored."""
+        stored = {"traceparent": self.traceparent, "tracestate": self.tracestate, "baggage": self.baggage}
+        return {name: value for name, value in stored.items() if value is not None}
+
+
+@dataclass
+class Delivery:
+    """What became of a batch.
+
+    Attributes:
+        answers: Each row's own answer.
+        outage: Why the service took none of the rows, or no more of them: it holds for every row without an answer
+            of its own. Without an outage such a row was not sent in time, and its lease ends by itself.
+    """
+
+    answers: dict[UUID, Answer]
+    outage: Refused | None = None
+
+    def answer(self, row: LeasedRow) -> Answer | None:
+        """The row's own answer, or else the outage's."""
+        return self.answers.get(row.id, self.outage)
+
+
+_NOT_SENT = Refused(StatusCode.CANCELLED, "not sent: the relay was stopped, or the lease ended first")
+
+
+class Sender:
+    """Calls EnqueueBatch.
+
+    A call that fails as a whole fails for all of its rows, except where a single row may be to blame (a field
+    out of bounds, a message too large): then the batch is halved until the row stands alone.
+
+    Args:
+        stub: The jobs service.
+        timeout: The deadline of one call.
+    """
+
+    def __init__(self, stub: "JobsServiceAsyncStub", timeout: timedelta) -> None:
+        self._stub = stub
+        self._timeout = timeout.total_seconds()
+
+    async def send(self, rows: Sequence[LeasedRow], *, until: float) -> Delivery:
+        """Send rows in the order of their keys, each under a `send` span of its own.
+
+        Args:
+            rows: The rows.
+            until: When to begin no further call, in the event loop's time: the end of the lease.
+        """
+        spans = {row.id: start_send_span(row.kind, row.queue, row.idempotency_key, row.headers) for row in rows}
+        delivery = Delivery({})
+        try:
+            await self._send(sorted(rows, key=lambda row: (row.kind, row.idempotency_key)), until, delivery)
+        finally:
+            for row in rows:
+                _end(spans[row.id], row, delivery.answer(row) or _NOT_SENT)
+        return delivery
+
+    async def _send(self, rows: list[LeasedRow], until: float, delivery: Delivery) -> None:
+        batches = [rows] if rows else []
+        while batches and asyncio.get_running_loop().time() < until:
+            batch = batches.pop()
+            try:
+                response = await self._stub.EnqueueBatch(_request(batch), timeout=self._timeout)
+            except AioRpcError as error:
+                refusal = refusal_of(error)
+                if not refusal.may_be_one_row:
+                    delivery.outage = refusal
+                    return
+                if len(batch) == 1:
+                    delivery.answers[batch[0].id] = refusal
+                else:
+                    middle = len(batch) // 2
+                    batches += [batch[middle:], batch[:middle]]
+            else:
+                delivery.answers |= _answers(batch, response)
+
+
+def _request(batch: Sequence[LeasedRow]) -> pb.EnqueueBatchRequest:
+    return pb.EnqueueBatchRequest(
+        requests=[
+            pb.EnqueueRequest(
+                payload=any_pb2.Any(type_url=f"type.googleapis.com/{row.kind}", value=row.payload),
+                idempotency_key=row.idempotency_key,
+                trace_context=pb.TraceContext(**row.headers),
+            )
+            for row in batch
+        ]
+    )
+
+
+def _answers(batch: Sequence[LeasedRow], response: pb.EnqueueBatchResponse) -> dict[UUID, Answer]:
+    if len(response.results) != len(batch):
+        # Nothing can be told apart, so nothing is taken as accepted: the keys make sending all of it again safe.
+        told = f"the jobs service answered {len(response.results)} results for {len(batch)} jobs"
+        return {row.id: Refused(StatusCode.INTERNAL, told) for row in batch}
+    return {row.id: answer_of(result) for row, result in zip(batch, response.results, strict=True)}
+
+
+def _end(span: Span, row: LeasedRow, answer: Answer) -> None:
+    match answer:
+        case Sent(job_id):
+            end_accepted(span, job_id)
+            count_sent(queue=row.queue)
+        case Refused():
+            end_refused(span, answer.code.name, answer.message)
+            count_sent(queue=row.queue, error_type=answer.code.name)
+        case never:
+            assert_never(never)

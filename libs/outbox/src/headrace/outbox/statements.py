@@ -1,0 +1,169 @@
+"""Every statement on the outbox table, each named for what it does.
+
+Rows are locked in one of two ways that can't deadlock: with SKIP LOCKED, which never waits, or in the order of
+their ids. Time is the database's.
+"""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    ARRAY,
+    Delete,
+    Interval,
+    Select,
+    Table,
+    Text,
+    Update,
+    Uuid,
+    bindparam,
+    case,
+    column,
+    delete,
+    func,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.sql.expression import ColumnElement, TableValuedAlias
+
+from headrace.outbox.table import waiting
+
+
+def lease(table: Table, *, by: str, rows: int, size: int, length: timedelta, oldest: timedelta) -> Update:
+    """Take the rows that have been due longest, up to a number of rows and bytes (at least one row).
+
+    Walks the head of `<name>_due` and skips what another relay is taking. Answers the rows, each with whether
+    it is `expired`: older than `oldest`, counted anew when an operator had it tried again.
+    """
+    due = (
+        select(table.c.id, table.c.due_at, func.octet_length(table.c.payload).label("size"))
+        .where(waiting(table), table.c.due_at <= func.now())
+        .order_by(table.c.due_at, table.c.id)
+        .limit(rows)
+        .with_for_update(skip_locked=True)
+        .cte("due")
+    )
+    line = (due.c.due_at, due.c.id)
+    measured = select(
+        due.c.id,
+        func.sum(due.c.size).over(order_by=line).label("total"),
+        func.row_number().over(order_by=line).label("place"),
+    ).cte("measured")
+    age = func.now() - func.coalesce(table.c.retried_at, table.c.created_at)
+    return (
+        update(table)
+        .where(table.c.id == measured.c.id, or_(measured.c.total <= size, measured.c.place == 1))
+        .values(due_at=func.now() + length, leased_by=by, attempts=table.c.attempts + 1)
+        .returning(
+            table.c.id,
+            table.c.kind,
+            table.c.queue,
+            table.c.payload,
+            table.c.idempotency_key,
+            table.c.traceparent,
+            table.c.tracestate,
+            table.c.baggage,
+            table.c.attempts,
+            (age > oldest).label("expired"),
+        )
+    )
+
+
+def hold(table: Table, ids: Sequence[UUID]) -> Select[Any]:
+    """Lock rows before they are marked, in the order of their ids: two relays may hold the same rows' answers."""
+    return select(table.c.id).where(table.c.id.in_(ids)).order_by(table.c.id).with_for_update()
+
+
+def mark_sent(table: Table, jobs: Sequence[tuple[UUID, str]]) -> Update:
+    """Record that rows became jobs. True whoever says it, so it is not fenced by the lease."""
+    accepted = _rows(("id", Uuid(), [row_id for row_id, _ in jobs]), ("job_id", Text(), [job_id for _, job_id in jobs]))
+    return (
+        update(table)
+        .where(table.c.id == accepted.c.id, table.c.sent_at.is_(None))
+        .values(sent_at=func.now(), job_id=accepted.c.job_id, leased_by=None, parked_at=None, last_error=None)
+    )
+
+
+def mark_again(table: Table, *, by: str, pauses: Sequence[tuple[UUID, timedelta, str]]) -> Update:
+    """Have rows tried again after a pause each. Does nothing to a row whose lease was lost."""
+    refused = _rows(
+        ("id", Uuid(), [row_id for row_id, _, _ in pauses]),
+        ("pause", Interval(), [pause for _, pause, _ in pauses]),
+        ("error", Text(), [error for _, _, error in pauses]),
+    )
+    return (
+        update(table)
+        .where(table.c.id == refused.c.id, table.c.leased_by == by)
+        .values(due_at=func.now() + refused.c.pause, leased_by=None, last_error=refused.c.error)
+    )
+
+
+def mark_parked(table: Table, *, by: str, errors: Sequence[tuple[UUID, str]]) -> Update:
+    """Set rows aside. Does nothing to a row whose lease was lost."""
+    refused = _rows(("id", Uuid(), [row_id for row_id, _ in errors]), ("error", Text(), [error for _, error in errors]))
+    # A row that was parked for its age keeps the reason it was never accepted for.
+    reason = case(
+        (table.c.last_error.is_(None), refused.c.error), else_=refused.c.error + "; before: " + table.c.last_error
+    )
+    return (
+        update(table)
+        .where(table.c.id == refused.c.id, table.c.leased_by == by)
+        .values(parked_at=func.now(), leased_by=None, last_error=reason)
+    )
+
+
+def list_parked(table: Table, limit: int) -> Select[Any]:
+    """The oldest parked rows, by `<name>_parked`."""
+    return (
+        select(
+            table.c.id,
+            table.c.kind,
+            table.c.idempotency_key,
+            table.c.created_at,
+            table.c.parked_at,
+            table.c.attempts,
+            table.c.last_error,
+        )
+        .where(table.c.parked_at.is_not(None))
+        .order_by(table.c.id)
+        .limit(limit)
+    )
+
+
+def retry_parked(table: Table, ids: Sequence[UUID] | None) -> Update:
+    """Put parked rows back into line, with a new age and fresh attempts."""
+    chosen = table.c.parked_at.is_not(None)
+    return (
+        update(table)
+        .where(chosen if ids is None else chosen & table.c.id.in_(ids))
+        .values(parked_at=None, due_at=func.now(), retried_at=func.now(), attempts=0)
+        .returning(table.c.id)
+    )
+
+
+def delete_sent(table: Table, *, older_than: timedelta, limit: int) -> Delete:
+    """Remove the rows that were sent longest ago, by `<name>_sent`, a small batch at a time."""
+    old = (
+        select(table.c.id)
+        .where(table.c.sent_at < func.now() - older_than)
+        .order_by(table.c.sent_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+        .cte("old")  # a plain subquery might be run more than once, past its limit
+    )
+    return delete(table).where(table.c.id == old.c.id)
+
+
+def _rows(*columns: tuple[str, Any, list[Any]]) -> TableValuedAlias:
+    """Values as a table: one array parameter per column, so the statement's text doesn't depend on their number."""
+    arrays: list[ColumnElement[Any]] = [
+        bindparam(None, values, ARRAY(kind), unique=True) for _, kind, values in columns
+    ]
+    return (
+        func.unnest(*arrays)
+        .table_valued(*(column(name, kind) for name, kind, _ in columns), name="answer")
+        .render_derived()
+    )

@@ -1,0 +1,51 @@
+"""The outbox table: one row per job to be handed over, readable in psql.
+
+A row waits for `due_at`. A relay that takes it moves `due_at` to the end of its lease and puts its mark into
+`leased_by`, so a relay that dies leaves a row that becomes due again by itself. A row ends as sent or parked.
+"""
+
+from sqlalchemy import Column, DateTime, Index, Integer, LargeBinary, MetaData, Table, Text, Uuid, and_, func, text
+from sqlalchemy.sql.elements import ColumnElement
+
+
+def define_table(metadata: MetaData, name: str) -> Table:
+    """Define the table on the caller's metadata, for the caller's own migrations to create."""
+    table = Table(
+        name,
+        metadata,
+        Column("id", Uuid, primary_key=True, comment="Time-ordered (UUID version 7)"),
+        Column("kind", Text, nullable=False, comment="Full name of the payload's message"),
+        Column("queue", Text, nullable=False, comment="Queue of the kind; names spans, decides nothing"),
+        Column("payload", LargeBinary, nullable=False, comment="Serialized once; every sending has the same bytes"),
+        Column("idempotency_key", Text, nullable=False),
+        Column("traceparent", Text, comment="Creation context, as W3C headers"),
+        Column("tracestate", Text),
+        Column("baggage", Text),
+        Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+        Column(
+            "due_at",
+            DateTime(timezone=True),
+            nullable=False,
+            server_default=func.now(),
+            comment="When it may be taken; while leased_by is set, when the lease ends",
+        ),
+        Column("attempts", Integer, nullable=False, server_default=text("0"), comment="How often it was taken"),
+        Column("leased_by", Text, comment="The lease under which a relay holds it"),
+        Column("sent_at", DateTime(timezone=True), comment="When its acceptance was recorded"),
+        Column("job_id", Text, comment="The job it became"),
+        Column("parked_at", DateTime(timezone=True), comment="When it was set aside; it waits for an operator"),
+        Column("retried_at", DateTime(timezone=True), comment="When an operator last had it tried again"),
+        Column("last_error", Text, comment="Why it was last not accepted"),
+    )
+    # The line that relays stand at. A row leaves it when it is sent or parked, so its size is the backlog.
+    Index(f"{name}_due", table.c.due_at, table.c.id, postgresql_where=waiting(table))
+    # For the cleaner: the oldest sent rows.
+    Index(f"{name}_sent", table.c.sent_at, postgresql_where=table.c.sent_at.is_not(None))
+    # For the operator's list of parked rows.
+    Index(f"{name}_parked", table.c.id, postgresql_where=table.c.parked_at.is_not(None))
+    return table
+
+
+def waiting(table: Table) -> ColumnElement[bool]:
+    """Rows that are neither sent nor parked: the condition of the partial index `<name>_due`."""
+    return and_(table.c.sent_at.is_(None), table.c.parked_at.is_(None))

@@ -1,0 +1,62 @@
+"""The spans of a hand-over, by OpenTelemetry's messaging conventions.
+
+`create <queue>` (PRODUCER) is made where the row is written, inside the caller's request. Its context is the
+creation context: stored in the row, sent on with the job, and parent of all that comes after it.
+`send <queue>` (CLIENT) covers one row from its lease to its answer.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from opentelemetry import propagate, trace
+from opentelemetry.trace import Span, SpanKind, Status, StatusCode
+
+# What the contract's TraceContext takes, in characters. A longer tracestate or baggage is left out whole: a batch
+# must not be refused for it.
+_LONGEST = {"traceparent": 55, "tracestate": 512, "baggage": 2048}
+
+_tracer = trace.get_tracer("headrace.outbox")
+
+
+@contextmanager
+def create_span(*, kind: str, queue: str, key: str) -> Iterator[dict[str, str]]:
+    """Open a `create` span under the current one and yield its context as headers, to be stored in the row."""
+    attributes = _attributes("create", kind=kind, queue=queue, key=key)
+    with _tracer.start_as_current_span(f"create {queue}", kind=SpanKind.PRODUCER, attributes=attributes):
+        carrier: dict[str, str] = {}
+        propagate.inject(carrier)
+        yield {name: value for name, value in carrier.items() if len(value) <= _LONGEST.get(name, 0)}
+
+
+def start_send_span(kind: str, queue: str, key: str, headers: dict[str, str]) -> Span:
+    """Start a `send` span as a child of the creation context in `headers`."""
+    return _tracer.start_span(
+        f"send {queue}",
+        context=propagate.extract(headers),
+        kind=SpanKind.CLIENT,
+        attributes=_attributes("send", kind=kind, queue=queue, key=key),
+    )
+
+
+def end_accepted(span: Span, job_id: str) -> None:
+    """End a `send` span whose row became a job."""
+    span.set_attribute("messaging.message.id", job_id)
+    span.end()
+
+
+def end_refused(span: Span, error_type: str, error: str) -> None:
+    """End a `send` span whose row was not accepted."""
+    span.set_attribute("error.type", error_type)
+    span.set_status(Status(StatusCode.ERROR, error))
+    span.end()
+
+
+def _attributes(operation: str, *, kind: str, queue: str, key: str) -> dict[str, str]:
+    return {
+        "messaging.system": "headrace",
+        "messaging.operation.name": operation,
+        "messaging.operation.type": operation,
+        "messaging.destination.name": queue,
+        "headrace.job.kind": kind,
+        "headrace.idempotency_key": key,
+    }

@@ -1,0 +1,90 @@
+"""From a row's answer to what becomes of the row: sent, tried again, or parked."""
+
+import random
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import assert_never
+
+from headrace.outbox.answers import Refused, Sent
+from headrace.outbox.backoff import Backoff
+from headrace.outbox.sender import Delivery, LeasedRow
+from headrace.outbox.settings import RelaySettings
+
+_TOO_OLD = "TOO_OLD"
+
+
+@dataclass(frozen=True)
+class MarkSent:
+    """The row became a job."""
+
+    row: LeasedRow
+    job_id: str
+
+
+@dataclass(frozen=True)
+class MarkAgain:
+    """The row is tried again after a pause."""
+
+    row: LeasedRow
+    pause: timedelta
+    code: str
+    error: str
+    alerts: bool
+
+
+@dataclass(frozen=True)
+class MarkParked:
+    """The row is set aside, with an alert."""
+
+    row: LeasedRow
+    code: str
+    error: str
+
+
+Verdict = MarkSent | MarkAgain | MarkParked
+
+
+class Judge:
+    """Knows the settings' pauses, and draws their jitter."""
+
+    def __init__(self, settings: RelaySettings, rng: random.Random) -> None:
+        self._settings = settings
+        self._rng = rng
+
+    def verdicts(self, rows: list[LeasedRow], delivery: Delivery, outage_pause: timedelta | None) -> list[Verdict]:
+        """Judge the rows of one round; rows that weren't sent in time get no verdict, their lease ends by itself."""
+        verdicts = (self._verdict(row, delivery, outage_pause) for row in rows)
+        return [verdict for verdict in verdicts if verdict is not None]
+
+    def outage_pause(self, failures: int, refused: Refused | None = None) -> timedelta:
+        """Draw how long the relay stays away, after so many rounds in a row that failed as a whole."""
+        return self._pause(self._settings.outage_backoff, failures, refused)
+
+    def _verdict(self, row: LeasedRow, delivery: Delivery, outage_pause: timedelta | None) -> Verdict | None:
+        if row.expired:
+            age = self._settings.park_after
+            return MarkParked(row, _TOO_OLD, f"{_TOO_OLD}: not accepted within {age}; the key may soon be forgotten")
+        answer = delivery.answer(row)
+        match answer:
+            case Sent(job_id):
+                return MarkSent(row, job_id)
+            case Refused() if answer is delivery.outage:
+                # It is no fault of the row: it comes back together with the relay.
+                pause = outage_pause or timedelta(0)
+                return MarkAgain(row, pause, answer.code.name, answer.error, answer.alerts)
+            case Refused() if answer.parks:
+                return MarkParked(row, answer.code.name, answer.error)
+            case Refused():
+                pause = self._pause(self._settings.row_backoff, row.attempts, answer)
+                return MarkAgain(row, pause, answer.code.name, answer.error, answer.alerts)
+            case None:
+                return None
+            case never:
+                assert_never(never)
+
+    def _pause(self, backoff: Backoff, failures: int, refused: Refused | None) -> timedelta:
+        pause = backoff.pause(failures, self._rng)
+        if refused is None or refused.retry_after is None:
+            return pause
+        # Not before the service asked for it, and not all at once.
+        return max(pause, refused.retry_after * self._rng.uniform(1.0, 1.2))
