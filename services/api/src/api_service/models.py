@@ -1,8 +1,22 @@
 """Every model of this service, imported so that the metadata is complete."""
 
 from api_service.auth.models import MailCooldown, OneTimeToken, User
+from api_service.billing.models import AppliedObject, Checkout, Customer, InboxEvent, Notice, Subscription
 from api_service.db import metadata
 from api_service.mail.models import Mail
 from api_service.outbox import outbox
 
-__all__ = ["Mail", "MailCooldown", "OneTimeToken", "User", "metadata", "outbox"]
+__all__ = [
+    "AppliedObject",
+    "Checkout",
+    "Customer",
+    "InboxEvent",
+    "Mail",
+    "MailCooldown",
+    "Notice",
+    "OneTimeToken",
+    "Subscription",
+    "User",
+    "metadata",
+    "outbox",
+]

@@ -1,0 +1,119 @@
+"""The inbox of Stripe's events: how they get in, and how those that got stuck are handed over again.
+
+Each event is in the inbox once, however often and on whichever way it comes, and each generation of it becomes
+one job.
+"""
+
+from uuid import UUID
+
+import structlog
+from opentelemetry import metrics
+from saas.jobs.v1.kinds_pb2 import ProcessStripeWebhook
+from sqlalchemy import func, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+from stripe import api_version
+
+from api_service.billing.events import Event
+from api_service.billing.models import IGNORED, RECEIVED, InboxEvent
+from headrace.outbox import Outbox
+
+_log = structlog.get_logger()
+_meter = metrics.get_meter("api_service.billing")
+_left_out = _meter.create_counter(
+    "headrace.stripe.events_left_out", unit="{event}", description="Events of another account or mode than ours"
+)
+_mismatches = _meter.create_counter(
+    "headrace.stripe.api_version_mismatches", unit="{event}", description="Events of another API version than ours"
+)
+
+
+class EventFilter:
+    """Whether an event is meant for this deployment.
+
+    What isn't is left out of the inbox, so that it can still be read from Stripe's list of events once a wrong
+    setting has been mended.
+    """
+
+    def __init__(self, *, livemode: bool) -> None:
+        self._livemode = livemode
+
+    def lets_in(self, event: Event) -> bool:
+        """Answers for one event. Counts and logs what it leaves out, and what is of another API version than ours.
+
+        The version doesn't keep an event out: nothing of its body is used but ids.
+        """
+        if event.account or event.livemode != self._livemode:
+            reason = "account" if event.account else "livemode"
+            _left_out.add(1, {"reason": reason})
+            _log.warning("stripe event left out: another account or mode", event_id=event.id, reason=reason)
+            return False
+        if event.api_version != api_version:
+            _mismatches.add(1, {"api_version": event.api_version})
+            versions = {"theirs": event.api_version, "ours": api_version}
+            _log.warning("stripe event of another API version: set the endpoint's", event_id=event.id, **versions)
+        return True
+
+
+class Inbox:
+    """The inbox; every method works in the caller's transaction."""
+
+    def __init__(self, outbox: Outbox) -> None:
+        self._outbox = outbox
+
+    async def put(self, session: AsyncSession, event: Event) -> bool:
+        """Puts an event in, with its job where it has an effect.
+
+        Returns:
+            False where it is there already; nothing is changed then. Of several at the same time one gets True;
+            the others wait for its commit.
+        """
+        state = RECEIVED if event.fetches else IGNORED
+        new = (
+            insert(InboxEvent)
+            .values(
+                livemode=event.livemode,
+                event_id=event.id,
+                type=event.type,
+                api_version=event.api_version,
+                body=event.body,
+                object_type=event.fetches or "",
+                object_id=event.object_id,
+                state=state,
+                ignored_because=event.ignored_because,
+            )
+            .on_conflict_do_nothing(index_elements=[InboxEvent.livemode, InboxEvent.event_id])
+            .returning(InboxEvent.id)
+        )
+        inbox_id = await session.scalar(new)
+        if inbox_id is not None and state == RECEIVED:
+            await self._hand_over(session, inbox_id, event.id, generation=1)
+        return inbox_id is not None
+
+    async def hand_over_again(self, session: AsyncSession, inbox_id: UUID, *, after_generation: int) -> bool:
+        """Hands an event over under its next generation.
+
+        Returns:
+            False, with nothing changed, where it is done, or is of another generation than it was seen in: somebody
+            else was faster.
+        """
+        stuck = (
+            select(InboxEvent.event_id)
+            .where(
+                InboxEvent.id == inbox_id,
+                InboxEvent.generation == after_generation,
+                InboxEvent.state == RECEIVED,
+            )
+            .with_for_update()
+        )
+        event_id = await session.scalar(stuck)
+        if event_id is None:
+            return False
+        await self._hand_over(session, inbox_id, event_id, generation=after_generation + 1)
+        return True
+
+    async def _hand_over(self, session: AsyncSession, inbox_id: UUID, event_id: str, *, generation: int) -> None:
+        job = ProcessStripeWebhook(inbox_id=str(inbox_id))
+        outbox_id = self._outbox.add(session, job, key=f"{event_id}:{generation}")
+        now_in = update(InboxEvent).where(InboxEvent.id == inbox_id)
+        await session.execute(now_in.values(generation=generation, outbox_id=outbox_id, enqueued_at=func.now()))
