@@ -1,0 +1,72 @@
+"""The command `headrace`: what an operator does to an installation from a shell."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import psycopg
+import typer
+
+from headrace.queue import migrate as migrations
+from headrace.queue.errors import QueueError
+from headrace.queue.statements import DEFAULT_SCHEMA
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="Headrace, the background-job backbone.")
+migrate = typer.Typer(no_args_is_help=True, help="Bring the jobs database to the version that this code needs.")
+app.add_typer(migrate, name="migrate")
+
+
+@app.callback()
+def headrace() -> None:
+    """Keeps the nouns apart from the verbs."""
+
+
+DatabaseUrl = Annotated[
+    str,
+    typer.Option(envvar=["JOBS_MIGRATION_DATABASE_URL", "JOBS_DATABASE_URL"], help="The jobs database, as its owner."),
+]
+Schema = Annotated[str, typer.Option(envvar="JOBS_SCHEMA", help="The installation's schema.")]
+
+
+@migrate.command()
+def up(
+    database_url: DatabaseUrl,
+    schema: Schema = DEFAULT_SCHEMA,
+    server_role: Annotated[str, typer.Option(envvar="JOBS_SERVER_ROLE", help="The jobs server's role.")] = "",
+    worker_role: Annotated[str, typer.Option(envvar="JOBS_WORKER_ROLE", help="The workers' role.")] = "",
+    reader_role: Annotated[str, typer.Option(envvar="JOBS_READER_ROLE", help="A role that may only look.")] = "",
+) -> None:
+    """Apply what is missing, and grant the named roles what they need."""
+    named: dict[migrations.Role, str] = {"server": server_role, "worker": worker_role, "reader": reader_role}
+    with _reported():
+        applied = migrations.up(database_url, schema=schema, grants={k: v for k, v in named.items() if v})
+    for migration in applied:
+        typer.echo(f"applied {migration}")
+    typer.echo(f"schema {schema} is current")
+
+
+@migrate.command()
+def status(database_url: DatabaseUrl, schema: Schema = DEFAULT_SCHEMA) -> None:
+    """List the migrations; exit with 1 when one is missing."""
+    with _reported():
+        listed = migrations.status(database_url, schema=schema)
+    for migration in listed:
+        typer.echo(f"{migration}  {migration.applied_at or 'missing'}")
+    raise typer.Exit(int(any(migration.applied_at is None for migration in listed)))
+
+
+class _reported:  # noqa: N801  (reads as a statement)
+    """Turns what can go wrong into one line and exit code 1."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if isinstance(error, QueueError | psycopg.Error | ValueError):
+            typer.echo(f"headrace: {error}".strip(), err=True)
+            raise typer.Exit(1) from None
+
+
+def main() -> None:
+    """The entry point."""
+    app()

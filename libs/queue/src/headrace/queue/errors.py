@@ -1,0 +1,131 @@
+"""Everything that the engine refuses, as classes with the data that a caller needs.
+
+`Refused` and its children say why a job was not accepted; in a batch they are returned per item, not raised.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from headrace.queue.job import Job
+
+
+@dataclass(frozen=True)
+class Violation:
+    """One rule that one field breaks."""
+
+    field: str
+    """The field's path, for example "address.lines[2]"; empty for a rule about the whole message."""
+    description: str
+    """What is wrong, as a sentence's end: "must be a valid UUID"."""
+    rule: str = ""
+    """The rule's id, for example "string.uuid"."""
+
+
+class QueueError(Exception):
+    """The parent of all errors of the engine."""
+
+
+class Refused(QueueError):
+    """A job was not accepted; nothing of it is kept."""
+
+
+class KindUnknown(Refused):
+    """No kind of that name is registered here."""
+
+    def __init__(self, kind: str, known: Sequence[str]) -> None:
+        super().__init__(f"unknown job kind {kind!r}; known are: {', '.join(known) or 'none'}")
+        self.kind = kind
+        self.known = tuple(known)
+
+
+class PayloadUnreadable(Refused):
+    """The payload's bytes are not a message of its kind."""
+
+    def __init__(self, kind: str, reason: str) -> None:
+        super().__init__(f"the payload can't be read as {kind or 'a job kind'}: {reason}")
+        self.kind = kind
+        self.reason = reason
+
+
+class PayloadInvalid(Refused):
+    """The payload breaks rules of its .proto file; all of them are named."""
+
+    def __init__(self, kind: str, violations: Sequence[Violation]) -> None:
+        listed = "; ".join(f"{v.field or 'message'} {v.description}" for v in violations)
+        super().__init__(f"the payload of {kind} is invalid: {listed}")
+        self.kind = kind
+        self.violations = tuple(violations)
+
+
+class PayloadTooLarge(Refused):
+    """The payload is over the size limit."""
+
+    def __init__(self, size: int, limit: int) -> None:
+        super().__init__(f"the payload has {size} bytes; the limit is {limit}. Keep content elsewhere and send its id")
+        self.size = size
+        self.limit = limit
+
+
+class OptionInvalid(Refused):
+    """Options of the call are out of range; all of them are named."""
+
+    def __init__(self, violations: Sequence[Violation]) -> None:
+        super().__init__("; ".join(f"{v.field} {v.description}" for v in violations))
+        self.violations = tuple(violations)
+
+
+class KeyReused(Refused):
+    """The idempotency key stands for a job with another payload."""
+
+    def __init__(self, key: str, job_id: int) -> None:
+        super().__init__(
+            f"the idempotency key {key!r} was used before, for job {job_id} with another payload: "
+            "use a new key for a new job"
+        )
+        self.key = key
+        self.job_id = job_id
+
+
+class BatchTooLarge(QueueError):
+    """A batch has more items than the limit; nothing of it was accepted."""
+
+    def __init__(self, size: int, limit: int) -> None:
+        super().__init__(f"the batch has {size} jobs; the limit is {limit}. Send it in parts")
+        self.size = size
+        self.limit = limit
+
+
+class JobNotFound(QueueError):
+    """There is no job of that id, or no longer."""
+
+    def __init__(self, job_id: int) -> None:
+        super().__init__(f"there is no job {job_id}")
+        self.job_id = job_id
+
+
+class JobNotActionable(QueueError):
+    """The job's state doesn't allow what was asked."""
+
+    def __init__(self, job: Job, reason: str, text: str) -> None:
+        super().__init__(text)
+        self.job = job
+        self.reason = reason
+        """JOB_FINISHED, JOB_RUNNING or JOB_COMPLETED."""
+
+
+class DatabaseAway(QueueError):
+    """Postgres can't be reached, or did not answer in time. What was asked may or may not have happened."""
+
+
+class SchemaOutdated(QueueError):
+    """The database lacks migrations that this version needs."""
+
+    def __init__(self, schema: str, missing: Sequence[str]) -> None:
+        super().__init__(
+            f"schema {schema!r} lacks {len(missing)} migrations ({', '.join(missing)}): run `headrace migrate up`"
+        )
+        self.missing = tuple(missing)

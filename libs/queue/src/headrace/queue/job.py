@@ -1,0 +1,94 @@
+"""What a job looks like from outside: its row, read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+
+class JobState(StrEnum):
+    """Where a job stands. The words are River's, plus `quarantined`."""
+
+    SCHEDULED = "scheduled"
+    AVAILABLE = "available"
+    RUNNING = "running"
+    RETRYABLE = "retryable"
+    COMPLETED = "completed"
+    CANCELLED = "cancelled"
+    DISCARDED = "discarded"
+    QUARANTINED = "quarantined"
+    PENDING = "pending"
+
+
+FINAL_STATES = frozenset({JobState.COMPLETED, JobState.CANCELLED, JobState.DISCARDED, JobState.QUARANTINED})
+
+
+@dataclass(frozen=True)
+class AttemptError:
+    """One failed attempt."""
+
+    attempt: int
+    lease: int
+    at: datetime
+    type: str
+    """An exception's class name, or "timeout", "worker_lost", "undecodable"."""
+    message: str
+    traceback: str
+
+
+@dataclass(frozen=True)
+class TraceParent:
+    """The W3C context of the span that caused a job, as header values."""
+
+    traceparent: str
+    tracestate: str = ""
+    baggage: str = ""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job as it stood when it was read. Times are the database's."""
+
+    id: int
+    kind: str
+    queue: str
+    state: JobState
+    priority: int
+    attempt: int
+    max_retries: int
+    timeout: timedelta
+    version: int
+    payload: bytes
+    caller: str
+    lease: int
+    worker: str | None
+    created_at: datetime
+    ready_at: datetime | None
+    claimed_at: datetime | None
+    finished_at: datetime | None
+    hung_since: datetime | None
+    cancel_requested_at: datetime | None
+    traceparent: str | None
+    errors: list[AttemptError] = field(default_factory=list)
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> Job:
+        """The job of a row of get_job.sql or list_jobs.sql."""
+        values = dict(row)
+        values["state"] = JobState(values["state"])
+        values["timeout"] = timedelta(milliseconds=values.pop("timeout_ms"))
+        errors = values["errors"] or []
+        values["errors"] = [AttemptError(**{**error, "at": datetime.fromisoformat(error["at"])}) for error in errors]
+        return cls(**values)
+
+
+@dataclass(frozen=True)
+class Queue:
+    """A queue that jobs stand in."""
+
+    name: str
+    paused_at: datetime | None = None
+    paused_by: str | None = None

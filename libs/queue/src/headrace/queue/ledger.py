@@ -1,0 +1,55 @@
+"""Which claims of this worker are not wholly decided. The beat publishes the floor; a rescuer reads from there on."""
+
+from __future__ import annotations
+
+
+class ClaimLedger:
+    """Counts, per claim, the jobs whose outcome is not written yet. Claim numbers only grow."""
+
+    def __init__(self) -> None:
+        self._next = 1
+        self._undecided: dict[int, int] = {}
+        self._unanswered: set[int] = set()
+
+    def begin(self) -> int:
+        """The number of a claim that is about to be sent."""
+        number = self._next
+        self._next += 1
+        self._undecided[number] = 0
+        self._unanswered.add(number)
+        return number
+
+    def answered(self, number: int, jobs: int) -> None:
+        """The claim brought this many jobs."""
+        self._unanswered.discard(number)
+        if jobs:
+            self._undecided[number] = jobs
+        else:
+            del self._undecided[number]
+
+    def unclear(self, number: int) -> None:
+        """The answer got lost: the claim may or may not have been committed, or may still be. It stays open until an
+        audit, long enough after, has looked (see `settle_unclear`)."""
+        self._unanswered.discard(number)
+
+    def settle_unclear(self, number: int) -> None:
+        """An audit has given back whatever the unclear claim brought."""
+        self._undecided.pop(number, None)
+
+    def decided(self, number: int) -> None:
+        """One job of the claim has its outcome in the database, or is no longer ours."""
+        left = self._undecided.get(number, 0) - 1
+        if left > 0:
+            self._undecided[number] = left
+        else:
+            self._undecided.pop(number, None)
+
+    @property
+    def floor(self) -> int:
+        """Every job of a claim below this number is decided. May be read from another thread."""
+        return min(tuple(self._undecided), default=self._next)
+
+    @property
+    def answered_below(self) -> int:
+        """Every claim below this number has been answered, or its answer got lost."""
+        return min(self._unanswered, default=self._next)

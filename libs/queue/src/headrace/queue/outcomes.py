@@ -1,0 +1,43 @@
+"""What a handler may say about its attempt. Returning nothing means Done; an exception means a failed attempt."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+
+@dataclass(frozen=True)
+class Done:
+    """The job is completed."""
+
+
+@dataclass(frozen=True)
+class Retry:
+    """The attempt failed. Tried again after `after`, or by the backoff when that is None, while retries are left."""
+
+    error: str
+    after: timedelta | None = None
+
+
+@dataclass(frozen=True)
+class Snooze:
+    """Not now: the job waits for `delay` and runs again. The attempt is not spent."""
+
+    delay: timedelta
+
+
+@dataclass(frozen=True)
+class Cancel:
+    """The job is not to be done any more. Final."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Discard:
+    """The job can't be done, and trying again would not help. Final, whatever retries are left."""
+
+    reason: str
+
+
+Outcome = Done | Retry | Snooze | Cancel | Discard

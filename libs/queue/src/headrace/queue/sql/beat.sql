@@ -1,0 +1,12 @@
+-- A sign of life. Answers the running jobs that were to be cancelled since the last one; no row when this worker has been
+-- declared dead. Locks the worker's own row only.
+with before as (
+  select id, cancels from {schema}.workers where id = %(worker_id)s and dead_at is null for update
+)
+update {schema}.workers
+set beat = beat + 1, beat_at = clock_timestamp(), claim_floor = %(claim_floor)s, cancels = '{}',
+    hung_since = case when %(blocked_for)s::float8 is not null
+                      then coalesce(hung_since, clock_timestamp() - make_interval(secs => %(blocked_for)s::float8)) end
+from before
+where workers.id = before.id
+returning before.cancels

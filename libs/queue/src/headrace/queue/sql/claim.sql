@@ -1,0 +1,75 @@
+-- Claims up to %(limit)s jobs of one queue for one worker, in the order of the line: priority, the transaction that put it
+-- in line, id. Locks only the rows it takes (skip locked), waits for nobody. Index: jobs_ready, from each lane's cursor on.
+--
+-- `late` reads, by equality, the rows of transactions that were still open when the cursor passed them and are decided
+-- now; `fresh` goes on behind the cursor. The first row answered is the mark: from it the cursor moves (see cursor.py).
+-- Only keys that this statement's snapshot can see count for the mark: a row that was put back into line between the
+-- snapshot and its lock is claimed all the same, but stands further down the line than the cursor has come.
+with gate as materialized (
+  select pg_current_snapshot() as snapshot
+  where exists (select from {schema}.workers where id = %(worker_id)s and dead_at is null)
+    and not exists (select from {schema}.queues where name = %(queue)s and paused_at is not null)
+),
+late as materialized (
+  select id
+  from {schema}.jobs
+  where (select true from gate)
+    and queue = %(queue)s and priority = any(%(priorities)s::smallint[])
+    and ready_xid = any(array(
+      select xid from unnest(%(open)s::xid8[]) as xid, gate where pg_visible_in_snapshot(xid, gate.snapshot)
+    ))
+    and ready_xid is not null
+    and kind = any(%(kinds)s::text[])
+    and version <= (%(versions)s::smallint[])[array_position(%(kinds)s::text[], kind)]
+  limit %(limit)s
+  for update skip locked
+),
+fresh as materialized (
+  select lane.priority, job.id, job.ready_xid
+  from unnest(%(priorities)s::smallint[], %(after_xids)s::xid8[], %(after_ids)s::bigint[])
+       as lane (priority, after_xid, after_id)
+  cross join lateral (
+    select id, ready_xid
+    from {schema}.jobs
+    where queue = %(queue)s and priority = lane.priority
+      and ready_xid is not null
+      and (ready_xid, id) > (lane.after_xid, lane.after_id)
+      and ready_xid < %(below)s::xid8
+      and kind = any(%(kinds)s::text[])
+      and version <= (%(versions)s::smallint[])[array_position(%(kinds)s::text[], kind)]
+    order by ready_xid, id
+    limit %(limit)s
+    for update skip locked
+  ) as job
+  where (select true from gate)
+  limit greatest(%(limit)s - (select count(*) from late), 0)
+),
+claimed as (
+  update {schema}.jobs
+  set state = 'running', ready_xid = null, lease = lease + 1, attempt = attempt + 1,
+      worker_id = %(worker_id)s, claim_no = %(claim_no)s, claimed_at = clock_timestamp()
+  where id = any(array(select id from late union all select id from fresh))
+  returning id, lease, kind, version, payload, attempt, max_retries, timeout_ms, caller,
+            traceparent, tracestate, baggage,
+            (extract(epoch from claimed_at - ready_at) * 1000)::float8 as wait_ms
+),
+mark as (
+  select json_build_object(
+    'snapshot', (select snapshot::text from gate),
+    'late', (select count(*) from late),
+    'fresh', (select count(*) from fresh),
+    'last', (
+      select json_build_array(fresh.priority, fresh.ready_xid::text, fresh.id)
+      from fresh, gate
+      where pg_visible_in_snapshot(fresh.ready_xid, gate.snapshot)
+      order by fresh.priority desc, fresh.ready_xid desc, fresh.id desc
+      limit 1
+    )
+  )::text as mark
+)
+select mark, null::bigint as id, null::integer as lease, null as kind, null::smallint as version, null::bytea as payload,
+       null::smallint as attempt, null::smallint as max_retries, null::integer as timeout_ms, null as caller,
+       null as traceparent, null as tracestate, null as baggage, null::float8 as wait_ms
+from mark
+union all
+select null, * from claimed

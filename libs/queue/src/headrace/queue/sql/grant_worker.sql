@@ -1,0 +1,8 @@
+-- What a worker needs, and nothing more.
+grant usage on schema {schema} to {role};
+grant select, insert, update, delete on {schema}.jobs, {schema}.workers to {role};
+grant select, insert, delete, update on {schema}.idempotency_keys to {role};
+grant select on {schema}.queues, {schema}.migrations to {role};
+grant select, insert, update on {schema}.periodic_jobs to {role};
+grant select, update on {schema}.chores to {role};
+grant usage on all sequences in schema {schema} to {role};

@@ -1,0 +1,34 @@
+-- Inserts jobs and wakes the workers of their queues at commit: one notification per queue. Answers each id with the
+-- position that it had in the arrays. A job without a due time is put in line by this transaction.
+with fresh as materialized (
+  select ordinality, coalesce(id, nextval('{schema}.jobs_id_seq')) as id,
+         queue, kind, version, priority, max_retries, timeout_ms, due_at, caller, traceparent, tracestate, baggage, payload
+  from unnest(
+    %(ids)s::bigint[], %(queues)s::text[], %(kinds)s::text[], %(versions)s::smallint[], %(priorities)s::smallint[],
+    %(max_retries)s::smallint[], %(timeouts_ms)s::integer[], %(due_ats)s::timestamptz[], %(callers)s::text[],
+    %(traceparents)s::text[], %(tracestates)s::text[], %(baggages)s::text[], %(payloads)s::bytea[]
+  ) with ordinality as given (
+    id, queue, kind, version, priority, max_retries, timeout_ms, due_at, caller, traceparent, tracestate, baggage, payload,
+    ordinality
+  )
+),
+placed as materialized (
+  select *, due_at is not null and due_at > clock_timestamp() as waits from fresh
+),
+inserted as (
+  insert into {schema}.jobs (
+    id, state, ready_xid, ready_at, due_at,
+    queue, kind, version, priority, max_retries, timeout_ms, caller, traceparent, tracestate, baggage, payload
+  )
+  select id,
+         (case when waits then 'scheduled' else 'available' end)::{schema}.job_state,
+         case when not waits then pg_current_xact_id() end,
+         case when not waits then clock_timestamp() end,
+         case when waits then due_at end,
+         queue, kind, version, priority, max_retries, timeout_ms, caller, traceparent, tracestate, baggage, payload
+  from placed
+)
+select ordinality, id,
+       case when not waits and row_number() over (partition by queue, waits) = 1
+            then pg_notify('{channel}', queue)::text end
+from placed

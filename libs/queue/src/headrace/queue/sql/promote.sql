@@ -1,0 +1,14 @@
+-- Puts due jobs into line, re-keyed to this transaction and so ahead of every cursor. Any number may run it at once.
+-- Index: jobs_due. Answers the queues that got something.
+with due as (
+  update {schema}.jobs
+  set state = 'available', ready_xid = pg_current_xact_id(), ready_at = due_at, due_at = null
+  where id = any(array(
+    select id from {schema}.jobs where due_at <= clock_timestamp() order by due_at limit %(limit)s for update skip locked
+  ))
+  returning queue
+),
+woken as (
+  select queue, count(*) as jobs from due group by queue
+)
+select queue, jobs, pg_notify('{channel}', queue)::text from woken

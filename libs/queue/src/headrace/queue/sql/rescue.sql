@@ -1,0 +1,35 @@
+-- Takes the jobs of dead workers out of their hands, the attempt unspent: back into line, or quarantined as poison when
+-- they were in flight at %(max_deaths)s deaths, or cancelled when somebody wanted that. Index: jobs_claimed, from each
+-- worker's claim_floor on. Repeating it finds what a dead worker's last claim committed too late.
+with lost as (
+  select jobs.id, workers.name as worker,
+         (case when jobs.cancel_requested_at is not null then 'cancelled'
+               when jobs.deaths + 1 >= %(max_deaths)s then 'quarantined'
+               else 'available' end)::{schema}.job_state as outcome
+  from {schema}.workers
+  join {schema}.jobs on jobs.worker_id = workers.id and jobs.claim_no >= workers.claim_floor
+  where workers.dead_at is not null and jobs.state = 'running'
+  for update of jobs skip locked
+)
+update {schema}.jobs
+set state = outcome, deaths = deaths + 1, attempt = attempt - 1,
+    ready_xid = case when outcome = 'available' then pg_current_xact_id() end,
+    ready_at = case when outcome = 'available' then clock_timestamp() else ready_at end,
+    finished_at = case when outcome <> 'available' then clock_timestamp() end,
+    worker_id = case when outcome <> 'available' then worker_id end,
+    errors = case when outcome = 'cancelled' then errors else (
+      select jsonb_agg(entry order by place) from (
+        select entry, place
+        from jsonb_array_elements(coalesce(errors, '[]'::jsonb) || jsonb_build_object(
+          'attempt', attempt, 'lease', lease, 'at', clock_timestamp(), 'type', 'worker_lost',
+          'message', format('worker %%s died with this job in flight (death %%s of %%s)', worker, deaths + 1, %(max_deaths)s),
+          'traceback', ''
+        )) with ordinality as kept (entry, place)
+        order by place desc limit 10
+      ) as newest
+    ) end
+from lost
+where jobs.id = lost.id and jobs.state = 'running'
+returning jobs.id, lease, kind, queue, attempt + 1 as attempt, jobs.state::text as state, lost.worker, traceparent, tracestate, baggage,
+          (extract(epoch from clock_timestamp() - claimed_at) * 1000)::float8 as ran_ms,
+          case when jobs.state = 'available' then pg_notify('{channel}', queue)::text end

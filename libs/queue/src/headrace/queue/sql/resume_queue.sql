@@ -1,0 +1,7 @@
+-- Lets a queue run again and wakes its workers.
+with resumed as (
+  insert into {schema}.queues (name) values (%(queue)s)
+  on conflict (name) do update set paused_at = null, paused_by = null
+  returning name, paused_at, paused_by
+)
+select name, paused_at, paused_by, pg_notify('{channel}', name)::text from resumed

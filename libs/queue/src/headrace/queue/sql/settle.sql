@@ -1,0 +1,33 @@
+-- Writes every outcome but completion, each only under the lease that the attempt was run with. `spent` says whether the
+-- attempt counts against the retry budget. A job that somebody wants cancelled does not come back into line.
+-- Answers id and new state of those that counted. At most 10 errors are kept.
+with decided as materialized (
+  select held.*,
+         (case when jobs.cancel_requested_at is not null and held.state in ('available', 'scheduled', 'retryable')
+               then 'cancelled' else held.state end)::{schema}.job_state as outcome
+  from unnest(
+    %(ids)s::bigint[], %(leases)s::integer[], %(states)s::text[], %(spent)s::boolean[], %(delays_ms)s::bigint[],
+    %(errors)s::jsonb[]
+  ) as held (id, lease, state, spent, delay_ms, error)
+  join {schema}.jobs on jobs.id = held.id
+  for update of jobs
+)
+update {schema}.jobs
+set state = outcome,
+    attempt = attempt - case when spent then 0 else 1 end,
+    ready_xid = case when outcome = 'available' then pg_current_xact_id() end,
+    ready_at = case when outcome = 'available' then clock_timestamp() else ready_at end,
+    due_at = case when outcome in ('scheduled', 'retryable')
+                  then clock_timestamp() + make_interval(secs => delay_ms / 1000.0) end,
+    finished_at = case when outcome in ('cancelled', 'discarded', 'quarantined') then clock_timestamp() end,
+    worker_id = case when outcome in ('cancelled', 'discarded', 'quarantined') then worker_id end,
+    errors = case when error is null then errors else (
+      select jsonb_agg(entry order by place) from (
+        select entry, place
+        from jsonb_array_elements(coalesce(errors, '[]'::jsonb) || error) with ordinality as kept (entry, place)
+        order by place desc limit 10
+      ) as newest
+    ) end
+from decided
+where jobs.id = decided.id and jobs.lease = decided.lease and jobs.state = 'running'
+returning jobs.id, jobs.state::text, case when jobs.state = 'available' then pg_notify('{channel}', jobs.queue)::text end

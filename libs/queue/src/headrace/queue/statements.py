@@ -1,0 +1,43 @@
+"""The SQL of the engine: one file per statement in sql/, named for what it does.
+
+`{schema}` and `{channel}` in a statement stand for the installation's schema and its notification channel.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from importlib.resources import files
+from typing import LiteralString
+
+DEFAULT_SCHEMA = "headrace"
+_SCHEMA_NAME = re.compile(r"[a-z_][a-z0-9_]{0,40}")
+
+
+def checked_schema(schema: str) -> str:
+    """The schema's name, if it is one that needs no quoting.
+
+    Raises:
+        ValueError: It isn't.
+    """
+    if not _SCHEMA_NAME.fullmatch(schema):
+        raise ValueError(f"schema name {schema!r}: use up to 41 lower-case letters, digits and underscores")
+    return schema
+
+
+def ready_channel(schema: str) -> str:
+    """The channel on which a queue's name is notified when jobs of it have come into line."""
+    return f"{checked_schema(schema)}_ready"
+
+
+def fill(text: str, schema: str) -> LiteralString:
+    """A text of ours with the installation's names in it; safe to execute, since those are checked."""
+    return text.replace("{schema}", checked_schema(schema)).replace("{channel}", ready_channel(schema))
+
+
+@cache
+def statement(name: str, schema: str = DEFAULT_SCHEMA) -> LiteralString:
+    """The statement of that name, without its comment, for an installation."""
+    text = (files(__package__) / "sql" / f"{name}.sql").read_text(encoding="utf-8")
+    lines = [line for line in text.splitlines() if not line.startswith("--")]
+    return fill("\n".join(lines), schema)

@@ -1,0 +1,160 @@
+"""The engine's spans: the wait, each attempt, and the attempt that a dead worker could not write down.
+
+Names, kinds and attributes follow OpenTelemetry's messaging conventions (v1.44). All spans of a job are children of
+its creation context, which is stored with it; each `process` span is linked to it as well. The id of a `process` span
+is derived from the job and its lease, so that a rescuer can write the span of an attempt that a killed worker began:
+what that attempt has called hangs under it then as it would have otherwise.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any
+
+from opentelemetry import baggage, context, propagate, trace
+from opentelemetry.context import Context
+from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode
+
+from headrace.queue.job import TraceParent
+
+SYSTEM = "headrace"
+_tracer = trace.get_tracer("headrace.queue")
+_next_span_id: ContextVar[int] = ContextVar("headrace_next_span_id", default=0)
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """What the spans of one attempt say."""
+
+    job_id: int
+    lease: int
+    kind: str
+    queue: str
+    attempt: int
+    trace: TraceParent | None
+
+
+def current() -> TraceParent:
+    """The current span's context, as it is stored with a job; empty outside of any span."""
+    if not trace.get_current_span().get_span_context().is_valid and not baggage.get_all():
+        return TraceParent("")
+    headers: dict[str, str] = {}
+    propagate.inject(headers)
+    return TraceParent(headers.get("traceparent", ""), headers.get("tracestate", ""), headers.get("baggage", ""))
+
+
+def wait_span(attempt: Attempt, waited_ms: float) -> None:
+    """Writes the wait that ends now: as long as the database measured it, so that clocks that differ don't matter."""
+    if attempt.trace is None:
+        return
+    end = time.time_ns()
+    span = _tracer.start_span(
+        f"wait {attempt.queue}",
+        _creation(attempt),
+        kind=SpanKind.INTERNAL,
+        attributes=_attributes(attempt, "wait"),
+        start_time=end - max(0, int(waited_ms * 1e6)),
+    )
+    span.end(end)
+
+
+@contextmanager
+def process_span(attempt: Attempt, waited_ms: float) -> Iterator[Span]:
+    """The span of an attempt, current within the block. The caller sets its status."""
+    span = _process(attempt, None)
+    span.set_attribute("headrace.job.wait_ms", waited_ms)
+    with trace.use_span(span, end_on_exit=True, record_exception=False, set_status_on_exception=False):
+        yield span
+
+
+def failed(span: Span, error_type: str) -> None:
+    """Marks an attempt as failed. The message stays in the job's errors: it may hold what no trace should."""
+    span.set_attribute("error.type", error_type)
+    span.set_status(Status(StatusCode.ERROR, error_type))
+
+
+def lost_span(attempt: Attempt, ran_ms: float, worker: str) -> None:
+    """Writes the span of an attempt whose worker died, from its claim to its rescue."""
+    if attempt.trace is None:
+        return
+    end = time.time_ns()
+    span = _process(attempt, end - max(0, int(ran_ms * 1e6)))
+    span.set_attribute("messaging.client.id", worker)
+    failed(span, "worker_lost")
+    span.end(end)
+
+
+class AttemptSpanIds:
+    """An OpenTelemetry id generator: random ids, but for the `process` spans of jobs.
+
+    To be given to the SDK's TracerProvider by a program that runs a worker. Not the SDK's class by inheritance, since
+    the engine needs the API only.
+    """
+
+    def generate_span_id(self) -> int:
+        """A 64-bit id, never 0."""
+        return _next_span_id.get() or random.getrandbits(64) or 1
+
+    def generate_trace_id(self) -> int:
+        """A 128-bit id, never 0."""
+        return random.getrandbits(128) or 1
+
+    def is_trace_id_random(self) -> bool:
+        """Whether trace ids are random, for the W3C random flag."""
+        return True
+
+
+def _process(attempt: Attempt, start_time: int | None) -> Span:
+    parent = _creation(attempt)
+    creation = trace.get_current_span(parent).get_span_context()
+    token = _next_span_id.set(_span_id(attempt) if creation.is_valid else 0)
+    try:
+        return _tracer.start_span(
+            f"process {attempt.queue}",
+            parent,
+            kind=SpanKind.CONSUMER,
+            attributes=_attributes(attempt, "process"),
+            links=[Link(creation)] if creation.is_valid else None,
+            start_time=start_time,
+        )
+    finally:
+        _next_span_id.reset(token)
+
+
+def _creation(attempt: Attempt) -> Context:
+    # From an empty context: an attempt never belongs to whatever span is around the worker's own loop.
+    if attempt.trace is None:
+        return context.Context()
+    headers = {
+        "traceparent": attempt.trace.traceparent,
+        "tracestate": attempt.trace.tracestate,
+        "baggage": attempt.trace.baggage,
+    }
+    return propagate.extract({name: value for name, value in headers.items() if value}, context.Context())
+
+
+def _span_id(attempt: Attempt) -> int:
+    assert attempt.trace is not None
+    seed = f"{attempt.trace.traceparent}/{attempt.job_id}/{attempt.lease}".encode()
+    return int.from_bytes(hashlib.blake2b(seed, digest_size=8).digest()) or 1
+
+
+def _attributes(attempt: Attempt, operation: str) -> dict[str, Any]:
+    attributes: dict[str, Any] = {
+        "messaging.system": SYSTEM,
+        "messaging.operation.name": operation,
+        "messaging.destination.name": attempt.queue,
+        "messaging.message.id": str(attempt.job_id),
+        "headrace.job.kind": attempt.kind,
+        "headrace.job.attempt": attempt.attempt,
+        "headrace.job.lease": attempt.lease,
+    }
+    if operation == "process":
+        attributes["messaging.operation.type"] = "process"
+    return attributes

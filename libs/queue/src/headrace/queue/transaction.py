@@ -1,0 +1,107 @@
+"""Runs a plan of statements in a caller's own transaction, whatever kind of connection that is.
+
+A plan is a generator that yields statements and is sent their rows; it is written once, and driven here by
+blocking or by asynchronous I/O. SQLAlchemy's connections and sessions are taken apart to the psycopg connection
+below them, so that the statements belong to the transaction that SQLAlchemy has begun.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, LiteralString, TypeVar
+
+import psycopg
+from psycopg.rows import dict_row
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection as SQLAlchemyConnection
+    from sqlalchemy.ext.asyncio import AsyncConnection as SQLAlchemyAsyncConnection
+    from sqlalchemy.ext.asyncio import AsyncSession
+    from sqlalchemy.orm import Session
+
+    AnyConnection = psycopg.Connection[Any] | SQLAlchemyConnection | Session
+    AnyAsyncConnection = psycopg.AsyncConnection[Any] | SQLAlchemyAsyncConnection | AsyncSession
+
+Row = Mapping[str, Any]
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Query:
+    """A statement to run."""
+
+    text: LiteralString
+    params: Mapping[str, Any]
+
+
+Plan = Generator[Query, list[Row], Result]
+
+
+def run(connection: AnyConnection, plan: Plan[Result]) -> Result:
+    """Runs a plan on a blocking connection. Commits nothing.
+
+    Raises:
+        TypeError: The connection is of no kind that is known here.
+    """
+    with _psycopg_connection(connection).cursor(row_factory=dict_row) as cursor:
+        rows: list[Row] | None = None
+        while True:
+            try:
+                query = next(plan) if rows is None else plan.send(rows)
+            except StopIteration as stop:
+                result: Result = stop.value
+                return result
+            cursor.execute(query.text, query.params)
+            rows = [*cursor.fetchall()] if cursor.description else []
+
+
+async def run_async(connection: AnyAsyncConnection, plan: Plan[Result]) -> Result:
+    """Runs a plan on an asynchronous connection. Commits nothing.
+
+    Raises:
+        TypeError: The connection is of no kind that is known here.
+    """
+    async with (await _psycopg_async_connection(connection)).cursor(row_factory=dict_row) as cursor:
+        rows: list[Row] | None = None
+        while True:
+            try:
+                query = next(plan) if rows is None else plan.send(rows)
+            except StopIteration as stop:
+                result: Result = stop.value
+                return result
+            await cursor.execute(query.text, query.params)
+            rows = [*await cursor.fetchall()] if cursor.description else []
+
+
+def _psycopg_connection(connection: Any) -> psycopg.Connection[Any]:
+    if isinstance(connection, psycopg.Connection):
+        return connection
+    if hasattr(connection, "get_bind"):  # a Session: its connection, with its transaction begun
+        connection = connection.connection()
+    elif hasattr(connection, "in_transaction") and not connection.in_transaction():
+        connection.begin()  # as SQLAlchemy itself would at the first statement
+    driver = getattr(getattr(connection, "connection", None), "driver_connection", None)
+    if not isinstance(driver, psycopg.Connection):
+        raise TypeError(_wrong(connection, "psycopg.Connection, or a SQLAlchemy Connection or Session over psycopg"))
+    return driver
+
+
+async def _psycopg_async_connection(connection: Any) -> psycopg.AsyncConnection[Any]:
+    if isinstance(connection, psycopg.AsyncConnection):
+        return connection
+    if hasattr(connection, "get_bind"):  # an AsyncSession
+        connection = await connection.connection()
+    elif hasattr(connection, "in_transaction") and not connection.in_transaction():
+        await connection.begin()
+    driver = None
+    if hasattr(connection, "get_raw_connection"):
+        driver = (await connection.get_raw_connection()).driver_connection
+    if not isinstance(driver, psycopg.AsyncConnection):
+        expected = "psycopg.AsyncConnection, or a SQLAlchemy AsyncConnection or AsyncSession over psycopg"
+        raise TypeError(_wrong(connection, expected))
+    return driver
+
+
+def _wrong(connection: object, expected: str) -> str:
+    return f"jobs are accepted on a {expected}; this is a {type(connection).__module__}.{type(connection).__name__}"
