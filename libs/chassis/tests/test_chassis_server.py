@@ -1,0 +1,267 @@
+"""The gRPC server: what it refuses, how it answers errors, and what it serves beside the services."""
+
+import asyncio
+import socket
+from typing import Any
+
+import grpc
+import grpc.aio
+import pytest
+from google.protobuf import any_pb2
+from google.rpc import error_details_pb2
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from grpc_status import rpc_status
+from structlog.testing import capture_logs
+
+from headrace.chassis.grpc_client import open_channel
+from headrace.chassis.grpc_server import GrpcServer
+from headrace.chassis.rpc_errors import RpcError, bad_request, error_info, retry_info
+from headrace.chassis.tokens import TokenInterceptor, current_caller, token_hash
+from headrace.jobs.v1 import jobs_service_pb2
+from headrace.jobs.v1.jobs_service_pb2_grpc import JobsServiceStub
+
+SERVICE = "headrace.jobs.v1.JobsService"
+GET_JOB = f"/{SERVICE}/GetJob"
+ONE = jobs_service_pb2.GetJobRequest(job_id="1")
+
+
+def details_of(error: grpc.aio.AioRpcError, kind: Any) -> Any:
+    status = rpc_status.from_call(error)
+    for packed in status.details:
+        detail = kind()
+        if packed.Unpack(detail):
+            return detail
+    raise AssertionError(f"no {kind.DESCRIPTOR.name} in {status}")
+
+
+def raw(channel: Any, method: str) -> Any:
+    """A method that takes and answers bytes."""
+    return channel.unary_unary(method)
+
+
+async def test_a_request_against_the_rules_is_refused_with_every_field(stub_of: Any) -> None:
+    request = jobs_service_pb2.EnqueueRequest(priority=9, queue="No!", max_retries=-1)
+    async with stub_of() as stub:
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await stub.Enqueue(request)
+    assert refused.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+    violations = details_of(refused.value, error_details_pb2.BadRequest).field_violations
+    assert {v.field for v in violations} == {"payload", "priority", "queue", "max_retries"}
+    assert all(v.description for v in violations)
+    assert details_of(refused.value, error_details_pb2.ErrorInfo).reason == "REQUEST_INVALID"
+
+
+async def test_a_path_into_a_list_has_the_items_number(stub_of: Any) -> None:
+    good = jobs_service_pb2.EnqueueRequest(payload=any_pb2.Any(type_url="x/y"))
+    request = jobs_service_pb2.EnqueueBatchRequest(requests=[good, jobs_service_pb2.EnqueueRequest()])
+    async with stub_of() as stub:
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await stub.EnqueueBatch(request)
+    (violation,) = details_of(refused.value, error_details_pb2.BadRequest).field_violations
+    assert violation.field == "requests[1].payload"
+
+
+async def test_a_refusal_of_a_thousand_fields_still_reaches_the_client(stub_of: Any) -> None:
+    request = jobs_service_pb2.EnqueueBatchRequest(requests=[jobs_service_pb2.EnqueueRequest(priority=9)] * 1000)
+    async with stub_of() as stub:
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await stub.EnqueueBatch(request)
+    assert refused.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+    assert len(details_of(refused.value, error_details_pb2.BadRequest).field_violations) > 20
+
+
+async def test_bytes_that_are_no_message_are_an_invalid_argument(serve: Any) -> None:
+    async with serve() as (_, address), open_channel(address) as channel:
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await raw(channel, GET_JOB)(b"\xff\xff\xff")
+    assert refused.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+    assert details_of(refused.value, error_details_pb2.ErrorInfo).reason == "REQUEST_UNREADABLE"
+
+
+async def test_an_rpc_error_is_answered_with_its_details(clerk: Any, stub_of: Any) -> None:
+    clerk.answer = RpcError(
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+        "The queue is full.",
+        error_info("QUEUE_FULL", {"queue": "email"}),
+        retry_info(2.5),
+        bad_request([("payload", "too much")]),
+    )
+    async with stub_of() as stub:
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await stub.GetJob(ONE)
+    assert refused.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert refused.value.details() == "The queue is full."
+    info = details_of(refused.value, error_details_pb2.ErrorInfo)
+    assert (info.reason, info.domain, dict(info.metadata)) == ("QUEUE_FULL", "headrace", {"queue": "email"})
+    assert details_of(refused.value, error_details_pb2.RetryInfo).retry_delay.ToMilliseconds() == 2500
+    assert details_of(refused.value, error_details_pb2.BadRequest).field_violations[0].field == "payload"
+
+
+async def test_an_unforeseen_exception_gives_nothing_away_and_is_logged(clerk: Any, stub_of: Any) -> None:
+    clerk.answer = ValueError("password=hunter2")
+    async with stub_of() as stub:
+        with capture_logs() as logs, pytest.raises(grpc.aio.AioRpcError) as refused:
+            await stub.GetJob(ONE)
+    assert refused.value.code() == grpc.StatusCode.INTERNAL
+    assert "hunter2" not in (refused.value.details() or "")
+    (line,) = [line for line in logs if line["event"] == "call failed"]
+    assert line["exc_info"]
+    assert line["method"] == f"{SERVICE}/GetJob"
+
+
+async def test_a_services_own_exceptions_mean_what_it_says(clerk: Any, serve: Any) -> None:
+    clerk.answer = ConnectionRefusedError("no database")
+
+    def away(_error: Exception) -> RpcError:
+        return RpcError(grpc.StatusCode.UNAVAILABLE, "The database is away.")
+
+    async with serve(translations={OSError: away}) as (_, address), grpc.aio.insecure_channel(address) as channel:
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await JobsServiceStub(channel).GetJob(ONE)
+    assert refused.value.code() == grpc.StatusCode.UNAVAILABLE
+    assert refused.value.details() == "The database is away."
+
+
+async def test_a_request_over_the_limit_is_refused_with_the_limit(stub_of: Any) -> None:
+    async with stub_of(max_receive_bytes=1000) as stub:
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await stub.GetJob(jobs_service_pb2.GetJobRequest(job_id="x" * 2000))
+    assert refused.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert "1000" in (refused.value.details() or "")
+
+
+class TestTokens:
+    """Calls with, without and with wrong tokens."""
+
+    ROTATING = TokenInterceptor({"api": [token_hash("old"), token_hash("new")], "ops": [token_hash("root")]})
+
+    @pytest.mark.parametrize(("token", "caller"), [("old", "api"), ("new", "api"), ("root", "ops")])
+    async def test_every_token_of_a_caller_says_who_calls(
+        self, clerk: Any, token: str, caller: str, stub_of: Any
+    ) -> None:
+        seen = []
+
+        async def answer() -> Any:
+            seen.append(current_caller())
+            return jobs_service_pb2.GetJobResponse()
+
+        clerk.answer = answer
+        async with stub_of(token=token, interceptors=[self.ROTATING]) as stub:
+            await stub.GetJob(ONE)
+        assert seen == [caller]
+
+    @pytest.mark.parametrize(
+        ("header", "reason"),
+        [
+            (None, "TOKEN_MISSING"),
+            ("Basic b2xkOg==", "TOKEN_MISSING"),
+            ("Bearer ", "TOKEN_MISSING"),
+            ("Bearer wrong", "TOKEN_UNKNOWN"),
+            (f"Bearer {token_hash('old')}", "TOKEN_UNKNOWN"),
+        ],
+    )
+    async def test_a_call_without_a_known_token_is_unauthenticated(
+        self, header: str | None, reason: str, stub_of: Any
+    ) -> None:
+        metadata = (("authorization", header),) if header else ()
+        async with stub_of(interceptors=[self.ROTATING]) as stub:
+            with pytest.raises(grpc.aio.AioRpcError) as refused:
+                await stub.GetJob(ONE, metadata=metadata)
+        assert refused.value.code() == grpc.StatusCode.UNAUTHENTICATED
+        assert details_of(refused.value, error_details_pb2.ErrorInfo).reason == reason
+
+    async def test_a_stranger_is_refused_before_its_request_is_read(self, serve: Any) -> None:
+        async with (
+            serve(interceptors=[self.ROTATING], max_receive_bytes=1000) as (_, address),
+            open_channel(address, token="wrong") as channel,
+        ):
+            with pytest.raises(grpc.aio.AioRpcError) as refused:
+                await raw(channel, GET_JOB)(b"\xff" * 1_000_000)
+        assert refused.value.code() == grpc.StatusCode.UNAUTHENTICATED
+
+
+def plain(address: str) -> grpc.aio.Channel:
+    """A channel as any client opens one."""
+    return grpc.aio.insecure_channel(address)
+
+
+async def test_health_tells_the_process_from_its_readiness_without_a_token(serve: Any) -> None:
+    answer = health_pb2.HealthCheckResponse
+    async with (
+        serve(interceptors=[TestTokens.ROTATING]) as (server, address),
+        grpc.aio.insecure_channel(address) as channel,
+    ):
+        stub = health_pb2_grpc.HealthStub(channel)
+
+        async def ask(service: str) -> int:
+            got: int = (await stub.Check(health_pb2.HealthCheckRequest(service=service))).status
+            return got
+
+        names = ["", "readiness", SERVICE, "liveness"]
+        assert [await ask(name) for name in names] == [answer.SERVING] * 4
+        await server.set_serving(False)
+        assert [await ask(name) for name in names] == [answer.NOT_SERVING] * 3 + [answer.SERVING]
+
+
+async def test_reflection_lists_the_services_without_a_token(serve: Any) -> None:
+    request = reflection_pb2.ServerReflectionRequest(list_services="")
+    async with serve(interceptors=[TestTokens.ROTATING]) as (_, address), grpc.aio.insecure_channel(address) as channel:
+        call = reflection_pb2_grpc.ServerReflectionStub(channel).ServerReflectionInfo(iter([request]))
+        answer = await call.read()
+    assert SERVICE in {service.name for service in answer.list_services_response.service}
+
+
+async def test_calls_under_way_finish_before_the_server_ends(clerk: Any, serve: Any) -> None:
+    asked, go_on = asyncio.Event(), asyncio.Event()
+
+    async def answer() -> Any:
+        asked.set()
+        await go_on.wait()
+        return jobs_service_pb2.GetJobResponse()
+
+    clerk.answer = answer
+    async with serve() as (server, address), open_channel(address) as channel:
+        call = asyncio.ensure_future(JobsServiceStub(channel).GetJob(ONE))
+        await asked.wait()
+        stopping = asyncio.create_task(server.stop(10))
+        go_on.set()
+        assert await call == jobs_service_pb2.GetJobResponse()
+        await stopping
+
+
+async def test_a_port_in_use_is_refused_at_start() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        with pytest.raises(RuntimeError, match=address):
+            await GrpcServer(address=address).start()
+
+
+async def test_a_client_without_a_server_gets_unavailable_within_its_deadline() -> None:
+    async with open_channel("127.0.0.1:1", timeout=5) as channel:
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await JobsServiceStub(channel).GetJob(ONE)
+    assert refused.value.code() == grpc.StatusCode.UNAVAILABLE
+
+
+async def test_a_call_is_repeated_when_the_service_is_away_for_a_moment(clerk: Any, stub_of: Any) -> None:
+    tries = []
+
+    async def answer() -> Any:
+        tries.append(1)
+        if len(tries) < 3:
+            raise RpcError(grpc.StatusCode.UNAVAILABLE, "in a moment")
+        return jobs_service_pb2.GetJobResponse()
+
+    clerk.answer = answer
+    async with stub_of() as stub:
+        await stub.GetJob(ONE)
+    assert len(tries) == 3
+
+
+def test_a_status_carries_the_same_as_the_call_would() -> None:
+    status = RpcError(
+        grpc.StatusCode.OUT_OF_RANGE, "too large", error_info("PAYLOAD_TOO_LARGE", {"limit": "1"})
+    ).status()
+    assert (status.code, status.message) == (11, "too large")
+    assert status.details[0].TypeName() == "google.rpc.ErrorInfo"
