@@ -41,7 +41,7 @@ define go_build
 	go="$$(cat $(TOOLS)/stamps/go)"; start=$$(date +%s); mkdir -p $(TOOLS)/bin; \
 	echo "Building $(1) from $(2) with $$($$go version | cut -d' ' -f3) (its modules are fetched first) …"; \
 	folder="$$(cd $(TOOLS) && $$go mod download -json $(2) | sed -n 's/^\t"Dir": "\(.*\)",$$/\1/p')" && test -n "$$folder" \
-	  && $$go build -C "$$folder" -trimpath -ldflags=-s -o "$(CURDIR)/$(TOOLS)/bin/$(1)" $(3) || { \
+	  && $$go build -C "$$folder" -ldflags=-s -o "$(CURDIR)/$(TOOLS)/bin/$(1)" $(3) || { \
 	  echo "make: $(1) could not be built; the go command's words stand above. It needs a Go module proxy it can reach, and a Go as new as the module asks for." >&2; \
 	  exit 1; }; \
 	echo "$(1) is in $(TOOLS)/bin; it took $$(( $$(date +%s) - start )) s."

@@ -31,9 +31,8 @@ async def serve(stop: asyncio.Event, *, smtp_port: int, http_port: int) -> None:
     mailbox = Mailbox()
     smtp = await serve_smtp(mailbox, "127.0.0.1", smtp_port)
     http = HttpServer(create_app(mailbox), f"127.0.0.1:{http_port}")
-    port = await http.start()
+    await http.start()
     log.info("listening", name="smtp", address=f"127.0.0.1:{smtp.sockets[0].getsockname()[1]}")
-    log.info("listening", name="http", address=f"127.0.0.1:{port}")
     await stop.wait()
     smtp.close()
     # Pages wait for the next mail for up to half a minute; there is nothing to wait for now.

@@ -1,0 +1,79 @@
+"""A small process that outlives the orchestrator by a moment and ends what it left behind, whatever ended it.
+
+The orchestrator tells it what it started, over a pipe. The pipe closes when the orchestrator is gone, also by
+SIGKILL, and that is the sign: whatever was not reported as ended is killed, and the folders are removed. It works on
+every POSIX system and needs nothing of the parts.
+
+Lines: ``watch <process group> <signal>``, ``forget <process group>``, ``remove <folder>``, ``keep <folder>``.
+"""
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+
+class Guardian:
+    """The orchestrator's end of the pipe."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "local_stack.guardian"],
+            stdin=subprocess.PIPE,
+            text=True,
+            # A Ctrl-C at the terminal is for the orchestrator alone.
+            start_new_session=True,
+        )
+
+    def watch(self, group: int, number: signal.Signals = signal.SIGKILL) -> None:
+        """Sends a process group this signal, should the orchestrator go away before `forget`."""
+        self._tell(f"watch {group} {int(number)}")
+
+    def forget(self, group: int) -> None:
+        """The process group has ended."""
+        self._tell(f"forget {group}")
+
+    def remove(self, folder: Path) -> None:
+        """Removes the folder at the end, unless `keep` is called."""
+        self._tell(f"remove {folder}")
+
+    def keep(self, folder: Path) -> None:
+        """Leaves the folder where it is."""
+        self._tell(f"keep {folder}")
+
+    def dismiss(self) -> None:
+        """Lets the guardian do what is left to do, and waits for its end."""
+        self._process.communicate()
+
+    def _tell(self, line: str) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(line + "\n")
+        self._process.stdin.flush()
+
+
+def main() -> None:
+    """Listens until the pipe closes, then cleans up."""
+    groups: dict[int, int] = {}
+    folders: set[str] = set()
+    for line in sys.stdin:
+        match line.rstrip("\n").split(" ", 2):
+            case ["watch", group, number]:
+                groups[int(group)] = int(number)
+            case ["forget", group]:
+                groups.pop(int(group), None)
+            case ["remove", folder]:
+                folders.add(folder)
+            case ["keep", folder]:
+                folders.discard(folder)
+    for group, number in groups.items():
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(group, number)
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()

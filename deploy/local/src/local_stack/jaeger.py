@@ -1,0 +1,54 @@
+"""The real Jaeger as a part: found, configured for free ports and memory only, and asked for traces.
+
+Without a configuration Jaeger listens on a dozen fixed ports, and a second copy of the stack could not run. This one
+opens three, on loopback: OTLP over gRPC to take spans in, and its query API over HTTP and gRPC.
+"""
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from local_stack.ports import HOST, Ports
+
+LISTENERS = ("jaeger-otlp", "jaeger-http", "jaeger-grpc")
+MAX_TRACES = 50_000
+
+
+def find_jaeger() -> Path | None:
+    """The binary that ``make jaeger`` built, or one on the PATH; None where there is none."""
+    built = Path(__file__).parents[4] / ".tools" / "bin" / "jaeger"
+    if built.is_file():
+        return built
+    found = shutil.which("jaeger")
+    return Path(found) if found else None
+
+
+def write_configuration(path: Path, ports: Ports) -> None:
+    """Writes the collector configuration; YAML takes JSON as it is."""
+    query: dict[str, Any] = {
+        "storage": {"traces": "memory"},
+        "http": {"endpoint": f"{HOST}:{ports['jaeger-http']}"},
+        "grpc": {"endpoint": f"{HOST}:{ports['jaeger-grpc']}"},
+    }
+    # The Go module has no pages, only the API: a folder with a build of jaeger-ui gives it those.
+    if pages := os.environ.get("JAEGER_UI_FOLDER"):
+        query["ui"] = {"assets_path": pages}
+    configuration = {
+        "service": {
+            "extensions": ["jaeger_storage", "jaeger_query"],
+            "pipelines": {
+                "traces": {"receivers": ["otlp"], "processors": ["batch"], "exporters": ["jaeger_storage_exporter"]}
+            },
+            "telemetry": {"metrics": {"level": "none"}, "logs": {"level": "warn"}},
+        },
+        "extensions": {
+            "jaeger_query": query,
+            "jaeger_storage": {"backends": {"memory": {"memory": {"max_traces": MAX_TRACES}}}},
+        },
+        "receivers": {"otlp": {"protocols": {"grpc": {"endpoint": f"{HOST}:{ports['jaeger-otlp']}"}}}},
+        "processors": {"batch": {"timeout": "200ms"}},
+        "exporters": {"jaeger_storage_exporter": {"trace_storage": "memory"}},
+    }
+    path.write_text(json.dumps(configuration, indent=2))

@@ -1,0 +1,256 @@
+"""The system: every part started as its own process, in order, each waited for; and ended so that nothing is left.
+
+Used by ``make run`` and by the end-to-end tests.
+
+    with System() as system:
+        system.kill("worker-1")
+        system.start_part("worker-1")
+"""
+
+import contextlib
+import os
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from headrace.queue.embedded import EmbeddedPostgres
+from local_stack.credentials import Credentials
+from local_stack.databases import Databases
+from local_stack.guardian import Guardian
+from local_stack.jaeger import find_jaeger
+from local_stack.part import Part, PartError, PartSpec
+from local_stack.parts import LISTENERS, WORKERS, Plan
+from local_stack.ports import Ports
+
+READY_WITHIN = 45.0
+"""Seconds until every part must be ready; a loaded machine with two cores needs ten."""
+STOP_GRACE = 8.0
+"""Seconds that a part may take to end in order: above the drain time-outs in `parts.PACE`."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What can be chosen.
+
+    Attributes:
+        ports: Ports for listeners, by the names in `parts.LISTENERS`; the others get free ones.
+        environment: Settings of the programs, for example {"JOBS_RETRY_BASE": "200ms"}.
+        jaeger: Whether Jaeger is started where it is there.
+        stripe_secret_key: Talks to the real Stripe instead of the stand-in.
+    """
+
+    ports: Mapping[str, int] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict)
+    jaeger: bool = True
+    stripe_secret_key: str | None = None
+
+
+class System:
+    """The whole system on this machine.
+
+    Args:
+        options: What can be chosen.
+        on_ready: Called with a part's name and its seconds to readiness.
+        on_death: Called with a text when a part ends that nobody ended; from another thread.
+
+    Attributes:
+        deaths: The texts that `on_death` was given.
+    """
+
+    def __init__(
+        self,
+        options: Options | None = None,
+        *,
+        on_ready: Callable[[str, float], None] = lambda _name, _seconds: None,
+        on_death: Callable[[str], None] = lambda _text: None,
+    ) -> None:
+        self.deaths: list[str] = []
+        self._options = options or Options()
+        self._on_ready = on_ready
+        self._on_death = on_death
+        self._parts: dict[str, Part] = {}
+        self._undo = contextlib.ExitStack()
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    # ── The whole ──
+
+    def start(self) -> None:
+        """Starts everything, and answers when all of it is ready.
+
+        Call it from a thread that outlives the system: Linux ends Postgres with the thread that started it.
+
+        Raises:
+            PartError: A part died or was not ready in time.
+            PortError: A port that was asked for is in use.
+            EmbeddedPostgresError: Postgres didn't start.
+        """
+        self._guardian = Guardian()
+        self._undo.callback(self._guardian.dismiss)
+        self.folder = Path(tempfile.mkdtemp(prefix="headrace-run-"))  # readable by this user alone
+        self._guardian.remove(self.folder)
+        self.logs = self.folder / "logs"
+        self.logs.mkdir()
+        ports = Ports(LISTENERS, self._options.ports)
+        self._undo.callback(ports.release)
+        self.credentials = Credentials(self.folder)
+        self.credentials.write()
+        self.postgres = EmbeddedPostgres(port=ports["postgres"])
+        self._guardian.remove(self.postgres.data_dir)
+        self._undo.callback(self.stop_postgres)
+        self._undo.callback(self._stop_parts)
+        self.plan = Plan(
+            credentials=self.credentials,
+            databases=Databases(self.postgres, self.credentials),
+            ports=ports,
+            folder=self.folder,
+            environment=self._options.environment,
+            stripe_secret_key=self._options.stripe_secret_key,
+            jaeger=find_jaeger() if self._options.jaeger else None,
+        )
+        began = time.monotonic()
+        helpers = [self._launch(spec) for spec in self.plan.helpers()]
+        self.start_postgres()
+        self._on_ready("postgres", time.monotonic() - began)
+        self.plan.databases.create()
+        self._migrate()
+        services = [self._launch(spec) for spec in self.plan.services()]
+        deadline = time.monotonic() + READY_WITHIN
+        for part, started in [*helpers, *services]:
+            part.wait_ready(deadline)
+            self._on_ready(part.name, time.monotonic() - started)
+
+    def stop(self) -> None:
+        """Ends everything in order: what makes work first, what keeps it last. Idempotent."""
+        self._undo.close()
+
+    def keep_logs(self) -> None:
+        """Leaves the logs where they are when the system ends; they are removed otherwise."""
+        self._guardian.keep(self.folder)
+
+    # ── One part ──
+
+    def part(self, name: str) -> Part:
+        """Answers a part. Raises PartError where there is none of that name."""
+        try:
+            return self._parts[name]
+        except KeyError:
+            raise PartError(f"no part is named {name!r}; there are {', '.join(self._parts)}") from None
+
+    def start_part(self, name: str) -> None:
+        """Starts a part again, and answers when it is ready."""
+        self.part(name).start()
+        self.part(name).wait_ready(time.monotonic() + READY_WITHIN)
+
+    def stop_part(self, name: str, *, grace: float = STOP_GRACE) -> None:
+        """Ends a part with SIGTERM, and with SIGKILL after `grace` seconds."""
+        self.part(name).stop(grace)
+
+    def kill(self, name: str) -> None:
+        """Kills a part with SIGKILL, and answers when it is gone."""
+        self.part(name).kill()
+
+    def signal(self, name: str, number: signal.Signals) -> None:
+        """Sends a part a signal, for example SIGSTOP and later SIGCONT."""
+        self.part(name).signal(number)
+
+    def start_postgres(self) -> None:
+        """Starts Postgres, also after `stop_postgres`, on the same data."""
+        self.postgres.start()
+        self._guardian.watch(self.postgres.pid, signal.SIGQUIT)
+        self._postgres_wanted = True
+        threading.Thread(target=self._watch_postgres, args=(self.postgres.pid,), daemon=True).start()
+
+    def stop_postgres(self) -> None:
+        """Crashes Postgres; every commit that was answered is kept."""
+        self._postgres_wanted = False
+        self.postgres.stop("immediate")
+
+    # ── Where things are ──
+
+    def address(self, listener: str) -> str:
+        """The "host:port" of a listener of `parts.LISTENERS`."""
+        return self.plan.address(listener)
+
+    def url(self, listener: str) -> str:
+        """The "http://host:port" of a listener of `parts.LISTENERS`."""
+        return self.plan.url(listener)
+
+    @property
+    def traces_url(self) -> str | None:
+        """Where Jaeger's API and pages are; None where it isn't running."""
+        return self.url("jaeger-http") if self.plan.jaeger is not None else None
+
+    @property
+    def has_stripe_stand_in(self) -> bool:
+        """Whether Stripe is the stand-in."""
+        return self.plan.stripe_secret_key is None
+
+    # ── Inside ──
+
+    def _launch(self, spec: PartSpec) -> tuple[Part, float]:
+        part = Part(spec, self.logs / f"{spec.name}.log", self._guardian, self._died)
+        self._parts[spec.name] = part
+        part.start()
+        return part, time.monotonic()
+
+    def _stop_parts(self) -> None:
+        for tier in (WORKERS, ("api", "jobs-server"), tuple(self._parts)):
+            ending = [self._parts[name] for name in tier if name in self._parts and self._parts[name].running]
+            for part in ending:
+                part.begin_stop()
+            deadline = time.monotonic() + STOP_GRACE
+            for part in ending:
+                part.wait_ended(max(0.1, deadline - time.monotonic()))
+
+    def _migrate(self) -> None:
+        began = time.monotonic()
+        running = {}
+        for name, spec in self.plan.migrations().items():
+            log_file = self.logs / f"{name}.log"
+            with log_file.open("ab") as log:
+                running[name] = (
+                    subprocess.Popen(spec.command, env=dict(spec.environment), stdout=log, stderr=log),
+                    log_file,
+                )
+        for name, (process, log_file) in running.items():
+            if process.wait(READY_WITHIN) != 0:
+                raise PartError(
+                    f"{name} failed (exit code {process.returncode}):\n{log_file.read_text(errors='replace')}"
+                )
+            self._on_ready(name, time.monotonic() - began)
+
+    def _watch_postgres(self, pid: int) -> None:
+        try:
+            os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+        except ChildProcessError:  # it was ended and waited for elsewhere
+            return
+        self._guardian.forget(pid)
+        if self._postgres_wanted:
+            words = self.postgres.log_file.read_text(errors="replace").splitlines()[-15:]
+            self._report("\n".join([f"postgres died. The end of {self.postgres.log_file}:", *words]))
+
+    def _died(self, _part: Part, text: str) -> None:
+        self._report(text)
+
+    def _report(self, text: str) -> None:
+        self.deaths.append(text)
+        self._on_death(text)
