@@ -8,7 +8,6 @@ from uuid import UUID
 
 import structlog
 from opentelemetry import metrics
-from saas.jobs.v1.kinds_pb2 import ProcessStripeWebhook
 from sqlalchemy import func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -17,8 +16,9 @@ from stripe import api_version
 from api_service.billing.events import Event
 from api_service.billing.models import IGNORED, RECEIVED, InboxEvent
 from headrace.outbox import Outbox
+from saas.jobs.v1.kinds_pb2 import ProcessStripeWebhook
 
-_log = structlog.get_logger()
+log = structlog.get_logger()
 _meter = metrics.get_meter("api_service.billing")
 _left_out = _meter.create_counter(
     "headrace.stripe.events_left_out", unit="{event}", description="Events of another account or mode than ours"
@@ -46,12 +46,12 @@ class EventFilter:
         if event.account or event.livemode != self._livemode:
             reason = "account" if event.account else "livemode"
             _left_out.add(1, {"reason": reason})
-            _log.warning("stripe event left out: another account or mode", event_id=event.id, reason=reason)
+            log.warning("stripe event left out: another account or mode", event_id=event.id, reason=reason)
             return False
         if event.api_version != api_version:
             _mismatches.add(1, {"api_version": event.api_version})
             versions = {"theirs": event.api_version, "ours": api_version}
-            _log.warning("stripe event of another API version: set the endpoint's", event_id=event.id, **versions)
+            log.warning("stripe event of another API version: set the endpoint's", event_id=event.id, **versions)
         return True
 
 

@@ -9,15 +9,18 @@ from uuid import UUID
 from api_service.billing.events import MalformedEventError
 
 USER_ID = "headrace_user_id"
-"""The key under which our user's id stands in the metadata of every object that we have Stripe make.
+CHECKOUT_ID = "headrace_checkout_id"
+CUSTOMER_ID = "headrace_customer_id"
+"""The keys under which our ids stand in the metadata of the objects that we have Stripe make.
 
 Metadata can be set with our secret key only, so it is believed. `client_reference_id` is not: whoever opens a
 payment link may put anything there.
 """
 
+CANCELED = "canceled"
 _WITH_ACCESS = frozenset({"trialing", "active"})
 _PAST_DUE = "past_due"
-_WITHOUT_ACCESS = frozenset({"incomplete", "incomplete_expired", "canceled", "unpaid", "paused"})
+_WITHOUT_ACCESS = frozenset({"incomplete", "incomplete_expired", CANCELED, "unpaid", "paused"})
 KNOWN = _WITH_ACCESS | {_PAST_DUE} | _WITHOUT_ACCESS
 """Every status that Stripe has as of API version 2026-10-28.endive."""
 
@@ -36,7 +39,7 @@ class Standing:
     created_at: datetime
 
     @property
-    def began(self) -> bool:
+    def has_begun(self) -> bool:
         """Whether its user has got what they ordered."""
         return self.status in _WITH_ACCESS
 
@@ -88,9 +91,9 @@ def reference(value: Any) -> str:
     return _text(value["id"] if isinstance(value, dict) else value)
 
 
-def user_in(metadata: Any) -> UUID | None:
-    """Our user's id in an object's metadata, where it is there and is one."""
-    value = metadata.get(USER_ID) if isinstance(metadata, dict) else None
+def id_in(metadata: Any, key: str) -> UUID | None:
+    """One of our ids in an object's metadata, where it is there and is one."""
+    value = metadata.get(key) if isinstance(metadata, dict) else None
     try:
         return UUID(value) if isinstance(value, str) else None
     except ValueError:

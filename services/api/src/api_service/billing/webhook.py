@@ -30,7 +30,7 @@ from api_service.db import Database, DatabaseUnavailable
 BODY_LIMIT = 256 * 1024  # bytes; Stripe's events stay far below it
 _BODY_TIMEOUT = timedelta(seconds=10)
 
-_log = structlog.get_logger()
+log = structlog.get_logger()
 _meter = metrics.get_meter("api_service.billing")
 _webhooks = _meter.create_counter("headrace.stripe.webhooks", unit="{webhook}", description="Webhooks by outcome")
 _secrets = _meter.create_counter(
@@ -96,7 +96,7 @@ class WebhookDoor:
             async with self._database.transaction() as session:
                 new = await self._inbox.put(session, event)
         except DatabaseUnavailable as error:
-            _log.warning("stripe webhook not taken: the database is away", event_id=event.id, error=str(error))
+            log.warning("stripe webhook not taken: the database is away", event_id=event.id, error=str(error))
             raise _RefusedError(503, "unavailable") from error
         if not new:
             return "duplicate"
@@ -110,10 +110,10 @@ class WebhookDoor:
             _secrets.add(1, {"index": index})
             return parse_event(body)
         except SignatureRefusedError as error:
-            _log.warning("stripe webhook refused", reason=str(error))
+            log.warning("stripe webhook refused", reason=str(error))
             raise _RefusedError(400, "bad_signature") from error
         except MalformedEventError as error:
-            _log.warning("signed stripe webhook refused", reason=str(error))
+            log.warning("signed stripe webhook refused", reason=str(error))
             raise _RefusedError(400, "malformed") from error
 
 

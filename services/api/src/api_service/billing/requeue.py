@@ -1,0 +1,145 @@
+"""Hands events over again whose job came to an end without their being done.
+
+A job's retries last for minutes, an outage of Stripe may last for hours: so the reconciler asks for this from time
+to time. It asks the jobs service about each open event's job, and acts only on what it is told.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import grpc
+import structlog
+from sqlalchemy import select, tuple_
+
+from api_service.billing.inbox import Inbox
+from api_service.billing.models import RECEIVED, InboxEvent
+from api_service.db import Database
+from headrace.jobs.v1 import job_pb2, jobs_service_pb2
+from headrace.jobs.v1.jobs_service_pb2_grpc import JobsServiceAsyncStub
+from headrace.outbox import Outbox
+
+log = structlog.get_logger()
+
+_PAGE = 100
+_ASKED_AT_ONCE = 8
+_CALL_TIMEOUT = timedelta(seconds=5)
+_BUDGET = timedelta(seconds=60)
+"""How long one call goes on. What it does not get to is the next call's; each row it did is done for good."""
+
+_ENDED = frozenset(
+    {
+        job_pb2.JOB_STATE_COMPLETED,
+        job_pb2.JOB_STATE_CANCELLED,
+        job_pb2.JOB_STATE_DISCARDED,
+        job_pb2.JOB_STATE_QUARANTINED,
+    }
+)
+"""States in which a job does nothing more. One that we don't know is taken for alive."""
+
+
+class JobsServiceAwayError(Exception):
+    """The jobs service can't say now what became of a job."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Open:
+    """An event that is not done, as it was seen.
+
+    Attributes:
+        job_id: The job of its current generation; None where the outbox no longer knows, for it was sent long ago.
+    """
+
+    id: UUID
+    received_at: datetime
+    event_id: str
+    generation: int
+    job_id: str | None
+
+
+class Requeue:
+    """Finds the events that got stuck. Any number of replicas may do so at once: one of them wins each event."""
+
+    def __init__(self, database: Database, inbox: Inbox, outbox: Outbox, jobs: JobsServiceAsyncStub) -> None:
+        self._database = database
+        self._inbox = inbox
+        self._outbox = outbox
+        self._jobs = jobs
+
+    async def run(self) -> int:
+        """Hands over, under a new generation, every open event whose job has ended or is not known any more.
+
+        Left alone are events whose outbox row was not sent yet (the relay has them, or an operator, where it is
+        parked), events whose job lives, and all the rest once the jobs service does not answer.
+
+        Returns:
+            How many were handed over.
+
+        Raises:
+            DatabaseUnavailable: What was handed over before stays so.
+        """
+        ends_at = asyncio.get_running_loop().time() + _BUDGET.total_seconds()
+        handed_over = 0
+        after: _Open | None = None
+        while asyncio.get_running_loop().time() < ends_at:
+            page = await self._page(after)
+            if not page:
+                break
+            after = page[-1]
+            try:
+                stuck = await self._stuck(page)
+            except JobsServiceAwayError as error:
+                log.warning("stripe events not handed over again: the jobs service is away", error=str(error))
+                break
+            for row in stuck:
+                handed_over += await self._hand_over(row)
+        return handed_over
+
+    async def _page(self, after: _Open | None) -> list[_Open]:
+        """The next open events that have been sent to the jobs service, oldest first, by stripe_inbox_open_idx."""
+        sent = self._outbox.table
+        place = tuple_(InboxEvent.received_at, InboxEvent.id)
+        rows = (
+            select(InboxEvent.id, InboxEvent.received_at, InboxEvent.event_id, InboxEvent.generation, sent.c.job_id)
+            .outerjoin(sent, sent.c.id == InboxEvent.outbox_id)
+            .where(InboxEvent.state == RECEIVED, sent.c.id.is_(None) | sent.c.sent_at.is_not(None))
+            .order_by(InboxEvent.received_at, InboxEvent.id)
+            .limit(_PAGE)
+        )
+        if after is not None:
+            rows = rows.where(place > (after.received_at, after.id))
+        async with self._database.transaction() as session:
+            return [_Open(*row) for row in await session.execute(rows)]
+
+    async def _stuck(self, page: Sequence[_Open]) -> list[_Open]:
+        slots = asyncio.Semaphore(_ASKED_AT_ONCE)
+
+        async def ended(row: _Open) -> bool:
+            async with slots:
+                return row.job_id is None or await self._has_ended(row.job_id)
+
+        # Every answer is awaited, also when one of them is that the service is away.
+        answers = await asyncio.gather(*(ended(row) for row in page), return_exceptions=True)
+        for answer in answers:
+            if isinstance(answer, BaseException):
+                raise answer
+        return [row for row, answer in zip(page, answers, strict=True) if answer]
+
+    async def _has_ended(self, job_id: str) -> bool:
+        asked = jobs_service_pb2.GetJobRequest(job_id=job_id)
+        try:
+            answer = await self._jobs.GetJob(asked, timeout=_CALL_TIMEOUT.total_seconds())
+        except grpc.aio.AioRpcError as error:
+            if error.code() is grpc.StatusCode.NOT_FOUND:
+                return True
+            raise JobsServiceAwayError(f"{error.code().name}: {error.details()}") from error
+        return answer.job.state in _ENDED
+
+    async def _hand_over(self, row: _Open) -> bool:
+        async with self._database.transaction() as session:
+            won = await self._inbox.hand_over_again(session, row.id, after_generation=row.generation)
+        if won:
+            log.warning("stripe event handed over again", event_id=row.event_id, generation=row.generation + 1)
+        return won

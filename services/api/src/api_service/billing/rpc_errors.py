@@ -1,0 +1,58 @@
+"""What billing's exceptions mean to a gRPC client, in one place."""
+
+from grpc import StatusCode
+
+from api_service.billing.apply import InboxRowMissingError, OtherObjectError
+from api_service.billing.checkout import CheckoutExpiredError, ClientKeyReusedError, PriceNotSoldError
+from api_service.billing.events import MalformedEventError
+from api_service.billing.stripe_api import StripeAwayError
+from headrace.chassis.rpc_boundary import Translations
+from headrace.chassis.rpc_errors import RpcError, bad_request, error_info, retry_info
+
+
+def _price_not_sold(error: Exception) -> RpcError:
+    return RpcError(
+        StatusCode.INVALID_ARGUMENT, f"{error}.", bad_request([("price_id", str(error))]), error_info("PRICE_NOT_SOLD")
+    )
+
+
+def _client_key_reused(error: Exception) -> RpcError:
+    return RpcError(StatusCode.FAILED_PRECONDITION, f"{error}.", error_info("CLIENT_KEY_REUSED"))
+
+
+def _checkout_expired(error: Exception) -> RpcError:
+    return RpcError(StatusCode.FAILED_PRECONDITION, f"{error}.", error_info("CHECKOUT_EXPIRED"))
+
+
+def _stripe_away(error: Exception) -> RpcError:
+    assert isinstance(error, StripeAwayError)
+    return RpcError(
+        StatusCode.UNAVAILABLE,
+        "Stripe can't answer now; try again with the same client key.",
+        error_info("STRIPE_UNAVAILABLE"),
+        retry_info(error.retry_after.total_seconds()),
+    )
+
+
+def _inbox_row_missing(error: Exception) -> RpcError:
+    return RpcError(StatusCode.NOT_FOUND, f"{error}.", error_info("INBOX_ROW_UNKNOWN"))
+
+
+def _object_refused(error: Exception) -> RpcError:
+    return RpcError(
+        StatusCode.INVALID_ARGUMENT,
+        f"{error}.",
+        bad_request([("object_json", str(error))]),
+        error_info("OBJECT_REFUSED"),
+    )
+
+
+TRANSLATIONS: Translations = {
+    PriceNotSoldError: _price_not_sold,
+    ClientKeyReusedError: _client_key_reused,
+    CheckoutExpiredError: _checkout_expired,
+    StripeAwayError: _stripe_away,
+    InboxRowMissingError: _inbox_row_missing,
+    OtherObjectError: _object_refused,
+    MalformedEventError: _object_refused,
+}

@@ -1,0 +1,66 @@
+"""How Stripe's API is called from here: with time limits and repeats, and with errors that say what to do."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+
+import stripe
+import structlog
+
+log = structlog.get_logger()
+
+_REQUEST_TIMEOUT = timedelta(seconds=10)  # the package's own default is 80 s
+_REPEATS = 2  # of connection errors, 409 and 5xx, each under the same idempotency key; the package's default is 0
+
+
+class StripeAwayError(Exception):
+    """Stripe can't be reached, is overloaded, or failed. Trying again under the same key is safe.
+
+    Attributes:
+        retry_after: When to.
+    """
+
+    def __init__(self, reason: str, retry_after: timedelta = timedelta(seconds=2)) -> None:
+        super().__init__(reason)
+        self.retry_after = retry_after
+
+
+@asynccontextmanager
+async def stripe_client(secret_key: str, *, api_base: str | None = None) -> AsyncIterator[stripe.StripeClient]:
+    """A client for the event loop that runs, closed at the end of the block.
+
+    Args:
+        secret_key: The account's secret key.
+        api_base: Instead of Stripe's own address; only to point at a stand-in.
+    """
+    http_client = stripe.HTTPXClient(timeout=_REQUEST_TIMEOUT.total_seconds())
+    try:
+        yield stripe.StripeClient(
+            secret_key,
+            base_addresses={"api": api_base} if api_base else {},
+            max_network_retries=_REPEATS,
+            http_client=http_client,
+        )
+    finally:
+        await http_client.close_async()  # type: ignore[no-untyped-call]
+
+
+def metadata_of(item: stripe.Customer | stripe.checkout.Session) -> dict[str, str]:
+    """An object's metadata as a plain dictionary, which the package's own objects are not."""
+    return dict(item.to_dict().get("metadata") or {})
+
+
+def is_kept(error: stripe.StripeError) -> bool:
+    """Whether Stripe repeats this failure for as long as it remembers the idempotency key (24 hours).
+
+    So it does with a server error, and with the refusal of a key that was first used with other parameters.
+    """
+    return isinstance(error, stripe.IdempotencyError) or (error.http_status or 0) >= 500
+
+
+def as_away(error: stripe.StripeError) -> Exception:
+    """The error as `StripeAwayError` where trying again may help; else the error itself."""
+    log.warning("stripe call failed", error=type(error).__name__, status=error.http_status, request=error.request_id)
+    if isinstance(error, stripe.APIConnectionError | stripe.APIError | stripe.RateLimitError | stripe.IdempotencyError):
+        return StripeAwayError(f"{type(error).__name__} ({error.http_status or 'no answer'})")
+    return error

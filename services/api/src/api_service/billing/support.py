@@ -1,0 +1,92 @@
+"""Billing's part of WorkerSupport: what the handlers of ProcessStripeWebhook and ReconcileStripe call."""
+
+from uuid import UUID
+
+import structlog
+
+from api_service.billing.apply import Books, InboxRowMissingError
+from api_service.billing.events import MalformedEventError, parse_event
+from api_service.billing.inbox import EventFilter, Inbox
+from api_service.billing.models import FETCH_SEQUENCE, RECEIVED, InboxEvent
+from api_service.billing.requeue import Requeue
+from api_service.db import Database
+from saas.jobs.v1 import worker_support_pb2 as pb
+
+log = structlog.get_logger()
+
+
+class StripeSupport:
+    """Answers the four calls about Stripe; the contract says what each guarantees."""
+
+    def __init__(self, database: Database, inbox: Inbox, books: Books, requeue: Requeue, filter_: EventFilter) -> None:
+        self._database = database
+        self._inbox = inbox
+        self._books = books
+        self._requeue = requeue
+        self._filter = filter_
+
+    async def draw_fetch_sequence(self, request: pb.DrawFetchSequenceRequest) -> pb.DrawFetchSequenceResponse:
+        """Draws a number, and says what to fetch under it.
+
+        Raises:
+            InboxRowMissingError: There is no such event.
+            DatabaseUnavailable: Asking again is safe.
+        """
+        # The answer leaves after the commit: only then is it certain that the number is not drawn again after a
+        # crash of the database.
+        async with self._database.transaction() as session:
+            event = await session.get(InboxEvent, UUID(request.inbox_id))
+            if event is None:
+                raise InboxRowMissingError(f"the inbox has no row {request.inbox_id}")
+            sequence = await session.scalar(FETCH_SEQUENCE)
+        return pb.DrawFetchSequenceResponse(
+            sequence=sequence,
+            event_id=event.event_id,
+            event_type=event.type,
+            object_type=event.object_type,
+            object_id=event.object_id if event.object_type else "",
+            done=event.state != RECEIVED,
+        )
+
+    async def apply_event(self, request: pb.ApplyStripeEventRequest) -> pb.ApplyStripeEventResponse:
+        """Applies what was fetched.
+
+        Raises:
+            InboxRowMissingError, OtherObjectError, MalformedEventError: As `Books.apply`.
+            DatabaseUnavailable: Asking again is safe.
+        """
+        async with self._database.transaction() as session:
+            applied = await self._books.apply(
+                session,
+                inbox_id=UUID(request.inbox_id),
+                sequence=request.sequence,
+                object_json=request.object_json,
+            )
+        return pb.ApplyStripeEventResponse(applied=applied)
+
+    async def record_events(self, request: pb.RecordStripeEventsRequest) -> pb.RecordStripeEventsResponse:
+        """Puts listed events into the inbox, each in a transaction of its own, on the same way as the door's.
+
+        Raises:
+            DatabaseUnavailable: Those recorded before stay so; asking again is safe.
+        """
+        recorded = 0
+        for body in request.events_json:
+            try:
+                event = parse_event(body)
+            except MalformedEventError as error:
+                # One that can't be read must not keep the others out.
+                log.exception("listed stripe event left out", reason=str(error))
+                continue
+            if not self._filter.lets_in(event):
+                continue
+            async with self._database.transaction() as session:
+                new = await self._inbox.put(session, event)
+            if new:
+                recorded += 1
+                log.info("stripe event recorded whose webhook did not arrive", event_id=event.id, type=event.type)
+        return pb.RecordStripeEventsResponse(recorded=recorded)
+
+    async def requeue_events(self, _request: pb.RequeueStripeEventsRequest) -> pb.RequeueStripeEventsResponse:
+        """Hands stuck events over again; see `Requeue.run`."""
+        return pb.RequeueStripeEventsResponse(requeued=await self._requeue.run())
