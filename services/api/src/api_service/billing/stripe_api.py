@@ -1,7 +1,5 @@
 """How Stripe's API is called from here: with time limits and repeats, and with errors that say what to do."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import timedelta
 
 import stripe
@@ -25,24 +23,31 @@ class StripeAwayError(Exception):
         self.retry_after = retry_after
 
 
-@asynccontextmanager
-async def stripe_client(secret_key: str, *, api_base: str | None = None) -> AsyncIterator[stripe.StripeClient]:
-    """A client for the event loop that runs, closed at the end of the block.
+class StripeApi:
+    """Stripe's API for the event loop that runs.
 
-    Args:
-        secret_key: The account's secret key.
-        api_base: Instead of Stripe's own address; only to point at a stand-in.
+    Attributes:
+        client: The package's own client; use its `…_async` methods.
     """
-    http_client = stripe.HTTPXClient(timeout=_REQUEST_TIMEOUT.total_seconds())
-    try:
-        yield stripe.StripeClient(
+
+    def __init__(self, secret_key: str, *, api_base: str | None = None) -> None:
+        """Makes no call yet.
+
+        Args:
+            secret_key: The account's secret key.
+            api_base: Instead of Stripe's own address; only to point at a stand-in.
+        """
+        self._http = stripe.HTTPXClient(timeout=_REQUEST_TIMEOUT.total_seconds())
+        self.client = stripe.StripeClient(
             secret_key,
             base_addresses={"api": api_base} if api_base else {},
             max_network_retries=_REPEATS,
-            http_client=http_client,
+            http_client=self._http,
         )
-    finally:
-        await http_client.close_async()  # type: ignore[no-untyped-call]
+
+    async def close(self) -> None:
+        """Closes its connections."""
+        await self._http.close_async()  # type: ignore[no-untyped-call]
 
 
 def metadata_of(item: stripe.Customer | stripe.checkout.Session) -> dict[str, str]:

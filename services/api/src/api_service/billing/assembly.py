@@ -1,0 +1,83 @@
+"""Billing's parts, put together for the server: what hangs in each listener."""
+
+from sqlalchemy.ext.asyncio import AsyncSession
+from starlette.routing import Route
+
+from api_service.auth.access import Access
+from api_service.auth.models import User
+from api_service.billing.account import billing_standing
+from api_service.billing.apply import Books
+from api_service.billing.checkout import Checkouts
+from api_service.billing.inbox import EventFilter, Inbox
+from api_service.billing.notices import Notices
+from api_service.billing.requeue import Requeue
+from api_service.billing.service import BillingServicer
+from api_service.billing.stripe_api import StripeApi
+from api_service.billing.support import StripeSupport
+from api_service.billing.webhook import WebhookDoor
+from api_service.db import Database
+from api_service.mail.posting import Postbox
+from api_service.settings import ApiSettings
+from headrace.jobs.v1 import jobs_service_pb2_grpc
+from headrace.outbox import Outbox
+from saas.auth.v1 import auth_service_pb2
+
+
+class Billing:
+    """Billing as a whole.
+
+    Attributes:
+        servicer: Answers BillingService.
+        support: Answers WorkerSupport's calls about Stripe.
+    """
+
+    def __init__(
+        self,
+        settings: ApiSettings,
+        *,
+        database: Database,
+        access: Access,
+        postbox: Postbox,
+        outbox: Outbox,
+        jobs: jobs_service_pb2_grpc.JobsServiceAsyncStub,
+    ) -> None:
+        self._prices = settings.stripe_prices
+        self._grace = settings.stripe_past_due_grace
+        self._stripe = StripeApi(settings.stripe_secret_key.get_secret_value(), api_base=settings.stripe_api_base)
+        inbox = Inbox(outbox)
+        filter_ = EventFilter(livemode=settings.stripe_livemode)
+        self._door = WebhookDoor(
+            database,
+            inbox,
+            secrets=[secret.get_secret_value() for secret in settings.stripe_webhook_secrets],
+            filter_=filter_,
+        )
+        checkouts = Checkouts(
+            database,
+            self._stripe.client,
+            self._prices,
+            success_url=f"{settings.api_public_url}/checkout/complete",
+            cancel_url=f"{settings.api_public_url}/checkout/cancelled",
+        )
+        self.servicer = BillingServicer(database, access, checkouts)
+        self.support = StripeSupport(
+            database,
+            inbox,
+            Books(Notices(postbox), self._prices),
+            Requeue(database, inbox, outbox, jobs),
+            filter_,
+        )
+
+    def routes(self) -> list[Route]:
+        """The door for Stripe's webhooks."""
+        return self._door.routes()
+
+    async def add_to_account(self, session: AsyncSession, user: User, account: auth_service_pb2.Account) -> None:
+        """Fills in how an account stands."""
+        standing = await billing_standing(session, user.id, prices=self._prices, grace=self._grace)
+        account.subscription_status = standing.subscription_status
+        account.entitlements.extend(standing.entitlements)
+
+    async def close(self) -> None:
+        """Closes its connections to Stripe."""
+        await self._stripe.close()
