@@ -1,0 +1,99 @@
+"""How the journey talks to the system: as a user's app, as an operator, as a person with a mailbox and a browser."""
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import grpc
+import httpx
+
+from headrace.jobs.v1 import job_pb2, jobs_service_pb2, jobs_service_pb2_grpc
+from local_stack.report import CheckFailed, check
+from local_stack.system import System
+from saas.auth.v1 import auth_service_pb2_grpc
+from saas.billing.v1 import billing_service_pb2_grpc
+
+RPC_TIMEOUT = 10.0
+FINAL_STATES = frozenset(
+    {
+        job_pb2.JOB_STATE_COMPLETED,
+        job_pb2.JOB_STATE_CANCELLED,
+        job_pb2.JOB_STATE_DISCARDED,
+        job_pb2.JOB_STATE_QUARANTINED,
+    }
+)
+_LINK = re.compile(r"https?://\S+")
+
+
+class Clients:
+    """Channels and HTTP clients to a running system; close them with `close`."""
+
+    def __init__(self, system: System) -> None:
+        self._api = grpc.insecure_channel(system.address("api-grpc"))
+        self._jobs = grpc.insecure_channel(system.address("jobs-grpc"))
+        self._operator = bearer(system.credentials.operator_token)
+        self.auth = auth_service_pb2_grpc.AuthServiceStub(self._api)
+        self.billing = billing_service_pb2_grpc.BillingServiceStub(self._api)
+        self.jobs = jobs_service_pb2_grpc.JobsServiceStub(self._jobs)
+        # No proxy of the environment, and time for the mail catcher to wait.
+        self.browser = httpx.Client(trust_env=False, timeout=30.0)
+        self.mailbox = httpx.Client(trust_env=False, timeout=90.0, base_url=system.url("mail-http"))
+        self.stripe = httpx.Client(trust_env=False, timeout=30.0, base_url=system.url("stripe-http"))
+
+    def close(self) -> None:
+        """Closes all of them."""
+        for client in (self._api, self._jobs, self.browser, self.mailbox, self.stripe):
+            client.close()
+
+    # ── Mails ──
+
+    def mails(self, to: str, *, count: int = 1, wait: float = 15.0) -> list[dict[str, Any]]:
+        """Waits until an address has so many mails, and answers all that it has."""
+        answer = self.mailbox.get("/mails", params={"to": to, "count": count, "wait": wait}).raise_for_status()
+        mails: list[dict[str, Any]] = answer.json()["mails"]
+        check(len(mails) >= count, f"{to} has {len(mails)} mails after {wait:.0f} s; expected {count}")
+        return mails
+
+    def transactions(self, to: str, *, outcome: str = "", wait: float = 0.0) -> list[dict[str, Any]]:
+        """Waits until the mail server's ledger has an entry for an address, and answers all of them."""
+        query: dict[str, str | float] = {"to": to, "outcome": outcome, "wait": wait}
+        answer = self.mailbox.get("/ledger", params=query).raise_for_status()
+        transactions: list[dict[str, Any]] = answer.json()["transactions"]
+        return transactions
+
+    # ── Jobs ──
+
+    def list_jobs(self, *kinds: str) -> Sequence[job_pb2.Job]:
+        """The newest jobs of some kinds, newest first; without a kind, of all."""
+        request = jobs_service_pb2.ListJobsRequest(kinds=[f"saas.jobs.v1.{kind}" for kind in kinds], page_size=500)
+        answer = self.jobs.ListJobs(request, metadata=self._operator, timeout=RPC_TIMEOUT)
+        return list(answer.jobs)
+
+    def get_job(self, job_id: str) -> job_pb2.Job:
+        """One job."""
+        request = jobs_service_pb2.GetJobRequest(job_id=job_id)
+        return self.jobs.GetJob(request, metadata=self._operator, timeout=RPC_TIMEOUT).job
+
+
+def bearer(token: str) -> tuple[tuple[str, str], ...]:
+    """The metadata of a call that carries a token."""
+    return (("authorization", f"Bearer {token}"),)
+
+
+def link_in(mail: dict[str, Any], page: str) -> str:
+    """The link of a mail to a page ("/verify", "/reset"), from its plain text."""
+    for link in _LINK.findall(mail["text"]):
+        if f"{page}?" in link:
+            return str(link)
+    raise CheckFailed(f"the mail {mail['subject']!r} has no link to {page}")
+
+
+def refused_with(code: grpc.StatusCode, call: Callable[[], object]) -> None:
+    """Makes sure that a call is refused with a status code."""
+    try:
+        call()
+    except grpc.RpcError as refusal:
+        got = refusal.code()
+        check(got is code, f"expected {code.name}, got {got.name}: {refusal.details()}")
+        return
+    raise CheckFailed(f"expected {code.name}, but the call was answered")

@@ -1,0 +1,43 @@
+"""The main journey through a running system: four legs, each step checked."""
+
+import grpc
+import httpx
+
+from local_stack import steps_account, steps_billing, steps_crash, steps_trace
+from local_stack.clients import Clients
+from local_stack.part import PartError
+from local_stack.report import CheckFailed, Report
+from local_stack.system import System
+
+
+def walk(report: Report, system: System) -> bool:
+    """Walks the whole journey, and answers whether every step held; the first that doesn't ends it."""
+    clients = Clients(system)
+    try:
+        _walk(report, system, clients)
+    except (CheckFailed, PartError, httpx.HTTPError) as error:
+        report.trouble(str(error))
+        return False
+    except grpc.RpcError as error:
+        report.trouble(f"{error.code().name}: {error.details()}")
+        return False
+    finally:
+        clients.close()
+    return not system.deaths
+
+
+def _walk(report: Report, system: System, clients: Clients) -> None:
+    report.heading("An account")
+    person = steps_account.walk(report, clients)
+    report.heading("A subscription")
+    if system.has_stripe_stand_in:
+        steps_billing.walk(report, clients, person)
+    else:
+        report.skip("checkout, payment and webhooks", "they need the stand-in, and STRIPE_SECRET_KEY is set")
+    report.heading("A crash")
+    job_id = steps_crash.walk(report, system, clients)
+    report.heading("The trace")
+    if system.traces_url is not None:
+        steps_trace.walk(report, system, clients, job_id)
+    else:
+        report.skip("reading the mail's trace from Jaeger", "there is no Jaeger; `make jaeger` builds it")

@@ -1,0 +1,57 @@
+"""The journey's second leg: the person pays, Stripe's webhooks come twice and in disorder, and all is right once."""
+
+import secrets
+
+from local_stack.clients import FINAL_STATES, RPC_TIMEOUT, Clients, bearer
+from local_stack.parts import PRICE
+from local_stack.report import Report, check
+from local_stack.steps_account import Person, get_account, login
+from local_stack.waiting import eventually
+from saas.billing.v1 import billing_service_pb2 as billing
+
+WITHIN = 20.0
+# The mails of the first leg: one to confirm the address, one to choose another password.
+EARLIER_MAILS = 2
+
+
+def walk(report: Report, clients: Clients, person: Person) -> None:
+    """Walks the leg with the Stripe stand-in."""
+    token = login(clients, person)
+    with report.step("a checkout session is created, and asking again answers the same one") as step:
+        request = billing.CreateCheckoutSessionRequest(price_id=PRICE, client_key=secrets.token_hex(8))
+        answers = [
+            clients.billing.CreateCheckoutSession(request, metadata=bearer(token), timeout=RPC_TIMEOUT)
+            for _ in range(2)
+        ]
+        check(answers[0].session_id == answers[1].session_id, "the repeated call made another session")
+        step.note(answers[0].session_id)
+    with report.step("the stand-in takes the money, and sends signed webhooks twice and out of order") as step:
+        clients.stripe.post("/_control/pay", json={"session": answers[0].session_id}).raise_for_status()
+        told = {"duplicate": True, "shuffle": True}
+        deliveries = clients.stripe.post("/_control/deliver", json=told).raise_for_status().json()["deliveries"]
+        refused = [delivery for delivery in deliveries if delivery["status"] != 200]
+        check(deliveries and not refused, f"not every webhook was answered with 200: {refused}")
+        step.note(f"{len(deliveries)} webhooks")
+    with report.step("GetAccount shows an active subscription and what it unlocks") as step:
+
+        def is_active() -> None:
+            account = get_account(clients, token)
+            check(account.subscription_status == "active", f"the subscription is {account.subscription_status!r}")
+            check(account.entitlements, "the subscription unlocks nothing")
+            step.notes = [", ".join(account.entitlements)]
+
+        eventually(is_active, within=WITHIN)
+    with report.step("every webhook's job is done, and there is exactly one mail about the subscription") as step:
+        eventually(lambda: all_done(clients), within=WITHIN)
+        mails = clients.mails(person.email, count=EARLIER_MAILS + 1)
+        check(len(mails) == EARLIER_MAILS + 1, f"{len(mails) - EARLIER_MAILS} mails about the subscription; expected 1")
+        step.note(f"“{mails[-1]['subject']}”")
+
+
+def all_done(clients: Clients) -> None:
+    """Makes sure that no job of this leg is left, and that none was given up."""
+    jobs = clients.list_jobs("ProcessStripeWebhook", "SendNotificationEmail")
+    left = [job for job in jobs if job.state not in FINAL_STATES]
+    check(not left, f"{len(left)} of {len(jobs)} jobs are not done yet")
+    given_up = [f"{job.id}: {job.errors[-1].message}" for job in jobs if job.errors and not job.finished_at.seconds]
+    check(not given_up, f"jobs were given up: {given_up}")

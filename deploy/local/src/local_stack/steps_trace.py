@@ -1,0 +1,26 @@
+"""The journey's last leg: what happened to the interrupted mail is one trace, read back from Jaeger."""
+
+from local_stack import trace
+from local_stack.clients import Clients
+from local_stack.report import Report, check
+from local_stack.system import System
+from local_stack.waiting import eventually
+
+ARRIVES_WITHIN = 15.0
+"""Seconds that spans may take from a program to Jaeger's answers."""
+
+
+def walk(report: Report, system: System, clients: Clients, job_id: str) -> None:
+    """Walks the leg; needs Jaeger."""
+    jaeger = system.traces_url
+    assert jaeger is not None
+    with report.step("Jaeger shows that mail as one trace: the wait, the killed attempt, the one that worked") as step:
+        trace_id = clients.get_job(job_id).trace_id
+        check(trace_id, f"job {job_id} has no trace")
+        eventually(lambda: trace.fetch(jaeger, trace_id).check_rescued_mail(), within=ARRIVES_WITHIN)
+        found = trace.fetch(jaeger, trace_id)
+        services = sorted({span.service for span in found.spans})
+        step.note(f"{len(found.spans)} spans from {', '.join(services)}")
+    report.console.print()
+    report.console.print(found.drawn())
+    report.console.print(f"\n  [bold]{jaeger}/trace/{trace_id}[/]")

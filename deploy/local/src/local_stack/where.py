@@ -1,0 +1,38 @@
+"""Where to look once everything is up."""
+
+from rich.markup import escape
+
+from local_stack.report import Report
+from local_stack.system import System
+
+
+def tell(report: Report, system: System) -> None:
+    """Prints addresses and commands that can be copied as they are."""
+    token = system.credentials.operator_token
+    jobs = f"{system.url('jobs-grpc')}/headrace.jobs.v1.JobsService"
+    places = {
+        "mails": system.url("mail-http"),
+        "traces": system.traces_url or "none: `make jaeger` builds the real Jaeger",
+        "api": f"{system.url('api-http')} (mail links, Stripe's webhooks, probes), gRPC {system.address('api-grpc')}",
+        "jobs": f"gRPC {system.address('jobs-grpc')}, with reflection",
+        "stripe": system.url("stripe-http") if system.has_stripe_stand_in else "the real one",
+        "logs": str(system.logs),
+    }
+    commands = {
+        "the newest jobs": _curl(f"{jobs}/ListJobs", '{"page_size": 5}', token),
+        "register somebody": _curl(
+            f"{system.url('api-grpc')}/saas.auth.v1.AuthService/Register",
+            '{"email": "you@example.com", "password": "a long enough one"}',
+        ),
+        "the jobs table": f"psql '{system.plan.databases.dsn('jobs_reader', 'jobs')}' -c 'TABLE headrace.jobs'",
+    }
+    report.heading("Where to look")
+    for name, place in places.items():
+        report.console.print(f"  [bold]{name:8}[/]{escape(place)}")
+    for name, command in commands.items():
+        report.console.print(f"\n  [dim]# {name}[/]\n  {escape(command)}")
+
+
+def _curl(url: str, body: str, token: str | None = None) -> str:
+    header = f" -H 'authorization: Bearer {token}'" if token else ""
+    return f"buf curl --protocol grpc --http2-prior-knowledge{header} \\\n    -d '{body}' {url}"
