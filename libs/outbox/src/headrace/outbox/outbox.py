@@ -26,7 +26,7 @@ _DEFAULT_QUEUE = "default"  # of a kind whose options name none; the contract sa
 _LONGEST_KEY = 200  # what the contract takes, in characters
 
 
-class NotAJobKindError(TypeError):
+class NotAJobKind(TypeError):
     """The message isn't marked as a job kind.
 
     Attributes:
@@ -85,7 +85,7 @@ class Outbox:
             The row's id, ordered by time.
 
         Raises:
-            NotAJobKindError: The message isn't marked as a job kind.
+            NotAJobKind: The message isn't marked as a job kind.
             ValueError: The key is empty or too long.
         """
         row_id = time_ordered_id()
@@ -157,5 +157,5 @@ class Outbox:
 def _queue_of(message: Message) -> str:
     options = message.DESCRIPTOR.GetOptions()
     if not options.HasExtension(_JOB):
-        raise NotAJobKindError(message.DESCRIPTOR.full_name)
+        raise NotAJobKind(message.DESCRIPTOR.full_name)
     return str(options.Extensions[_JOB].queue) or _DEFAULT_QUEUE

@@ -97,6 +97,7 @@ class Sender:
 
     async def _send(self, rows: list[LeasedRow], until: float, delivery: Delivery) -> None:
         batches = [rows] if rows else []
+        accepts = False
         while batches and asyncio.get_running_loop().time() < until:
             batch = batches.pop()
             try:
@@ -108,10 +109,15 @@ class Sender:
                     return
                 if len(batch) == 1:
                     delivery.answers[batch[0].id] = refusal
+                    if not refusal.parks and not accepts:
+                        # It was not the size: the service is exhausted, and more calls would not help it.
+                        delivery.outage = refusal
+                        return
                 else:
                     middle = len(batch) // 2
                     batches += [batch[middle:], batch[:middle]]
             else:
+                accepts = True
                 delivery.answers |= _answers(batch, response)
 
 

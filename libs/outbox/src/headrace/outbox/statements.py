@@ -18,6 +18,7 @@ from sqlalchemy import (
     Text,
     Update,
     Uuid,
+    any_,
     bindparam,
     case,
     column,
@@ -74,7 +75,7 @@ def lease(table: Table, *, by: str, rows: int, size: int, length: timedelta, old
 
 def hold(table: Table, ids: Sequence[UUID]) -> Select[Any]:
     """Lock rows before they are marked, in the order of their ids: two relays may hold the same rows' answers."""
-    return select(table.c.id).where(table.c.id.in_(ids)).order_by(table.c.id).with_for_update()
+    return select(table.c.id).where(_among(table, ids)).order_by(table.c.id).with_for_update()
 
 
 def mark_sent(table: Table, jobs: Sequence[tuple[UUID, str]]) -> Update:
@@ -138,7 +139,7 @@ def retry_parked(table: Table, ids: Sequence[UUID] | None) -> Update:
     chosen = table.c.parked_at.is_not(None)
     return (
         update(table)
-        .where(chosen if ids is None else chosen & table.c.id.in_(ids))
+        .where(chosen if ids is None else chosen & _among(table, ids))
         .values(parked_at=None, due_at=func.now(), retried_at=func.now(), attempts=0)
         .returning(table.c.id)
     )
@@ -155,6 +156,10 @@ def delete_sent(table: Table, *, older_than: timedelta, limit: int) -> Delete:
         .cte("old")  # a plain subquery might be run more than once, past its limit
     )
     return delete(table).where(table.c.id == old.c.id)
+
+
+def _among(table: Table, ids: Sequence[UUID]) -> ColumnElement[bool]:
+    return table.c.id == any_(bindparam(None, list(ids), ARRAY(Uuid()), unique=True))
 
 
 def _rows(*columns: tuple[str, Any, list[Any]]) -> TableValuedAlias:
