@@ -1,13 +1,15 @@
 """Makes the table of values in the chart's README from the comments of its values.yaml.
 
 Every value has a comment that starts with "# --" right above it; one above a map speaks for the whole map.
-Run it to rewrite the README; a test says when that was forgotten.
+`python tests/chart/values_table.py` rewrites the README; with --check it says what is missing, and ends with 1.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,9 @@ import yaml
 CHART = Path(__file__).resolve().parents[2] / "deploy/k8s"
 _KEY = re.compile(r"^(?P<indent> *)(?P<key>[A-Za-z0-9_]+):")
 _COMMENT = re.compile(r"^ *# -- (?P<text>.*)$")
-_BLOCK = re.compile(r"(?P<begin><!-- values: made from .*? -->\n)(?P<table>.*?)(?P<end><!-- values: end -->)", re.DOTALL)
+_BLOCK = re.compile(
+    r"(?P<begin><!-- values: made from .*? -->\n)(?P<table>.*?)(?P<end><!-- values: end -->)", re.DOTALL
+)
 
 
 def documented(source: str) -> dict[str, str]:
@@ -60,7 +64,9 @@ def table(source: str) -> str:
         default: Any = values
         for key in path.split("."):
             default = default[key]
-        rows.append(f"| `{path}` | `{json.dumps(default, ensure_ascii=False)}` | {comment.replace('|', chr(92) + '|')} |")
+        rows.append(
+            f"| `{path}` | `{json.dumps(default, ensure_ascii=False)}` | {comment.replace('|', chr(92) + '|')} |"
+        )
     return "\n".join(rows) + "\n"
 
 
@@ -69,6 +75,22 @@ def with_table(readme: str, source: str) -> str:
     return _BLOCK.sub(lambda match: match["begin"] + "\n" + table(source) + "\n" + match["end"], readme)
 
 
+def main() -> None:
+    """Rewrites or checks the README of a chart."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="change nothing; end with 1 where something is missing")
+    parser.add_argument("chart", nargs="?", type=Path, default=CHART)
+    arguments = parser.parse_args()
+    page = arguments.chart / "README.md"
+    source = (arguments.chart / "values.yaml").read_text(encoding="utf-8")
+    if missing := undocumented(source):
+        sys.exit(f'values.yaml: no "# --" comment above {", ".join(missing)}')
+    wanted = with_table(page.read_text(encoding="utf-8"), source)
+    if not arguments.check:
+        page.write_text(wanted, encoding="utf-8")
+    elif page.read_text(encoding="utf-8") != wanted:
+        sys.exit("README.md: the table of values is stale; run `python tests/chart/values_table.py`")
+
+
 if __name__ == "__main__":
-    page = CHART / "README.md"
-    page.write_text(with_table(page.read_text(), (CHART / "values.yaml").read_text()))
+    main()

@@ -41,19 +41,28 @@ jobs-worker:
 {{- end -}}
 
 {{/*
+The values that belong to a component, under "config" or "secrets": its own over what its image's programs share.
+Takes root, facts, section.
+*/}}
+{{- define "headrace.section" -}}
+{{- $own := index .root.Values .facts.values .section -}}
+{{- $shared := dict -}}
+{{- if eq .facts.image "jobs" -}}{{- $shared = index .root.Values.jobs .section -}}{{- end -}}
+{{- mergeOverwrite (deepCopy $shared) $own | toYaml -}}
+{{- end -}}
+
+{{/*
 The plain settings of a component as a map VARIABLE: text; an empty value leaves the program's own default.
-Whole numbers reach a template as floats, which would print as 1e+06. Takes root, facts.
+Takes root, facts.
 */}}
 {{- define "headrace.settings" -}}
+{{- $own := include "headrace.section" (merge (dict "section" "config") .) | fromYaml -}}
 {{- $all := dict -}}
-{{- $layers := list .root.Values.config -}}
-{{- if eq .facts.image "jobs" -}}{{- $layers = append $layers .root.Values.jobs.config -}}{{- end -}}
-{{- $layers = concat $layers (list ((index .root.Values .facts.values).config | default dict) .facts.settings) -}}
-{{- range $layers -}}
-  {{- range $variable, $value := . -}}
-    {{- if and (kindIs "float64" $value) (eq $value (floor $value)) -}}{{- $value = int64 $value -}}{{- end -}}
-    {{- if ne (toString $value) "" -}}{{- $_ := set $all $variable (toString $value) -}}{{- end -}}
-  {{- end -}}
+{{- range $variable, $value := mergeOverwrite (deepCopy .root.Values.config) $own .facts.settings -}}
+  {{- if kindIs "map" $value -}}{{- $value = $value | empty | ternary "" (toJson $value) -}}{{- end -}}
+  {{- /* A whole number comes as a float, and a large one would print as 1e+06. */ -}}
+  {{- if and (kindIs "float64" $value) (eq $value (floor $value)) -}}{{- $value = int64 $value -}}{{- end -}}
+  {{- if ne (toString $value) "" -}}{{- $_ := set $all $variable (toString $value) -}}{{- end -}}
 {{- end -}}
 {{- omit $all "OTEL_RESOURCE_ATTRIBUTES" | toYaml -}}
 {{- end -}}
