@@ -41,7 +41,7 @@ class Base(DeclarativeBase):
     type_annotation_map = {datetime: DateTime(timezone=True)}  # noqa: RUF012 - SQLAlchemy's own declaration
 
 
-class DatabaseUnavailable(Exception):  # noqa: N818 - says what is, as gRPC's UNAVAILABLE does
+class DatabaseUnavailable(Exception):
     """The database can't be reached, hangs, or gave up this transaction. Trying again later may work."""
 
 

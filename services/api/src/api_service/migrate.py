@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 import time
 from datetime import timedelta
+from functools import cache
 from importlib import resources
 from typing import Annotated
 
@@ -65,6 +66,7 @@ def serves(revision: str | None) -> bool:
     return revision == head() or (revision is not None and revision not in _revisions())
 
 
+@cache
 def _revisions() -> list[str]:
     """Every revision of this release, oldest first."""
     return [script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()][::-1]

@@ -14,6 +14,7 @@ from pydantic_settings import NoDecode
 
 from api_service.auth.access_tokens import SigningKey
 from api_service.auth.links import LinkKeys
+from api_service.billing.prices import PriceList
 from headrace.chassis.settings import Address, CommaList, Duration, Sensitive, Settings
 
 
@@ -31,6 +32,12 @@ def _signing_key(value: object) -> object:
         except (OSError, UnicodeDecodeError) as error:
             raise ValueError("expected PEM text or the path of a readable PEM file") from error
     return SigningKey.from_pem(pem)
+
+
+def _prices(value: object) -> object:
+    if isinstance(value, str):
+        return PriceList.parse(part.strip() for part in value.split(",") if part.strip())
+    return value
 
 
 def _secrets(value: object) -> object:
@@ -155,8 +162,13 @@ class ApiSettings(DatabaseSettings):
     stripe_webhook_secrets: Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_secrets)] = Field(
         description="Signing secrets of the webhook endpoint, whsec_…, separated by commas. Two while one is rolled.",
     )
-    stripe_prices: CommaList = Field(
-        description="The prices that are sold, price_…, separated by commas.",
+    stripe_prices: Annotated[PriceList, NoDecode, BeforeValidator(_prices)] = Field(
+        description='The prices that are sold and what each entitles to, "price_1Abc=pro,price_2Def"; without a name '
+        'to "subscription". Keep a price that is still subscribed to.',
+    )
+    stripe_past_due_grace: Duration = Field(
+        default=timedelta(days=7),
+        description="How long a subscription that is past due still gives access.",
     )
     stripe_livemode: bool = Field(
         default=False,

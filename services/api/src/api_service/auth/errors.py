@@ -1,0 +1,19 @@
+"""What can be refused about accounts. Texts are safe to show; none says whether an address is known."""
+
+from __future__ import annotations
+
+
+class TokenInvalidError(Exception):
+    """A one-time token that is unknown, used, superseded or expired."""
+
+
+class CredentialsInvalidError(Exception):
+    """A wrong pair of address and password, or an address that isn't confirmed: which one is not said."""
+
+
+class PasswordRefusedError(Exception):
+    """A password that may not be chosen; the text says why."""
+
+
+class HashingBusyError(Exception):
+    """Too many passwords wait to be hashed; trying again shortly may work."""

@@ -1,0 +1,141 @@
+"""The pages behind the links in mails (confirm an address, choose a new password), and where Stripe sends back to.
+
+A GET shows a form and uses nothing up, for mail scanners open every link; only the form's POST does. There is no
+cookie and no session: the token is the whole credential, so a forged request could do no more than its sender could.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from importlib import resources
+from urllib.parse import parse_qs
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from markupsafe import Markup
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import Route
+
+from api_service.auth.accounts import Accounts
+from api_service.auth.errors import HashingBusyError, PasswordRefusedError, TokenInvalidError
+from api_service.db import DatabaseUnavailable
+
+FORM_LIMIT = 16 * 1024
+"""Bytes of a posted form; a password of 256 characters fits several times."""
+
+_DEAD_LINK = "The link was used before, has expired, or a later mail brought a new one."
+
+
+class Pages:
+    """Serves /verify, /reset and /checkout/…."""
+
+    def __init__(self, accounts: Accounts, *, product: str) -> None:
+        self._accounts = accounts
+        style = (resources.files(__package__) / "templates/style.css").read_text(encoding="utf-8")
+        self._environment = Environment(
+            loader=PackageLoader(__package__, "templates"),
+            autoescape=select_autoescape(["html"]),
+            undefined=StrictUndefined,
+            trim_blocks=True,
+        )
+        self._environment.globals.update(product=product, style=Markup(style), error=None)  # noqa: S704 - our own file
+        self._headers = {
+            # The token stands in the address: it must not leave this page, nor stay anywhere.
+            "Referrer-Policy": "no-referrer",
+            "Cache-Control": "no-store",
+            "X-Content-Type-Options": "nosniff",
+            "Content-Security-Policy": f"default-src 'none'; style-src 'sha256-{_digest(style)}'; form-action 'self'; "
+            "base-uri 'none'; frame-ancestors 'none'",
+        }
+
+    def routes(self) -> list[Route]:
+        """The pages' routes."""
+        return [
+            Route("/verify", self._show_verify, methods=["GET"]),
+            Route("/verify", self._verify, methods=["POST"]),
+            Route("/reset", self._show_reset, methods=["GET"]),
+            Route("/reset", self._reset, methods=["POST"]),
+            Route("/checkout/complete", self._checkout_complete, methods=["GET"]),
+            Route("/checkout/cancelled", self._checkout_cancelled, methods=["GET"]),
+        ]
+
+    async def _show_verify(self, request: Request) -> Response:
+        token = request.query_params.get("token", "")
+        if not token:
+            return self._no_token()
+        return self._page("verify.html", "Confirm your address", token=token)
+
+    async def _verify(self, request: Request) -> Response:
+        form = await _form(request)
+        if form is None or not form["token"]:
+            return self._no_token()
+        try:
+            await self._accounts.verify_email(form["token"])
+        except TokenInvalidError:
+            hint = "If you have confirmed your address before, just log in."
+            return self._message("This link doesn't work", f"{_DEAD_LINK} {hint}", status=404)
+        except DatabaseUnavailable:
+            return self._try_later()
+        return self._message("Address confirmed", "Your account is ready: you can log in now.")
+
+    async def _show_reset(self, request: Request) -> Response:
+        token = request.query_params.get("token", "")
+        if not token:
+            return self._no_token()
+        return self._page("reset.html", "Choose a new password", token=token)
+
+    async def _reset(self, request: Request) -> Response:
+        form = await _form(request)
+        if form is None or not form["token"]:
+            return self._no_token()
+        try:
+            await self._accounts.reset_password(form["token"], form["password"])
+        except PasswordRefusedError as refused:
+            error = f"{str(refused).capitalize()}."
+            return self._page("reset.html", "Choose a new password", status=422, token=form["token"], error=error)
+        except TokenInvalidError:
+            return self._message("This link doesn't work", f"{_DEAD_LINK} Ask for a new one.", status=404)
+        except (DatabaseUnavailable, HashingBusyError):
+            return self._try_later()
+        return self._message("Password saved", "Every device was logged out. Log in with your new password.")
+
+    async def _checkout_complete(self, _request: Request) -> Response:
+        return self._message("Thank you", "We will write to you as soon as your subscription is active.")
+
+    async def _checkout_cancelled(self, _request: Request) -> Response:
+        return self._message("Nothing was paid", "You left the payment. You can start it again at any time.")
+
+    def _no_token(self) -> Response:
+        return self._message("This link is incomplete", "Open it from the mail, or copy all of it.", status=400)
+
+    def _try_later(self) -> Response:
+        response = self._message("Please try again", "We can't save this right now. Your link still works.", status=503)
+        response.headers["Retry-After"] = "5"
+        return response
+
+    def _message(self, title: str, message: str, *, status: int = 200) -> Response:
+        return self._page("message.html", title, status=status, message=message)
+
+    def _page(self, template: str, title: str, *, status: int = 200, **context: str) -> Response:
+        html = self._environment.get_template(template).render(title=title, **context)
+        return HTMLResponse(html, status, self._headers)
+
+
+def _digest(style: str) -> str:
+    return base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+
+
+async def _form(request: Request) -> dict[str, str] | None:
+    """The posted token (from the form, else from the address) and password; None for a body that is no such form."""
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > FORM_LIMIT:
+            return None
+    try:
+        fields = parse_qs(body.decode(), max_num_fields=10)
+    except ValueError:
+        return None
+    token = fields.get("token") or [request.query_params.get("token", "")]
+    return {"token": token[0], "password": fields.get("password", [""])[0]}

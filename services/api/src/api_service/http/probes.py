@@ -1,0 +1,92 @@
+"""Whether the service lives, and whether it can do its work now: /livez, /readyz, and gRPC's health service.
+
+Alive means that the event loop moves, nothing else: restarting the service would not bring a database back. Ready
+means that the database answers and has the schema that this release needs. The jobs service is told of but not
+needed: what is handed to it waits in the outbox.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+
+import grpc.aio
+import structlog
+from sqlalchemy import text
+from sqlalchemy.exc import ProgrammingError
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from api_service import migrate
+from api_service.db import Database, DatabaseUnavailable
+
+log = structlog.get_logger()
+
+CHECK_EVERY = timedelta(seconds=1)
+_OK = "ok"
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What was found last."""
+
+    database: str
+    jobs: str
+
+    @property
+    def ready(self) -> bool:
+        """Whether calls can be answered now."""
+        return self.database == _OK
+
+
+class Readiness:
+    """Looks at what the service depends on, and keeps what it found."""
+
+    def __init__(self, database: Database, jobs: grpc.aio.Channel) -> None:
+        self._database = database
+        self._jobs = jobs
+        self.state = State(database="not asked yet", jobs="not asked yet")
+
+    async def watch(self, stop: asyncio.Event, announce: Callable[[bool], Awaitable[None]]) -> None:
+        """Looks every second until `stop` is set; `announce` is told of every change."""
+        while not stop.is_set():
+            before, self.state = self.state, State(database=await self._look_at_database(), jobs=self._look_at_jobs())
+            if self.state != before:
+                log.info("readiness", ready=self.state.ready, **asdict(self.state))
+                await announce(self.state.ready)
+            try:
+                async with asyncio.timeout(CHECK_EVERY.total_seconds()):
+                    await stop.wait()
+            except TimeoutError:
+                continue
+
+    async def _look_at_database(self) -> str:
+        try:
+            async with self._database.transaction() as session:
+                revision = await session.scalar(text("SELECT version_num FROM alembic_version"))
+        except DatabaseUnavailable:
+            return "unavailable"
+        except ProgrammingError:
+            revision = None
+        if not migrate.serves(revision):
+            return f"schema {revision or 'missing'}, {migrate.head()} needed: run api-migrate up"
+        return _OK
+
+    def _look_at_jobs(self) -> str:
+        state = self._jobs.get_state(try_to_connect=True)
+        return _OK if state is grpc.ChannelConnectivity.READY else "not connected; jobs wait in the outbox"
+
+    def routes(self) -> list[Route]:
+        """The probes' routes."""
+        return [Route("/livez", _alive, methods=["GET"]), Route("/readyz", self._ready, methods=["GET"])]
+
+    async def _ready(self, _request: Request) -> Response:
+        state = self.state
+        return JSONResponse({"ready": state.ready, **asdict(state)}, 200 if state.ready else 503)
+
+
+async def _alive(_request: Request) -> Response:
+    return PlainTextResponse("ok")

@@ -1,0 +1,87 @@
+"""api-outbox: looks at jobs that the jobs service refused for good, and has them tried again."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable
+from typing import Annotated, TypeVar
+from uuid import UUID
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from api_service.db import Database, DatabaseUnavailable
+from api_service.outbox import outbox
+from api_service.settings import DatabaseSettings
+from headrace.chassis.settings import load
+from headrace.outbox import ParkedRow
+
+T = TypeVar("T")
+
+app = typer.Typer(
+    help="Jobs that the jobs service refused for good; they are parked, never dropped.",
+    no_args_is_help=True,
+    add_completion=False,
+)
+
+
+@app.command("list")
+def list_command(limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many at most.")] = 100) -> None:
+    """List parked rows, oldest first."""
+
+    async def parked(database: Database) -> list[ParkedRow]:
+        async with database.transaction() as session:
+            return await outbox.parked(session, limit=limit)
+
+    rows = _run(parked)
+    table = Table("id", "kind", "parked", "attempts", "refused because", title=f"{len(rows)} parked")
+    for row in rows:
+        parked_at = row.parked_at.isoformat(timespec="seconds")
+        table.add_row(str(row.id), row.kind, parked_at, str(row.attempts), row.last_error)
+    # Not cut to fit when it goes to a file or a pipe.
+    console = Console()
+    console.print(table, crop=console.is_terminal, no_wrap=not console.is_terminal)
+
+
+@app.command("retry")
+def retry_command(
+    ids: Annotated[list[UUID] | None, typer.Argument(help="Which rows, as `list` shows them.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="Every parked row.")] = False,
+) -> None:
+    """Have parked rows tried again, within about a second."""
+    if bool(ids) == every:
+        raise typer.BadParameter("name the rows to retry, or say --all")
+
+    async def retried(database: Database) -> list[UUID]:
+        async with database.transaction() as session:
+            return await outbox.retry_parked(session, None if every else ids)
+
+    for row_id in _run(retried):
+        print(f"retrying {row_id}")
+
+
+def _run(work: Callable[[Database], Awaitable[T]]) -> T:
+    """Runs against the api's database; says so and exits with 1 when that is away."""
+    settings = load(DatabaseSettings)
+
+    async def connected() -> T:
+        database = Database(
+            settings.api_database_url.get_secret_value(), pool_size=1, timeout=settings.api_database_timeout
+        )
+        try:
+            return await work(database)
+        finally:
+            await database.dispose()
+
+    try:
+        return asyncio.run(connected())
+    except DatabaseUnavailable as error:
+        print(f"The api's database can't answer: {error}", file=sys.stderr)
+        raise typer.Exit(1) from error
+
+
+def main() -> None:
+    """The console script."""
+    app()
