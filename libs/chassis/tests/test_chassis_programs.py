@@ -34,7 +34,7 @@ async def main(stop):
     await server.start()
     with trace.get_tracer("test").start_as_current_span("grind"):
         structlog.get_logger().warning("grinding", grain="rye")
-        logging.getLogger("library").warning("turned %s times", 3)
+        logging.getLogger("library").warning("turned %s times", 3, extra={"wheel": "upper"})
     try:
         1 / 0
     except ZeroDivisionError:
@@ -107,6 +107,7 @@ def test_log_lines_are_json_with_the_trace_they_belong_to() -> None:
     with program() as running:
         ours, theirs, broken = running.line("grinding"), running.line("turned 3 times"), running.line("it broke")
     assert (ours["grain"], ours["level"]) == ("rye", "warning")
+    assert (theirs["wheel"], theirs["level"]) == ("upper", "warning")
     assert len(ours["trace_id"]) == 32
     assert len(ours["span_id"]) == 16
     assert theirs["trace_id"] == ours["trace_id"]

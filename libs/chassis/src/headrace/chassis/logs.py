@@ -1,6 +1,6 @@
 """Logs: one JSON object per line on standard output, with the ids of the trace they belong to.
 
-Lines of the standard library's loggers (grpc, psycopg, uvicorn) take the same way.
+Lines of the standard library's loggers (grpc, psycopg, uvicorn) take the same way; their `extra` becomes fields.
 """
 
 import logging
@@ -50,7 +50,7 @@ def start_logging() -> None:
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[*shared, structlog.stdlib.PositionalArgumentsFormatter()],
+            foreign_pre_chain=[*shared, structlog.stdlib.ExtraAdder(), structlog.stdlib.PositionalArgumentsFormatter()],
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *_rendering(settings.log_format)],
         )
     )
