@@ -54,8 +54,10 @@ class Cursor:
         self.rewind()
 
     def rewind(self) -> None:
-        """Starts again from the first entry: in a new worker, and on a new connection, since after a crash of the server
-        transaction ids that were never made durable are handed out again."""
+        """Starts again from the first entry: in a new worker, and on a new connection.
+
+        After a crash of the server, transaction ids that were never made durable are handed out again.
+        """
         self._after = dict.fromkeys(PRIORITIES, (0, 0))
         self._open: set[int] = set()
 
@@ -68,6 +70,11 @@ class Cursor:
             "open": array(self._open),
             "below": str(LAST_XID),
         }
+
+    @property
+    def furthest(self) -> int:
+        """No lane's cursor stands beyond this transaction."""
+        return max(xid for xid, _ in self._after.values())
 
     def advance(self, mark: Mark, limit: int) -> None:
         """Moves on by a claim of at most `limit` jobs that was committed."""
@@ -84,13 +91,18 @@ class Cursor:
 
 
 class Sweep:
-    """A slow second walk over the whole line, for what a rolled-back claim has left behind every cursor.
+    """A slow second walk over the line behind a cursor, for what a rolled-back claim has left there.
 
     Each call looks at one span of transactions; the span grows while that is quick and shrinks when it isn't, so that
     millions of dead entries are walked in many short steps.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, cursor: Cursor) -> None:
+        self._cursor = cursor
+        self.rewind()
+
+    def rewind(self) -> None:
+        """Begins the walk anew."""
         self._from = 0
         self._step = _FIRST_STEP
 
@@ -101,7 +113,7 @@ class Sweep:
             "after_xids": array([self._from] * len(PRIORITIES)),
             "after_ids": [0] * len(PRIORITIES),
             "open": "{}",
-            "below": str(min(self._from + self._step, LAST_XID)),
+            "below": str(min(self._from + self._step, self._cursor.furthest)),
         }
 
     def advance(self, mark: Mark, limit: int, *, seconds: float, budget: float) -> bool:
@@ -109,9 +121,9 @@ class Sweep:
         if mark.fresh < limit:
             self._from += self._step
         self._step = min(self._step * 2, _LONGEST_STEP) if seconds < budget else max(self._step // 2, 1)
-        if self._from < mark.xmax:
+        if self._from < self._cursor.furthest:
             return False
-        self._from, self._step = 0, _FIRST_STEP
+        self.rewind()
         return True
 
 

@@ -25,11 +25,13 @@ class ClaimLedger:
         if jobs:
             self._undecided[number] = jobs
         else:
-            del self._undecided[number]
+            self._undecided.pop(number, None)
 
     def unclear(self, number: int) -> None:
-        """The answer got lost: the claim may or may not have been committed, or may still be. It stays open until an
-        audit, long enough after, has looked (see `settle_unclear`)."""
+        """The answer got lost: the claim may or may not have been committed, or may still be.
+
+        It stays open until an audit, long enough after, has looked (see `settle_unclear`).
+        """
         self._unanswered.discard(number)
 
     def settle_unclear(self, number: int) -> None:
@@ -43,6 +45,10 @@ class ClaimLedger:
             self._undecided[number] = left
         else:
             self._undecided.pop(number, None)
+
+    def forget(self) -> None:
+        """Nothing that was claimed so far is ours any more. Numbers go on growing."""
+        self._undecided.clear()
 
     @property
     def floor(self) -> int:

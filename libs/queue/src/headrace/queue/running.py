@@ -25,8 +25,8 @@ class Stop(Enum):
 class RunningJob:
     """An attempt in flight.
 
-    `id` is the same on every attempt: use it to make effects elsewhere idempotent. `lease` only grows, and the engine has
-    voided every earlier one: use (id, lease) to fence effects elsewhere.
+    `id` is the same on every attempt: use it to make effects elsewhere idempotent. `lease` only grows, and the engine
+    has voided every earlier one: use (id, lease) to fence effects elsewhere.
     """
 
     id: int

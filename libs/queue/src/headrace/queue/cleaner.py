@@ -1,0 +1,54 @@
+"""Forgets what nobody needs any more: finished jobs, expired idempotency keys, workers that are gone.
+
+It walks the jobs by id, a page at a time, so it needs no index and is never in the way of claims; a row in the chores
+table makes it one process at a time and remembers the page.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from headrace.queue.connections import Link
+from headrace.queue.statements import statement
+
+INTERVAL = timedelta(seconds=30)
+BETWEEN_PAGES = timedelta(milliseconds=100)
+PASS_EVERY = timedelta(minutes=10)
+PAGE = 2000
+
+
+@dataclass(frozen=True)
+class Retention:
+    """How long finished jobs are kept."""
+
+    done: timedelta = timedelta(hours=24)
+    """Of completed and cancelled ones."""
+    failed: timedelta = timedelta(days=14)
+    """Of discarded and quarantined ones."""
+
+
+class Cleaner:
+    """The worker's broom."""
+
+    def __init__(self, link: Link, schema: str, retention: Retention) -> None:
+        self._link = link
+        self._jobs = statement("clean_jobs", schema)
+        self._keys = statement("clean_keys", schema)
+        self._workers = statement("clean_workers", schema)
+        self._retention = retention
+
+    async def step(self) -> timedelta:
+        """Cleans a page. Raises DatabaseAway."""
+        params = {
+            "page": PAGE,
+            "short": self._retention.done,
+            "long": self._retention.failed,
+            "pause": PASS_EVERY,
+        }
+        rows = await self._link.execute(self._jobs, params)
+        if rows and next(iter(rows[0].values())) == PAGE:
+            return BETWEEN_PAGES
+        await self._link.execute(self._keys, params)
+        await self._link.execute(self._workers, params)
+        return INTERVAL

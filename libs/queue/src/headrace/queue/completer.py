@@ -1,0 +1,137 @@
+"""Writes outcomes in batches, each fenced by the lease that its attempt ran under.
+
+While one batch is on its way the next one gathers, so batches are as large as the load makes them and a single outcome
+waits for nothing. When Postgres is away nothing is lost: outcomes are kept and sent again. An outcome whose lease is no
+longer the job's counts for nothing, and is logged.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from headrace.queue.connections import Link
+from headrace.queue.errors import DatabaseAway
+from headrace.queue.job import JobState
+from headrace.queue.roles import Backoff
+from headrace.queue.running import RunningJob
+from headrace.queue.statements import statement
+
+logger = logging.getLogger(__name__)
+BATCH = 1000
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What became of an attempt, as the table will say it."""
+
+    state: JobState
+    spent: bool = True
+    """Whether the attempt counts against the retry budget."""
+    delay_ms: int = 0
+    error: dict[str, Any] | None = None
+
+
+COMPLETED = Decision(JobState.COMPLETED)
+
+
+class Completer:
+    """The worker's writer of outcomes.
+
+    Args:
+        link: Its connection.
+        schema: The installation's schema.
+        on_decided: Called for each job whose outcome is in the database, or has turned out not to count.
+    """
+
+    def __init__(self, link: Link, schema: str, on_decided: Callable[[RunningJob], None]) -> None:
+        self._link = link
+        self._complete = statement("complete", schema)
+        self._settle = statement("settle", schema)
+        self._on_decided = on_decided
+        self._gathering: list[tuple[RunningJob, Decision]] = []
+        self._sending: list[tuple[RunningJob, Decision]] = []
+        self._wake = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    def decide(self, job: RunningJob, decision: Decision) -> None:
+        """Takes an outcome; it is written soon."""
+        self._gathering.append((job, decision))
+        self._idle.clear()
+        self._wake.set()
+
+    @property
+    def pending(self) -> int:
+        """How many outcomes are not written yet."""
+        return len(self._gathering) + len(self._sending)
+
+    def holds(self, job_id: int, lease: int) -> bool:
+        """Whether the outcome of that attempt is not written yet."""
+        return any((job.id, job.lease) == (job_id, lease) for job, _ in (*self._sending, *self._gathering))
+
+    async def flushed(self) -> None:
+        """Waits until every outcome is written."""
+        await self._idle.wait()
+
+    async def run(self) -> None:
+        """Writes outcomes until cancelled."""
+        backoff = Backoff()
+        unsure = False
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._gathering or self._sending:
+                if not self._sending:
+                    self._sending, self._gathering = self._gathering[:BATCH], self._gathering[BATCH:]
+                    unsure = False
+                try:
+                    counted = await self._write(self._sending)
+                except DatabaseAway as away:
+                    unsure = True
+                    await backoff.wait(logger, f"{self.pending} outcomes are kept until Postgres is back: {away}")
+                    continue
+                backoff.reset()
+                for job, decision in self._sending:
+                    # After a lost answer the first try may have counted: then this one doesn't, and nothing is wrong.
+                    if job.id not in counted and not unsure:
+                        logger.warning(
+                            "job %d: the outcome %r of lease %d came too late and counts for nothing",
+                            job.id,
+                            str(decision.state),
+                            job.lease,
+                        )
+                    self._on_decided(job)
+                self._sending = []
+            self._idle.set()
+
+    async def _write(self, batch: list[tuple[RunningJob, Decision]]) -> set[int]:
+        # Sorted by id, so that two workers with outcomes of the same jobs wait for each other instead of deadlocking.
+        completed = sorted((job.id, job.lease) for job, decision in batch if decision is COMPLETED)
+        others = sorted(
+            ((job, decision) for job, decision in batch if decision is not COMPLETED), key=lambda item: item[0].id
+        )
+        counted: set[int] = set()
+        if completed:
+            ids, leases = zip(*completed, strict=True)
+            rows = await self._link.execute(self._complete, {"ids": list(ids), "leases": list(leases)})
+            counted.update(row["id"] for row in rows)
+        if others:
+            rows = await self._link.execute(self._settle, _settle_params(others))
+            counted.update(row["id"] for row in rows)
+        return counted
+
+
+def _settle_params(batch: list[tuple[RunningJob, Decision]]) -> dict[str, Any]:
+    return {
+        "ids": [job.id for job, _ in batch],
+        "leases": [job.lease for job, _ in batch],
+        "states": [str(decision.state) for _, decision in batch],
+        "spent": [decision.spent for _, decision in batch],
+        "delays_ms": [decision.delay_ms for _, decision in batch],
+        "errors": [json.dumps(decision.error) if decision.error else None for _, decision in batch],
+    }

@@ -1,0 +1,105 @@
+"""One database connection per role of the worker, made when it is needed and thrown away on any error.
+
+A worker process holds at most five: claims, outcomes, maintenance, notifications, and the beat thread's own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import Any
+
+import psycopg
+from psycopg.rows import DictRow, dict_row
+
+from headrace.queue.errors import DatabaseAway
+
+CONNECT_TIMEOUT = 5
+# A statement that takes longer than this on the server is broken off there.
+STATEMENT_TIMEOUT = timedelta(seconds=10)
+# Then its answer is late, not slow: the client waits longer than the server does.
+ANSWER_TIMEOUT = timedelta(seconds=15)
+
+# The hot statements have one good plan each, whatever the statistics say at the moment: from the index, row by row.
+_PLANNER = (
+    "set jit = off; set plan_cache_mode = force_generic_plan; set enable_seqscan = off; set enable_bitmapscan = off"
+)
+
+Connection = psycopg.AsyncConnection[DictRow]
+
+
+async def connect(dsn: str, *, role: str, schema: str) -> Connection:
+    """A connection of a role, in autocommit mode. Raises psycopg.OperationalError."""
+    return await psycopg.AsyncConnection.connect(
+        dsn,
+        autocommit=True,
+        prepare_threshold=1,
+        row_factory=dict_row,
+        application_name=f"{schema} {role}",
+        connect_timeout=CONNECT_TIMEOUT,
+    )
+
+
+class Link:
+    """The connection of one role. Its statements run one after the other.
+
+    Args:
+        dsn: The jobs database.
+        role: Shown to operators as a part of application_name.
+        schema: The installation's schema.
+    """
+
+    def __init__(self, dsn: str, *, role: str, schema: str) -> None:
+        self._dsn = dsn
+        self._role = role
+        self._schema = schema
+        self._lock = asyncio.Lock()
+        self._connection: Connection | None = None
+        self.generation = 0
+        """Grows with each new connection."""
+
+    @asynccontextmanager
+    async def use(self) -> AsyncIterator[Connection]:
+        """The connection, alone, for a block that must take no longer than 15 s.
+
+        Raises:
+            DatabaseAway: Postgres can't be reached, broke the connection off, or did not answer in time. Whether a
+                statement of the block was committed is not known then.
+        """
+        async with self._lock:
+            try:
+                async with asyncio.timeout(ANSWER_TIMEOUT.total_seconds()):
+                    connection = self._connection or await self._connect()
+                    yield connection
+            except (psycopg.OperationalError, psycopg.InterfaceError, TimeoutError) as error:
+                await self._discard()
+                reason = str(error).strip() or f"no answer within {ANSWER_TIMEOUT.total_seconds():.0f} s"
+                raise DatabaseAway(f"{self._role}: {reason}") from error
+            except BaseException:  # cancelled, or a bug: what the connection is in the middle of is anyone's guess
+                await self._discard()
+                raise
+
+    async def execute(self, query: Any, params: dict[str, Any] | None = None) -> list[DictRow]:
+        """Runs one statement and answers its rows. Raises DatabaseAway."""
+        async with self.use() as connection:
+            cursor = await connection.execute(query, params)
+            return await cursor.fetchall() if cursor.description else []
+
+    async def close(self) -> None:
+        """Closes the connection; it would be made anew when needed."""
+        await self._discard()
+
+    async def _connect(self) -> Connection:
+        connection = await connect(self._dsn, role=self._role, schema=self._schema)
+        self._connection = connection
+        self.generation += 1
+        milliseconds = int(STATEMENT_TIMEOUT / timedelta(milliseconds=1))
+        await connection.execute(f"set statement_timeout = {milliseconds}; {_PLANNER}")
+        return connection
+
+    async def _discard(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.close()

@@ -1,0 +1,231 @@
+"""Claims jobs for free slots, queue by queue in turn, woken by notifications or its poll.
+
+All queues share the worker's slots. They take turns, so that none starves another, and a setting can limit how many
+slots a queue takes. A wake-up is remembered until the queue was found empty, so none is lost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from datetime import timedelta
+from typing import Any
+
+from headrace.queue.completer import Completer
+from headrace.queue.connections import Link
+from headrace.queue.cursor import Cursor, Mark, Sweep
+from headrace.queue.errors import DatabaseAway
+from headrace.queue.executor import Executor
+from headrace.queue.handlers import Handlers
+from headrace.queue.job import TraceParent
+from headrace.queue.ledger import ClaimLedger
+from headrace.queue.roles import Backoff
+from headrace.queue.running import RunningJob
+from headrace.queue.statements import statement
+
+logger = logging.getLogger(__name__)
+BATCH = 500
+# Outcomes that wait to be written beyond this many stop further claims: memory is bounded, too.
+MOST_PENDING = 5_000
+SWEEP_BUDGET = 0.005
+
+
+class Identity:
+    """Who this process is in the workers table; changes when it was declared dead and has come back."""
+
+    def __init__(self) -> None:
+        self.worker_id = 0
+
+
+class Producer:
+    """The worker's fetcher of jobs."""
+
+    def __init__(
+        self,
+        link: Link,
+        identity: Identity,
+        handlers: Handlers,
+        executor: Executor,
+        completer: Completer,
+        ledger: ClaimLedger,
+        *,
+        slots: int,
+        queue_slots: Mapping[str, int],
+        poll_interval: timedelta,
+        schema: str,
+    ) -> None:
+        self._link = link
+        self._identity = identity
+        self._handlers = handlers
+        self._executor = executor
+        self._completer = completer
+        self._ledger = ledger
+        self._slots = slots
+        self._queue_slots = queue_slots
+        self._poll_seconds = poll_interval.total_seconds()
+        self._claim_text = statement("claim", schema)
+        self._kinds = [kind.name for kind in handlers.handled]
+        self._versions = [kind.version for kind in handlers.handled]
+        self._cursors = {queue: Cursor() for queue in handlers.queues}
+        self._sweeps = {queue: Sweep(cursor) for queue, cursor in self._cursors.items()}
+        self._sweeping: set[str] = set()
+        self._turn: list[str] = list(handlers.queues)
+        self._ready: set[str] = set(handlers.queues)
+        self._wake = asyncio.Event()
+        self._poll_at = 0.0
+        self._generation = 0
+        self._stopped = False
+        self.claiming = asyncio.Lock()
+        """Held while a claim is on its way."""
+        self.unclear: dict[int, float] = {}
+        """Claims whose answer got lost, with the time of the loss; an audit has to look after them."""
+
+    @property
+    def queues(self) -> Sequence[str]:
+        """The queues that are worked off, sorted."""
+        return tuple(self._cursors)
+
+    def ready(self, queue: str) -> None:
+        """Something has come into a queue's line."""
+        if queue in self._cursors:
+            self._ready.add(queue)
+            self._wake.set()
+
+    def ready_all(self) -> None:
+        """Something may have come into any line."""
+        self._ready.update(self._cursors)
+        self._wake.set()
+
+    def freed(self) -> None:
+        """A slot has become free."""
+        self._wake.set()
+
+    def sweep(self) -> None:
+        """Starts a safety sweep of every line."""
+        self._sweeping.update(self._cursors)
+        self._wake.set()
+
+    async def stop(self) -> None:
+        """Claims nothing any more; returns when no claim is on its way."""
+        self._stopped = True
+        self._wake.set()
+        async with self.claiming:
+            pass
+
+    async def run(self) -> None:
+        """Claims until stopped or cancelled."""
+        backoff = Backoff()
+        while not self._stopped:
+            if time.monotonic() >= self._poll_at:
+                self._poll_at = time.monotonic() + self._poll_seconds
+                self._ready.update(self._cursors)
+            try:
+                await self._round()
+                backoff.reset()
+            except DatabaseAway as away:
+                await backoff.wait(logger, f"claiming pauses until Postgres is back: {away}")
+                self._ready.update(self._cursors)
+                continue
+            if self._free() > 0 and (self._ready or self._sweeping):
+                await asyncio.sleep(0)  # the jobs just claimed begin before more are claimed
+                continue
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), max(0.0, self._poll_at - time.monotonic()))
+            self._wake.clear()
+
+    async def _round(self) -> None:
+        """Lets each ready queue claim once, the one that came first last time being the last now."""
+        self._turn.append(self._turn.pop(0))
+        for queue in tuple(self._turn):
+            if self._stopped:
+                return
+            if queue in self._ready and (room := self._room(queue)):
+                limit = min(room, BATCH)
+                self._ready.discard(queue)
+                # A full batch means there may be more; so does a wake-up that arrives meanwhile.
+                if await self._claim(queue, limit) == limit:
+                    self._ready.add(queue)
+            if queue in self._sweeping and (room := self._room(queue)):
+                await self._sweep(queue, min(room, BATCH))
+
+    def _free(self) -> int:
+        if self._completer.pending > MOST_PENDING:
+            return 0
+        return self._slots - self._executor.running
+
+    def _room(self, queue: str) -> int:
+        own_limit = self._queue_slots.get(queue, self._slots) - self._executor.running_in(queue)
+        return max(0, min(self._free(), own_limit))
+
+    async def _claim(self, queue: str, limit: int) -> int:
+        cursor = self._cursors[queue]
+        mark, jobs = await self._fetch(queue, limit, cursor)
+        if mark is not None:
+            cursor.advance(mark, limit)
+        return jobs
+
+    async def _sweep(self, queue: str, limit: int) -> None:
+        sweep = self._sweeps[queue]
+        begun = time.monotonic()
+        mark, jobs = await self._fetch(queue, limit, sweep)
+        if jobs:
+            logger.info("the sweep of queue %s found %d jobs behind the cursor", queue, jobs)
+        took = time.monotonic() - begun
+        if mark is None or sweep.advance(mark, limit, seconds=took, budget=SWEEP_BUDGET):
+            self._sweeping.discard(queue)
+
+    async def _fetch(self, queue: str, limit: int, place: Cursor | Sweep) -> tuple[Mark | None, int]:
+        """One claim: sends it, starts what it brought, answers its mark and how many jobs."""
+        async with self.claiming:
+            number = self._ledger.begin()
+            try:
+                async with self._link.use() as connection:
+                    if self._link.generation != self._generation:
+                        self._rewind()
+                    params = {
+                        **place.params(),
+                        "worker_id": self._identity.worker_id,
+                        "claim_no": number,
+                        "queue": queue,
+                        "kinds": self._kinds,
+                        "versions": self._versions,
+                        "limit": limit,
+                    }
+                    rows = await (await connection.execute(self._claim_text, params, prepare=True)).fetchall()
+            except BaseException:
+                self._ledger.unclear(number)
+                self.unclear[number] = time.monotonic()
+                raise
+            mark_row, *job_rows = rows
+            self._ledger.answered(number, len(job_rows))
+            for row in job_rows:
+                self._executor.start(self._job(queue, number, row))
+            return Mark.parse(json.loads(mark_row["mark"])), len(job_rows)
+
+    def _rewind(self) -> None:
+        self._generation = self._link.generation
+        for queue in self._cursors:
+            self._cursors[queue].rewind()
+            self._sweeps[queue].rewind()
+
+    def _job(self, queue: str, number: int, row: dict[str, Any]) -> RunningJob:
+        trace = row["traceparent"]
+        return RunningJob(
+            id=row["id"],
+            lease=row["lease"],
+            kind=self._handlers[row["kind"]].kind,
+            queue=queue,
+            version=row["version"],
+            payload=bytes(row["payload"]),
+            attempt=row["attempt"],
+            max_retries=row["max_retries"],
+            timeout=row["timeout_ms"] / 1000,
+            caller=row["caller"],
+            trace=TraceParent(trace, row["tracestate"] or "", row["baggage"] or "") if trace else None,
+            claim_no=number,
+            waited_ms=row["wait_ms"] or 0.0,
+        )

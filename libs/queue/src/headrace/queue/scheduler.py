@@ -1,0 +1,92 @@
+"""Brings jobs into line when their time has come: scheduled ones, retries, and the ticks of periodic jobs.
+
+Every worker runs one; row locks make each job come into line once, and each tick one job.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from google.protobuf.message import Message
+
+from headrace.queue.accept import Door, NewJob
+from headrace.queue.connections import Link
+from headrace.queue.errors import Refused
+from headrace.queue.kinds import Kinds
+from headrace.queue.statements import statement
+
+logger = logging.getLogger(__name__)
+INTERVAL = timedelta(milliseconds=500)
+SHORTEST_PAUSE = timedelta(milliseconds=5)
+BATCH = 1000
+CALLER = "periodic"
+
+
+@dataclass(frozen=True)
+class Periodic:
+    """A job that comes back. Kept in the database: exactly one job per tick, with any number of replicas.
+
+    Ticks that were missed, because no worker ran, are made up for by one.
+    """
+
+    name: str
+    every: timedelta
+    payload: Message
+
+
+class Scheduler:
+    """The worker's clock."""
+
+    def __init__(self, link: Link, kinds: Kinds, periodic: Sequence[Periodic], schema: str) -> None:
+        self._link = link
+        self._kinds = kinds
+        self._periodic = periodic
+        self._door = Door(kinds, schema=schema)
+        self._promote = statement("promote", schema)
+        self._next_due = statement("next_due", schema)
+        self._declare = statement("declare_periodic", schema)
+        self._tick = statement("tick_periodic", schema)
+        self._declared = False
+
+    async def step(self) -> timedelta:
+        """Does what is due, and answers how long nothing more is. Raises DatabaseAway."""
+        if not self._declared:
+            await self._declare_periodic()
+        while await self._tick_one():
+            pass
+        promoted = await self._link.execute(self._promote, {"limit": BATCH})
+        if sum(row["jobs"] for row in promoted) == BATCH:
+            return timedelta(0)
+        [*due] = await self._link.execute(self._next_due)
+        if not due:
+            return INTERVAL
+        [milliseconds] = due[0].values()
+        return max(SHORTEST_PAUSE, min(INTERVAL, timedelta(milliseconds=milliseconds)))
+
+    async def _declare_periodic(self) -> None:
+        for periodic in self._periodic:
+            params = {
+                "name": periodic.name,
+                "kind": periodic.payload.DESCRIPTOR.full_name,
+                "payload": periodic.payload.SerializeToString(deterministic=True),
+                "every": periodic.every,
+            }
+            await self._link.execute(self._declare, params)
+        self._declared = True
+
+    async def _tick_one(self) -> bool:
+        if not self._periodic:
+            return False
+        async with self._link.use() as connection, connection.transaction():
+            cursor = await connection.execute(self._tick, {"kinds": list(self._kinds.names)})
+            row = await cursor.fetchone()
+            if row is None:
+                return False
+            message = self._kinds[row["kind"]].message_class.FromString(row["payload"])
+            [result] = await self._door.accept_async(connection, [NewJob(message, caller=CALLER)])
+            if isinstance(result, Refused):
+                logger.error("the periodic job %s was not accepted: %s", row["name"], result)
+            return True

@@ -1,0 +1,280 @@
+"""A worker process: it puts the roles together, and ends well.
+
+    producer  → executor → completer        the way of a job
+    notifier, scheduler, rescuer, cleaner, auditor, beats: what keeps it going
+
+Guarantees: a job that was accepted runs at least once. A job whose worker is gone runs again within 10 s. An outcome
+counts only under the lease it was reached under.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import secrets
+import socket
+from collections.abc import Coroutine, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+import psycopg
+
+from headrace.queue import auditor, cleaner, migrate, rescuer, scheduler
+from headrace.queue.backoff import RetryPolicy
+from headrace.queue.beats import Beats, Pulse
+from headrace.queue.cleaner import Cleaner, Retention
+from headrace.queue.completer import Completer
+from headrace.queue.connections import CONNECT_TIMEOUT, Link
+from headrace.queue.errors import DatabaseAway, SchemaOutdated
+from headrace.queue.executor import Executor
+from headrace.queue.handlers import Handlers
+from headrace.queue.ledger import ClaimLedger
+from headrace.queue.notifier import Notifier
+from headrace.queue.producer import Identity, Producer
+from headrace.queue.roles import Backoff, repeat
+from headrace.queue.running import RunningJob, Stop
+from headrace.queue.scheduler import Periodic
+from headrace.queue.statements import DEFAULT_SCHEMA, statement
+
+logger = logging.getLogger(__name__)
+# How long a drain waits, beyond its time-out, for the last outcomes to be written.
+LAST_WRITES = 5.0
+
+
+def process_name() -> str:
+    """A name for this process that operators can find it by: host, pid, and a little chance."""
+    return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(2)}"
+
+
+@dataclass(frozen=True)
+class WorkerSettings:
+    """How a worker runs.
+
+    Args:
+        slots: How many jobs run at once.
+        queue_slots: At most so many of the slots for a queue; a queue that isn't named may use all.
+        enabled: False keeps the worker idle: it does the upkeep, but claims nothing.
+        poll_interval: How often the line is looked at where no notification comes.
+        drain_timeout: How long running jobs may go on after `stop`; then they are handed back.
+        listen: Whether to be woken by notifications. Not possible behind a pooler in transaction mode.
+        max_deaths: At how many worker deaths a job that was in flight is quarantined.
+        retention: How long finished jobs are kept.
+        name: Shown to operators.
+    """
+
+    slots: int = 10
+    queue_slots: Mapping[str, int] = field(default_factory=dict)
+    enabled: bool = True
+    poll_interval: timedelta = timedelta(seconds=1)
+    drain_timeout: timedelta = timedelta(seconds=25)
+    listen: bool = True
+    max_deaths: int = 3
+    retention: Retention = field(default_factory=Retention)
+    name: str = field(default_factory=process_name)
+
+
+class Worker:
+    """Works off the jobs of the kinds that it has handlers for.
+
+    To be made inside a running event loop.
+
+    Args:
+        dsn: The jobs database.
+        handlers: What runs which kind.
+        settings: How it runs.
+        retry: The backoff between attempts.
+        periodic: Jobs that come back, declared at the start.
+        schema: The installation's schema.
+
+    Raises:
+        ValueError: There is no handler, or `queue_slots` names a queue without one.
+    """
+
+    def __init__(
+        self,
+        dsn: str,
+        handlers: Handlers,
+        *,
+        settings: WorkerSettings | None = None,
+        retry: RetryPolicy | None = None,
+        periodic: Sequence[Periodic] = (),
+        schema: str = DEFAULT_SCHEMA,
+    ) -> None:
+        settings = settings or WorkerSettings()
+        if not handlers.handled:
+            raise ValueError("a worker needs at least one handler")
+        if unknown := sorted(set(settings.queue_slots) - set(handlers.queues)):
+            raise ValueError(
+                f"queue_slots: no kind stands in queue {', '.join(unknown)}; there are {', '.join(handlers.queues)}"
+            )
+        self._dsn = dsn
+        self._schema = schema
+        self._settings = settings
+        self._handlers = handlers
+        self._stopping = asyncio.Event()
+        self._registered = False
+        self._pulse = Pulse()
+        self._identity = Identity()
+        self._ledger = ClaimLedger()
+        self._links = {role: Link(dsn, role=role, schema=schema) for role in ("claims", "outcomes", "maintenance")}
+        upkeep = self._links["maintenance"]
+        self._completer = Completer(self._links["outcomes"], schema, self._decided)
+        self._executor = Executor(handlers, self._completer, retry or RetryPolicy(), on_free=self._freed)
+        self._producer = Producer(
+            self._links["claims"],
+            self._identity,
+            handlers,
+            self._executor,
+            self._completer,
+            self._ledger,
+            slots=settings.slots,
+            queue_slots=settings.queue_slots,
+            poll_interval=settings.poll_interval,
+            schema=schema,
+        )
+        self._rescuer = rescuer.Rescuer(upkeep, schema, max_deaths=settings.max_deaths)
+        self._scheduler = scheduler.Scheduler(upkeep, handlers.kinds, periodic, schema)
+        self._cleaner = Cleaner(upkeep, schema, settings.retention)
+        self._auditor = auditor.Auditor(
+            upkeep, self._identity, self._ledger, self._executor, self._completer, self._producer, schema
+        )
+        self._notifier = Notifier(dsn, schema, on_ready=self._producer.ready, on_connected=self._producer.ready_all)
+        self._declared_dead = asyncio.Event()
+
+    @property
+    def ready(self) -> bool:
+        """Whether it is at work: registered, and not on its way out."""
+        return self._registered and not self._stopping.is_set()
+
+    def loop_lag(self) -> float:
+        """For how many seconds the event loop has not moved. May be asked from another thread."""
+        return self._pulse.lag
+
+    def stop(self) -> None:
+        """Begins the drain: nothing more is claimed; `run` returns when running jobs have ended or were handed back.
+
+        To be called on the event loop; a signal handler of it will do.
+        """
+        self._stopping.set()
+
+    async def run(self) -> None:
+        """Works until stopped. Outlives any absence of the database, also at the start."""
+        beats = Beats(
+            self._dsn,
+            self._schema,
+            self._ledger,
+            self._pulse,
+            on_cancel=self._cancel,
+            on_declared_dead=self._declared_dead.set,
+        )
+        try:
+            async with asyncio.TaskGroup() as group:
+                roles = [group.create_task(self._pulse.run(), name="pulse")]
+                if await self._begin(beats):
+                    roles += [group.create_task(run, name=name) for name, run in self._roles(beats).items()]
+                    await self._stopping.wait()
+                    await self._drain()
+                for role in roles:
+                    role.cancel()
+        finally:
+            await beats.stop()
+            for link in self._links.values():
+                await link.close()
+
+    def _roles(self, beats: Beats) -> dict[str, Coroutine[Any, Any, None]]:
+        roles = {
+            "completer": self._completer.run(),
+            "scheduler": repeat(self._scheduler.step, every=scheduler.INTERVAL, name="scheduling"),
+            "rescuer": repeat(self._rescuer.step, every=rescuer.INTERVAL, name="the watch over workers"),
+            "cleaner": repeat(self._cleaner.step, every=cleaner.INTERVAL, name="cleaning"),
+            "auditor": repeat(self._audit, every=auditor.INTERVAL, name="the audit"),
+            "rebirth": self._rebirth(beats),
+        }
+        if self._settings.enabled:
+            roles["producer"] = self._producer.run()
+            if self._settings.listen:
+                roles["notifier"] = self._notifier.run()
+        return roles
+
+    async def _begin(self, beats: Beats) -> bool:
+        """Registers, as soon as the database lets us; False when stopped before that."""
+        backoff = Backoff()
+        while not self._stopping.is_set():
+            try:
+                await asyncio.to_thread(migrate.require_current, self._with_timeout(), schema=self._schema)
+                await self._register(beats)
+            except (DatabaseAway, SchemaOutdated, psycopg.OperationalError) as error:
+                await backoff.wait(logger, f"not at work yet: {str(error).strip()}")
+                continue
+            self._registered = True
+            logger.info("worker %s is at work on %s", self._settings.name, ", ".join(self._handlers.queues))
+            return True
+        return False
+
+    def _with_timeout(self) -> str:
+        return psycopg.conninfo.make_conninfo(self._dsn, connect_timeout=CONNECT_TIMEOUT)
+
+    async def _register(self, beats: Beats) -> None:
+        params = {
+            "name": self._settings.name,
+            "queues": list(self._handlers.queues),
+            "kinds": [kind.name for kind in self._handlers.handled],
+            "versions": [kind.version for kind in self._handlers.handled],
+        }
+        [row] = await self._links["maintenance"].execute(statement("register_worker", self._schema), params)
+        self._identity.worker_id = row["id"]
+        beats.begin(row["id"])
+
+    async def _rebirth(self, beats: Beats) -> None:
+        """After others have declared this process dead, and it wasn't: gives up what it held, and begins a new life."""
+        backoff = Backoff()
+        while True:
+            await self._declared_dead.wait()
+            self._declared_dead.clear()
+            logger.error("declared dead while it was stopped or cut off; its jobs are in other hands, it begins anew")
+            async with self._producer.claiming:  # no claim is on its way under the old name
+                self._executor.stop_all(Stop.LEASE_LOST)
+                self._ledger.forget()
+                while True:
+                    try:
+                        await self._register(beats)
+                        break
+                    except DatabaseAway as away:
+                        await backoff.wait(logger, f"the new life has to wait until Postgres is back: {away}")
+            backoff.reset()
+            self._producer.ready_all()
+
+    async def _audit(self) -> None:
+        await self._auditor.step()
+        self._producer.sweep()
+
+    async def _drain(self) -> None:
+        """Lets running jobs end within the drain time-out, and hands back the rest, the attempt unspent."""
+        await self._producer.stop()
+        logger.info("draining: %d jobs are running", self._executor.running)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._executor.idle(), self._settings.drain_timeout.total_seconds())
+        self._executor.stop_all(Stop.DRAINING)
+        try:
+            async with asyncio.timeout(LAST_WRITES):
+                await self._executor.idle()
+                await self._completer.flushed()
+                await self._links["maintenance"].execute(
+                    statement("stop_worker", self._schema), {"worker_id": self._identity.worker_id}
+                )
+        except (TimeoutError, DatabaseAway):
+            left = self._executor.running + self._completer.pending
+            logger.error("gone with %d jobs that could not be handed back: they will be rescued", left)
+
+    def _cancel(self, job_ids: Sequence[int]) -> None:
+        for job_id in job_ids:
+            self._executor.cancel(job_id)
+
+    def _decided(self, job: RunningJob) -> None:
+        self._ledger.decided(job.claim_no)
+
+    def _freed(self) -> None:
+        self._producer.freed()
