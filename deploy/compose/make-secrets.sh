@@ -17,12 +17,19 @@ mkdir secrets
 openssl genpkey -algorithm ed25519 -out secrets/access-token-key.pem
 api_jobs_token=$(random)
 jobs_api_token=$(random)
+operator_token=$(random)
 cat > secrets/callers.toml <<END
 [[callers]]
 name = "api"
 token_sha256 = ["$(sha256 "$api_jobs_token")"]
 kinds = ["saas.jobs.v1.*"]
 methods = ["Enqueue", "EnqueueBatch", "GetJob", "ListKinds"]
+
+[[callers]]
+name = "operator"
+token_sha256 = ["$(sha256 "$operator_token")"]
+kinds = ["saas.jobs.v1.*"]
+methods = ["*"]
 END
 # The programs read these two as user 10001; the folder keeps everybody else on this machine out.
 chmod 644 secrets/access-token-key.pem secrets/callers.toml
@@ -39,7 +46,7 @@ SMTP_HOST=
 # Made by make-secrets.sh.
 POSTGRES_PASSWORD=$(random)
 API_OWNER_PASSWORD=$(random)
-API_PASSWORD=$(random)
+API_SERVER_PASSWORD=$(random)
 JOBS_OWNER_PASSWORD=$(random)
 JOBS_SERVER_PASSWORD=$(random)
 JOBS_WORKER_PASSWORD=$(random)
@@ -48,5 +55,7 @@ JOBS_API_TOKEN=$jobs_api_token
 API_WORKER_TOKENS_SHA256=$(sha256 "$jobs_api_token")
 API_LINK_KEYS=1:$(key)
 JOBS_HASH_KEYS=$(key)
+# For you, not for a program: may call every method of the jobs server.
+OPERATOR_TOKEN=$operator_token
 END
 echo "Made .env and secrets/. Fill in the empty lines of .env."

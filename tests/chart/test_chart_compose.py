@@ -7,7 +7,6 @@ import json
 import os
 import re
 import subprocess
-import tomllib
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -19,7 +18,9 @@ import yaml
 
 from api_service.settings import ApiSettings
 from headrace.chassis.settings import Settings, load, parse_duration
+from headrace.chassis.tokens import token_hash
 from headrace.queue.embedded import EmbeddedPostgres, find_binaries
+from jobs_service.callers import read_callers
 from jobs_service.settings import JobsServerSettings
 from jobs_service.worker_settings import JobsWorkerSettings
 
@@ -85,15 +86,10 @@ def test_a_program_accepts_the_environment_that_compose_gives_it(
 
 
 def test_the_tokens_and_their_hashes_belong_together(made: Path, dotenv: dict[str, str]) -> None:
-    def sha256(token: str) -> str:
-        made_by_openssl = subprocess.run(
-            ["openssl", "dgst", "-sha256", "-r"], input=token.encode(), capture_output=True, check=True
-        )
-        return made_by_openssl.stdout.decode().split()[0]
-
-    (api,) = tomllib.loads((made / "secrets/callers.toml").read_text(encoding="utf-8"))["callers"]
-    assert api["token_sha256"] == [sha256(dotenv["API_JOBS_TOKEN"])]
-    assert dotenv["API_WORKER_TOKENS_SHA256"] == sha256(dotenv["JOBS_API_TOKEN"])
+    hashes = read_callers(made / "secrets/callers.toml").hashes
+    assert token_hash(dotenv["API_JOBS_TOKEN"]) in hashes["api"]
+    assert token_hash(dotenv["OPERATOR_TOKEN"]) in hashes["operator"]
+    assert dotenv["API_WORKER_TOKENS_SHA256"] == token_hash(dotenv["JOBS_API_TOKEN"])
 
 
 def test_secrets_are_not_made_twice(made: Path) -> None:
@@ -117,11 +113,11 @@ def test_both_databases_are_migrated_and_open_to_their_own_roles_only(dotenv: di
             environment = service["environment"] | {variable: server.dsn(database, user=owner)}
             subprocess.run(service["command"], env=os.environ | environment, check=True, capture_output=True)
         reached = set()
-        for user in ("api", "jobs_server", "jobs_worker"):
+        for user in ("api_server", "jobs_server", "jobs_worker"):
             for database in ("api", "jobs"):
                 with contextlib.suppress(psycopg.OperationalError), psycopg.connect(server.dsn(database, user=user)):
                     reached.add((user, database))
-        assert reached == {("api", "api"), ("jobs_server", "jobs"), ("jobs_worker", "jobs")}
+        assert reached == {("api_server", "api"), ("jobs_server", "jobs"), ("jobs_worker", "jobs")}
 
 
 def test_the_grace_period_is_longer_than_the_drain() -> None:

@@ -126,7 +126,7 @@ def test_a_migration_grants_the_roles_that_the_values_name(render: Render) -> No
         for name, job in jobs.items()
     }
     assert plain == {
-        "backbone-api-migrations": {"API_DATABASE_ROLE": "api"},
+        "backbone-api-migrations": {"API_DATABASE_ROLE": "api_server"},
         "backbone-jobs-migrations": {"JOBS_SERVER_ROLE": "jobs_server", "JOBS_WORKER_ROLE": "jobs_worker"},
     }
 
