@@ -6,8 +6,11 @@ controlling pytest process starts and stops. Each test that asks for `database` 
 
 from __future__ import annotations
 
+import asyncio
+import inspect
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Awaitable, Callable, Iterator
 from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
 
@@ -65,3 +68,20 @@ def database(postgres: PostgresServer) -> Iterator[str]:
         admin.execute(f"create database {name}")
         yield postgres.dsn(name)
         admin.execute(f"drop database {name} with (force)")
+
+
+class Eventually:
+    """Waits for a condition, which is asked again and again until a deadline. The one place where tests poll."""
+
+    async def __call__(self, condition: Callable[[], Awaitable[object]], *, within: float = 15.0) -> None:
+        """Returns when the condition answers something true; fails after `within` seconds."""
+        deadline = time.monotonic() + within
+        while not await condition():
+            assert time.monotonic() < deadline, f"not so within {within:g} s: {inspect.getsource(condition).strip()}"
+            await asyncio.sleep(0.02)
+
+
+@pytest.fixture
+def eventually() -> Eventually:
+    """Waits for a condition."""
+    return Eventually()
