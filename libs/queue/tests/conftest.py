@@ -13,14 +13,17 @@ from typing import Any
 
 import psycopg
 import pytest
-from buf.validate import validate_pb2
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import Message
 
+from buf.validate import validate_pb2
 from headrace.jobs.v1 import options_pb2
 from headrace.queue import Door, Handlers, Job, Kinds, NewJob, Worker, get_job, migrate
 
 PACKAGE = "headrace.test.v1"
+STRING = descriptor_pb2.FieldDescriptorProto.TYPE_STRING
+OPTIONAL = descriptor_pb2.FieldDescriptorProto.LABEL_OPTIONAL
+REPEATED = descriptor_pb2.FieldDescriptorProto.LABEL_REPEATED
 
 
 def _file() -> descriptor_pb2.FileDescriptorProto:
@@ -35,18 +38,18 @@ def _file() -> descriptor_pb2.FileDescriptorProto:
         "Count": options_pb2.JobOptions(queue="numbers"),
         "GreetAgain": options_pb2.JobOptions(queue="greetings", version=3, priority=1),
     }.items():
-        message = file.message_type.add(name=name)
+        message: Any = file.message_type.add(name=name)
         message.options.Extensions[options_pb2.job].CopyFrom(options)
-        field = message.field.add(name="name", number=1, type="TYPE_STRING", label="LABEL_OPTIONAL", json_name="name")
+        field: Any = message.field.add(name="name", number=1, type=STRING, label=OPTIONAL, json_name="name")
         field.options.Extensions[validate_pb2.field].string.max_len = 100
-        lines = message.field.add(name="lines", number=2, type="TYPE_STRING", label="LABEL_REPEATED", json_name="lines")
+        lines: Any = message.field.add(name="lines", number=2, type=STRING, label=REPEATED, json_name="lines")
         lines.options.Extensions[validate_pb2.field].repeated.items.string.min_len = 1
     file.message_type.add(name="NoKind")
     return file
 
 
 _POOL = descriptor_pool.Default()
-_POOL.Add(_file())  # type: ignore[no-untyped-call]
+_POOL.AddSerializedFile(_file().SerializeToString())
 FILE = _POOL.FindFileByName("headrace/test/v1/kinds.proto")
 
 
