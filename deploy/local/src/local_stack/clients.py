@@ -14,14 +14,6 @@ from saas.auth.v1 import auth_service_pb2_grpc
 from saas.billing.v1 import billing_service_pb2_grpc
 
 RPC_TIMEOUT = 10.0
-FINAL_STATES = frozenset(
-    {
-        job_pb2.JOB_STATE_COMPLETED,
-        job_pb2.JOB_STATE_CANCELLED,
-        job_pb2.JOB_STATE_DISCARDED,
-        job_pb2.JOB_STATE_QUARANTINED,
-    }
-)
 _LINK = re.compile(r"https?://\S+")
 
 
@@ -73,6 +65,21 @@ class Clients:
         """One job."""
         request = jobs_service_pb2.GetJobRequest(job_id=job_id)
         return self.jobs.GetJob(request, metadata=self._operator, timeout=RPC_TIMEOUT).job
+
+    def check_jobs_done(self) -> None:
+        """Makes sure that every job so far is completed.
+
+        Raises:
+            CheckFailed: One isn't, or not yet.
+        """
+        jobs = self.list_jobs()
+        left = [job for job in jobs if job.state != job_pb2.JOB_STATE_COMPLETED]
+        shown = ", ".join(
+            f"job {job.id} ({job.kind.rpartition('.')[2]}) is {job_pb2.JobState.Name(job.state)}"
+            + (f": {job.errors[-1].message}" if job.errors else "")
+            for job in left
+        )
+        check(not left, f"{len(left)} of {len(jobs)} jobs are not completed: {shown}")
 
 
 def bearer(token: str) -> tuple[tuple[str, str], ...]:

@@ -14,6 +14,7 @@ from local_stack.ports import HOST, Ports
 
 LISTENERS = ("jaeger-otlp", "jaeger-http", "jaeger-grpc")
 MAX_TRACES = 50_000
+PAGE = Path(__file__).parent / "trace_page"
 
 
 def find_jaeger() -> Path | None:
@@ -31,10 +32,9 @@ def write_configuration(path: Path, ports: Ports) -> None:
         "storage": {"traces": "memory"},
         "http": {"endpoint": f"{HOST}:{ports['jaeger-http']}"},
         "grpc": {"endpoint": f"{HOST}:{ports['jaeger-grpc']}"},
+        # The Go module has the API but no pages. A folder with a build of jaeger-ui may be named instead of ours.
+        "ui": {"assets_path": os.environ.get("JAEGER_UI_FOLDER", str(PAGE))},
     }
-    # The Go module has no pages, only the API: a folder with a build of jaeger-ui gives it those.
-    if pages := os.environ.get("JAEGER_UI_FOLDER"):
-        query["ui"] = {"assets_path": pages}
     configuration = {
         "service": {
             "extensions": ["jaeger_storage", "jaeger_query"],

@@ -49,7 +49,7 @@ class Part:
         self._on_death = on_death
         self._process: subprocess.Popen[bytes] | None = None
         self._watcher: threading.Thread | None = None
-        self._wanted = False
+        self._wanted = False  # whether its end would be news: it was ready, and nobody ended it
 
     @property
     def name(self) -> str:
@@ -83,7 +83,6 @@ class Part:
                 start_new_session=True,
             )
         self._guardian.watch(self._process.pid)
-        self._wanted = True
         self._watcher = threading.Thread(target=self._watch, args=(self._process,), daemon=True)
         self._watcher.start()
 
@@ -102,6 +101,7 @@ class Part:
             if time.monotonic() > deadline:
                 raise PartError(self._explain("was not ready in time"))
             time.sleep(POLL_SECONDS)
+        self._wanted = True
 
     def signal(self, number: signal.Signals) -> None:
         """Sends it a signal; the process may end by it without that being reported as a death."""
