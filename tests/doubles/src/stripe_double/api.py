@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
@@ -93,7 +93,7 @@ class Api:
                 headers["idempotency-key"] = entry.idempotency_key
             if answer.replayed:
                 headers["idempotent-replayed"] = "true"
-            return JSONResponse(answer.body, answer.status, headers)
+            return _json(answer.body, answer.status, headers)
 
         return endpoint
 
@@ -142,6 +142,9 @@ def _authenticate(request: Request) -> None:
 async def unknown_route(request: Request, _: Exception) -> Response:
     """Answers a call that is not known as Stripe does."""
     message = f"Unrecognized request URL ({request.method}: {request.url.path})."
-    return Response(
-        json.dumps(StripeError(404, "invalid_request_error", message).body()), 404, media_type="application/json"
-    )
+    return _json(StripeError(404, "invalid_request_error", message).body(), 404)
+
+
+def _json(body: dict[str, Any], status: int, headers: dict[str, str] | None = None) -> Response:
+    # Escaped to ASCII, as Stripe does: a lone surrogate in somebody's name passes too.
+    return Response(json.dumps(body), status, headers, media_type="application/json")

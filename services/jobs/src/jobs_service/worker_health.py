@@ -1,0 +1,103 @@
+"""Answers GET /livez and GET /readyz from a thread of its own.
+
+So a blocked event loop is seen: an endpoint on that very loop could only fall silent. /livez looks at the loop and at
+nothing else, since a restart mends no database; /readyz says whether the worker is at work, or why it isn't.
+"""
+
+import json
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socket import AF_INET6
+
+import structlog
+
+from headrace.chassis.settings import split_address
+
+log = structlog.get_logger()
+
+
+class WorkerHealth:
+    """The health endpoints.
+
+    Args:
+        address: Where to listen, "host:port"; port 0 means a free one.
+        loop_lag: Answers how many seconds ago the event loop last moved; called from another thread.
+        stall_limit: How long it may stand still.
+        waiting_for: Answers what the worker waits for, None when it is at work; called from another thread.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        *,
+        loop_lag: Callable[[], float],
+        stall_limit: timedelta,
+        waiting_for: Callable[[], str | None],
+    ) -> None:
+        self._address = address
+        self._loop_lag = loop_lag
+        self._stall_limit = stall_limit.total_seconds()
+        self._waiting_for = waiting_for
+        self._server: ThreadingHTTPServer | None = None
+
+    def start(self) -> int:
+        """Begins to answer, and says on which port.
+
+        Raises:
+            OSError: The address can't be listened on.
+        """
+        host, port = split_address(self._address)
+        server = _Server6 if ":" in host else _Server
+        self._server = server((host, port), _handler_of(self))
+        port = int(self._server.server_address[1])
+        threading.Thread(target=self._server.serve_forever, name="health", daemon=True).start()
+        log.info("listening", name="health", address=f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
+        return port
+
+    def stop(self) -> None:
+        """Answers no more. Blocks until the thread has seen it, half a second at most."""
+        if self._server is not None:
+            self._server.shutdown()
+            self._server.server_close()
+
+    def answer(self, path: str) -> tuple[int, dict[str, object]]:
+        """The status and the JSON that a path is answered with."""
+        if path == "/livez":
+            lag = self._loop_lag()
+            alive = lag <= self._stall_limit
+            return (200 if alive else 503), {"status": "ok" if alive else "stalled", "loop_lag_s": round(lag, 3)}
+        if path == "/readyz":
+            waiting = self._waiting_for()
+            if waiting is None:
+                return 200, {"status": "ok"}
+            return 503, {"status": "not ready", "reason": waiting}
+        return 404, {"status": "not found", "paths": ["/livez", "/readyz"]}
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+
+class _Server6(_Server):
+    address_family = AF_INET6
+
+
+def _handler_of(health: WorkerHealth) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        timeout = 5  # a client that says nothing keeps no thread
+
+        def do_GET(self) -> None:
+            status, told = health.answer(self.path.partition("?")[0])
+            body = json.dumps(told).encode() + b"\n"
+            self.send_response(status)
+            self.send_header("content-type", "application/json")
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """A probe every few seconds is no news."""
+
+    return Handler

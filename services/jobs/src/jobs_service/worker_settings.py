@@ -1,0 +1,112 @@
+"""Settings that the worker reads beside those of JobsSettings.
+
+Every variable is described here, once; the settings reference is generated from these classes.
+"""
+
+from datetime import timedelta
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field, SecretStr, model_validator
+from pydantic_settings import NoDecode
+
+from headrace.chassis.settings import Address, Duration
+from jobs_service.settings import JobsSettings
+
+
+def _read_slots(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    slots: dict[str, int] = {}
+    for part in (part.strip() for part in value.split(",")):
+        queue, _, number = part.partition("=")
+        if not queue or not number.isdecimal() or int(number) < 1:
+            raise ValueError(
+                f'expected "queue=number" with a number above zero, such as "email=6,webhooks=4"; {part!r}'
+            )
+        if queue in slots:
+            raise ValueError(f"the queue {queue!r} is named twice")
+        slots[queue] = int(number)
+    return slots
+
+
+QueueSlots = Annotated[dict[str, int], NoDecode, BeforeValidator(_read_slots)]
+
+
+class JobsWorkerSettings(JobsSettings):
+    """What the worker reads."""
+
+    jobs_queue_slots: QueueSlots = Field(
+        default_factory=dict,
+        description=(
+            "At most how many of the worker's JOBS_WORKER_COUNT jobs may be of one queue: queue=number, separated by "
+            "commas. A queue that isn't named may use them all."
+        ),
+        examples=["email=6,webhooks=4"],
+    )
+    jobs_health_address: Address = Field(
+        default="0.0.0.0:8081", description="Where the worker answers GET /livez and GET /readyz."
+    )
+    jobs_stall_limit: Duration = Field(
+        default=timedelta(minutes=5),
+        description=(
+            "How long the worker's event loop may stand still before /livez answers 503. A handler that blocks it is "
+            "shown as hung long before; this is when killing the worker, and all that it runs, is the lesser harm."
+        ),
+    )
+    jobs_retry_base: Duration = Field(
+        default=timedelta(seconds=3), description="How long the first retry of a failed attempt waits, give or take."
+    )
+    jobs_retry_factor: float = Field(
+        default=4, ge=1, le=100, description="By how much each further retry waits longer than the one before."
+    )
+    jobs_retry_cap: Duration = Field(default=timedelta(hours=1), description="The longest that a retry waits.")
+    jobs_reconcile_every: Duration = Field(
+        default=timedelta(minutes=10),
+        ge=timedelta(seconds=1),
+        description="How often Stripe's own list of events is compared with the api's inbox.",
+    )
+    jobs_api_target: str = Field(
+        min_length=1,
+        description='The api\'s listener for workers, "host:port", or "dns:///host:port" for all addresses of a name.',
+        examples=["dns:///api-workers:50053"],
+    )
+    jobs_api_token: SecretStr = Field(min_length=1, description="The token that the worker shows to the api.")
+    smtp_host: str = Field(min_length=1, description="The mail server.", examples=["smtp.example.com"])
+    smtp_port: int = Field(default=587, ge=1, le=65535, description="The mail server's port.")
+    smtp_starttls: bool = Field(
+        default=False,
+        description=(
+            "Whether the connection is encrypted by STARTTLS, which the mail server then has to offer, with a "
+            "certificate that the system's authorities (or SSL_CERT_FILE) vouch for."
+        ),
+    )
+    smtp_username: str | None = Field(default=None, description="Whom to log in as. Unset: no login.")
+    smtp_password: SecretStr | None = Field(default=None, description="The password that goes with SMTP_USERNAME.")
+    smtp_timeout: Duration = Field(
+        default=timedelta(seconds=20),
+        description="How long sending one mail may take in all; shorter than the timeout of the jobs that send mails.",
+    )
+    stripe_secret_key: SecretStr = Field(
+        min_length=1,
+        description="Stripe's secret key; a restricted key that may read is enough.",
+        examples=["rk_live_…"],
+    )
+    stripe_api_base: str | None = Field(
+        default=None,
+        pattern=r"^https?://",
+        description="Where Stripe's API is. Only to be set to use a stand-in.",
+        examples=["http://127.0.0.1:12111"],
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> "JobsWorkerSettings":
+        for queue, slots in self.jobs_queue_slots.items():
+            if slots > self.jobs_worker_count:
+                raise ValueError(
+                    f"JOBS_QUEUE_SLOTS: {queue}={slots} is more than JOBS_WORKER_COUNT={self.jobs_worker_count}"
+                )
+        if (self.smtp_username is None) != (self.smtp_password is None):
+            raise ValueError("SMTP_USERNAME and SMTP_PASSWORD: set both or neither")
+        if self.jobs_retry_cap < self.jobs_retry_base:
+            raise ValueError("JOBS_RETRY_CAP: expected at least JOBS_RETRY_BASE")
+        return self
