@@ -18,7 +18,7 @@ from pydantic_settings import NoDecode
 from headrace.chassis.settings import Address, Duration, Sensitive, Settings
 from headrace.chassis.tls import ServerTls
 
-HASH_KEY_BYTES = 16
+HASH_KEY_BYTES = range(16, 65)  # blake2b takes up to 64
 
 
 def _database_url(value: str) -> str:
@@ -40,8 +40,8 @@ def _read_hash_keys(value: object) -> object:
             raise ValueError(
                 f"key {number} is not Base64; expected keys such as `openssl rand -base64 32` makes"
             ) from None
-        if len(key) < HASH_KEY_BYTES:
-            raise ValueError(f"key {number} has {len(key)} bytes; expected at least {HASH_KEY_BYTES}, 32 are usual")
+        if len(key) not in HASH_KEY_BYTES:
+            raise ValueError(f"key {number} has {len(key)} bytes; expected 16 to 64, 32 are usual")
         keys.append(key)
     return tuple(keys)
 

@@ -12,6 +12,18 @@ from grpc import StatusCode
 
 DOMAIN = "headrace"
 
+# The codes that count as the server's own failure; the others say something about the request.
+SERVER_FAILURES = frozenset(
+    {
+        StatusCode.UNKNOWN,
+        StatusCode.DEADLINE_EXCEEDED,
+        StatusCode.UNIMPLEMENTED,
+        StatusCode.INTERNAL,
+        StatusCode.UNAVAILABLE,
+        StatusCode.DATA_LOSS,
+    }
+)
+
 # Details travel in the trailers, and clients refuse trailers above 8 KiB (grpc's soft limit), Base64 included.
 # Better an error that is cut than one that can't be read.
 DETAIL_BYTES = 4_000

@@ -15,20 +15,8 @@ from opentelemetry.context import Context as OtelContext
 from opentelemetry.propagate import extract
 from opentelemetry.trace import Link, Span, SpanKind, StatusCode
 
-from headrace.chassis.rpc_errors import RpcError
+from headrace.chassis.rpc_errors import SERVER_FAILURES, RpcError
 from headrace.chassis.rpc_interceptors import Call, Context, Proceed, UnaryInterceptor
-
-# The codes that count as the server's own failure; the others say something about the request.
-SERVER_FAILURES = frozenset(
-    {
-        grpc.StatusCode.UNKNOWN,
-        grpc.StatusCode.DEADLINE_EXCEEDED,
-        grpc.StatusCode.UNIMPLEMENTED,
-        grpc.StatusCode.INTERNAL,
-        grpc.StatusCode.UNAVAILABLE,
-        grpc.StatusCode.DATA_LOSS,
-    }
-)
 
 
 class OutsideContext(enum.Enum):

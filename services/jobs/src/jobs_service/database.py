@@ -1,0 +1,140 @@
+"""The server's way to Postgres: a bounded pool, and a bounded time for each piece of work.
+
+A Postgres that is away, stopped, or does not answer ends a piece of work with `DatabaseAway` in time, and the next
+one finds the way back by itself.
+"""
+
+import asyncio
+import contextlib
+import os
+import selectors
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import timedelta
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg_pool import AsyncConnectionPool
+
+from headrace.queue import DatabaseAway
+
+Connection = psycopg.AsyncConnection[Any]
+T = TypeVar("T")
+
+# A Postgres that has become a standby says that it is read-only, rather than that it is away.
+AWAY = (psycopg.OperationalError, psycopg.errors.ReadOnlySqlTransaction)
+BEHIND = (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn, psycopg.errors.InvalidSchemaName)
+
+# The pool tries to connect twice, a second apart, and then waits to be asked again: the next call or the readiness
+# probe does so within a second. With its own patience, the pauses between its tries would double up to minutes.
+RECONNECT_SECONDS = 1.0
+
+
+class Database:
+    """Runs work in transactions of its own. To be entered before use; starts also while Postgres is away."""
+
+    def __init__(self, url: str, *, pool_size: int, timeout: timedelta) -> None:
+        self._timeout = timeout.total_seconds()
+        self._working: set[asyncio.Task[Any]] = set()
+        self._pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
+            _conninfo(url, self._timeout),
+            kwargs={"autocommit": True},
+            min_size=min(2, pool_size),
+            max_size=pool_size,
+            timeout=self._timeout,
+            reconnect_timeout=RECONNECT_SECONDS,
+            name="jobs-server",
+            open=False,
+        )
+
+    async def __aenter__(self) -> Self:
+        await self._pool.open(wait=False)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        if self._working:
+            await asyncio.wait(self._working)
+        await self._pool.close()
+
+    async def run(self, work: Callable[[Connection], Awaitable[T]]) -> T:
+        """Runs `work` in a transaction and commits it, within the time limit, waiting for a connection included.
+
+        Work that has begun goes on when the caller is cancelled: a query can't be taken back in bounded time from a
+        Postgres that doesn't answer.
+
+        Raises:
+            DatabaseAway: Postgres is away or too slow. What was asked may or may not have happened.
+        """
+        task = asyncio.create_task(self._run(work))
+        self._working.add(task)
+        task.add_done_callback(self._finished)
+        return await asyncio.shield(task)
+
+    def _finished(self, task: asyncio.Task[Any]) -> None:
+        self._working.discard(task)
+        if not task.cancelled():
+            task.exception()  # nobody else may be there any more to see it
+
+    async def _run(self, work: Callable[[Connection], Awaitable[T]]) -> T:
+        deadline = asyncio.get_running_loop().time() + self._timeout
+        try:
+            async with self._connection(deadline) as connection, connection.transaction():
+                return await work(connection)
+        except AWAY as error:
+            raise DatabaseAway(f"Postgres is away or too slow: {error}") from error
+        except BEHIND as error:
+            raise DatabaseAway(
+                f"the tables are older than this server needs: run `headrace migrate up`: {error}"
+            ) from error
+
+    @contextlib.asynccontextmanager
+    async def _connection(self, deadline: float) -> AsyncIterator[Connection]:
+        loop = asyncio.get_running_loop()
+        while True:
+            connection = await self._pool.getconn(timeout=max(0.0, deadline - loop.time()))
+            if not _is_hung_up(connection):
+                break
+            await connection.close()
+            await self._pool.putconn(connection)
+        watchdog = loop.call_at(deadline, _cut, connection)
+        try:
+            yield connection
+        finally:
+            watchdog.cancel()
+            await self._pool.putconn(connection)
+
+
+def _conninfo(url: str, timeout: float) -> str:
+    given = conninfo_to_dict(url)
+    # Postgres itself gives up first, so that the connection survives a statement that is merely slow.
+    limit = f"-c statement_timeout={int(timeout * 750)}ms"
+    defaults = {
+        "application_name": "jobs-server",
+        "connect_timeout": str(max(2, round(timeout))),  # libpq knows whole seconds, from 2
+        **{name: value for name, value in given.items() if value is not None},
+        "options": f"{given.get('options') or ''} {limit}".strip(),
+    }
+    return make_conninfo("", **defaults)
+
+
+def _is_hung_up(connection: Connection) -> bool:
+    """Says whether an idle connection has something to read: then it is Postgres' good-bye, or the end itself."""
+    if connection.closed:
+        return True
+    with selectors.DefaultSelector() as selector:
+        selector.register(connection.fileno(), selectors.EVENT_READ)
+        return bool(selector.select(0))
+
+
+def _cut(connection: Connection) -> None:
+    """Ends what a connection is waiting for.
+
+    Not by cancelling: psycopg would ask Postgres to cancel the query, and wait for it. The socket's end wakes the
+    waiting task at once, with an OperationalError.
+    """
+    with contextlib.suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(connection.fileno())) as twin:
+        twin.shutdown(socket.SHUT_RDWR)

@@ -1,0 +1,96 @@
+"""How jobs come in: permission, options and trace context of each item, then the engine's door, in one transaction.
+
+Used by Enqueue (one item) and EnqueueBatch alike. Each accepted item leaves an `accept <queue>` span under its
+creation context: what the item says, or else the current span, which is the call's own.
+"""
+
+import time
+from collections.abc import Sequence
+
+import grpc
+import structlog
+from opentelemetry import trace
+from opentelemetry.trace import SpanKind
+
+from headrace.chassis.rpc_errors import RpcError, error_info
+from headrace.jobs.v1 import jobs_service_pb2
+from headrace.queue import Accepted, BatchTooLarge, Door, KindUnknown, NewJob
+from jobs_service.callers import Caller
+from jobs_service.database import Database
+from jobs_service.refusals import refusal
+from jobs_service.translate import read_enqueue, trace_context
+
+log = structlog.get_logger()
+
+
+class Intake:
+    """Accepts jobs for callers."""
+
+    def __init__(self, door: Door, database: Database) -> None:
+        self._door = door
+        self._database = database
+        self._tracer = trace.get_tracer("jobs_service")
+
+    async def accept(
+        self, requests: Sequence[jobs_service_pb2.EnqueueRequest], caller: Caller
+    ) -> list[Accepted | RpcError]:
+        """Accepts what can be accepted, all of it committed together; answers one result per request, in order.
+
+        Raises:
+            BatchTooLarge: There are more requests than the limit; nothing was accepted.
+            DatabaseAway: Nothing may be known of any of them.
+        """
+        limit = self._door.limits.batch
+        if len(requests) > limit:
+            raise BatchTooLarge(len(requests), limit)
+        results: dict[int, Accepted | RpcError] = {}
+        jobs: dict[int, NewJob] = {}
+        for place, request in enumerate(requests):
+            try:
+                jobs[place] = self._admit(request, caller)
+            except RpcError as refused:
+                results[place] = refused
+        if jobs:
+            began = time.time_ns()
+            wanted = list(jobs.values())
+            answers = await self._database.run(lambda connection: self._door.accept_async(connection, wanted))
+            for place, job, answer in zip(jobs, wanted, answers, strict=True):
+                if isinstance(answer, Accepted):
+                    results[place] = answer
+                    self._record(job, answer, began)
+                else:
+                    results[place] = refusal(answer)
+        return [results[place] for place in range(len(requests))]
+
+    def _admit(self, request: jobs_service_pb2.EnqueueRequest, caller: Caller) -> NewJob:
+        kind = request.payload.TypeName()
+        job = read_enqueue(request, caller=caller.name, kinds=self._door.kinds)
+        if kind and kind not in self._door.kinds:
+            raise refusal(KindUnknown(kind, self._door.kinds.names))
+        if kind and not caller.may_enqueue(kind):
+            raise RpcError(
+                grpc.StatusCode.PERMISSION_DENIED,
+                f"The caller {caller.name!r} may not enqueue {kind}.",
+                error_info("KIND_NOT_ALLOWED", {"caller": caller.name, "kind": kind}),
+            )
+        return job
+
+    def _record(self, job: NewJob, accepted: Accepted, began: int) -> None:
+        kind = self._door.kinds[job.payload.TypeName()]  # type: ignore[attr-defined]
+        queue = job.queue or kind.queue
+        span = self._tracer.start_span(
+            f"accept {queue}",
+            trace_context(job.trace) if job.trace else None,
+            kind=SpanKind.INTERNAL,
+            attributes={
+                "messaging.system": "headrace",
+                "messaging.operation.name": "accept",
+                "messaging.destination.name": queue,
+                "messaging.message.id": str(accepted.job_id),
+                "headrace.job.kind": kind.name,
+                "headrace.job.caller": job.caller,
+                "headrace.job.duplicate": accepted.duplicate,
+            },
+            start_time=began,
+        )
+        span.end()

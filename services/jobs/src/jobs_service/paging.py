@@ -1,0 +1,52 @@
+"""Page tokens of ListJobs: opaque to clients, and good only for the filters that they were made for."""
+
+import base64
+import binascii
+import hashlib
+import struct
+
+import grpc
+
+from headrace.chassis.rpc_errors import RpcError, bad_request, error_info
+from headrace.queue import JobFilter
+
+_TOKEN = struct.Struct(">B8sq")
+_VERSION = 1
+
+
+def write_page_token(wanted: JobFilter, last_id: int) -> str:
+    """Makes the token that asks for what follows the job `last_id`."""
+    return base64.urlsafe_b64encode(_TOKEN.pack(_VERSION, _fingerprint(wanted), last_id)).decode()
+
+
+def read_page_token(wanted: JobFilter, token: str) -> int | None:
+    """Answers the id that the page before ended with; None for the first page.
+
+    Raises:
+        RpcError: INVALID_ARGUMENT: the token is none of ours, or was made for other filters.
+    """
+    if not token:
+        return None
+    try:
+        version, fingerprint, last_id = _TOKEN.unpack(base64.b64decode(token.encode(), b"-_", validate=True))
+    except (binascii.Error, struct.error):
+        raise _refused("is none that this service has given out") from None
+    if version != _VERSION or last_id < 1:
+        raise _refused("is none that this service has given out")
+    if fingerprint != _fingerprint(wanted):
+        raise _refused("was given out for other filters; ask for the first page again")
+    return int(last_id)
+
+
+def _refused(reason: str) -> RpcError:
+    return RpcError(
+        grpc.StatusCode.INVALID_ARGUMENT,
+        f"The page_token {reason}.",
+        error_info("PAGE_TOKEN_INVALID"),
+        bad_request([("page_token", reason)]),
+    )
+
+
+def _fingerprint(wanted: JobFilter) -> bytes:
+    text = repr((sorted(wanted.states), sorted(wanted.kinds), sorted(wanted.queues)))
+    return hashlib.blake2b(text.encode(), digest_size=8).digest()

@@ -1,0 +1,41 @@
+"""Whether the server can answer: watched in the background, so that a probe costs nothing and never waits."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from headrace.queue import DatabaseAway, JobNotFound, get_job
+from jobs_service.database import Database
+from jobs_service.translate import MAX_ID
+
+log = structlog.get_logger()
+
+INTERVAL_SECONDS = 1.0
+
+
+async def watch_readiness(database: Database, announce: Callable[[bool], Awaitable[None]]) -> None:
+    """Asks the database once a second, and announces whenever the answer has changed. Runs until it is cancelled."""
+    was: bool | None = None
+    while True:
+        reason = await _reason_to_wait(database)
+        ready = reason is None
+        if ready is not was:
+            if ready:
+                log.info("ready")
+            else:
+                log.warning("not ready", reason=reason)
+            await announce(ready)
+            was = ready
+        await asyncio.sleep(INTERVAL_SECONDS)
+
+
+async def _reason_to_wait(database: Database) -> str | None:
+    """Looks up a job that can't exist: one index probe, which needs the connection, the tables and the permission."""
+    try:
+        await database.run(lambda connection: get_job(connection, MAX_ID))
+    except JobNotFound:
+        return None
+    except DatabaseAway as error:
+        return str(error)
+    return None

@@ -1,0 +1,142 @@
+"""What the engine's errors mean to a client: the one table from its classes to codes, reasons and details."""
+
+from collections.abc import Callable
+from typing import Any
+
+import grpc
+
+from headrace.chassis.rpc_boundary import Translations
+from headrace.chassis.rpc_errors import RpcError, bad_request, error_info, retry_info
+from headrace.queue import (
+    BatchTooLarge,
+    DatabaseAway,
+    JobNotActionable,
+    JobNotFound,
+    KeyReused,
+    KindUnknown,
+    OptionInvalid,
+    PayloadInvalid,
+    PayloadTooLarge,
+    PayloadUnreadable,
+    QueueError,
+)
+
+RETRY_SECONDS = 1.0
+
+
+def kind_unknown(error: KindUnknown) -> RpcError:
+    """This server may be older than its caller: UNIMPLEMENTED, with the kinds there are."""
+    metadata = {"kind": error.kind, "kinds": ",".join(error.known)}
+    return RpcError(grpc.StatusCode.UNIMPLEMENTED, _sentence(error), error_info("KIND_UNKNOWN", metadata))
+
+
+def payload_unreadable(error: PayloadUnreadable) -> RpcError:
+    """Bytes that are no message of their kind: INVALID_ARGUMENT."""
+    return RpcError(
+        grpc.StatusCode.INVALID_ARGUMENT,
+        _sentence(error),
+        error_info("PAYLOAD_UNREADABLE"),
+        bad_request([("payload", error.reason)]),
+    )
+
+
+def payload_invalid(error: PayloadInvalid) -> RpcError:
+    """A payload against the rules of its .proto file: INVALID_ARGUMENT, with every field."""
+    return RpcError(
+        grpc.StatusCode.INVALID_ARGUMENT,
+        _sentence(error),
+        error_info("PAYLOAD_INVALID", {"kind": error.kind}),
+        bad_request((payload_path(found.field), found.description) for found in error.violations),
+    )
+
+
+def option_invalid(error: OptionInvalid) -> RpcError:
+    """Options out of range: INVALID_ARGUMENT, with every field."""
+    return RpcError(
+        grpc.StatusCode.INVALID_ARGUMENT,
+        _sentence(error),
+        error_info("REQUEST_INVALID"),
+        bad_request((found.field, found.description) for found in error.violations),
+    )
+
+
+def too_large(reason: str) -> Callable[[Any], RpcError]:
+    """Over a limit that stays: OUT_OF_RANGE, with size and limit."""
+
+    def translate(error: PayloadTooLarge | BatchTooLarge) -> RpcError:
+        metadata = {"size": str(error.size), "limit": str(error.limit)}
+        return RpcError(grpc.StatusCode.OUT_OF_RANGE, _sentence(error), error_info(reason, metadata))
+
+    return translate
+
+
+def key_reused(error: KeyReused) -> RpcError:
+    """The key stands for a job with other bytes: FAILED_PRECONDITION."""
+    metadata = {"job_id": str(error.job_id)}
+    return RpcError(
+        grpc.StatusCode.FAILED_PRECONDITION, _sentence(error), error_info("IDEMPOTENCY_KEY_REUSED", metadata)
+    )
+
+
+def job_not_found(error: JobNotFound) -> RpcError:
+    """There is no such job: NOT_FOUND."""
+    metadata = {"job_id": str(error.job_id)}
+    return RpcError(grpc.StatusCode.NOT_FOUND, _sentence(error), error_info("JOB_NOT_FOUND", metadata))
+
+
+def job_not_actionable(error: JobNotActionable) -> RpcError:
+    """Its state doesn't allow it: FAILED_PRECONDITION."""
+    metadata = {"job_id": str(error.job.id), "state": error.job.state.value}
+    return RpcError(grpc.StatusCode.FAILED_PRECONDITION, _sentence(error), error_info(error.reason, metadata))
+
+
+def database_away(_error: DatabaseAway) -> RpcError:
+    """Try again: UNAVAILABLE."""
+    return RpcError(
+        grpc.StatusCode.UNAVAILABLE,
+        "The jobs database is away or too slow; try again with the same idempotency key.",
+        error_info("DATABASE_AWAY"),
+        retry_info(RETRY_SECONDS),
+    )
+
+
+def contended(_error: QueueError) -> RpcError:
+    """The engine lost a race too often: ABORTED."""
+    return RpcError(
+        grpc.StatusCode.ABORTED,
+        "Too many calls used the same idempotency keys at once; try again.",
+        error_info("CONTENDED"),
+        retry_info(RETRY_SECONDS),
+    )
+
+
+def payload_path(field: str) -> str:
+    """Writes the path of a field of the payload as the request's field."""
+    return f"payload.{field}" if field else "payload"
+
+
+def _sentence(error: Exception) -> str:
+    text = str(error)
+    return text[:1].upper() + text[1:]
+
+
+_TABLE: dict[type[Exception], Callable[[Any], RpcError]] = {
+    KindUnknown: kind_unknown,
+    PayloadUnreadable: payload_unreadable,
+    PayloadInvalid: payload_invalid,
+    PayloadTooLarge: too_large("PAYLOAD_TOO_LARGE"),
+    OptionInvalid: option_invalid,
+    KeyReused: key_reused,
+    BatchTooLarge: too_large("BATCH_TOO_LARGE"),
+    JobNotFound: job_not_found,
+    JobNotActionable: job_not_actionable,
+    DatabaseAway: database_away,
+    QueueError: contended,
+}
+TRANSLATIONS: Translations = _TABLE
+"""For the server's boundary; the parent class stands last."""
+
+
+def refusal(error: QueueError) -> RpcError:
+    """Answers what a refused item means to the client."""
+    return next(translate(error) for kind, translate in _TABLE.items() if isinstance(error, kind))

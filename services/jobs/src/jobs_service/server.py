@@ -1,0 +1,95 @@
+"""The program `jobs-server`: JobsService over the engine, on gRPC.
+
+Only what it needs to answer is started; jobs are run by workers, programs of their own.
+"""
+
+import asyncio
+import contextlib
+from types import TracebackType
+from typing import Self
+
+import structlog
+
+from headrace.chassis.grpc_server import GrpcServer
+from headrace.chassis.lifecycle import run_until_signal
+from headrace.chassis.logs import start_logging
+from headrace.chassis.settings import load
+from headrace.chassis.telemetry import start_telemetry
+from headrace.jobs.v1 import jobs_service_pb2_grpc
+from headrace.queue import Door, Kinds, Limits
+from jobs_service.callers import SERVICE, CallerInterceptor, Callers, load_callers
+from jobs_service.database import Database
+from jobs_service.kinds import build_kinds
+from jobs_service.readiness import watch_readiness
+from jobs_service.refusals import TRANSLATIONS
+from jobs_service.service import SELF_VALIDATING, JobsServicer
+from jobs_service.settings import JobsServerSettings
+
+log = structlog.get_logger()
+
+
+class JobsServer:
+    """The server, from entering to leaving: then it takes no new calls and lets those under way finish."""
+
+    def __init__(self, settings: JobsServerSettings, callers: Callers, kinds: Kinds) -> None:
+        self.port = 0
+        """Where it listens, once entered."""
+        self._drain_seconds = settings.jobs_drain_timeout.total_seconds()
+        self._database = Database(
+            settings.jobs_database_url, pool_size=settings.jobs_pool_size, timeout=settings.jobs_database_timeout
+        )
+        door = Door(
+            kinds,
+            limits=Limits(payload_bytes=settings.jobs_payload_limit, batch=settings.jobs_batch_limit),
+            hash_keys=settings.jobs_hash_keys,
+        )
+        self._grpc = GrpcServer(
+            address=settings.jobs_grpc_address,
+            tls=settings.tls,
+            interceptors=[CallerInterceptor(callers)],
+            translations=TRANSLATIONS,
+            self_validating=SELF_VALIDATING,
+            max_receive_bytes=settings.jobs_request_limit,
+        )
+        servicer = JobsServicer(door, self._database, callers)
+        self._grpc.add(jobs_service_pb2_grpc.add_JobsServiceServicer_to_server, servicer, SERVICE.full_name)
+        self._stack = contextlib.AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        async with contextlib.AsyncExitStack() as stack:
+            await stack.enter_async_context(self._database)
+            self.port = await self._grpc.start()
+            stack.push_async_callback(self._grpc.stop, self._drain_seconds)
+            watching = asyncio.create_task(watch_readiness(self._database, self._grpc.set_serving), name="readiness")
+            stack.push_async_callback(_cancel, watching)
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        await self._stack.aclose()
+
+
+async def _cancel(task: "asyncio.Task[None]") -> None:
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+
+
+def main() -> None:
+    """Runs the server until SIGTERM or SIGINT."""
+    settings = load(JobsServerSettings)
+    start_logging()
+    callers = load_callers(settings.jobs_callers_file)
+    kinds = build_kinds(settings)
+    telemetry = start_telemetry("jobs-server")
+
+    async def serve(stop: asyncio.Event) -> None:
+        async with JobsServer(settings, callers, kinds):
+            await stop.wait()
+
+    try:
+        run_until_signal(serve)
+    finally:
+        telemetry.shutdown()
