@@ -30,6 +30,8 @@ CONNECT_TIMEOUT = 3
 TICK = 0.25
 # A loop that has not moved for this long counts as hung.
 HUNG_AFTER = 5.0
+# When the beat thread has not moved either, the whole process was stopped, and the loop gets time to catch up.
+STOPPED_AFTER = 3.0
 
 
 class Pulse:
@@ -85,7 +87,8 @@ class Beats:
         self._worker_id: int | None = None
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="headrace-beats", daemon=True)
-        self._hung = False
+        self._looked_at = time.monotonic()
+        self._blocked_for: float | None = None
         self._away = False
 
     def begin(self, worker_id: int) -> None:
@@ -132,12 +135,10 @@ class Beats:
         return connection
 
     def _send(self, connection: psycopg.Connection[Any]) -> None:
-        worker_id = self._worker_id
-        lag = self._pulse.lag
         params = {
-            "worker_id": worker_id,
+            "worker_id": self._worker_id,
             "claim_floor": self._ledger.floor,
-            "blocked_for": lag if lag > HUNG_AFTER else None,
+            "blocked_for": self._blocked_for,
         }
         row = connection.execute(self._beat, params).fetchone()
         if row is None:
@@ -151,11 +152,15 @@ class Beats:
             self._loop.call_soon_threadsafe(callback, *args)
 
     def _watch_loop(self) -> None:
+        now = time.monotonic()
+        stopped = now - self._looked_at > STOPPED_AFTER
+        self._looked_at = now
         lag = self._pulse.lag
-        if lag > HUNG_AFTER and not self._hung:
+        was_blocked = self._blocked_for is not None
+        self._blocked_for = lag if lag > HUNG_AFTER and not stopped else None
+        if self._blocked_for is not None and not was_blocked:
             frame = sys._current_frames().get(self._pulse.thread_id)  # noqa: SLF001  (the documented way to look)
             place = "".join(traceback.format_stack(frame)[-3:]) if frame else "somewhere"
             logger.error("the event loop has not moved for %.1f s: a handler blocks it. It is at\n%s", lag, place)
-        if lag <= HUNG_AFTER and self._hung:
+        if self._blocked_for is None and was_blocked:
             logger.warning("the event loop moves again")
-        self._hung = lag > HUNG_AFTER

@@ -85,7 +85,7 @@ class Link:
         """Runs one statement and answers its rows. Raises DatabaseAway."""
         async with self.use() as connection:
             cursor = await connection.execute(query, params)
-            return await cursor.fetchall() if cursor.description else []
+            return await cursor.fetchall() if cursor.description is not None else []
 
     async def close(self) -> None:
         """Closes the connection; it would be made anew when needed."""

@@ -123,6 +123,14 @@ class EmbeddedPostgres:
             self._process.wait(START_TIMEOUT)
         self._process = None
 
+    def freeze(self) -> None:
+        """Stops every process of the server where it is. Connections stay open and unanswered."""
+        self._signal_all(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Lets the server go on after `freeze`."""
+        self._signal_all(signal.SIGCONT)
+
     def __enter__(self) -> Self:
         return self.start()
 
@@ -133,6 +141,13 @@ class EmbeddedPostgres:
         self.stop("immediate" if self._temporary else "fast")
         if self._temporary:
             shutil.rmtree(self.data_dir, ignore_errors=True)
+
+    def _signal_all(self, number: signal.Signals) -> None:
+        # The postmaster leads a process group; each of its children leads one of its own.
+        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
+        for pid in (self.pid, *map(int, children)):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
 
     def _initialise(self) -> None:
         self.data_dir.mkdir(parents=True, exist_ok=True)
