@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -426,14 +426,38 @@ def test_events_are_split_by_size_and_stay_in_order() -> None:
     assert batches([], 10) == []
 
 
-async def test_the_calls_of_a_handler_are_leaves_and_the_api_sees_the_jobs_own_span(
-    run: Run, api: Api, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def spans() -> Iterator[InMemorySpanExporter]:
+    """The spans that end during the test, whoever set the process's provider."""
+    provider = trace.get_tracer_provider()
+    if not isinstance(provider, TracerProvider):
+        provider = TracerProvider()
+        trace.set_tracer_provider(provider)
     exporter = InMemorySpanExporter()
-    provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
-    monkeypatch.setattr(trace, "_TRACER_PROVIDER", provider)
-    with provider.get_tracer("test").start_as_current_span("process email") as process:
-        assert await run(WELCOME) == Done()
-    expected = format(process.get_span_context().span_id, "016x")
-    assert [header.split("-")[2] for header in api.traceparents] == [expected] * 2
+    yield exporter
+    exporter.shutdown()
+
+
+async def test_the_calls_of_a_handler_are_leaves_and_the_api_sees_the_jobs_own_span(
+    run: Run, api: Api, double: Double, spans: InMemorySpanExporter
+) -> None:
+    api.drawn.object_type, api.drawn.object_id = "subscription", pay(double)["subscription"]
+    with trace.get_tracer("test").start_as_current_span("process") as process:
+        await run(WELCOME)
+        await run(WEBHOOK)
+    job = process.get_span_context()
+    assert {header.split("-")[2] for header in api.traceparents} == {format(job.span_id, "016x")}
+    calls = [span for span in spans.get_finished_spans() if span.kind is trace.SpanKind.CLIENT]
+    assert [span.name for span in calls] == [
+        "saas.jobs.v1.WorkerSupport/RenderMail",
+        "smtp send",
+        "saas.jobs.v1.WorkerSupport/RecordMailSent",
+        "saas.jobs.v1.WorkerSupport/DrawFetchSequence",
+        "GET /v1/subscriptions/{id}",
+        "saas.jobs.v1.WorkerSupport/ApplyStripeEvent",
+    ]
+    assert {span.parent and span.parent.span_id for span in calls} == {job.span_id}
+    told = " ".join(span.to_json() for span in calls)
+    assert "bob@post.example" not in told
+    assert api.drawn.object_id not in told

@@ -31,9 +31,9 @@ from saas.jobs.v1.worker_support_pb2_grpc import WorkerSupportStub
 def main() -> None:
     """Runs the worker until SIGTERM or SIGINT."""
     settings = load(JobsWorkerSettings)
-    start_logging()
     kinds = build_kinds(settings)
     check_against_kinds(settings, kinds)
+    start_logging()
     # The ids of attempts' spans can be derived, so that a rescuer can write the span of a worker that was killed.
     telemetry = start_telemetry("jobs-worker", cast("IdGenerator", AttemptSpanIds()))
     try:
