@@ -42,7 +42,7 @@ async def main(dsn: str) -> None:
             )
         match message.name.split():
             case ["hold"]:
-                while not await gate_is_open(dsn):
+                while not await gate_is_open(dsn):  # noqa: ASYNC110  (the gate is in the database)
                     await asyncio.sleep(0.05)
             case ["block", seconds]:
                 time.sleep(float(seconds))  # noqa: ASYNC251  (the fault to be shown)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -16,7 +17,7 @@ class RetryPolicy:
     Args:
         base: The wait after the first attempt.
         factor: What each wait is multiplied by, at least 1.
-        cap: The longest wait.
+        cap: The longest wait, before jitter; at most a year.
         jitter: Each wait is spread evenly over ± this share of it, 0 to 1, so that what failed together does not come
             back together.
         rng: Where the jitter comes from; a test can seed it.
@@ -30,14 +31,15 @@ class RetryPolicy:
 
     def __post_init__(self) -> None:
         """Refuses values that make no sense; the text names the field."""
-        if self.base <= timedelta(0) or self.cap < self.base:
-            raise ValueError("retry policy: base must be above 0, and cap at least base")
-        if self.factor < 1 or not 0 <= self.jitter <= 1:
+        if self.base <= timedelta(0) or not self.base <= self.cap <= timedelta(days=365):
+            raise ValueError("retry policy: base must be above 0, and cap at least base and at most 365 days")
+        if not self.factor >= 1 or not 0 <= self.jitter <= 1:
             raise ValueError("retry policy: factor must be at least 1, and jitter 0 to 1")
 
     def delay(self, attempt: int) -> timedelta:
         """The wait after the given attempt, counted from 1."""
-        # Beyond some hundred attempts the power would overflow a float; the cap has been reached long before.
-        exponent = min(attempt - 1, 100)
-        seconds = min(self.base.total_seconds() * self.factor**exponent, self.cap.total_seconds())
+        base, cap = self.base.total_seconds(), self.cap.total_seconds()
+        # Compared as logarithms, since the power itself may overflow a float.
+        reached = (attempt - 1) * math.log(self.factor) >= math.log(cap / base)
+        seconds = cap if reached else min(base * self.factor ** (attempt - 1), cap)
         return timedelta(seconds=seconds * self.rng.uniform(1 - self.jitter, 1 + self.jitter))

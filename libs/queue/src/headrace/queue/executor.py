@@ -12,6 +12,7 @@ import threading
 import traceback
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -30,6 +31,8 @@ from headrace.queue.running import RunningJob, Stop, enter_job
 logger = logging.getLogger(__name__)
 MESSAGE_LIMIT = 2_000
 TRACEBACK_LIMIT = 8_000
+# What a handler may ask for; more would be outside of what Postgres can add to a time.
+LONGEST_DELAY = timedelta(days=3660)
 HAND_BACK = Decision(JobState.AVAILABLE, spent=False)
 
 
@@ -90,10 +93,10 @@ class Executor:
             await asyncio.wait(tasks)
 
     async def _run(self, job: RunningJob) -> None:
-        enter_job(job)
-        attempt = tracing.Attempt(job.id, job.lease, job.kind.name, job.queue, job.attempt, job.trace)
-        tracing.wait_span(attempt, job.waited_ms)
         try:
+            enter_job(job)
+            attempt = tracing.Attempt(job.id, job.lease, job.kind.name, job.queue, job.attempt, job.trace)
+            tracing.wait_span(attempt, job.waited_ms)
             with tracing.process_span(attempt, job.waited_ms) as span:
                 decision = await self._attempt(job, span)
             if job.stop_reason is not Stop.LEASE_LOST:  # then somebody else has it, and this attempt counts for nothing
@@ -106,6 +109,8 @@ class Executor:
             self._on_free()
 
     async def _attempt(self, job: RunningJob, span: Span) -> Decision:
+        if job.stop_reason is not None:  # told to stop before it began
+            return self._stopped(job, span)
         handler = self._handlers[job.kind.name]
         try:
             message = job.kind.message_class.FromString(job.payload)
@@ -117,28 +122,32 @@ class Executor:
         alarm = loop.call_at(job.deadline, job.stop, Stop.TIMEOUT)
         try:
             outcome = await self._call(handler, message, job)
+            if not handler.is_async and job.stop_reason is Stop.TIMEOUT:
+                return self._stopped(job, span)
+            return self._decide(job, span, outcome)
         except asyncio.CancelledError:
             if job.stop_reason is None:  # not from the engine: the handler has cancelled itself
                 return self._failed(job, span, "CancelledError", "the handler raised CancelledError", "")
             return self._stopped(job, span)
-        except Exception as error:  # noqa: BLE001  (whatever a handler raises is the attempt's outcome)
+        # Whatever a handler raises, sys.exit() included, is the attempt's outcome.
+        except (Exception, SystemExit) as error:  # noqa: BLE001
             if job.stop_reason is not None and job.stop_reason is not Stop.TIMEOUT:
                 return self._stopped(job, span)
             text = "".join(traceback.format_exception(error))
-            return self._failed(job, span, type(error).__name__, str(error), text)
+            return self._failed(job, span, type(error).__name__, _words(error), text)
         finally:
             alarm.cancel()
-        if job.in_thread and job.stop_reason is Stop.TIMEOUT:
-            return self._stopped(job, span)
-        return self._decide(job, span, outcome)
 
     async def _call(self, handler: Handler, message: Message, job: RunningJob) -> Outcome | None:
         if handler.is_async:
-            result: Outcome | None = await handler.function(message, job)
+            job.interruptible = True
+            try:
+                result: Outcome | None = await handler.function(message, job)
+            finally:
+                job.interruptible = False
             return result
         # A thread can't be stopped from outside: it keeps its slot until it returns, so that a job never runs twice at
         # once. It can look at `job.stopping`.
-        job.in_thread = True
         return await _in_thread(partial(contextvars.copy_context().run, handler.function, message, job))
 
     def _decide(self, job: RunningJob, span: Span, outcome: Outcome | None) -> Decision:
@@ -154,9 +163,7 @@ class Executor:
             case Discard(reason=reason):
                 tracing.failed(span, "Discard")
                 return Decision(JobState.DISCARDED, error=_error(job, "Discard", reason))
-        return self._failed(
-            job, span, "TypeError", f"the handler returned {type(outcome).__name__}, which is no outcome", ""
-        )
+        raise TypeError(f"the handler returned {type(outcome).__name__}, which is no outcome")
 
     def _failed(
         self, job: RunningJob, span: Span, type_: str, message: str, trace: str, after: timedelta | None = None
@@ -185,39 +192,50 @@ class Executor:
 async def _in_thread(call: Callable[[], Outcome | None]) -> Outcome | None:
     """Runs a call in a thread of its own. A daemon, so that one that never returns can't keep the process alive."""
     loop = asyncio.get_running_loop()
-    done: asyncio.Future[Outcome | None] = loop.create_future()
+    # The exception travels as a value: a future refuses StopIteration, which a careless `next()` raises.
+    done: asyncio.Future[tuple[Outcome | None, BaseException | None]] = loop.create_future()
 
     def settle(result: Outcome | None, error: BaseException | None) -> None:
-        if done.done():
-            return
-        if error is None:
-            done.set_result(result)
-        else:
-            done.set_exception(error)
+        if not done.done():
+            done.set_result((result, error))
 
     def run() -> None:
         try:
             result, error = call(), None
         except BaseException as raised:  # noqa: BLE001  (handed over to the task that waits)
             result, error = None, raised
-        if not loop.is_closed():
+        with suppress(RuntimeError):  # the loop has been closed meanwhile
             loop.call_soon_threadsafe(settle, result, error)
 
     threading.Thread(target=run, name="headrace-job", daemon=True).start()
-    return await done
+    result, error = await done
+    if error is not None:
+        raise error
+    return result
 
 
 def _ms(delay: timedelta) -> int:
-    return max(0, int(delay / timedelta(milliseconds=1)))
+    return int(min(max(delay, timedelta(0)), LONGEST_DELAY) / timedelta(milliseconds=1))
+
+
+def _words(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001  (a handler's own exception class may be as broken as the handler)
+        return "its text can't be read: __str__ itself raised"
 
 
 def _error(job: RunningJob, type_: str, message: str, trace: str = "") -> dict[str, Any]:
-    # NUL is the one character that jsonb refuses.
     return {
         "attempt": job.attempt,
         "lease": job.lease,
         "at": datetime.now(UTC).isoformat(),
         "type": type_,
-        "message": message.replace("\0", "�")[:MESSAGE_LIMIT],
-        "traceback": trace.replace("\0", "�")[-TRACEBACK_LIMIT:],
+        "message": _storable(str(message))[:MESSAGE_LIMIT],
+        "traceback": _storable(trace)[-TRACEBACK_LIMIT:],
     }
+
+
+def _storable(text: str) -> str:
+    """Without the characters that jsonb refuses: NUL, and halves of surrogate pairs."""
+    return text.replace("\0", "�").encode(errors="replace").decode()

@@ -43,26 +43,29 @@ class Rescuer:
 
     async def step(self) -> None:
         """Looks once, and rescues what there is to rescue. Raises DatabaseAway."""
-        began = time.monotonic()
+        asked_at = time.monotonic()
         try:
             rows = await self._link.execute(self._watch)
         except DatabaseAway:
             self._seen.clear()
             raise
-        now = time.monotonic()
-        if now - self._looked_at > LONGEST_GAP:
+        answered_at = time.monotonic()
+        if answered_at - self._looked_at > LONGEST_GAP:
             self._seen.clear()
-        self._looked_at = now
+        self._looked_at = answered_at
+        # A beat is seen from the answer on, and stands still until the question: what lies between is not silence.
         self._seen = {
-            row["id"]: seen if (seen := self._seen.get(row["id"])) and seen[0] == row["beat"] else (row["beat"], began)
+            row["id"]: seen
+            if (seen := self._seen.get(row["id"])) and seen[0] == row["beat"]
+            else (row["beat"], answered_at)
             for row in rows
         }
-        silent = [(id_, beat) for id_, (beat, since) in self._seen.items() if now - since >= LEASE]
+        silent = [(id_, beat) for id_, (beat, since) in self._seen.items() if asked_at - since >= LEASE]
         for worker_id, beat in silent:
             if declared := await self._link.execute(self._declare, {"worker_id": worker_id, "beat": beat}):
                 logger.warning("worker %s fell silent and is declared dead", declared[0]["name"])
-        if silent or now >= self._late_sweep_at:
-            self._late_sweep_at = now + LATE_SWEEP_EVERY
+        if silent or answered_at >= self._late_sweep_at:
+            self._late_sweep_at = answered_at + LATE_SWEEP_EVERY
             await self.rescue()
 
     async def rescue(self) -> None:

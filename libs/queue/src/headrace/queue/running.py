@@ -49,7 +49,8 @@ class RunningJob:
     """Set when the job is to stop. A plain function in a thread has to look at it; an async one is cancelled."""
     stop_reason: Stop | None = None
     task: asyncio.Task[None] | None = field(default=None, repr=False)
-    in_thread: bool = False
+    interruptible: bool = False
+    """Whether an async handler is at work, which a cancellation of the task reaches."""
 
     @property
     def traceparent(self) -> str | None:
@@ -57,12 +58,15 @@ class RunningJob:
         return self.trace.traceparent if self.trace else None
 
     def stop(self, reason: Stop) -> None:
-        """Tells the job to stop, for the first reason that is given. To be called on the event loop."""
+        """Tells the job to stop. To be called on the event loop.
+
+        The first reason stands. Each further call interrupts an async handler that has swallowed the one before.
+        """
         if self.stop_reason is None:
             self.stop_reason = reason
             self.stopping.set()
-            if self.task is not None and not self.in_thread:
-                self.task.cancel()
+        if self.interruptible and self.task is not None:
+            self.task.cancel()
 
 
 _current: ContextVar[RunningJob | None] = ContextVar("headrace_current_job", default=None)

@@ -2,16 +2,20 @@
 
 A plan is a generator that yields statements and is sent their rows; it is written once, and driven here by
 blocking or by asynchronous I/O. SQLAlchemy's connections and sessions are taken apart to the psycopg connection
-below them, so that the statements belong to the transaction that SQLAlchemy has begun.
+below them, so that the statements belong to the transaction that SQLAlchemy has begun. On a connection in autocommit
+mode, outside of any transaction, a plan is a transaction of its own: it is never committed in parts.
 """
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Generator, Mapping
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, LiteralString, TypeVar
 
 import psycopg
+from psycopg.pq import TransactionStatus
 from psycopg.rows import dict_row
 
 if TYPE_CHECKING:
@@ -39,12 +43,15 @@ Plan = Generator[Query, list[Row], Result]
 
 
 def run(connection: AnyConnection, plan: Plan[Result]) -> Result:
-    """Runs a plan on a blocking connection. Commits nothing.
+    """Runs a plan on a blocking connection. Commits nothing that the caller has begun.
 
     Raises:
         TypeError: The connection is of no kind that is known here.
     """
-    with _psycopg_connection(connection).cursor(row_factory=dict_row) as cursor:
+    driver = _psycopg_connection(connection)
+    whole: AbstractContextManager[object] = driver.transaction() if _commits_each(driver) else nullcontext()
+    # The class is named, since a connection may have been given cursors with another style of parameters.
+    with whole, psycopg.Cursor(driver, row_factory=dict_row) as cursor:
         rows: list[Row] | None = None
         while True:
             try:
@@ -57,12 +64,14 @@ def run(connection: AnyConnection, plan: Plan[Result]) -> Result:
 
 
 async def run_async(connection: AnyAsyncConnection, plan: Plan[Result]) -> Result:
-    """Runs a plan on an asynchronous connection. Commits nothing.
+    """Runs a plan on an asynchronous connection. Commits nothing that the caller has begun.
 
     Raises:
         TypeError: The connection is of no kind that is known here.
     """
-    async with (await _psycopg_async_connection(connection)).cursor(row_factory=dict_row) as cursor:
+    driver = await _psycopg_async_connection(connection)
+    whole: AbstractAsyncContextManager[object] = driver.transaction() if _commits_each(driver) else nullcontext()
+    async with whole, psycopg.AsyncCursor(driver, row_factory=dict_row) as cursor:
         rows: list[Row] | None = None
         while True:
             try:
@@ -74,34 +83,54 @@ async def run_async(connection: AnyAsyncConnection, plan: Plan[Result]) -> Resul
             rows = [*await cursor.fetchall()] if cursor.description else []
 
 
+def _commits_each(connection: psycopg.Connection[Any] | psycopg.AsyncConnection[Any]) -> bool:
+    """Whether each statement would be committed by itself."""
+    return connection.autocommit and connection.info.transaction_status == TransactionStatus.IDLE
+
+
 def _psycopg_connection(connection: Any) -> psycopg.Connection[Any]:
     if isinstance(connection, psycopg.Connection):
         return connection
-    if hasattr(connection, "get_bind"):  # a Session: its connection, with its transaction begun
-        connection = connection.connection()
-    elif hasattr(connection, "in_transaction") and not connection.in_transaction():
-        connection.begin()  # as SQLAlchemy itself would at the first statement
-    driver = getattr(getattr(connection, "connection", None), "driver_connection", None)
+    driver = None
+    if not _is_async(connection):
+        if hasattr(connection, "get_bind"):  # a Session: its connection, with its transaction begun
+            connection = connection.connection()
+        elif hasattr(connection, "in_transaction") and not connection.in_transaction():
+            connection.begin()  # as SQLAlchemy itself would at the first statement
+        driver = getattr(getattr(connection, "connection", None), "driver_connection", None)
     if not isinstance(driver, psycopg.Connection):
-        raise TypeError(_wrong(connection, "psycopg.Connection, or a SQLAlchemy Connection or Session over psycopg"))
+        expected = "psycopg.Connection, or a SQLAlchemy Connection or Session over psycopg"
+        raise TypeError(_wrong(connection, driver, expected))
     return driver
 
 
 async def _psycopg_async_connection(connection: Any) -> psycopg.AsyncConnection[Any]:
     if isinstance(connection, psycopg.AsyncConnection):
         return connection
-    if hasattr(connection, "get_bind"):  # an AsyncSession
-        connection = await connection.connection()
-    elif hasattr(connection, "in_transaction") and not connection.in_transaction():
-        await connection.begin()
     driver = None
-    if hasattr(connection, "get_raw_connection"):
+    if _is_async(connection):
+        if hasattr(connection, "get_bind"):  # an AsyncSession
+            connection = await connection.connection()
+        elif not connection.in_transaction():
+            await connection.begin()
         driver = (await connection.get_raw_connection()).driver_connection
     if not isinstance(driver, psycopg.AsyncConnection):
         expected = "psycopg.AsyncConnection, or a SQLAlchemy AsyncConnection or AsyncSession over psycopg"
-        raise TypeError(_wrong(connection, expected))
+        raise TypeError(_wrong(connection, driver, expected))
     return driver
 
 
-def _wrong(connection: object, expected: str) -> str:
-    return f"jobs are accepted on a {expected}; this is a {type(connection).__module__}.{type(connection).__name__}"
+def _is_async(connection: Any) -> bool:
+    """Whether it is SQLAlchemy's AsyncConnection or AsyncSession, told by its methods: we don't depend on SQLAlchemy."""
+    if hasattr(connection, "get_raw_connection"):
+        return True
+    return inspect.iscoroutinefunction(getattr(connection, "connection", None))
+
+
+def _wrong(connection: object, driver: object, expected: str) -> str:
+    over = f" over {_type_name(driver)}" if driver is not None else ""
+    return f"jobs are accepted on a {expected}; this is a {_type_name(connection)}{over}"
+
+
+def _type_name(thing: object) -> str:
+    return f"{type(thing).__module__}.{type(thing).__qualname__}"
