@@ -14,7 +14,7 @@ from google.protobuf.message import Message
 
 from headrace.queue.accept import Door, NewJob
 from headrace.queue.connections import Link
-from headrace.queue.errors import Refused
+from headrace.queue.errors import KindUnknown, Refused
 from headrace.queue.kinds import Kinds
 from headrace.queue.statements import statement
 
@@ -29,12 +29,20 @@ CALLER = "periodic"
 class Periodic:
     """A job that comes back. Kept in the database: exactly one job per tick, with any number of replicas.
 
-    Ticks that were missed, because no worker ran, are made up for by one.
+    Ticks that were missed, because no worker ran, are made up for by one. It ticks while a worker that declares it runs.
+
+    Raises:
+        ValueError: `every` is not above 0.
     """
 
     name: str
     every: timedelta
     payload: Message
+
+    def __post_init__(self) -> None:
+        """Refuses what makes no sense."""
+        if self.every <= timedelta(0):
+            raise ValueError(f"periodic job {self.name!r}: every must be above 0, and is {self.every}")
 
 
 class Scheduler:
@@ -44,6 +52,9 @@ class Scheduler:
         self._link = link
         self._kinds = kinds
         self._periodic = periodic
+        for kind in (each.payload.DESCRIPTOR.full_name for each in periodic):
+            if kind not in kinds:
+                raise KindUnknown(kind, kinds.names)
         self._door = Door(kinds, schema=schema)
         self._promote = statement("promote", schema)
         self._next_due = statement("next_due", schema)
@@ -81,7 +92,8 @@ class Scheduler:
         if not self._periodic:
             return False
         async with self._link.use() as connection, connection.transaction():
-            cursor = await connection.execute(self._tick, {"kinds": list(self._kinds.names)})
+            names = [periodic.name for periodic in self._periodic]
+            cursor = await connection.execute(self._tick, {"names": names, "kinds": list(self._kinds.names)})
             row = await cursor.fetchone()
             if row is None:
                 return False

@@ -91,6 +91,7 @@ class Worker:
 
     Raises:
         ValueError: There is no handler, or `queue_slots` names a queue without one.
+        KindUnknown: A periodic job's payload is none of the kinds.
     """
 
     def __init__(
