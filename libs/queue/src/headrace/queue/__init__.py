@@ -29,7 +29,7 @@ from headrace.queue.errors import (
 )
 from headrace.queue.handlers import Handlers
 from headrace.queue.job import AttemptError, Job, JobState, Queue, TraceParent
-from headrace.queue.kinds import Defaults, Kind, KindOverride, Kinds
+from headrace.queue.kinds import Defaults, Kind, KindMisconfigured, KindOverride, Kinds, NotAKind
 from headrace.queue.lookup import JobFilter, get_job, list_jobs
 from headrace.queue.outcomes import Cancel, Discard, Done, Outcome, Retry, Snooze
 from headrace.queue.running import RunningJob, current_job
@@ -54,11 +54,13 @@ __all__ = [
     "JobState",
     "KeyReused",
     "Kind",
+    "KindMisconfigured",
     "KindOverride",
     "KindUnknown",
     "Kinds",
     "Limits",
     "NewJob",
+    "NotAKind",
     "OptionInvalid",
     "Outcome",
     "PayloadInvalid",

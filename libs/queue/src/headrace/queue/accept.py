@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import protovalidate
 from google.protobuf.any_pb2 import Any as AnyMessage
-from google.protobuf.message import DecodeError, Message
+from google.protobuf.message import DecodeError, EncodeError, Message
 
 from headrace.queue import tracing
 from headrace.queue.errors import (
@@ -30,15 +30,13 @@ from headrace.queue.errors import (
     Violation,
 )
 from headrace.queue.job import TraceParent
-from headrace.queue.kinds import FIRST_PRIORITY, LAST_PRIORITY, Kind, Kinds
+from headrace.queue.kinds import Kind, Kinds, option_violations
 from headrace.queue.statements import DEFAULT_SCHEMA, statement
 from headrace.queue.transaction import Plan, Query, run, run_async
 
 if TYPE_CHECKING:
     from headrace.queue.transaction import AnyAsyncConnection, AnyConnection
 
-MAX_TIMEOUT = timedelta(hours=24)
-MAX_RETRIES = 1000
 MAX_KEY_LENGTH = 200
 # A key that expires between losing its race and being read is reserved again; twice in a row is not chance.
 KEY_ROUNDS = 3
@@ -112,6 +110,9 @@ class Door:
             guessed from it. The first is used; the others are still recognised, for rotation.
         key_lifetime: How long an idempotency key stands for its job, at least.
         schema: The installation's schema.
+
+    Raises:
+        protovalidate.CompilationError: A rule in a kind's .proto file makes no sense.
     """
 
     def __init__(
@@ -125,6 +126,8 @@ class Door:
     ) -> None:
         if not hash_keys or any(len(key) > hashlib.blake2b.MAX_KEY_SIZE for key in hash_keys):
             raise ValueError(f"hash_keys: give at least one key, each of at most {hashlib.blake2b.MAX_KEY_SIZE} bytes")
+        for kind in kinds:
+            _violations(kind.message_class())  # compiles its rules now, not when the first job arrives
         self.kinds = kinds
         self.limits = limits or Limits()
         self._hash_keys = tuple(hash_keys)
@@ -134,10 +137,12 @@ class Door:
     def accept(self, connection: AnyConnection, jobs: Sequence[NewJob]) -> list[Accepted | Refused]:
         """Accepts jobs in the transaction of a psycopg or SQLAlchemy connection or session; commits nothing.
 
-        Answers one result per job, in order. Exactly as durable as the caller's commit.
+        Answers one result per job, in order. Exactly as durable as the caller's commit. On a connection in autocommit
+        mode that is in no transaction, it is a transaction of its own.
 
         Raises:
             BatchTooLarge: There are more jobs than the limit.
+            TypeError: The connection is of another kind.
             psycopg.Error: Postgres refused; the transaction is broken, as after any error.
         """
         return run(connection, self._plan(jobs))
@@ -187,30 +192,32 @@ class Door:
         return [result for result in results if result is not None]
 
     def _check(self, job: NewJob) -> _Checked:
-        name, payload, message = self._read_payload(job.payload)
+        name, payload = self._read_payload(job.payload)
         kind = self.kinds[name]
         if len(payload) > self.limits.payload_bytes:
             raise PayloadTooLarge(len(payload), self.limits.payload_bytes)
-        if message is None:
-            try:
-                message = kind.message_class.FromString(payload)
-            except DecodeError as error:
-                raise PayloadUnreadable(name, str(error)) from None
-        elif not isinstance(message, kind.message_class):
-            raise PayloadUnreadable(name, "it is an instance of another class of that name")
-        if violations := [_violation(found) for found in protovalidate.collect_violations(message)]:
+        try:
+            # Read back even where it came as a message: more nesting can be written than a worker could read.
+            message = kind.message_class.FromString(payload)
+        except DecodeError as error:
+            raise PayloadUnreadable(name, str(error)) from None
+        if violations := _violations(message):
             raise PayloadInvalid(name, violations)
         if violations := list(_option_violations(job)):
             raise OptionInvalid(violations)
         return _Checked(job, kind, payload, self._hash(self._hash_keys[0], payload))
 
     @staticmethod
-    def _read_payload(payload: Message) -> tuple[str, bytes, Message | None]:
+    def _read_payload(payload: Message) -> tuple[str, bytes]:
         if isinstance(payload, AnyMessage):
             if "/" not in payload.type_url:
                 raise PayloadUnreadable("", f"its type URL {payload.type_url!r} isn't of the form host/full.Name")
-            return payload.TypeName(), payload.value, None
-        return payload.DESCRIPTOR.full_name, payload.SerializeToString(deterministic=True), payload
+            return payload.TypeName(), payload.value
+        name = payload.DESCRIPTOR.full_name
+        try:
+            return name, payload.SerializeToString(deterministic=True)
+        except EncodeError as error:
+            raise PayloadUnreadable(name, str(error)) from None
 
     @staticmethod
     def _hash(key: bytes, payload: bytes) -> bytes:
@@ -248,7 +255,7 @@ class Door:
 
     def _insert(self, rows: Sequence[tuple[int | None, _Checked]]) -> Query:
         items = [item for _, item in rows]
-        traces = [item.job.trace or tracing.current() for item in items]
+        traces = [tracing.sound(item.job.trace or tracing.current()) for item in items]
         params: dict[str, Any] = {
             "ids": [job_id for job_id, _ in rows],
             "queues": [i.job.queue or i.kind.queue for i in items],
@@ -283,6 +290,13 @@ def _key_arrays(items: Sequence[_Checked]) -> dict[str, list[str]]:
     return {"callers": list(callers), "kinds": list(kinds), "keys": list(keys)}
 
 
+def _violations(message: Message) -> list[Violation]:
+    try:
+        return [_violation(found) for found in protovalidate.collect_violations(message)]
+    except protovalidate.EvaluationError as error:
+        return [Violation("", f"breaks a rule, which can't be evaluated with it: {error}")]
+
+
 def _violation(found: protovalidate.Violation) -> Violation:
     path = ""
     for element in found.proto.field.elements if found.proto.field else []:
@@ -294,19 +308,15 @@ def _violation(found: protovalidate.Violation) -> Violation:
 
 
 def _option_violations(job: NewJob) -> Iterator[Violation]:
-    if job.queue is not None and not (1 <= len(job.queue) <= 100 and job.queue.isprintable()):
-        yield Violation("queue", "must have 1 to 100 printable characters")
-    if job.priority is not None and not FIRST_PRIORITY <= job.priority <= LAST_PRIORITY:
-        yield Violation("priority", f"must be {FIRST_PRIORITY} (first) to {LAST_PRIORITY} (last)")
-    if job.max_retries is not None and not 0 <= job.max_retries <= MAX_RETRIES:
-        yield Violation("max_retries", f"must be 0 to {MAX_RETRIES}")
-    if job.timeout is not None and not timedelta(milliseconds=1) <= job.timeout <= MAX_TIMEOUT:
-        yield Violation("timeout", "must be 1 ms to 24 hours")
+    yield from option_violations(
+        queue=job.queue, priority=job.priority, max_retries=job.max_retries, timeout=job.timeout
+    )
     if job.run_at is not None and job.run_at.tzinfo is None:
         yield Violation("run_at", "must have a time zone")
     elif job.run_at is not None and job.run_at > datetime.now(UTC) + timedelta(days=3660):
         yield Violation("run_at", "must be at most ten years ahead")
-    if len(job.key) > MAX_KEY_LENGTH:
-        yield Violation("idempotency_key", f"must have at most {MAX_KEY_LENGTH} characters")
-    if "\0" in job.key or "\0" in job.caller:
-        yield Violation("idempotency_key", "must not contain NUL")
+    for field, text in {"idempotency_key": job.key, "caller": job.caller}.items():
+        if len(text) > MAX_KEY_LENGTH:
+            yield Violation(field, f"must have at most {MAX_KEY_LENGTH} characters")
+        if "\0" in text or (not text.isascii() and text != text.encode(errors="replace").decode()):
+            yield Violation(field, "must be text without NUL and without halves of surrogate pairs")

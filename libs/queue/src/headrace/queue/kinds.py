@@ -15,17 +15,24 @@ from google.protobuf.descriptor import Descriptor, FileDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
-from headrace.queue.errors import KindUnknown, QueueError
+from headrace.queue.errors import KindUnknown, QueueError, Violation
 
 JOB_OPTION = "headrace.jobs.v1.job"
 T = TypeVar("T")
 DEFAULT_QUEUE = "default"
 DEFAULT_PRIORITY = 2
 FIRST_PRIORITY, LAST_PRIORITY = 1, 4
+MAX_RETRIES = 1000
+MAX_TIMEOUT = timedelta(hours=24)
+MAX_VERSION = 2**15 - 1
 
 
 class NotAKind(QueueError):
     """A message without the job option was given where a kind is needed."""
+
+
+class KindMisconfigured(QueueError):
+    """What an option, an override or the defaults say about a kind is out of range."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +80,7 @@ class Kinds:
 
         Raises:
             NotAKind: One of the messages lacks the job option, or an override names none of them.
+            KindMisconfigured: A value in force for one of them is out of range.
         """
         overrides = overrides or {}
         made = [_kind(message, defaults or Defaults(), overrides) for message in messages]
@@ -133,7 +141,7 @@ def _kind(message: type[Message], defaults: Defaults, overrides: Mapping[str, Ki
     own_retries = options.max_retries if options.HasField("max_retries") else None
     own_timeout = options.timeout.ToTimedelta() if options.HasField("timeout") else None
     own_priority = options.priority if options.HasField("priority") else None
-    return Kind(
+    kind = Kind(
         name=descriptor.full_name,
         message_class=message,
         queue=_first(override.queue, options.queue or None, DEFAULT_QUEUE),
@@ -142,6 +150,28 @@ def _kind(message: type[Message], defaults: Defaults, overrides: Mapping[str, Ki
         version=options.version or 1,
         priority=_first(override.priority, own_priority, DEFAULT_PRIORITY),
     )
+    violations = list(
+        option_violations(queue=kind.queue, priority=kind.priority, max_retries=kind.max_retries, timeout=kind.timeout)
+    )
+    if not 1 <= kind.version <= MAX_VERSION:
+        violations.append(Violation("version", f"must be 1 to {MAX_VERSION}"))
+    if violations:
+        raise KindMisconfigured(f"{kind.name}: " + "; ".join(f"{v.field} {v.description}" for v in violations))
+    return kind
+
+
+def option_violations(
+    *, queue: str | None, priority: int | None, max_retries: int | None, timeout: timedelta | None
+) -> Iterator[Violation]:
+    """What is out of range in the options of a kind or a call; None is never."""
+    if queue is not None and not (1 <= len(queue) <= 100 and queue.isprintable()):
+        yield Violation("queue", "must have 1 to 100 printable characters")
+    if priority is not None and not FIRST_PRIORITY <= priority <= LAST_PRIORITY:
+        yield Violation("priority", f"must be {FIRST_PRIORITY} (first) to {LAST_PRIORITY} (last)")
+    if max_retries is not None and not 0 <= max_retries <= MAX_RETRIES:
+        yield Violation("max_retries", f"must be 0 to {MAX_RETRIES}")
+    if timeout is not None and not timedelta(milliseconds=1) <= timeout <= MAX_TIMEOUT:
+        yield Violation("timeout", "must be 1 ms to 24 hours")
 
 
 def _first(*values: T | None) -> T:

@@ -54,12 +54,9 @@ class Rescuer:
             self._seen.clear()
         self._looked_at = answered_at
         # A beat is seen from the answer on, and stands still until the question: what lies between is not silence.
-        self._seen = {
-            row["id"]: seen
-            if (seen := self._seen.get(row["id"])) and seen[0] == row["beat"]
-            else (row["beat"], answered_at)
-            for row in rows
-        }
+        known = self._seen
+        self._seen = {row["id"]: (row["beat"], answered_at) for row in rows}
+        self._seen.update((id_, seen) for id_, seen in known.items() if self._seen.get(id_, (None,))[0] == seen[0])
         silent = [(id_, beat) for id_, (beat, since) in self._seen.items() if asked_at - since >= LEASE]
         for worker_id, beat in silent:
             if declared := await self._link.execute(self._declare, {"worker_id": worker_id, "beat": beat}):

@@ -24,6 +24,8 @@ from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode
 from headrace.queue.job import TraceParent
 
 SYSTEM = "headrace"
+# 55 characters in today's version; the W3C allows later ones to be longer, and asks to keep that much of the others.
+MAX_TRACEPARENT, MAX_TRACESTATE, MAX_BAGGAGE = 100, 512, 8192
 _tracer = trace.get_tracer("headrace.queue")
 _next_span_id: ContextVar[int] = ContextVar("headrace_next_span_id", default=0)
 
@@ -47,6 +49,19 @@ def current() -> TraceParent:
     headers: dict[str, str] = {}
     propagate.inject(headers)
     return TraceParent(headers.get("traceparent", ""), headers.get("tracestate", ""), headers.get("baggage", ""))
+
+
+def sound(context: TraceParent) -> TraceParent:
+    """A context that came from outside, without what is no header value: a bad one must not cost its job."""
+
+    def value(text: str, most: int) -> str:
+        return text if text.isascii() and text.isprintable() and len(text) <= most else ""
+
+    return TraceParent(
+        value(context.traceparent, MAX_TRACEPARENT),
+        value(context.tracestate, MAX_TRACESTATE),
+        value(context.baggage, MAX_BAGGAGE),
+    )
 
 
 def wait_span(attempt: Attempt, waited_ms: float) -> None:
