@@ -16,7 +16,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from stripe_double.app import Double
-from stripe_double.server import _Server, address, bind, serving
+from stripe_double.server import EmbeddedServer, address, bind, serving
 
 SECRET = "whsec_of_this_test"
 
@@ -43,7 +43,7 @@ async def endpoint() -> AsyncIterator[Endpoint]:
     with contextlib.closing(bind("127.0.0.1", 0)) as listener:
         endpoint.url = f"{address(listener)}/hook"
         app = Starlette(routes=[Route("/hook", endpoint.take, methods=["POST"])])
-        server = _Server(uvicorn.Config(app, log_level="critical", lifespan="off"))
+        server = EmbeddedServer(uvicorn.Config(app, log_level="critical", lifespan="off"))
         task = asyncio.create_task(server.serve(sockets=[listener]))
         yield endpoint
         server.should_exit = True

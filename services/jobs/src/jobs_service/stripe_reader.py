@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
+from urllib.parse import urlsplit
 
 import stripe
 
@@ -52,10 +53,11 @@ class StripeReader:
         # Telemetry would write an id into the home directory, which a container may not have.
         stripe.enable_telemetry = False
         self._http = stripe.HTTPXClient(timeout=_TIMEOUT)
-        self._base = base or stripe.DEFAULT_API_BASE
+        base = base or stripe.DEFAULT_API_BASE
+        self._host = urlsplit(base).hostname or base
         client = stripe.StripeClient(
             key,
-            base_addresses={"api": self._base},
+            base_addresses={"api": base},
             http_client=self._http,
             max_network_retries=_NETWORK_RETRIES,
         )
@@ -121,7 +123,7 @@ class StripeReader:
         await self._http.close_async()  # type: ignore[no-untyped-call]
 
     async def _call(self, template: str, call: Callable[[], Awaitable[stripe.StripeObject]]) -> stripe.StripeObject:
-        attributes = {"http.request.method": "GET", "url.template": template, "server.address": self._base}
+        attributes = {"http.request.method": "GET", "url.template": template, "server.address": self._host}
         with client_span(f"GET {template}", attributes) as span:
             try:
                 answer = await call()

@@ -5,12 +5,12 @@ goes wrong, and the next call after that is well again.
 """
 
 from dataclasses import dataclass, fields
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 
 from stripe_double.errors import StripeError
 
 Kind = Literal["rate_limit", "conflict", "error", "error_after", "cut", "cut_after", "slow", "down"]
-_KINDS = frozenset(Kind.__args__)  # type: ignore[attr-defined]
+_KINDS = frozenset(get_args(Kind))
 
 
 @dataclass

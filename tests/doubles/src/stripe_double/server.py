@@ -23,7 +23,7 @@ def address(listener: socket.socket) -> str:
     return f"http://{host}:{port}"
 
 
-class _Server(uvicorn.Server):
+class EmbeddedServer(uvicorn.Server):
     """A server that leaves the program's signals to its caller."""
 
     @contextlib.contextmanager
@@ -38,7 +38,7 @@ async def serving(double: Double, host: str = "127.0.0.1", port: int = 0) -> Asy
         double.shop.base = address(listener)
         # A cut connection is on purpose: uvicorn's complaint about it would only alarm.
         config = uvicorn.Config(create_app(double), log_level="critical", lifespan="off", timeout_graceful_shutdown=1)
-        server = _Server(config)
+        server = EmbeddedServer(config)
         task = asyncio.create_task(server.serve(sockets=[listener]), name="stripe double")
         try:
             yield double.shop.base

@@ -7,6 +7,7 @@ mail is never sent by two workers at once; it answers a mail that is sent, or no
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING
 
 import grpc
@@ -67,7 +68,11 @@ class SendMail:
             raise MailNotSent("the job's time is too short to send a mail in")
         await self._sender.send(rendered.mail, within=within)
         recording = self._record_sent(RecordMailSentRequest(mail_id=message.mail_id, lease=lease), job.deadline)
-        await finished(asyncio.create_task(recording))
+        try:
+            await finished(asyncio.create_task(recording))
+        except grpc.aio.AioRpcError:
+            log.warning("mail sent but not recorded: the next attempt may send it again", mail_id=message.mail_id)
+            raise
         log.info("mail sent", mail_id=message.mail_id, message_id=rendered.mail.message_id)
         return Done()
 
@@ -92,6 +97,6 @@ async def finished(recording: asyncio.Task[None]) -> None:
     try:
         await asyncio.shield(recording)
     except asyncio.CancelledError:
-        await asyncio.wait({recording}, timeout=_RECORDING)
-        recording.cancel()
+        with contextlib.suppress(TimeoutError, grpc.aio.AioRpcError):
+            await asyncio.wait_for(recording, _RECORDING)
         raise
