@@ -130,7 +130,7 @@ class Producer:
                 await backoff.wait(logger, f"claiming pauses until Postgres is back: {away}")
                 self._ready.update(self._cursors)
                 continue
-            if self._free() > 0 and (self._ready or self._sweeping):
+            if any(self._room(queue) for queue in self._ready | self._sweeping):
                 await asyncio.sleep(0)  # the jobs just claimed begin before more are claimed
                 continue
             with suppress(TimeoutError):
