@@ -318,5 +318,5 @@ def _option_violations(job: NewJob) -> Iterator[Violation]:
     for field, text in {"idempotency_key": job.key, "caller": job.caller}.items():
         if len(text) > MAX_KEY_LENGTH:
             yield Violation(field, f"must have at most {MAX_KEY_LENGTH} characters")
-        if "\0" in text or (not text.isascii() and text != text.encode(errors="replace").decode()):
+        if "\0" in text or text.encode(errors="replace").decode() != text:
             yield Violation(field, "must be text without NUL and without halves of surrogate pairs")

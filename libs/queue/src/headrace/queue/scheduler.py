@@ -29,7 +29,8 @@ CALLER = "periodic"
 class Periodic:
     """A job that comes back. Kept in the database: exactly one job per tick, with any number of replicas.
 
-    Ticks that were missed, because no worker ran, are made up for by one. It ticks while a worker that declares it runs.
+    Ticks that were missed, because no worker ran, are made up for by one. It ticks as long as a worker that declares it
+    runs.
 
     Raises:
         ValueError: `every` is not above 0.

@@ -121,7 +121,7 @@ async def _psycopg_async_connection(connection: Any) -> psycopg.AsyncConnection[
 
 
 def _is_async(connection: Any) -> bool:
-    """Whether it is SQLAlchemy's AsyncConnection or AsyncSession, told by its methods: we don't depend on SQLAlchemy."""
+    """Whether it is SQLAlchemy's AsyncConnection or AsyncSession. Told by its methods: SQLAlchemy is optional."""
     if hasattr(connection, "get_raw_connection"):
         return True
     return inspect.iscoroutinefunction(getattr(connection, "connection", None))
