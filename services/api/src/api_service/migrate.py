@@ -19,6 +19,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, create_engine, text
 from sqlalchemy.exc import OperationalError
+from sqlalchemy.pool import NullPool
 
 from api_service.db import sqlalchemy_url
 from api_service.settings import MigrationSettings
@@ -91,7 +92,7 @@ def _grant(connection: Connection, role: str) -> None:
 
 
 def _engine(database_url: str) -> Engine:
-    return create_engine(sqlalchemy_url(database_url), connect_args={"connect_timeout": 5})
+    return create_engine(sqlalchemy_url(database_url), poolclass=NullPool, connect_args={"connect_timeout": 5})
 
 
 def _config(connection: Connection | None = None) -> Config:

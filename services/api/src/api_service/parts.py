@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from starlette.applications import Starlette
 
 from api_service import worker_support
@@ -23,10 +25,12 @@ from api_service.settings import ApiSettings
 from headrace.chassis.grpc_server import GrpcServer
 from headrace.chassis.http_server import HttpServer
 from headrace.chassis.tokens import TokenInterceptor
-from headrace.jobs.v1.jobs_service_pb2_grpc import JobsServiceAsyncStub
 from saas.auth.v1 import auth_service_pb2_grpc
 from saas.billing.v1 import billing_service_pb2_grpc
 from saas.jobs.v1 import worker_support_pb2_grpc
+
+if TYPE_CHECKING:
+    from headrace.jobs.v1.jobs_service_pb2_grpc import JobsServiceAsyncStub
 
 
 class Parts:
@@ -71,6 +75,7 @@ class Parts:
         )
         pages = Pages(accounts, product=settings.api_product_name)
         app = Starlette(routes=[*pages.routes(), *self._billing.routes(), *readiness.routes()])
+        app.router.redirect_slashes = False  # Stripe takes a redirect for a failure
         self.http = HttpServer(app, settings.api_http_address)
 
     async def close(self) -> None:

@@ -65,8 +65,10 @@ def render(
     first, _, text = _template(template, locale, "txt").render(context).partition("\n")
     if not first.startswith(_SUBJECT):
         raise ValueError(f'mail template {template!r}: the text starts with "{_SUBJECT}…"')
-    html = _template(template, locale, "html").render(context, subject=first.removeprefix(_SUBJECT))
-    return Letter(subject=first.removeprefix(_SUBJECT).strip(), text=text.lstrip("\n"), html=html)
+    subject = first.removeprefix(_SUBJECT).strip()
+    page = _template(template, locale, "html")
+    html = page.render(context, subject=subject, language=page.name.partition("/")[0])
+    return Letter(subject=subject, text=text.lstrip("\n"), html=html)
 
 
 def _in_words(length: timedelta) -> str:
