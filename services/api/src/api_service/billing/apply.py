@@ -125,13 +125,16 @@ class Books:
             await self._notice_end(session, user, standing.id)
 
     async def _end_subscription(self, session: AsyncSession, subscription_id: str) -> None:
-        """Stripe has no such subscription any more: whatever it was, it gives no access."""
+        """Stripe has no such subscription: whatever it was, it gives no access.
+
+        The user gets no mail about it. Stripe keeps ended subscriptions, so a missing one is more likely the mistake
+        of an operator (the secret key of another account), and a mail can't be taken back.
+        """
+        _alerts.add(1, {"reason": "subscription_missing"})
+        log.error("stripe has no such subscription; no access", id=subscription_id)
         kept = await session.get(Subscription, subscription_id)
-        if kept is None:
-            return
-        kept.status, kept.past_due_since, kept.updated_at = CANCELED, None, func.now()
-        user = await session.get(User, kept.user_id) if kept.user_id else None
-        await self._notice_end(session, user, subscription_id)
+        if kept is not None:
+            kept.status, kept.past_due_since, kept.updated_at = CANCELED, None, func.now()
 
     async def _notice_end(self, session: AsyncSession, user: User | None, subscription_id: str) -> None:
         if await self._notices.was_posted(session, "subscription_active", about=subscription_id):

@@ -1,5 +1,7 @@
 """Billing's parts, put together for the server: what hangs in each listener."""
 
+from typing import TYPE_CHECKING
+
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.routing import Route
 
@@ -18,9 +20,11 @@ from api_service.billing.webhook import WebhookDoor
 from api_service.db import Database
 from api_service.mail.posting import Postbox
 from api_service.settings import ApiSettings
-from headrace.jobs.v1 import jobs_service_pb2_grpc
 from headrace.outbox import Outbox
 from saas.auth.v1 import auth_service_pb2
+
+if TYPE_CHECKING:
+    from headrace.jobs.v1.jobs_service_pb2_grpc import JobsServiceAsyncStub
 
 
 class Billing:
@@ -39,7 +43,7 @@ class Billing:
         access: Access,
         postbox: Postbox,
         outbox: Outbox,
-        jobs: jobs_service_pb2_grpc.JobsServiceAsyncStub,
+        jobs: "JobsServiceAsyncStub",
     ) -> None:
         self._prices = settings.stripe_prices
         self._grace = settings.stripe_past_due_grace

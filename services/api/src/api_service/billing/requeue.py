@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 import grpc
@@ -18,15 +19,17 @@ from api_service.billing.inbox import Inbox
 from api_service.billing.models import RECEIVED, InboxEvent
 from api_service.db import Database
 from headrace.jobs.v1 import job_pb2, jobs_service_pb2
-from headrace.jobs.v1.jobs_service_pb2_grpc import JobsServiceAsyncStub
 from headrace.outbox import Outbox
+
+if TYPE_CHECKING:
+    from headrace.jobs.v1.jobs_service_pb2_grpc import JobsServiceAsyncStub
 
 log = structlog.get_logger()
 
 _PAGE = 100
 _ASKED_AT_ONCE = 8
 _CALL_TIMEOUT = timedelta(seconds=5)
-_BUDGET = timedelta(seconds=60)
+_BUDGET = timedelta(seconds=20)
 """How long one call goes on. What it does not get to is the next call's; each row it did is done for good."""
 
 _ENDED = frozenset(
@@ -62,7 +65,7 @@ class _Open:
 class Requeue:
     """Finds the events that got stuck. Any number of replicas may do so at once: one of them wins each event."""
 
-    def __init__(self, database: Database, inbox: Inbox, outbox: Outbox, jobs: JobsServiceAsyncStub) -> None:
+    def __init__(self, database: Database, inbox: Inbox, outbox: Outbox, jobs: "JobsServiceAsyncStub") -> None:
         self._database = database
         self._inbox = inbox
         self._outbox = outbox

@@ -65,7 +65,13 @@ def is_kept(error: stripe.StripeError) -> bool:
 
 def as_away(error: stripe.StripeError) -> Exception:
     """The error as `StripeAwayError` where trying again may help; else the error itself."""
-    log.warning("stripe call failed", error=type(error).__name__, status=error.http_status, request=error.request_id)
+    log.warning(
+        "stripe call failed",
+        error=type(error).__name__,
+        status=error.http_status,
+        request=error.request_id,
+        reason=error.user_message or str(error.__cause__ or error),
+    )
     if isinstance(error, stripe.APIConnectionError | stripe.APIError | stripe.RateLimitError | stripe.IdempotencyError):
         return StripeAwayError(f"{type(error).__name__} ({error.http_status or 'no answer'})")
     return error
