@@ -63,11 +63,13 @@ class Intake:
         return [results[place] for place in range(len(requests))]
 
     def _admit(self, request: jobs_service_pb2.EnqueueRequest, caller: Caller) -> NewJob:
-        kind = request.payload.TypeName()
         job = read_enqueue(request, caller=caller.name, kinds=self._door.kinds)
-        if kind and kind not in self._door.kinds:
+        if "/" not in request.payload.type_url:
+            return job  # the door says what is wrong with it
+        kind = request.payload.TypeName()
+        if kind not in self._door.kinds:
             raise refusal(KindUnknown(kind, self._door.kinds.names))
-        if kind and not caller.may_enqueue(kind):
+        if not caller.may_enqueue(kind):
             raise RpcError(
                 grpc.StatusCode.PERMISSION_DENIED,
                 f"The caller {caller.name!r} may not enqueue {kind}.",

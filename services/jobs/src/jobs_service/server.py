@@ -80,9 +80,9 @@ async def _cancel(task: "asyncio.Task[None]") -> None:
 def main() -> None:
     """Runs the server until SIGTERM or SIGINT."""
     settings = load(JobsServerSettings)
-    start_logging()
     callers = load_callers(settings.jobs_callers_file)
     kinds = build_kinds(settings)
+    start_logging()
     telemetry = start_telemetry("jobs-server")
 
     async def serve(stop: asyncio.Event) -> None:

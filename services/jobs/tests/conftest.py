@@ -1,0 +1,128 @@
+"""What tests of the jobs server share: a served, migrated database, callers with tokens, and clients of both kinds."""
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from google.protobuf import any_pb2
+from google.protobuf.message import Message
+from grpc import aio
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from headrace.chassis.tokens import token_hash
+from headrace.jobs.v1.jobs_service_pb2 import EnqueueRequest
+from headrace.jobs.v1.jobs_service_pb2_grpc import JobsServiceStub
+from headrace.queue.migrate import up
+from jobs_service.callers import Caller, Callers
+from jobs_service.kinds import build_kinds
+from jobs_service.server import JobsServer
+from jobs_service.settings import JobsServerSettings
+from saas.jobs.v1.kinds_pb2 import SendVerificationEmail
+
+CALLERS = Callers(
+    [
+        Caller(name="api", token_sha256=(token_hash("api-token"),), kinds=("*",), methods=("*",)),
+        Caller(
+            name="mailer",
+            token_sha256=(token_hash("mailer-token"),),
+            kinds=("saas.jobs.v1.SendVerificationEmail",),
+            methods=("Enqueue", "EnqueueBatch", "ListKinds"),
+        ),
+    ]
+)
+
+Serve = Callable[..., AbstractAsyncContextManager[JobsServer]]
+
+
+@pytest.fixture
+def serve(database: str, tmp_path: Path) -> Serve:
+    """Runs the server on the test's database (or another), with settings of the test's choice."""
+
+    @asynccontextmanager
+    async def running(url: str = database, *, migrate: bool = True, **settings: Any) -> AsyncIterator[JobsServer]:
+        if migrate:
+            up(url)
+        chosen = JobsServerSettings(
+            jobs_database_url=url,
+            jobs_hash_keys=(b"0123456789abcdef",),
+            jobs_callers_file=tmp_path / "callers.toml",
+            jobs_grpc_address="127.0.0.1:0",
+            **settings,
+        )
+        async with JobsServer(chosen, CALLERS, build_kinds(chosen)) as server:
+            yield server
+
+    return running
+
+
+@pytest.fixture
+async def jobs_server(serve: Serve) -> AsyncIterator[JobsServer]:
+    """The server, as it is by default."""
+    async with serve() as server:
+        yield server
+
+
+@asynccontextmanager
+async def client(server: JobsServer, token: str = "api-token") -> AsyncIterator[Any]:
+    """A plain client of the server: what any language has."""
+    async with aio.insecure_channel(f"127.0.0.1:{server.port}", interceptors=[_Bearer(token)]) as channel:
+        yield JobsServiceStub(channel)
+
+
+class _Bearer(aio.UnaryUnaryClientInterceptor):
+    """Sends a token."""
+
+    def __init__(self, token: str) -> None:
+        self._header = ("authorization", f"Bearer {token}")
+
+    async def intercept_unary_unary(self, continuation: Any, client_call_details: Any, request: Any) -> Any:
+        metadata = aio.Metadata(*(client_call_details.metadata or ()), self._header)
+        return await continuation(client_call_details._replace(metadata=metadata), request)
+
+
+@pytest.fixture
+def client_of() -> Callable[..., AbstractAsyncContextManager[Any]]:
+    """Clients of a server, by token."""
+    return client
+
+
+@pytest.fixture
+async def jobs(jobs_server: JobsServer) -> AsyncIterator[Any]:
+    """A client that may do everything."""
+    async with client(jobs_server) as stub:
+        yield stub
+
+
+@pytest.fixture
+def verification() -> Callable[..., EnqueueRequest]:
+    """Requests for a verification mail, each for another mail unless told."""
+
+    def request(*, mail_id: str | None = None, **options: Any) -> EnqueueRequest:
+        return EnqueueRequest(payload=packed(SendVerificationEmail(mail_id=mail_id or str(uuid4()))), **options)
+
+    return request
+
+
+def packed(message: Message) -> any_pb2.Any:
+    payload = any_pb2.Any()
+    payload.Pack(message)
+    return payload
+
+
+@pytest.fixture
+def spans() -> Iterator[InMemorySpanExporter]:
+    """The spans that end during the test, whoever set the process's provider."""
+    provider = trace.get_tracer_provider()
+    if not isinstance(provider, TracerProvider):
+        provider = TracerProvider()
+        trace.set_tracer_provider(provider)
+    exporter = InMemorySpanExporter()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    yield exporter
+    exporter.shutdown()

@@ -1,0 +1,162 @@
+"""Postgres away, restarted, frozen, behind: answers in bounded time, and the way back without help."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
+
+import psycopg
+import pytest
+from google.rpc import error_details_pb2
+from grpc import StatusCode
+from grpc.aio import AioRpcError, insecure_channel
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_status import rpc_status
+
+from headrace.jobs.v1.jobs_service_pb2 import GetJobRequest
+from headrace.queue.embedded import EmbeddedPostgres
+from headrace.queue.migrate import up
+
+SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
+BOUND = 5.0
+
+
+@pytest.fixture
+def own_postgres() -> Iterator[EmbeddedPostgres]:
+    """A server of the test's own, to be stopped at will."""
+    with EmbeddedPostgres(settings={"fsync": "off"}) as server:
+        yield server
+
+
+async def eventually(holds: Callable[[], Awaitable[bool]], seconds: float = 20.0) -> None:
+    """Waits for a condition."""
+    async with asyncio.timeout(seconds):
+        while not await holds():  # noqa: ASYNC110 (what is waited for is in other processes)
+            await asyncio.sleep(0.05)
+
+
+async def health(server: Any, service: str) -> int:
+    async with insecure_channel(f"127.0.0.1:{server.port}") as channel:
+        answer = await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(service=service))
+        status: int = answer.status
+        return status
+
+
+async def refused_in_time(call: Awaitable[Any]) -> AioRpcError:
+    began = time.monotonic()
+    with pytest.raises(AioRpcError) as refused:
+        await call
+    assert time.monotonic() - began < BOUND
+    assert refused.value.code() == StatusCode.UNAVAILABLE
+    return refused.value
+
+
+async def is_answered(call: Callable[[], Awaitable[Any]]) -> bool:
+    try:
+        await call()
+    except AioRpcError as error:
+        if error.code() == StatusCode.UNAVAILABLE:
+            return False
+        raise
+    return True
+
+
+@pytest.mark.parametrize("mode", ["fast", "immediate"])
+async def test_a_stopped_postgres_is_unavailable_and_comes_back_by_itself(
+    own_postgres: EmbeddedPostgres, serve: Any, client_of: Any, verification: Any, mode: Any
+) -> None:
+    async with serve(own_postgres.dsn()) as server, client_of(server) as jobs:
+        await jobs.Enqueue(verification())
+        await eventually(lambda: is_(health(server, "readiness"), SERVING))
+        own_postgres.stop(mode)
+        error = await refused_in_time(jobs.Enqueue(verification()))
+        details = {packed.TypeName() for packed in rpc_status.from_call(error).details}
+        assert details == {"google.rpc.ErrorInfo", "google.rpc.RetryInfo"}
+        await eventually(lambda: is_(health(server, "readiness"), NOT_SERVING))
+        assert await health(server, "liveness") == SERVING
+        own_postgres.start()
+        await eventually(lambda: is_answered(lambda: jobs.Enqueue(verification())), 5)
+        await eventually(lambda: is_(health(server, "readiness"), SERVING))
+
+
+async def test_a_restart_between_two_calls_is_not_noticed(
+    own_postgres: EmbeddedPostgres, serve: Any, client_of: Any, verification: Any
+) -> None:
+    async with serve(own_postgres.dsn()) as server, client_of(server) as jobs:
+        await asyncio.gather(*(jobs.Enqueue(verification()) for _ in range(20)))
+        own_postgres.stop()
+        own_postgres.start()
+        await jobs.Enqueue(verification())
+
+
+async def test_a_frozen_postgres_is_unavailable_and_comes_back_by_itself(
+    own_postgres: EmbeddedPostgres, serve: Any, client_of: Any, verification: Any
+) -> None:
+    async with serve(own_postgres.dsn()) as server, client_of(server) as jobs:
+        await jobs.Enqueue(verification())
+        own_postgres.freeze()
+        try:
+            for _ in range(2):
+                await asyncio.gather(*(refused_in_time(jobs.Enqueue(verification())) for _ in range(15)))
+            await eventually(lambda: is_(health(server, "readiness"), NOT_SERVING))
+            assert await health(server, "liveness") == SERVING
+        finally:
+            own_postgres.thaw()
+        await eventually(lambda: is_answered(lambda: jobs.Enqueue(verification())), 5)
+
+
+async def test_a_client_that_gives_up_on_a_frozen_postgres_leaves_nothing_hanging(
+    own_postgres: EmbeddedPostgres, serve: Any, client_of: Any, verification: Any
+) -> None:
+    async with serve(own_postgres.dsn()) as server, client_of(server) as jobs:
+        await jobs.Enqueue(verification())
+        own_postgres.freeze()
+        try:
+            with pytest.raises(AioRpcError) as late:
+                await jobs.Enqueue(verification(), timeout=0.3)
+            assert late.value.code() == StatusCode.DEADLINE_EXCEEDED
+            began = time.monotonic()
+        finally:
+            own_postgres.thaw()
+        await eventually(lambda: is_answered(lambda: jobs.Enqueue(verification())), 5)
+    assert time.monotonic() - began < 10
+
+
+async def test_a_statement_that_waits_too_long_for_a_lock_is_unavailable(
+    database: str, serve: Any, client_of: Any, verification: Any
+) -> None:
+    async with serve() as server, client_of(server) as jobs:
+        with psycopg.connect(database) as other:
+            other.execute("lock table headrace.jobs")
+            await refused_in_time(jobs.Enqueue(verification()))
+            other.rollback()
+        await jobs.Enqueue(verification())
+
+
+async def test_a_server_starts_while_postgres_is_away(
+    own_postgres: EmbeddedPostgres, serve: Any, client_of: Any
+) -> None:
+    url = own_postgres.dsn()
+    own_postgres.stop()
+    async with serve(url, migrate=False) as server, client_of(server) as jobs:
+        error = await refused_in_time(jobs.GetJob(GetJobRequest(job_id="1")))
+        assert rpc_status.from_call(error).details
+        own_postgres.start()
+        await eventually(lambda: is_(health(server, "readiness"), NOT_SERVING))
+
+
+async def test_a_database_without_the_tables_is_unavailable_until_it_is_migrated(
+    database: str, serve: Any, client_of: Any
+) -> None:
+    async with serve(migrate=False) as server, client_of(server) as jobs:
+        error = await refused_in_time(jobs.GetJob(GetJobRequest(job_id="1")))
+        info = error_details_pb2.ErrorInfo()
+        rpc_status.from_call(error).details[0].Unpack(info)
+        assert info.reason == "DATABASE_AWAY"
+        assert await health(server, "readiness") == NOT_SERVING
+        up(database)
+        await eventually(lambda: is_(health(server, "readiness"), SERVING))
+
+
+async def is_(answer: Awaitable[int], expected: int) -> bool:
+    return await answer == expected

@@ -1,0 +1,44 @@
+"""A client that knows nothing but an address and a token: everything else it learns from reflection."""
+
+import asyncio
+from typing import Any
+
+import grpc
+from google.protobuf.descriptor_pool import DescriptorPool
+from google.protobuf.message_factory import GetMessageClass
+from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
+
+SERVICE = "headrace.jobs.v1.JobsService"
+KIND = "saas.jobs.v1.SendVerificationEmail"
+
+
+def enqueue_knowing_nothing(address: str) -> Any:
+    """Looks the service and the kind up, writes a payload, enqueues it, and answers the job."""
+    with grpc.insecure_channel(address) as channel:
+        learned = ProtoReflectionDescriptorDatabase(channel)
+        assert SERVICE in learned.get_services()
+        pool = DescriptorPool(learned)
+        service = pool.FindServiceByName(SERVICE)
+
+        def call(method: str, **fields: Any) -> Any:
+            described = service.FindMethodByName(method)
+            untyped: Any = channel.unary_unary(
+                f"/{SERVICE}/{method}",
+                request_serializer=lambda message: message.SerializeToString(),
+                response_deserializer=GetMessageClass(described.output_type).FromString,
+            )
+            request = GetMessageClass(described.input_type)(**fields)
+            return untyped(request, metadata=(("authorization", "Bearer api-token"),), timeout=10)
+
+        assert KIND in [kind.name for kind in call("ListKinds").kinds]
+        payload = GetMessageClass(pool.FindMessageTypeByName(KIND))(mail_id="0190a8a4-7c1e-7b8a-9d53-000000000001")
+        options = pool.FindMessageTypeByName(KIND).GetOptions()
+        assert any(option.full_name == "headrace.jobs.v1.job" for option, _ in options.ListFields())
+        packed = {"type_url": f"type.googleapis.com/{KIND}", "value": payload.SerializeToString()}
+        job_id = call("Enqueue", payload=packed, idempotency_key="once").job_id
+        return call("GetJob", job_id=job_id).job
+
+
+async def test_a_client_that_knows_only_reflection_enqueues_a_job(jobs_server: Any) -> None:
+    job = await asyncio.to_thread(enqueue_knowing_nothing, f"127.0.0.1:{jobs_server.port}")
+    assert (job.kind, job.queue, job.caller) == (KIND, "email", "api")
