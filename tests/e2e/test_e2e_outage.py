@@ -1,5 +1,6 @@
 """Postgres goes away under load and comes back."""
 
+import json
 import os
 import secrets
 import time
@@ -25,8 +26,14 @@ OPTIONS = Options(
     jaeger=False,
     environment={
         # A mail that is being sent when the outage begins must be able to outlast it.
-        "SMTP_TIMEOUT": "3m",
-        "JOBS_KIND_OVERRIDES": '{"saas.jobs.v1.SendVerificationEmail": {"timeout": "4m"}}',
+        "SMTP_TIMEOUT": "4m",
+        "API_MAIL_RESERVATION": "10m",
+        "JOBS_KIND_OVERRIDES": json.dumps(
+            {
+                f"saas.jobs.v1.Send{mail}Email": {"timeout": "5m"}
+                for mail in ("Verification", "PasswordReset", "Notification")
+            }
+        ),
     },
 )
 

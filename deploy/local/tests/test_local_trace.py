@@ -7,13 +7,13 @@ import pytest
 from local_stack.report import CheckFailed
 from local_stack.trace import Span, Trace
 
-ROOT = Span("01", None, "saas.auth.v1.AuthService/Register", "api", 0, 50, {})
-CREATE = Span("02", "01", "create email", "api", 10, 1, {})
-SEND = Span("03", "02", "send email", "api", 20, 10, {})
-ACCEPT = Span("04", "02", "accept email", "jobs-server", 22, 5, {})
-WAIT = Span("05", "02", "wait email", "worker", 27, 10, {})
-LOST = Span("06", "02", "process email", "worker", 40, 6000, {"error": True, "error.type": "worker_lost"})
-DONE = Span("07", "02", "process email", "worker", 6100, 80, {})
+ROOT = Span("01", None, "saas.auth.v1.AuthService/Register", "api", 0, 50, False, {})
+CREATE = Span("02", "01", "create email", "api", 10, 1, False, {})
+SEND = Span("03", "02", "send email", "api", 20, 10, False, {})
+ACCEPT = Span("04", "02", "accept email", "jobs-server", 22, 5, False, {})
+WAIT = Span("05", "02", "wait email", "worker", 27, 10, False, {})
+LOST = Span("06", "02", "process email", "worker", 40, 6000, True, {"error.type": "worker_lost"})
+DONE = Span("07", "02", "process email", "worker", 6100, 80, False, {})
 WHOLE = (ROOT, CREATE, SEND, ACCEPT, WAIT, LOST, DONE)
 
 

@@ -13,6 +13,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 
@@ -20,6 +21,7 @@ class Guardian:
     """The orchestrator's end of the pipe."""
 
     def __init__(self) -> None:
+        self._lock = threading.Lock()
         self._process = subprocess.Popen(
             [sys.executable, "-m", "local_stack.guardian"],
             stdin=subprocess.PIPE,
@@ -50,8 +52,9 @@ class Guardian:
 
     def _tell(self, line: str) -> None:
         assert self._process.stdin is not None
-        self._process.stdin.write(line + "\n")
-        self._process.stdin.flush()
+        with self._lock:
+            self._process.stdin.write(line + "\n")
+            self._process.stdin.flush()
 
 
 def main() -> None:

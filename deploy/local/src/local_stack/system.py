@@ -15,6 +15,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import Executor, Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -76,6 +77,8 @@ class System:
         self._on_ready = on_ready
         self._on_death = on_death
         self._parts: dict[str, Part] = {}
+        self._postgres_wanted = False
+        self._postgres_watcher: threading.Thread | None = None
         self._undo = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
@@ -126,17 +129,17 @@ class System:
             stripe_secret_key=self._options.stripe_secret_key,
             jaeger=find_jaeger() if self._options.jaeger else None,
         )
-        began = time.monotonic()
-        helpers = [self._launch(spec) for spec in self.plan.helpers()]
-        self.start_postgres()
-        self._on_ready("postgres", time.monotonic() - began)
-        self.plan.databases.create()
-        self._migrate()
-        services = [self._launch(spec) for spec in self.plan.services()]
-        deadline = time.monotonic() + READY_WITHIN
-        for part, started in [*helpers, *services]:
-            part.wait_ready(deadline)
-            self._on_ready(part.name, time.monotonic() - started)
+        waiting = ThreadPoolExecutor()
+        try:
+            ready = [self._launch(spec, waiting) for spec in self.plan.helpers()]
+            self.start_postgres()
+            self.plan.databases.create()
+            self._migrate()
+            ready += [self._launch(spec, waiting) for spec in self.plan.services()]
+            for each in as_completed(ready):
+                each.result()
+        finally:
+            waiting.shutdown(wait=False)  # after a failure, what is still waited for ends when `stop` ends it
 
     def stop(self) -> None:
         """Ends everything in order: what makes work first, what keeps it last. Idempotent."""
@@ -174,15 +177,20 @@ class System:
 
     def start_postgres(self) -> None:
         """Starts Postgres, also after `stop_postgres`, on the same data."""
+        began = time.monotonic()
         self.postgres.start()
+        self._on_ready("postgres", time.monotonic() - began)
         self._guardian.watch(self.postgres.pid, signal.SIGQUIT)
         self._postgres_wanted = True
-        threading.Thread(target=self._watch_postgres, args=(self.postgres.pid,), daemon=True).start()
+        self._postgres_watcher = threading.Thread(target=self._watch_postgres, args=(self.postgres.pid,), daemon=True)
+        self._postgres_watcher.start()
 
     def stop_postgres(self) -> None:
         """Crashes Postgres; every commit that was answered is kept."""
         self._postgres_wanted = False
         self.postgres.stop("immediate")
+        if self._postgres_watcher is not None:
+            self._postgres_watcher.join()
 
     # ── Where things are ──
 
@@ -206,11 +214,15 @@ class System:
 
     # ── Inside ──
 
-    def _launch(self, spec: PartSpec) -> tuple[Part, float]:
+    def _launch(self, spec: PartSpec, waiting: Executor) -> Future[None]:
         part = Part(spec, self.logs / f"{spec.name}.log", self._guardian, self._died)
         self._parts[spec.name] = part
         part.start()
-        return part, time.monotonic()
+        return waiting.submit(self._wait_ready, part, time.monotonic())
+
+    def _wait_ready(self, part: Part, began: float) -> None:
+        part.wait_ready(began + READY_WITHIN)
+        self._on_ready(part.name, time.monotonic() - began)
 
     def _stop_parts(self) -> None:
         for tier in (WORKERS, ("api", "jobs-server"), tuple(self._parts)):
@@ -239,10 +251,8 @@ class System:
             self._on_ready(name, time.monotonic() - began)
 
     def _watch_postgres(self, pid: int) -> None:
-        try:
+        with contextlib.suppress(ChildProcessError):  # it was ended and waited for elsewhere
             os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
-        except ChildProcessError:  # it was ended and waited for elsewhere
-            return
         self._guardian.forget(pid)
         if self._postgres_wanted:
             words = self.postgres.log_file.read_text(errors="replace").splitlines()[-15:]

@@ -10,7 +10,8 @@ from rich.text import Text
 
 from local_stack.report import check
 
-BAR_WIDTH = 36
+BAR_WIDTH = 24
+STATUS_ERROR = 2
 
 
 @dataclass(frozen=True)
@@ -20,9 +21,10 @@ class Span:
     Attributes:
         id: 16 hex digits.
         parent: The id of its parent in this trace; None for a root.
-        start: Microseconds since the epoch.
-        duration: Microseconds; signed, for Jaeger would show a negative one too.
-        tags: Attributes, status and kind, by name.
+        start: Nanoseconds since the epoch.
+        duration: Nanoseconds; negative where it ends before it begins.
+        failed: Whether its status is an error.
+        attributes: By name.
     """
 
     id: str
@@ -31,12 +33,8 @@ class Span:
     service: str
     start: int
     duration: int
-    tags: dict[str, Any]
-
-    @property
-    def failed(self) -> bool:
-        """Whether its status is an error."""
-        return bool(self.tags.get("error")) or self.tags.get("otel.status_code") == "ERROR"
+    failed: bool
+    attributes: dict[str, Any]
 
 
 class Trace:
@@ -83,7 +81,7 @@ class Trace:
         for name in ("create email", "send email", "accept email", "wait email", "process email"):
             check(self.named(name), f"it has no span {name!r}")
         attempts = self.named("process email")
-        lost = [span for span in attempts if span.tags.get("error.type") == "worker_lost"]
+        lost = [span for span in attempts if span.attributes.get("error.type") == "worker_lost"]
         worked = [span for span in attempts if not span.failed]
         check(len(lost) == 1, f"the killed attempt should be shown once; it is {len(lost)} times")
         check(len(worked) == 1, f"the attempt that worked should be shown once; it is {len(worked)} times")
@@ -97,49 +95,56 @@ class Trace:
         """The trace as a waterfall of bars."""
         began = min(span.start for span in self.spans)
         whole = max(max(span.start + span.duration for span in self.spans) - began, 1)
-        table = Table(box=None, pad_edge=False, show_header=False)
-        for style in ("", "dim", "", "cyan"):
-            table.add_column(style=style, no_wrap=True, justify="right" if style == "cyan" else "left")
+        table = Table(box=None, padding=(0, 1), pad_edge=False, show_header=False)
+        table.add_column(no_wrap=True, overflow="ellipsis")
+        table.add_column(no_wrap=True, min_width=BAR_WIDTH)
+        table.add_column(no_wrap=True, justify="right", style="cyan", min_width=8)
         for depth, span in self.tree():
             offset = min(int((span.start - began) / whole * BAR_WIDTH), BAR_WIDTH - 1)
             length = max(1, min(round(span.duration / whole * BAR_WIDTH), BAR_WIDTH - offset))
             bar = Text(" " * offset + "━" * length, style="red" if span.failed else "green")
-            table.add_row(
-                Text("  " * depth + span.name),
-                span.service,
-                bar + Text(" " * (BAR_WIDTH - offset - length)),
-                _time(span),
-            )
+            name = Text("  " * (depth + 1) + span.name.rpartition(".")[2]).append(f"  {span.service}", style="dim")
+            table.add_row(name, bar, _time(span))
         return table
 
 
 def fetch(jaeger_url: str, trace_id: str) -> Trace:
-    """Asks Jaeger for a trace; one that it doesn't know, or not yet, has no spans."""
-    answer = httpx.get(f"{jaeger_url}/api/traces/{trace_id}", trust_env=False)
+    """Asks Jaeger for a trace; one that it doesn't know, or not yet, has no spans.
+
+    By its API v3, which answers OTLP: in the older one a span that has a link to its parent is shown without a parent.
+    """
+    answer = httpx.get(f"{jaeger_url}/api/v3/traces/{trace_id}", trust_env=False)
     if answer.status_code == httpx.codes.NOT_FOUND:
         return Trace(trace_id, [])
-    found = answer.raise_for_status().json()["data"]
-    spans = [_span(span, found[0]["processes"]) for span in found[0]["spans"]] if found else []
-    return Trace(trace_id, spans)
-
-
-def _span(given: dict[str, Any], processes: dict[str, Any]) -> Span:
-    parents = [
-        reference["spanID"]
-        for reference in given["references"]
-        if reference["refType"] == "CHILD_OF" and reference["traceID"] == given["traceID"]
-    ]
-    return Span(
-        id=given["spanID"],
-        parent=parents[0] if parents else None,
-        name=given["operationName"],
-        service=processes[given["processID"]]["serviceName"],
-        start=given["startTime"],
-        duration=given["duration"],
-        tags={tag["key"]: tag["value"] for tag in given["tags"]},
+    return Trace(
+        trace_id,
+        [
+            _span(span, _attributes(resource["resource"])["service.name"])
+            for resource in answer.raise_for_status().json()["result"]["resourceSpans"]
+            for scope in resource["scopeSpans"]
+            for span in scope["spans"]
+        ],
     )
 
 
+def _span(given: dict[str, Any], service: str) -> Span:
+    start = int(given["startTimeUnixNano"])
+    return Span(
+        id=given["spanId"],
+        parent=given.get("parentSpanId") or None,
+        name=given["name"],
+        service=service,
+        start=start,
+        duration=int(given["endTimeUnixNano"]) - start,
+        failed=given["status"].get("code") == STATUS_ERROR,
+        attributes=_attributes(given),
+    )
+
+
+def _attributes(given: dict[str, Any]) -> dict[str, Any]:
+    return {each["key"]: next(iter(each["value"].values()), None) for each in given.get("attributes", [])}
+
+
 def _time(span: Span) -> str:
-    milliseconds = span.duration / 1000
+    milliseconds = span.duration / 1_000_000
     return f"{milliseconds / 1000:.2f} s" if milliseconds >= 1000 else f"{milliseconds:.1f} ms"

@@ -1,7 +1,10 @@
 """Where to look once everything is up."""
 
+import os
+
 from rich.markup import escape
 
+from local_stack.parts import program
 from local_stack.report import Report
 from local_stack.system import System
 
@@ -35,4 +38,5 @@ def tell(report: Report, system: System) -> None:
 
 def _curl(url: str, body: str, token: str | None = None) -> str:
     header = f" -H 'authorization: Bearer {token}'" if token else ""
-    return f"buf curl --protocol grpc --http2-prior-knowledge{header} \\\n    -d '{body}' {url}"
+    buf = os.path.relpath(program("buf"))
+    return f"{buf} curl --protocol grpc --http2-prior-knowledge{header} \\\n    -d '{body}' {url}"
