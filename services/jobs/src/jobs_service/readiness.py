@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
+import psycopg
 import structlog
 
 from headrace.queue import DatabaseAway, JobNotFound, get_job
@@ -36,6 +37,6 @@ async def _reason_to_wait(database: Database) -> str | None:
         await database.run(lambda connection: get_job(connection, MAX_ID))
     except JobNotFound:
         return None
-    except DatabaseAway as error:
+    except (DatabaseAway, psycopg.Error) as error:  # the latter: no permission, for one
         return str(error)
     return None

@@ -143,7 +143,10 @@ class JobsServerSettings(JobsSettings):
     jobs_database_timeout: Duration = Field(
         default=timedelta(seconds=4),
         ge=timedelta(milliseconds=100),
-        description="How long a call may wait for Postgres, before it is answered with UNAVAILABLE.",
+        description=(
+            "How long a call may wait for Postgres, before it is answered with UNAVAILABLE. Also sets statement_timeout, "
+            "by a startup option: PgBouncer needs ignore_startup_parameters = options."
+        ),
     )
     jobs_grpc_tls_certificate: Path | None = Field(
         default=None, description="The server's certificate (PEM). Unset: plain text, for a mesh or a private network."

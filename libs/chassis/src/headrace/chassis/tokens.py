@@ -12,6 +12,7 @@ from contextvars import ContextVar
 from typing import Any
 
 import grpc
+import structlog
 from grpc_status import rpc_status
 
 from headrace.chassis.rpc_errors import RpcError, error_info
@@ -26,6 +27,8 @@ from headrace.chassis.rpc_interceptors import (
     describe_call,
     refusing_handler,
 )
+
+log = structlog.get_logger()
 
 _caller: ContextVar[str] = ContextVar("caller")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -79,6 +82,8 @@ class TokenInterceptor(UnaryInterceptor):
             caller = self._authenticate(call)
             self.authorize(caller, call)
         except RpcError as refusal:
+            # Refused calls leave this line and no span: strangers shall not fill our traces.
+            log.warning("call refused", method=call.service_and_method, code=refusal.code.name, reason=refusal.message)
             return refusing_handler(rpc_status.to_status(refusal.status()))
         return self.wrap(call, handler)
 

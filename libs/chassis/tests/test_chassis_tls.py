@@ -1,0 +1,95 @@
+"""Encrypted connections, and identities on both ends."""
+
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from headrace.chassis.grpc_client import open_channel
+from headrace.chassis.tls import ClientTls, ServerTls
+from headrace.jobs.v1 import jobs_service_pb2
+from headrace.jobs.v1.jobs_service_pb2_grpc import JobsServiceStub
+
+ONE = jobs_service_pb2.GetJobRequest(job_id="1")
+
+
+class Authority:
+    """A certificate authority that writes PEM files into a folder."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self._folder = folder
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        self.certificate = folder / f"{name}-ca.pem"
+        signed = self._sign(self._name, self._key, x509.BasicConstraints(ca=True, path_length=0))
+        self.certificate.write_bytes(signed.public_bytes(serialization.Encoding.PEM))
+
+    def issue(self, name: str) -> tuple[Path, Path]:
+        """A certificate for 127.0.0.1, and its key."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        names = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
+        paths = self._folder / f"{name}.pem", self._folder / f"{name}-key.pem"
+        paths[0].write_bytes(self._sign(subject, key, names).public_bytes(serialization.Encoding.PEM))
+        paths[1].write_bytes(
+            key.private_bytes(
+                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+            )
+        )
+        return paths
+
+    def _sign(self, subject: x509.Name, key: ec.EllipticCurvePrivateKey, extension: x509.ExtensionType) -> Any:
+        now = datetime.now(UTC)
+        return (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(self._name)
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - timedelta(minutes=1))
+            .not_valid_after(now + timedelta(hours=1))
+            .add_extension(extension, critical=False)
+            .sign(self._key, hashes.SHA256())
+        )
+
+
+@pytest.fixture
+def ours(tmp_path: Path) -> Authority:
+    return Authority(tmp_path, "ours")
+
+
+async def test_a_client_that_trusts_the_authority_is_answered(ours: Authority, serve: Any) -> None:
+    served = serve(tls=ServerTls(*ours.issue("server")))
+    async with served as (_, address), open_channel(address, tls=ClientTls(ours.certificate), timeout=10) as channel:
+        assert await JobsServiceStub(channel).GetJob(ONE) == jobs_service_pb2.GetJobResponse()
+
+
+async def test_a_client_that_does_not_trust_the_server_sends_nothing(
+    ours: Authority, tmp_path: Path, serve: Any, clerk: Any
+) -> None:
+    others = ClientTls(Authority(tmp_path, "others").certificate)
+    served = serve(tls=ServerTls(*ours.issue("server")))
+    async with served as (_, address), open_channel(address, tls=others, timeout=10) as channel:
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await JobsServiceStub(channel).GetJob(ONE)
+    assert refused.value.code() == grpc.StatusCode.UNAVAILABLE
+    assert clerk.contexts == []
+
+
+async def test_where_clients_need_a_certificate_one_without_is_not_let_in(ours: Authority, serve: Any) -> None:
+    server = ServerTls(*ours.issue("server"), client_ca=ours.certificate)
+    async with serve(tls=server) as (_, address):
+        known = ClientTls(ours.certificate, *ours.issue("client"))
+        async with open_channel(address, tls=known, timeout=10) as channel:
+            assert await JobsServiceStub(channel).GetJob(ONE) == jobs_service_pb2.GetJobResponse()
+        async with open_channel(address, tls=ClientTls(ours.certificate), timeout=10) as channel:
+            with pytest.raises(grpc.aio.AioRpcError) as refused:
+                await JobsServiceStub(channel).GetJob(ONE)
+    assert refused.value.code() == grpc.StatusCode.UNAVAILABLE
