@@ -144,8 +144,8 @@ class JobsServerSettings(JobsSettings):
         default=timedelta(seconds=4),
         ge=timedelta(milliseconds=100),
         description=(
-            "How long a call may wait for Postgres, before it is answered with UNAVAILABLE. Also sets statement_timeout, "
-            "by a startup option: PgBouncer needs ignore_startup_parameters = options."
+            "How long a call may wait for Postgres, before it is answered with UNAVAILABLE. Sets statement_timeout "
+            "too, by a startup option: PgBouncer needs ignore_startup_parameters = options."
         ),
     )
     jobs_grpc_tls_certificate: Path | None = Field(
