@@ -4,19 +4,21 @@ import asyncio
 import base64
 import json
 import time
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID, uuid4
 
 import grpc.aio
 import httpx
 import psycopg
 import pytest
+import structlog
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from psycopg.rows import dict_row
+from structlog.typing import Processor
 
 from api_service import migrate
 from api_service.auth.access_tokens import AccessTokens
@@ -188,6 +190,20 @@ def _signing_key() -> str:
     return pem.decode()
 
 
+@pytest.fixture(autouse=True)
+def plain_logs() -> Iterator[None]:
+    """Logs tracebacks in plain text: structlog's default paints them, which blocks the event loop for seconds."""
+    before = structlog.get_config()
+    plain: list[Processor] = [
+        structlog.processors.add_log_level,
+        structlog.processors.format_exc_info,
+        structlog.processors.KeyValueRenderer(key_order=["level", "event"]),
+    ]
+    structlog.configure(processors=plain)
+    yield
+    structlog.configure(**before)
+
+
 @pytest.fixture
 async def account() -> AsyncIterator[StripeAccount]:
     """A Stripe account of the test's own."""
@@ -224,26 +240,38 @@ def settings(database: str, account: StripeAccount) -> ApiSettings:
     )
 
 
+class Running(Protocol):
+    """Runs the service from its start to its end, with settings that the test wants otherwise."""
+
+    def __call__(self, settings: ApiSettings, **changes: Any) -> AbstractAsyncContextManager[Api]: ...
+
+
+@pytest.fixture
+def running() -> Running:
+    """How a test runs the service itself."""
+    return _running
+
+
 @asynccontextmanager
-async def running(settings: ApiSettings) -> AsyncIterator[Api]:
-    """The service, from its start to its end."""
+async def _running(settings: ApiSettings, **changes: Any) -> AsyncIterator[Api]:
     stop = asyncio.Event()
     ports: asyncio.Future[Ports] = asyncio.get_running_loop().create_future()
+    changed = ApiSettings.model_validate(settings.model_dump() | changes)
     async with AsyncExitStack() as ending:
-        service = asyncio.create_task(serve(settings, stop, listening=ports.set_result))
+        service = asyncio.create_task(serve(changed, stop, listening=ports.set_result))
         either: set[asyncio.Future[Any]] = {service, ports}
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         if service.done():
             service.result()
         try:
-            yield Api(settings, ports.result(), ending)
+            yield Api(changed, ports.result(), ending)
         finally:
             stop.set()
             await service
 
 
 @pytest.fixture
-async def api(settings: ApiSettings, account: StripeAccount) -> AsyncIterator[Api]:
+async def api(settings: ApiSettings, account: StripeAccount, running: Running) -> AsyncIterator[Api]:
     """The service, to whose door the Stripe account sends its webhooks."""
     async with running(settings) as api:
         account.double.sender.url = api.webhook_url

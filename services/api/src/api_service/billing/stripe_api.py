@@ -37,6 +37,8 @@ class StripeApi:
             secret_key: The account's secret key.
             api_base: Instead of Stripe's own address; only to point at a stand-in.
         """
+        # The package's telemetry would write an id into the home directory, which a container may not have.
+        stripe.enable_telemetry = False
         self._http = stripe.HTTPXClient(timeout=_REQUEST_TIMEOUT.total_seconds())
         self.client = stripe.StripeClient(
             secret_key,
