@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import Any
 
 import psycopg
@@ -12,7 +13,19 @@ import pytest
 from engine_kinds import FILE, TestKinds
 from google.protobuf.message import Message
 
-from headrace.queue import Door, Handlers, Job, Kinds, NewJob, Worker, get_job, migrate
+from headrace.queue import (
+    Door,
+    Handlers,
+    Job,
+    Kinds,
+    NewJob,
+    Periodic,
+    RetryPolicy,
+    Worker,
+    WorkerSettings,
+    get_job,
+    migrate,
+)
 
 
 class Installation:
@@ -49,6 +62,20 @@ class Installation:
         for name, function in functions.items():
             handlers.add(getattr(TestKinds, name), function)
         return handlers
+
+    def worker(self, handlers: Handlers, *, periodic: Sequence[Periodic] = (), **settings: Any) -> Worker:
+        """A worker with quick retries, not running yet."""
+        return Worker(
+            self.dsn,
+            handlers,
+            settings=WorkerSettings(**settings),
+            retry=RetryPolicy(base=timedelta(milliseconds=10), factor=1),
+            periodic=periodic,
+        )
+
+    async def is_in(self, job_id: int, state: str) -> bool:
+        """Whether the job is in that state."""
+        return (await self.job(job_id)).state == state
 
     @asynccontextmanager
     async def working(self, worker: Worker) -> AsyncIterator[Worker]:

@@ -1,0 +1,227 @@
+"""The door, in the caller's own transaction, whatever that is made of."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+import pytest
+import sqlalchemy
+from engine_kinds import TestKinds
+from psycopg import AsyncConnection, Connection
+from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
+from sqlalchemy.orm import Session
+
+from headrace.queue import Accepted, Door, NewJob
+
+ACCEPTED_ON = "jobs are accepted on a psycopg"
+
+
+@dataclass
+class Caller:
+    """A caller's open transaction."""
+
+    connection: Any
+    insert_order: Callable[[], Any]
+    commit: Callable[[], Any]
+    rollback: Callable[[], Any]
+
+    async def act(self, installation: Any) -> None:
+        """Writes a row of the caller's own and a job."""
+        await done(self.insert_order())
+        blocking = isinstance(self.connection, Connection | sqlalchemy.Connection | Session)
+        accept = installation.door.accept if blocking else installation.door.accept_async
+        [result] = await done(accept(self.connection, [NewJob(TestKinds.Greet(name="Ada"))]))
+        assert isinstance(result, Accepted)
+
+
+async def done(result: Any) -> Any:
+    return await result if inspect.isawaitable(result) else result
+
+
+INSERT = "insert into orders values (1)"
+
+
+@asynccontextmanager
+async def psycopg_connection(dsn: str) -> AsyncIterator[Caller]:
+    with psycopg.connect(dsn) as connection:
+        yield Caller(connection, lambda: connection.execute(INSERT), connection.commit, connection.rollback)
+
+
+@asynccontextmanager
+async def psycopg_with_raw_cursors(dsn: str) -> AsyncIterator[Caller]:
+    with psycopg.connect(dsn, cursor_factory=psycopg.RawCursor) as connection:
+        yield Caller(connection, lambda: connection.execute(INSERT), connection.commit, connection.rollback)
+
+
+@asynccontextmanager
+async def psycopg_async_connection(dsn: str) -> AsyncIterator[Caller]:
+    async with await AsyncConnection.connect(dsn) as connection:
+        yield Caller(connection, lambda: connection.execute(INSERT), connection.commit, connection.rollback)
+
+
+def url(dsn: str) -> str:
+    return dsn.replace("postgresql://", "postgresql+psycopg://")
+
+
+@asynccontextmanager
+async def sqlalchemy_connection(dsn: str) -> AsyncIterator[Caller]:
+    engine = sqlalchemy.create_engine(url(dsn))
+    with engine.connect() as own:
+        yield Caller(own, lambda: own.execute(sqlalchemy.text(INSERT)), own.commit, own.rollback)
+    engine.dispose()
+
+
+@asynccontextmanager
+async def sqlalchemy_session(dsn: str) -> AsyncIterator[Caller]:
+    engine = sqlalchemy.create_engine(url(dsn))
+    with Session(engine) as own:
+        yield Caller(own, lambda: own.execute(sqlalchemy.text(INSERT)), own.commit, own.rollback)
+    engine.dispose()
+
+
+@asynccontextmanager
+async def sqlalchemy_async_connection(dsn: str) -> AsyncIterator[Caller]:
+    engine = create_async_engine(url(dsn))
+    async with engine.connect() as own:
+        yield Caller(own, lambda: own.execute(sqlalchemy.text(INSERT)), own.commit, own.rollback)
+    await engine.dispose()
+
+
+@asynccontextmanager
+async def sqlalchemy_async_session(dsn: str) -> AsyncIterator[Caller]:
+    engine = create_async_engine(url(dsn))
+    async with AsyncSession(engine) as own:
+        yield Caller(own, lambda: own.execute(sqlalchemy.text(INSERT)), own.commit, own.rollback)
+    await engine.dispose()
+
+
+CALLERS = [
+    psycopg_connection,
+    psycopg_with_raw_cursors,
+    psycopg_async_connection,
+    sqlalchemy_connection,
+    sqlalchemy_session,
+    sqlalchemy_async_connection,
+    sqlalchemy_async_session,
+]
+OpenCaller = Callable[[str], AbstractAsyncContextManager[Caller]]
+
+
+@pytest.fixture
+async def shop(installation: Any) -> Any:
+    """An installation in a database in which the caller has a table, too."""
+    await installation.execute("create table orders (id int)")
+    return installation
+
+
+async def orders_and_jobs(shop: Any) -> tuple[int, int]:
+    rows = await shop.execute("select (select count(*) from orders), (select count(*) from headrace.jobs)")
+    counts: tuple[int, int] = rows[0]
+    return counts
+
+
+@pytest.mark.parametrize("open_caller", CALLERS)
+async def test_a_job_is_there_with_the_callers_rows_once_they_are_committed(open_caller: OpenCaller, shop: Any) -> None:
+    async with open_caller(shop.dsn) as caller:
+        await caller.act(shop)
+        assert await orders_and_jobs(shop) == (0, 0)
+        await done(caller.commit())
+    assert await orders_and_jobs(shop) == (1, 1)
+
+
+@pytest.mark.parametrize("open_caller", CALLERS)
+async def test_a_job_is_gone_with_the_callers_rows_when_they_are_rolled_back(
+    open_caller: OpenCaller, shop: Any
+) -> None:
+    async with open_caller(shop.dsn) as caller:
+        await caller.act(shop)
+        await done(caller.rollback())
+    assert await orders_and_jobs(shop) == (0, 0)
+
+
+@pytest.mark.parametrize("open_caller", [sqlalchemy_connection, sqlalchemy_session])
+async def test_the_job_may_be_the_first_statement_of_the_transaction(open_caller: OpenCaller, shop: Any) -> None:
+    async with open_caller(shop.dsn) as caller:
+        shop.door.accept(caller.connection, [NewJob(TestKinds.Greet())])
+        caller.rollback()
+        shop.door.accept(caller.connection, [NewJob(TestKinds.Greet())])
+        caller.commit()
+    assert await orders_and_jobs(shop) == (0, 1)
+
+
+async def test_a_job_in_a_savepoint_goes_with_it(shop: Any) -> None:
+    with psycopg.connect(shop.dsn) as connection:
+        shop.door.accept(connection, [NewJob(TestKinds.Greet(name="kept"))])
+        with connection.transaction(force_rollback=True):
+            shop.door.accept(connection, [NewJob(TestKinds.Greet(name="undone"))])
+    assert await orders_and_jobs(shop) == (0, 1)
+
+
+async def test_on_an_autocommit_connection_a_key_is_never_kept_without_its_job(shop: Any) -> None:
+    await shop.execute(
+        "create function refuse() returns trigger language plpgsql as $$ begin raise exception 'disk full'; end $$"
+    )
+    await shop.execute("create trigger refuse before insert on headrace.jobs for each row execute function refuse()")
+    keyed = [NewJob(TestKinds.Greet(), key="a key")]
+    async with await shop.connect(autocommit=True) as connection:
+        with pytest.raises(psycopg.Error, match="disk full"):
+            await shop.door.accept_async(connection, keyed)
+        await connection.execute("drop trigger refuse on headrace.jobs")
+        [result] = await shop.door.accept_async(connection, keyed)
+    assert not result.duplicate
+    assert await orders_and_jobs(shop) == (0, 1)
+
+
+async def test_an_autocommit_connection_inside_a_transaction_commits_with_that(shop: Any) -> None:
+    async with await shop.connect(autocommit=True) as connection, connection.transaction(force_rollback=True):
+        await shop.door.accept_async(connection, [NewJob(TestKinds.Greet())])
+    assert await orders_and_jobs(shop) == (0, 0)
+
+
+async def test_blocking_accept_refuses_other_connections_by_name(installation: Any) -> None:
+    job = [NewJob(TestKinds.Greet())]
+    async_engine = create_async_engine(url(installation.dsn))
+    sqlite = sqlalchemy.create_engine("sqlite://")
+    async with (
+        await installation.connect() as psycopg_async,
+        AsyncSession(async_engine) as session,
+        async_engine.connect() as connection,
+    ):
+        for wrong, name in [
+            (psycopg_async, "psycopg.AsyncConnection"),
+            (session, "sqlalchemy.ext.asyncio.session.AsyncSession"),
+            (connection, "sqlalchemy.ext.asyncio.engine.AsyncConnection"),
+            (installation.dsn, "builtins.str"),
+        ]:
+            with pytest.raises(TypeError, match=f"{ACCEPTED_ON}.*; this is a {name}"):
+                installation.door.accept(wrong, job)
+    with sqlite.connect() as elsewhere, pytest.raises(TypeError, match=r"engine\.base\.Connection over sqlite3"):
+        installation.door.accept(elsewhere, job)
+    await async_engine.dispose()
+    sqlite.dispose()
+
+
+async def test_asynchronous_accept_refuses_other_connections_by_name(installation: Any) -> None:
+    job = [NewJob(TestKinds.Greet())]
+    engine = sqlalchemy.create_engine(url(installation.dsn))
+    with psycopg.connect(installation.dsn) as plain, engine.connect() as connection, Session(engine) as session:
+        for wrong, name in [
+            (plain, "psycopg.Connection"),
+            (connection, "sqlalchemy.engine.base.Connection"),
+            (session, "sqlalchemy.orm.session.Session"),
+            (None, "builtins.NoneType"),
+        ]:
+            with pytest.raises(TypeError, match=rf"{ACCEPTED_ON}\.AsyncConnection.*; this is a {name}"):
+                await installation.door.accept_async(wrong, job)
+    engine.dispose()
+
+
+async def test_a_door_without_a_hash_key_is_refused(installation: Any) -> None:
+    for keys in ((), (b"x" * 65,)):
+        with pytest.raises(ValueError, match="hash_keys: give at least one key, each of at most 64 bytes"):
+            Door(installation.kinds, hash_keys=keys)

@@ -1,0 +1,139 @@
+"""Idempotency keys: the same caller, kind and key stand for one job, however often and from wherever it is sent."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from engine_kinds import TestKinds
+
+from headrace.queue import Accepted, Door, KeyReused, NewJob, Refused
+
+
+def keyed(key: str, name: str = "Ada", **options: Any) -> NewJob:
+    return NewJob(TestKinds.Greet(name=name), key=key, **options)
+
+
+async def accept(installation: Any, *jobs: NewJob, door: Door | None = None) -> list[Any]:
+    """Accepts and commits."""
+    async with await installation.connect(autocommit=False) as connection:
+        results: Sequence[Accepted | Refused] = await (door or installation.door).accept_async(connection, jobs)
+        return list(results)
+
+
+async def count(installation: Any) -> int:
+    [(jobs,)] = await installation.execute("select count(*) from headrace.jobs")
+    return int(jobs)
+
+
+async def test_the_same_key_and_payload_stand_for_one_job(installation: Any) -> None:
+    [first] = await accept(installation, keyed("k"))
+    [again] = await accept(installation, keyed("k"))
+    assert (first.duplicate, again) == (False, Accepted(first.job_id, duplicate=True))
+    assert await count(installation) == 1
+
+
+async def test_equal_keys_within_one_batch_stand_for_its_first_item(installation: Any) -> None:
+    one, same, other, alone = await accept(installation, keyed("k"), keyed("k"), keyed("k", "Bob"), keyed("l"))
+    assert same == Accepted(one.job_id, duplicate=True)
+    assert isinstance(other, KeyReused)
+    assert other.job_id == one.job_id
+    assert not alone.duplicate
+    assert await count(installation) == 2
+
+
+async def test_a_key_with_another_payload_is_refused_with_the_job_it_stands_for(installation: Any) -> None:
+    [first] = await accept(installation, keyed("k"))
+    [refused] = await accept(installation, keyed("k", "Bob"))
+    assert isinstance(refused, KeyReused)
+    assert (refused.key, refused.job_id) == ("k", first.job_id)
+    assert f"'k' was used before, for job {first.job_id} with another payload" in str(refused)
+
+
+async def test_a_key_outlives_its_job(installation: Any) -> None:
+    [first] = await accept(installation, keyed("k"))
+    await installation.execute("delete from headrace.jobs")
+    assert await accept(installation, keyed("k")) == [Accepted(first.job_id, duplicate=True)]
+    assert await count(installation) == 0
+
+
+async def test_a_key_belongs_to_its_caller_and_kind(installation: Any) -> None:
+    results = await accept(
+        installation,
+        keyed("k"),
+        keyed("k", "Bob", caller="api"),
+        NewJob(TestKinds.Count(name="three"), key="k"),
+    )
+    assert [result.duplicate for result in results] == [False, False, False]
+
+
+async def test_jobs_without_a_key_are_never_duplicates(installation: Any) -> None:
+    one, other = await accept(installation, keyed(""), keyed(""))
+    assert one.job_id != other.job_id
+
+
+async def test_a_key_is_forgotten_with_the_transaction_that_used_it(installation: Any) -> None:
+    async with await installation.connect(autocommit=False) as connection:
+        await installation.door.accept_async(connection, [keyed("k")])
+        await connection.rollback()
+    [result] = await accept(installation, keyed("k"))
+    assert not result.duplicate
+
+
+async def waits_for_a_lock(installation: Any) -> bool:
+    rows = await installation.execute(
+        "select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
+    )
+    return bool(rows)
+
+
+async def test_the_loser_of_a_race_is_answered_with_the_winners_job(installation: Any, eventually: Any) -> None:
+    async with await installation.connect(autocommit=False) as connection:
+        [winner] = await installation.door.accept_async(connection, [keyed("k")])
+        loser = asyncio.create_task(accept(installation, keyed("k"), keyed("k", "Bob")))
+        await eventually(lambda: waits_for_a_lock(installation))
+        await connection.commit()
+        same, other = await loser
+    assert same == Accepted(winner.job_id, duplicate=True)
+    assert isinstance(other, KeyReused)
+
+
+async def test_a_winner_that_rolls_back_leaves_the_key_to_the_loser(installation: Any, eventually: Any) -> None:
+    async with await installation.connect(autocommit=False) as connection:
+        [winner] = await installation.door.accept_async(connection, [keyed("k")])
+        loser = asyncio.create_task(accept(installation, keyed("k")))
+        await eventually(lambda: waits_for_a_lock(installation))
+        await connection.rollback()
+        [result] = await loser
+    assert not result.duplicate
+    assert result.job_id != winner.job_id
+    assert await count(installation) == 1
+
+
+async def test_batches_with_the_same_keys_in_any_order_agree_and_dont_deadlock(installation: Any) -> None:
+    for round_ in range(5):
+        keys = [f"{round_}/{n}" for n in range(200)]
+        there, back = await asyncio.gather(
+            accept(installation, *(keyed(key) for key in keys)),
+            accept(installation, *(keyed(key) for key in reversed(keys))),
+        )
+        assert [result.job_id for result in there] == [result.job_id for result in reversed(back)]
+        assert all(a.duplicate != b.duplicate for a, b in zip(there, reversed(back), strict=True))
+    assert await count(installation) == 1_000
+
+
+async def test_a_payload_is_recognised_after_its_hash_key_was_rotated(installation: Any) -> None:
+    old, both, new = (Door(installation.kinds, hash_keys=keys) for keys in ([b"old"], [b"new", b"old"], [b"new"]))
+    [first] = await accept(installation, keyed("k"), door=old)
+    assert await accept(installation, keyed("k"), door=both) == [Accepted(first.job_id, duplicate=True)]
+    [unrecognised] = await accept(installation, keyed("k"), door=new)
+    assert isinstance(unrecognised, KeyReused)
+
+
+async def test_a_payload_cant_be_found_in_the_table_of_keys(installation: Any) -> None:
+    await accept(installation, keyed("k", "a secret name"))
+    [row] = await installation.execute("select idempotency_keys::text from headrace.idempotency_keys")
+    payload = TestKinds.Greet(name="a secret name").SerializeToString()
+    assert payload.hex() not in row[0]
+    assert "secret" not in row[0]
