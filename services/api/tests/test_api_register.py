@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from grpc import StatusCode
-
-from saas.auth.v1 import auth_service_pb2 as auth_pb
 
 if TYPE_CHECKING:
     from services.api.tests.conftest import Api, Eventually, Refused, StartApi
@@ -143,25 +141,3 @@ async def test_nothing_that_opens_an_account_is_in_the_database(api: Api) -> Non
     assert "$argon2id$v=19$m=19456,t=2,p=1$" in dump
     assert token not in dump
     assert api.password not in dump
-
-
-async def test_the_outsides_trace_context_is_linked_and_the_job_is_made_below_the_call(
-    api: Api, eventually: Eventually, spans: Any
-) -> None:
-    outside = f"00-{'a' * 32}-{'b' * 16}-01"
-    request = auth_pb.RegisterRequest(email=api.email, password=api.password)
-    await api.auth.Register(request, metadata=(("traceparent", outside),))
-
-    def named(name: str) -> Any:
-        return next((span for span in spans.get_finished_spans() if span.name == name), None)
-
-    call = await eventually(lambda: named("saas.auth.v1.AuthService/Register"))
-    made = await eventually(lambda: named("create email"))
-    assert call.parent is None
-    assert [f"{link.context.trace_id:032x}" for link in call.links] == ["a" * 32]
-    assert made.parent.span_id == call.context.span_id
-
-
-async def test_a_mail_that_is_not_sent_leaves_no_span(api: Api, spans: Any) -> None:
-    await api.request_reset("stranger@example.com")
-    assert [span.name for span in spans.get_finished_spans() if span.name.startswith("create")] == []

@@ -45,9 +45,36 @@ class DatabaseUnavailable(Exception):
     """The database can't be reached, hangs, or gave up this transaction. Trying again later may work."""
 
 
+class StatementFailedError(Exception):
+    """The database refused a statement for what it says: a fault of this program, or of its schema.
+
+    It holds no value of any row; what Postgres itself adds ("Failing row contains …") is left out, for it gets logged.
+
+    Attributes:
+        sqlstate: Postgres' code, such as "42P01" for a table that isn't there.
+    """
+
+    def __init__(self, error: exc.DBAPIError) -> None:
+        cause = error.orig
+        diagnosis = cause.diag if isinstance(cause, psycopg.Error) else None
+        self.sqlstate = (diagnosis.sqlstate if diagnosis else None) or ""
+        primary = (diagnosis.message_primary if diagnosis else None) or type(cause).__name__
+        super().__init__(f"{self.sqlstate} {primary}, in: {error.statement}")
+
+
 def sqlalchemy_url(database_url: str) -> URL:
-    """Reads a libpq URL (postgresql://…) as one for SQLAlchemy with psycopg 3."""
-    return make_url(database_url).set(drivername="postgresql+psycopg")
+    """Reads a libpq URL (postgresql://…) as one for SQLAlchemy with psycopg 3.
+
+    Raises:
+        ValueError: It is none. The text doesn't repeat it, for it may hold a password.
+    """
+    try:
+        url = make_url(database_url)
+    except (exc.ArgumentError, ValueError):
+        url = None
+    if url is None or url.drivername not in {"postgresql", "postgres", "postgresql+psycopg"} or not url.database:
+        raise ValueError("expected postgresql://user:password@host:port/name")
+    return url.set(drivername="postgresql+psycopg")
 
 
 class Database:
@@ -69,6 +96,7 @@ class Database:
             max_overflow=0,
             pool_timeout=self._timeout,
             pool_recycle=1800,
+            hide_parameters=True,  # errors are logged, and parameters hold addresses and hashes
             connect_args={
                 "application_name": "headrace-api",
                 # libpq counts whole seconds and takes 1 as 2.
@@ -90,6 +118,7 @@ class Database:
         Raises:
             DatabaseUnavailable: Within the configured timeout, also when the server takes the connection but never
                 answers. Whether a commit under way took effect is then unknown.
+            StatementFailedError: See there.
         """
         try:
             async with asyncio.timeout(self._timeout) as limit, self._sessions() as session:
@@ -105,8 +134,12 @@ class Database:
                     except BaseException:
                         await session.rollback()
                         raise
-        except (*_SQLALCHEMY_UNAVAILABLE, psycopg.OperationalError, TimeoutError) as error:
+        except TimeoutError as error:
+            raise DatabaseUnavailable(f"no connection within {self._timeout:g} s") from error
+        except (*_SQLALCHEMY_UNAVAILABLE, psycopg.OperationalError) as error:
             raise DatabaseUnavailable(f"{type(error).__name__}: {error}".splitlines()[0]) from error
+        except exc.DBAPIError as error:
+            raise StatementFailedError(error) from None
 
     async def dispose(self) -> None:
         """Closes every connection."""
@@ -142,5 +175,12 @@ def _refuse_closed_connection(
 ) -> None:
     """Lets the pool replace a connection that the server has closed while it was idle, without a round trip."""
     connection: psycopg.AsyncConnection[object] | None = dbapi_connection.driver_connection
-    if connection is None or connection.closed or select.select([connection.fileno()], [], [], 0)[0]:
+    if connection is None or connection.closed or _has_input(connection.fileno()):
         raise exc.DisconnectionError("the server closed this connection while it was idle")
+
+
+def _has_input(descriptor: int) -> bool:
+    """Whether something arrived that nobody asked for: the end of the stream, or the server's words before it."""
+    poll = select.poll()  # not select(), which ends at descriptor 1023
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(0))

@@ -17,6 +17,7 @@ from api_service.billing.assembly import Billing
 from api_service.db import Database
 from api_service.http.pages import Pages
 from api_service.http.probes import Readiness
+from api_service.http.tracing import HttpTracing
 from api_service.mail.posting import Postbox
 from api_service.mail.sending import Sender, Sending
 from api_service.outbox import outbox
@@ -76,7 +77,7 @@ class Parts:
         pages = Pages(accounts, product=settings.api_product_name)
         app = Starlette(routes=[*pages.routes(), *self._billing.routes(), *readiness.routes()])
         app.router.redirect_slashes = False  # Stripe takes a redirect for a failure
-        self.http = HttpServer(app, settings.api_http_address)
+        self.http = HttpServer(HttpTracing(app), settings.api_http_address)
 
     async def close(self) -> None:
         """Closes connections to Stripe."""

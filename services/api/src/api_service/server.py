@@ -69,10 +69,10 @@ async def serve(
             await parts.public.set_serving(ready)
             await parts.workers.set_serving(ready)
 
+        ports = Ports(
+            grpc=await parts.public.start(), worker_grpc=await parts.workers.start(), http=await parts.http.start()
+        )
         async with asyncio.TaskGroup() as tasks:
-            ports = Ports(
-                grpc=await parts.public.start(), worker_grpc=await parts.workers.start(), http=await parts.http.start()
-            )
             tasks.create_task(Relay(database.engine, outbox, jobs).run(stop), name="relay")
             tasks.create_task(readiness.watch(stop, announce), name="readiness")
             listening(ports)

@@ -6,16 +6,28 @@ A field's name is its variable's name in lower case. Bad values are refused befo
 from __future__ import annotations
 
 from datetime import timedelta
+from email.utils import parseaddr
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import NoDecode
 
 from api_service.auth.access_tokens import SigningKey
 from api_service.auth.links import LinkKeys
 from api_service.billing.prices import PriceList
+from api_service.db import sqlalchemy_url
 from headrace.chassis.settings import Address, CommaList, Duration, Sensitive, Settings
+from headrace.chassis.tokens import is_token_hash
+
+
+def _database_url(value: SecretStr) -> SecretStr:
+    sqlalchemy_url(value.get_secret_value())
+    return value
+
+
+DatabaseUrl = Annotated[SecretStr, AfterValidator(_database_url)]
+"""A libpq URL; it may hold a password."""
 
 
 def _link_keys(value: object) -> object:
@@ -49,7 +61,7 @@ def _secrets(value: object) -> object:
 class DatabaseSettings(Settings):
     """How the api's own database is reached."""
 
-    api_database_url: SecretStr = Field(
+    api_database_url: DatabaseUrl = Field(
         description="The api's own database, postgresql://user:password@host/name. Never the jobs database.",
     )
     api_database_pool_size: int = Field(
@@ -179,7 +191,7 @@ class ApiSettings(DatabaseSettings):
     @classmethod
     def _hex_digests(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for digest in value:
-            if len(digest) != 64 or not all(c in "0123456789abcdef" for c in digest):
+            if not is_token_hash(digest):
                 raise ValueError("expected SHA-256 digests: 64 lower-case hex digits each, separated by commas")
         if not value:
             raise ValueError("expected at least one digest: without one no worker can call")
@@ -199,15 +211,23 @@ class ApiSettings(DatabaseSettings):
             raise ValueError("expected http://host or https://host, with a path at most")
         return value.rstrip("/")
 
+    @field_validator("api_mail_from")
+    @classmethod
+    def _sender(cls, value: str) -> str:
+        local, _, domain = parseaddr(value)[1].rpartition("@")
+        if not local or not domain or not value.isprintable():
+            raise ValueError('expected "Name <address>" or an address alone')
+        return value
+
 
 class MigrationSettings(Settings):
     """Everything that api-migrate reads."""
 
-    api_migration_database_url: SecretStr | None = Field(
+    api_migration_database_url: DatabaseUrl | None = Field(
         default=None,
         description="The api's database as the owner of its tables. Unset means API_DATABASE_URL.",
     )
-    api_database_url: SecretStr | None = Field(
+    api_database_url: DatabaseUrl | None = Field(
         default=None,
         description="The api's own database, where API_MIGRATION_DATABASE_URL is unset.",
     )

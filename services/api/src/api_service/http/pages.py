@@ -6,14 +6,16 @@ cookie and no session: the token is the whole credential, so a forged request co
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
+from datetime import timedelta
 from importlib import resources
 from urllib.parse import parse_qs
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
@@ -23,6 +25,7 @@ from api_service.db import DatabaseUnavailable
 
 FORM_LIMIT = 16 * 1024
 """Bytes of a posted form; a password of 256 characters fits several times."""
+_FORM_TIMEOUT = timedelta(seconds=10)
 
 _DEAD_LINK = "The link was used before, has expired, or a later mail brought a new one."
 
@@ -129,13 +132,14 @@ def _digest(style: str) -> str:
 async def _form(request: Request) -> dict[str, str] | None:
     """The posted token (from the form, else from the address) and password; None for a body that is no such form."""
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > FORM_LIMIT:
-            return None
     try:
+        async with asyncio.timeout(_FORM_TIMEOUT.total_seconds()):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > FORM_LIMIT:
+                    return None
         fields = parse_qs(body.decode(), max_num_fields=10)
-    except ValueError:
+    except (TimeoutError, ClientDisconnect, ValueError):
         return None
     token = fields.get("token") or [request.query_params.get("token", "")]
     return {"token": token[0], "password": fields.get("password", [""])[0]}

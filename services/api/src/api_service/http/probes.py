@@ -15,18 +15,18 @@ from datetime import timedelta
 import grpc.aio
 import structlog
 from sqlalchemy import text
-from sqlalchemy.exc import ProgrammingError
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from api_service import migrate
-from api_service.db import Database, DatabaseUnavailable
+from api_service.db import Database, DatabaseUnavailable, StatementFailedError
 
 log = structlog.get_logger()
 
 CHECK_EVERY = timedelta(seconds=1)
 _OK = "ok"
+_UNDEFINED_TABLE = "42P01"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,9 @@ class Readiness:
                 revision = await session.scalar(text("SELECT version_num FROM alembic_version"))
         except DatabaseUnavailable:
             return "unavailable"
-        except ProgrammingError:
+        except StatementFailedError as error:
+            if error.sqlstate != _UNDEFINED_TABLE:
+                return f"refuses to say which schema it has ({error.sqlstate}): was api-migrate told API_DATABASE_ROLE?"
             revision = None
         if not migrate.serves(revision):
             return f"schema {revision or 'missing'}, {migrate.head()} needed: run api-migrate up"
