@@ -91,10 +91,8 @@ class Requeue:
             if not page:
                 break
             after = page[-1]
-            try:
-                stuck = await self._stuck(page)
-            except JobsServiceAwayError as error:
-                log.warning("stripe events not handed over again: the jobs service is away", error=str(error))
+            stuck = await self._stuck(page)
+            if stuck is None:
                 break
             for row in stuck:
                 handed_over += await self._hand_over(row)
@@ -116,19 +114,26 @@ class Requeue:
         async with self._database.transaction() as session:
             return [_Open(*row) for row in await session.execute(rows)]
 
-    async def _stuck(self, page: Sequence[_Open]) -> list[_Open]:
+    async def _stuck(self, page: Sequence[_Open]) -> list[_Open] | None:
+        """Those of a page whose job does nothing more; None where the jobs service doesn't say."""
         slots = asyncio.Semaphore(_ASKED_AT_ONCE)
+        ended: list[_Open] = []
 
-        async def ended(row: _Open) -> bool:
+        async def ask(row: _Open) -> None:
             async with slots:
-                return row.job_id is None or await self._has_ended(row.job_id)
+                if row.job_id is None or await self._has_ended(row.job_id):
+                    ended.append(row)
 
-        # Every answer is awaited, also when one of them is that the service is away.
-        answers = await asyncio.gather(*(ended(row) for row in page), return_exceptions=True)
-        for answer in answers:
-            if isinstance(answer, BaseException):
-                raise answer
-        return [row for row, answer in zip(page, answers, strict=True) if answer]
+        away = False
+        try:
+            # The first call that fails ends them all: nobody waits for each one's time limit in turn.
+            async with asyncio.TaskGroup() as asking:
+                for row in page:
+                    asking.create_task(ask(row))
+        except* JobsServiceAwayError as group:
+            log.warning("stripe events not handed over again", reason=str(group.exceptions[0]))
+            away = True
+        return None if away else ended
 
     async def _has_ended(self, job_id: str) -> bool:
         asked = jobs_service_pb2.GetJobRequest(job_id=job_id)
@@ -137,7 +142,7 @@ class Requeue:
         except grpc.aio.AioRpcError as error:
             if error.code() is grpc.StatusCode.NOT_FOUND:
                 return True
-            raise JobsServiceAwayError(f"{error.code().name}: {error.details()}") from error
+            raise JobsServiceAwayError(f"the jobs service answers {error.code().name}: {error.details()}") from error
         return answer.job.state in _ENDED
 
     async def _hand_over(self, row: _Open) -> bool:
