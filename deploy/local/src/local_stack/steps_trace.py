@@ -23,4 +23,4 @@ def walk(report: Report, system: System, clients: Clients, job_id: str) -> None:
         step.note(f"{len(found.spans)} spans from {', '.join(services)}")
     report.console.print()
     report.console.print(found.drawn())
-    report.console.print(f"\n  [bold]{jaeger}/trace/{trace_id}[/]")
+    report.console.print(f"\n  This trace: [bold]{jaeger}/trace/{trace_id}[/]")

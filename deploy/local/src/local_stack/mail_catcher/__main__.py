@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import logging
 from functools import partial
 
 import structlog
@@ -23,6 +24,7 @@ def main() -> None:
     parser.add_argument("--http-port", type=int, default=8025, help="0 means a free one (default: %(default)s)")
     given = parser.parse_args()
     start_logging()
+    logging.getLogger("mail.log").setLevel(logging.WARNING)  # aiosmtpd tells of every command
     run_until_signal(partial(serve, smtp_port=given.smtp_port, http_port=given.http_port))
 
 
