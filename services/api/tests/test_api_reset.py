@@ -64,8 +64,9 @@ async def test_a_refused_password_leaves_the_link_working(api: Api, refused: Ref
     await api.registered()
     await api.request_reset()
     [token] = await api.tokens("reset_password")
-    with refused(StatusCode.INVALID_ARGUMENT, "PASSWORD_REFUSED"):
+    with refused(StatusCode.INVALID_ARGUMENT, "PASSWORD_REFUSED") as refusal:
         await api.reset(token, "password123")
+    assert refusal.fields == {"new_password"}
     await api.reset(token, NEW)
 
 

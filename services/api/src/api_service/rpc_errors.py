@@ -36,10 +36,11 @@ def _hashing_busy(_error: Exception) -> RpcError:
 
 
 def _password_refused(error: Exception) -> RpcError:
+    assert isinstance(error, PasswordRefusedError)
     return RpcError(
         StatusCode.INVALID_ARGUMENT,
         f"The password can't be used: {error}.",
-        bad_request([("password", str(error))]),
+        bad_request([(error.field, str(error))]),
         error_info("PASSWORD_REFUSED"),
     )
 

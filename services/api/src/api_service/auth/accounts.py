@@ -175,7 +175,7 @@ class Accounts:
             HashingBusyError: Too many passwords wait to be hashed; the link still works.
             DatabaseUnavailable: Nothing was changed, or it is unknown whether it was.
         """
-        chosen = policy.choose(new_password)
+        chosen = policy.choose(new_password, field="new_password")
         async with self._database.transaction() as session:
             if not await tokens.is_live(session, token, Purpose.RESET_PASSWORD):
                 raise TokenInvalidError("the link is unknown, used, superseded or expired")

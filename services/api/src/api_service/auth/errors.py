@@ -12,7 +12,15 @@ class CredentialsInvalidError(Exception):
 
 
 class PasswordRefusedError(Exception):
-    """A password that may not be chosen; the text says why."""
+    """A password that may not be chosen; the text says why.
+
+    Attributes:
+        field: What the request calls the password.
+    """
+
+    def __init__(self, why: str, *, field: str) -> None:
+        super().__init__(why)
+        self.field = field
 
 
 class HashingBusyError(Exception):

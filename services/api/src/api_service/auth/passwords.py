@@ -31,17 +31,17 @@ def normalise(password: str) -> str:
     return unicodedata.normalize("NFC", password)
 
 
-def choose(password: str) -> str:
-    """Checks a password that somebody wants to have, and normalises it.
+def choose(password: str, *, field: str = "password") -> str:
+    """Checks a password that somebody wants to have, and normalises it; `field` is what the request calls it.
 
     Raises:
         PasswordRefusedError: Not 8 to 256 characters, or among the common ones.
     """
     chosen = normalise(password)
     if not MINIMUM_LENGTH <= len(chosen) <= MAXIMUM_LENGTH:
-        raise PasswordRefusedError(f"a password has {MINIMUM_LENGTH} to {MAXIMUM_LENGTH} characters")
+        raise PasswordRefusedError(f"a password has {MINIMUM_LENGTH} to {MAXIMUM_LENGTH} characters", field=field)
     if chosen.casefold() in _common():
-        raise PasswordRefusedError("this password is one of the most common ones; please choose another")
+        raise PasswordRefusedError("this password is one of the most common ones; please choose another", field=field)
     return chosen
 
 
