@@ -38,6 +38,7 @@ UNDER_WAY = [
     job_pb2.JOB_STATE_RETRYABLE,
     job_pb2.JOB_STATE_SCHEDULED,
 ]
+GIVEN_UP = [job_pb2.JOB_STATE_CANCELLED, job_pb2.JOB_STATE_DISCARDED, job_pb2.JOB_STATE_QUARANTINED]
 AGAIN = {
     grpc.StatusCode.UNAVAILABLE,
     grpc.StatusCode.RESOURCE_EXHAUSTED,
@@ -154,19 +155,28 @@ class Operator:
         """Enqueues a job by hand, and answers its id."""
         return self._clients.jobs.Enqueue(request, metadata=self._token, timeout=RPC_TIMEOUT).job_id
 
-    def wait_until_at_rest(self, within: float = 60) -> None:
+    def wait_until_at_rest(self, within: float = 90) -> None:
         """Waits until nothing is left to be handed over and no job is under way."""
 
         def at_rest() -> None:
             with self.api_database() as connection:
-                [left] = connection.execute("select count(*) from outbox where sent_at is null").fetchone() or [None]
-            check(left == 0, f"{left} outbox rows were not handed over")
-            request = ListJobsRequest(states=UNDER_WAY, page_size=500)
-            jobs = self._clients.jobs.ListJobs(request, metadata=self._token, timeout=RPC_TIMEOUT).jobs
+                left = connection.execute("select from outbox where sent_at is null").fetchall()
+            check(not left, f"{len(left)} outbox rows were not handed over")
+            jobs = self._jobs(*UNDER_WAY)
             states = Counter(job_pb2.JobState.Name(job.state) for job in jobs)
             check(not jobs, f"jobs are under way: {dict(states)}")
 
         eventually(at_rest, within=within)
+
+    def wait_until_all_is_done(self) -> None:
+        """Waits until the system is at rest, and makes sure that no job was given up."""
+        self.wait_until_at_rest()
+        why = Counter(job.errors[-1].message for job in self._jobs(*GIVEN_UP))
+        assert not why, f"jobs were given up: {dict(why)}"
+
+    def _jobs(self, *states: job_pb2.JobState) -> Sequence[job_pb2.Job]:
+        request = ListJobsRequest(states=states, page_size=500)
+        return list(self._clients.jobs.ListJobs(request, metadata=self._token, timeout=RPC_TIMEOUT).jobs)
 
     def mails_per_person(self, crowd: Crowd) -> Counter[str]:
         """How many mails the mail server has taken for each address of a crowd."""
