@@ -247,3 +247,24 @@ async def test_what_is_not_the_events_object_is_refused_and_nothing_is_changed(
     assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert await api.sql("SELECT 1 FROM subscriptions UNION SELECT 1 FROM stripe_objects") == []
     assert await worker.apply(good)
+
+
+async def test_every_notice_can_be_sent(api: Api, account: StripeAccount, worker: Worker, subscriber: User) -> None:
+    account.double.shop.renew(subscription_of(account), paid=False)
+    await worker.process(await api.receive(account.events("invoice.payment_failed")[-1]))
+    account.double.shop.cancel(subscription_of(account))
+    await worker.process(await api.receive(account.events("customer.subscription.deleted")[-1]))
+    subjects = []
+    for row in await api.sql("SELECT id FROM mails ORDER BY created_at"):
+        lease = support_pb.JobLease(job_id="1", lease=1)
+        rendered = await api.support.RenderMail(support_pb.RenderMailRequest(mail_id=str(row["id"]), lease=lease))
+        assert rendered.mail.to == subscriber.email
+        subjects.append(rendered.mail.subject)
+    assert subjects == [
+        "Your subscription to Headrace is active",
+        "Your payment for Headrace did not go through",
+        "Your subscription to Headrace has ended",
+    ]
+    assert {row["kind"] for row in await api.sql("SELECT DISTINCT kind FROM outbox WHERE queue = 'notifications'")} == {
+        "saas.jobs.v1.SendNotificationEmail"
+    }

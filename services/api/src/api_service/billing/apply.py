@@ -118,9 +118,9 @@ class Books:
         kept.created_at = standing.created_at
         kept.updated_at = func.now()
         if standing.has_begun:
-            period_end = standing.current_period_end
-            ends = {"period_end": period_end.date().isoformat() if period_end else ""}
-            await self._notices.post_once(session, user, "subscription_active", about=standing.id, parameters=ends)
+            renews = None if standing.cancel_at_period_end else standing.current_period_end
+            told = {"renews_on": renews.date().isoformat() if renews else ""}
+            await self._notices.post_once(session, user, "subscription_active", about=standing.id, parameters=told)
         if standing.status == CANCELED:
             await self._notice_end(session, user, standing.id)
 
