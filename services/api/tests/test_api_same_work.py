@@ -35,7 +35,7 @@ async def opened(api_database: str) -> AsyncIterator[Database]:
 @pytest.fixture
 async def accounts(opened: Database, api_environment: Callable[..., ApiSettings]) -> AsyncIterator[Accounts]:
     """Accounts, with nothing else on their database; one address is known, one is confirmed."""
-    settings = api_environment(API_DATABASE_URL="postgresql://unused")
+    settings = api_environment(API_DATABASE_URL="postgresql://db/unused")
     passwords = Passwords()
     accounts = Accounts(
         opened,
