@@ -1,0 +1,148 @@
+"""A worker that is told to stop ends well: what can finish finishes, the rest goes back, unburned."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from engine_kinds import TestKinds
+
+from headrace.queue import Handlers, Kinds, RunningJob, Worker, migrate
+from headrace.queue.executor import Executor
+from headrace.queue.running import Stop
+
+SHORT = timedelta(milliseconds=50)
+
+
+async def do_nothing(message: Any, job: RunningJob) -> None:
+    """Completes its job."""
+
+
+async def test_running_jobs_finish_within_the_drain_timeout(installation: Any, eventually: Any) -> None:
+    gate = asyncio.Event()
+
+    async def greet(message: Any, job: RunningJob) -> None:
+        await gate.wait()
+
+    under_way = await installation.enqueue(TestKinds.Greet())
+    worker = installation.worker(installation.handlers(Greet=greet), slots=2)
+    run = asyncio.create_task(worker.run())
+    await eventually(lambda: installation.is_in(under_way, "running"))
+    worker.stop()
+    late = await installation.enqueue(TestKinds.Greet())
+    assert not run.done()
+    gate.set()
+    await run
+    assert [(await installation.job(job_id)).state for job_id in (under_way, late)] == ["completed", "available"]
+
+
+async def test_what_cant_finish_is_handed_back_unburned_and_run_by_the_next_worker(
+    installation: Any, eventually: Any
+) -> None:
+    started = asyncio.Event()
+
+    async def never_ends(message: Any, job: RunningJob) -> None:
+        started.set()
+        await asyncio.Event().wait()
+
+    job_id = await installation.enqueue(TestKinds.Greet(), max_retries=0)
+    async with installation.working(installation.worker(installation.handlers(Greet=never_ends), drain_timeout=SHORT)):
+        await started.wait()
+    job = await installation.job(job_id)
+    assert (job.state, job.attempt, job.lease, job.errors, job.worker) == ("available", 0, 1, [], None)
+    async with installation.working(installation.worker(installation.handlers(Greet=do_nothing))):
+        await eventually(lambda: installation.is_in(job_id, "completed"))
+    job = await installation.job(job_id)
+    assert (job.attempt, job.lease) == (1, 2)
+
+
+async def test_a_handler_may_tidy_up_when_it_is_interrupted(installation: Any) -> None:
+    started, tidied = asyncio.Event(), asyncio.Event()
+
+    async def greet(message: Any, job: RunningJob) -> None:
+        started.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await installation.execute("create table tidied ()")
+            tidied.set()
+
+    await installation.enqueue(TestKinds.Greet())
+    async with installation.working(installation.worker(installation.handlers(Greet=greet), drain_timeout=SHORT)):
+        await started.wait()
+    assert tidied.is_set()
+
+
+@pytest.mark.parametrize("jobs", [0, 30])
+async def test_a_drain_without_patience_leaves_no_job_running(jobs: int, installation: Any) -> None:
+    started = asyncio.Event()
+
+    async def never_ends(message: Any, job: RunningJob) -> None:
+        started.set()
+        await asyncio.Event().wait()
+
+    for _ in range(jobs):
+        await installation.enqueue(TestKinds.Greet())
+    worker = installation.worker(installation.handlers(Greet=never_ends), drain_timeout=timedelta(0), slots=20)
+    async with installation.working(worker):
+        if jobs:
+            await started.wait()
+    rows = await installation.execute("select state::text, attempt, count(*) from headrace.jobs group by 1, 2")
+    assert rows == ([("available", 0, jobs)] if jobs else [])
+
+
+async def test_jobs_told_to_stop_before_they_began_are_handed_back(
+    installation: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = asyncio.Event()
+    start = Executor.start
+
+    def start_and_stop(executor: Executor, job: RunningJob) -> None:
+        start(executor, job)
+        job.stop(Stop.DRAINING)
+        told.set()
+
+    monkeypatch.setattr(Executor, "start", start_and_stop)
+
+    async def greet(message: Any, job: RunningJob) -> None:
+        pytest.fail("it was told not to")
+
+    job_id = await installation.enqueue(TestKinds.Greet())
+    worker = installation.worker(installation.handlers(Greet=greet))
+    async with installation.working(worker):
+        await told.wait()
+        worker.stop()
+    job = await installation.job(job_id)
+    assert (job.state, job.attempt) == ("available", 0)
+
+
+async def test_stopping_before_the_database_was_ever_there_is_quick(installation: Any, eventually: Any) -> None:
+    worker = installation.worker(installation.handlers(Greet=do_nothing))
+    worker._dsn = "postgresql://postgres@127.0.0.1:1/nowhere"
+    async with asyncio.timeout(5), installation.working(worker):
+        pass
+    assert not worker.ready
+
+
+async def test_a_worker_waits_for_missing_migrations_and_says_what_to_run(
+    database: str, eventually: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    handlers = Handlers(Kinds([TestKinds.Greet]))
+    handlers.add(TestKinds.Greet, do_nothing)
+    worker = Worker(database, handlers)
+    run = asyncio.create_task(worker.run())
+
+    async def complained() -> bool:
+        return "lacks 1 migrations (0001_jobs): run `headrace migrate up`" in caplog.text
+
+    async def at_work() -> bool:
+        return worker.ready
+
+    await eventually(complained)
+    assert not worker.ready
+    migrate.up(database)
+    await eventually(at_work)
+    worker.stop()
+    await run

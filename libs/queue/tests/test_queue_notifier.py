@@ -1,0 +1,83 @@
+"""Workers are woken, not spinning; where they can't be woken they poll."""
+
+from __future__ import annotations
+
+import time
+from datetime import timedelta
+from typing import Any
+
+from engine_kinds import TestKinds
+
+from headrace.queue import NewJob, RunningJob
+
+FAR = timedelta(seconds=30)
+LISTENERS = "select pid from pg_stat_activity where datname = current_database() and application_name = %s"
+
+
+async def do_nothing(message: Any, job: RunningJob) -> None:
+    """Completes its job."""
+
+
+async def listeners(installation: Any) -> list[tuple[int]]:
+    rows: list[tuple[int]] = await installation.execute(LISTENERS, ("headrace notifications",))
+    return rows
+
+
+async def run_one(installation: Any, eventually: Any) -> float:
+    """Enqueues a job; answers after how many seconds it was completed."""
+    began = time.monotonic()
+    job_id = await installation.enqueue(TestKinds.Greet())
+    await eventually(lambda: installation.is_in(job_id, "completed"))
+    return time.monotonic() - began
+
+
+async def test_a_new_job_wakes_an_idle_worker_far_below_its_poll_interval(installation: Any, eventually: Any) -> None:
+    worker = installation.worker(installation.handlers(Greet=do_nothing), poll_interval=FAR)
+    async with installation.working(worker):
+        await run_one(installation, eventually)  # with the look at the start, or a notification
+        took = [await run_one(installation, eventually) for _ in range(5)]
+    assert max(took) < FAR.total_seconds() / 5
+
+
+async def test_a_retried_job_and_a_due_one_wake_it_too(installation: Any, eventually: Any) -> None:
+    worker = installation.worker(installation.handlers(Greet=do_nothing), poll_interval=FAR)
+    async with installation.working(worker):
+        await run_one(installation, eventually)
+        [(soon,)] = await installation.execute("select now() + interval '50 ms'")
+        job_id = await installation.enqueue(TestKinds.Greet(), run_at=soon)
+        await eventually(lambda: installation.is_in(job_id, "completed"), within=FAR.total_seconds() / 5)
+
+
+async def test_without_listening_the_poll_finds_the_jobs(installation: Any, eventually: Any) -> None:
+    worker = installation.worker(
+        installation.handlers(Greet=do_nothing), poll_interval=timedelta(milliseconds=50), listen=False
+    )
+    async with installation.working(worker):
+        for _ in range(3):
+            await run_one(installation, eventually)
+        assert await listeners(installation) == []
+
+
+async def test_a_lost_listener_comes_back_and_looks_after_what_it_missed(installation: Any, eventually: Any) -> None:
+    async def listens() -> bool:
+        return len(await listeners(installation)) == 1
+
+    worker = installation.worker(installation.handlers(Greet=do_nothing), poll_interval=FAR)
+    async with installation.working(worker):
+        await run_one(installation, eventually)
+        await eventually(listens)
+        [(pid,)] = await listeners(installation)
+        await installation.execute("select pg_terminate_backend(%s)", (pid,))
+        assert await run_one(installation, eventually) < FAR.total_seconds() / 5
+
+
+async def test_a_burst_is_one_notification_per_queue_and_comes_with_the_commit(installation: Any) -> None:
+    async with await installation.connect() as ear, await installation.connect(autocommit=False) as connection:
+        await ear.execute("listen headrace_ready")
+        batch = [NewJob(TestKinds.Greet())] * 100 + [NewJob(TestKinds.Count())] * 100
+        await installation.door.accept_async(connection, batch)
+        assert [n async for n in ear.notifies(timeout=0)] == []
+        await connection.commit()
+        heard = [notification.payload async for notification in ear.notifies(timeout=10, stop_after=2)]
+        heard += [notification.payload async for notification in ear.notifies(timeout=0)]
+    assert sorted(heard) == ["greetings", "numbers"]
