@@ -55,7 +55,7 @@ class WorkerSettings:
 
     Args:
         slots: How many jobs run at once.
-        queue_slots: At most so many of the slots for a queue; a queue that isn't named may use all.
+        queue_slots: At most so many of the slots for a queue; a queue that isn't named may use all, one with 0 rests.
         enabled: False keeps the worker idle: it does the upkeep, but claims nothing.
         poll_interval: How often the line is looked at where no notification comes.
         drain_timeout: How long running jobs may go on after `stop`; then they are handed back.
@@ -63,6 +63,9 @@ class WorkerSettings:
         max_deaths: At how many worker deaths a job that was in flight is quarantined.
         retention: How long finished jobs are kept.
         name: Shown to operators.
+
+    Raises:
+        ValueError: A value is out of range; the text names it.
     """
 
     slots: int = 10
@@ -74,6 +77,15 @@ class WorkerSettings:
     max_deaths: int = 3
     retention: Retention = field(default_factory=Retention)
     name: str = field(default_factory=process_name)
+
+    def __post_init__(self) -> None:
+        """Refuses values that make no sense."""
+        if self.slots < 1 or self.max_deaths < 1:
+            raise ValueError("worker settings: slots and max_deaths must be at least 1")
+        if negative := sorted(queue for queue, slots in self.queue_slots.items() if slots < 0):
+            raise ValueError(f"worker settings: queue_slots of {', '.join(negative)} must be at least 0")
+        if self.poll_interval <= timedelta(0) or self.drain_timeout < timedelta(0):
+            raise ValueError("worker settings: poll_interval must be above 0, and drain_timeout at least 0")
 
 
 class Worker:

@@ -13,17 +13,19 @@ with fresh as materialized (
   )
 ),
 placed as materialized (
-  select *, due_at is not null and due_at > clock_timestamp() as waits from fresh
+  select fresh.*, entered_at, due_at is not null and due_at > entered_at as waits
+  from fresh cross join (select clock_timestamp() as entered_at) as clock
 ),
 inserted as (
   insert into {schema}.jobs (
-    id, state, ready_xid, ready_at, due_at,
+    id, state, created_at, ready_xid, ready_at, due_at,
     queue, kind, version, priority, max_retries, timeout_ms, caller, traceparent, tracestate, baggage, payload
   )
   select id,
          (case when waits then 'scheduled' else 'available' end)::{schema}.job_state,
+         entered_at,
          case when not waits then pg_current_xact_id() end,
-         case when not waits then clock_timestamp() end,
+         case when not waits then entered_at end,
          case when waits then due_at end,
          queue, kind, version, priority, max_retries, timeout_ms, caller, traceparent, tracestate, baggage, payload
   from placed
