@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DISTRIBUTIONS := libs/queue proto libs/chassis libs/outbox services/api services/jobs tests/doubles deploy/local
-SOURCES := libs services deploy/local tests proto/generate.py
+SOURCES := conftest.py libs services deploy/local tests proto/generate.py
 export PATH := $(CURDIR)/$(BIN):$(CURDIR)/.tools/bin:$(PATH)
 
 .PHONY: help setup run test lint format proto lock clean
@@ -27,14 +27,15 @@ run: setup ## Start the whole system on embedded parts and drive the main journe
 	@$(BIN)/python -m local_stack $(if $(ONCE),--once)
 
 test: setup ## Run the suite that needs Python and make only
-	@$(BIN)/python -m pytest -n auto $(TESTS)
+	$(BIN)/python -m pytest -n auto -m "not e2e and not chart"
+	$(BIN)/python -m pytest -m e2e
 
 lint: setup ## Check format, style, types, import arrows, contract and generated code
 	ruff format --check $(SOURCES)
 	ruff check $(SOURCES)
 	python proto/generate.py --check
 	buf lint proto/gen/descriptors.binpb --path headrace --path saas
-	lint-imports
+	lint-imports --no-logo
 	mypy $(SOURCES)
 
 format: setup ## Format the code and mend what can be mended
@@ -48,7 +49,7 @@ lock: ## Resolve requirements.in anew into requirements.lock
 	@$(PYTHON) -m venv .tools/lock && .tools/lock/bin/pip install --quiet uv
 	@.tools/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --upgrade requirements.in -o requirements.lock
 
--include make/*.mk
+include make/*.mk
 
 clean: ## Remove the environment and everything generated on this machine
 	rm -rf $(VENV) .tools .cache .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -1,0 +1,70 @@
+"""The check of the import arrows can fail: a planted wrong import breaks each contract."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+SOURCE_FOLDERS = (
+    "proto/gen",
+    "libs/queue/src",
+    "libs/outbox/src",
+    "libs/chassis/src",
+    "services/api/src",
+    "services/jobs/src",
+    "deploy/local/src",
+    "tests/doubles/src",
+)
+PLANTED = [
+    ("libs/queue/src/headrace/queue", "import jobs_service", "The engine knows no service"),
+    ("libs/queue/src/headrace/queue", "import grpc", "The engine knows no service"),
+    ("libs/outbox/src/headrace/outbox", "import headrace.queue", "The outbox knows the contract"),
+    ("libs/chassis/src/headrace/chassis", "import headrace.queue", "The chassis knows no service"),
+    ("services/api/src/api_service", "import headrace.queue.accept", "The api service reaches jobs by gRPC only"),
+    ("services/api/src/api_service", "import jobs_service", "The api service reaches jobs by gRPC only"),
+    ("services/jobs/src/jobs_service", "import api_service", "The jobs service reaches the api by gRPC only"),
+    ("services/jobs/src/jobs_service", "import sqlalchemy", "The jobs service reaches the api by gRPC only"),
+    ("tests/doubles/src/stripe_double", "import api_service", "The Stripe double stands alone"),
+]
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The sources, to plant into."""
+    folder = tmp_path_factory.mktemp("arrows")
+    for source in SOURCE_FOLDERS:
+        shutil.copytree(ROOT / source, folder / source, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", folder)
+    return folder
+
+
+def check_arrows(folder: Path) -> subprocess.CompletedProcess[str]:
+    """Runs the check over a copy of the sources."""
+    command = [str(Path(sys.executable).parent / "lint-imports"), "--no-cache"]
+    path = os.pathsep.join(str(folder / source) for source in SOURCE_FOLDERS)
+    environment = {**os.environ, "PYTHONPATH": path, "COLUMNS": "200"}
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_the_arrows_are_kept(copy: Path) -> None:
+    done = check_arrows(copy)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize(("package", "line", "contract"), PLANTED)
+def test_a_planted_wrong_import_breaks_its_contract(copy: Path, package: str, line: str, contract: str) -> None:
+    planted = copy / package / "planted.py"
+    planted.write_text(f'"""Planted."""\n\n{line}\n')
+    try:
+        done = check_arrows(copy)
+    finally:
+        planted.unlink()
+    assert done.returncode == 1
+    [broken] = [row for row in done.stdout.splitlines() if contract in row and "BROKEN" in row]
+    assert broken
