@@ -47,7 +47,7 @@ class Cleaner:
             "pause": PASS_EVERY,
         }
         rows = await self._link.execute(self._jobs, params)
-        if rows and next(iter(rows[0].values())) == PAGE:
+        if rows and rows[0]["seen"] == PAGE:
             return BETWEEN_PAGES
         await self._link.execute(self._keys, params)
         await self._link.execute(self._workers, params)
