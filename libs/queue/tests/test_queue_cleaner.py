@@ -1,0 +1,101 @@
+"""What is past its retention goes; what is alive, or still wanted, stays."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from engine_kinds import TestKinds
+
+from headrace.queue import NewJob, Retention, RunningJob, cleaner
+
+RETENTION = Retention(done=timedelta(hours=24), failed=timedelta(days=14))
+# State, age in hours of its end (None: it has not ended), and whether it is kept.
+JOBS = [
+    ("completed", 25, False),
+    ("completed", 23, True),
+    ("cancelled", 25, False),
+    ("cancelled", 1, True),
+    ("discarded", 25, True),
+    ("discarded", 14 * 24 + 1, False),
+    ("quarantined", 14 * 24 - 1, True),
+    ("quarantined", 14 * 24 + 1, False),
+    ("scheduled", None, True),
+    ("retryable", None, True),
+    ("running", None, True),
+    ("pending", None, True),
+]
+
+
+async def do_nothing(message: Any, job: RunningJob) -> None:
+    """Completes its job."""
+
+
+def tidy_worker(installation: Any) -> Any:
+    return installation.worker(installation.handlers(Count=do_nothing), retention=RETENTION)
+
+
+async def put(installation: Any, state: str, hours: int | None) -> int:
+    """A job in that state, which it reached so many hours ago; created long before."""
+    job_id: int = await installation.enqueue(TestKinds.Greet())
+    await installation.execute(
+        "update headrace.jobs set state = %(state)s::headrace.job_state, ready_xid = null,"
+        " created_at = now() - interval '1 year',"
+        " due_at = case when %(state)s in ('scheduled', 'retryable') then now() + interval '1 day' end,"
+        " finished_at = now() - make_interval(hours => %(hours)s) where id = %(id)s",
+        {"state": state, "hours": hours, "id": job_id},
+    )
+    return job_id
+
+
+async def test_jobs_are_deleted_after_their_retention_and_live_ones_never(installation: Any, eventually: Any) -> None:
+    kept = {await put(installation, state, hours): keep for state, hours, keep in JOBS}
+    waiting = await installation.enqueue(TestKinds.Greet())
+    await installation.execute("update headrace.jobs set created_at = now() - interval '1 year'")
+    expected = sorted([*(job_id for job_id, keep in kept.items() if keep), waiting])
+
+    async def tidied() -> bool:
+        return [
+            job_id for (job_id,) in await installation.execute("select id from headrace.jobs order by id")
+        ] == expected
+
+    async with installation.working(tidy_worker(installation)):
+        await eventually(tidied)
+
+
+async def test_the_walk_goes_on_page_by_page_and_then_rests(
+    installation: Any, eventually: Any, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(cleaner, "PAGE", 3)
+    monkeypatch.setattr(cleaner, "BETWEEN_PAGES", timedelta(0))
+    for n in range(20):
+        await put(installation, "completed", 25 if n % 2 else 1)
+
+    async def half() -> bool:
+        return len(await installation.execute("select from headrace.jobs")) == 10
+
+    async def rests() -> bool:
+        rows = await installation.execute("select from headrace.chores where position = 0 and next_at > now()")
+        return len(rows) == 1
+
+    async with installation.working(tidy_worker(installation)):
+        await eventually(half)
+        await eventually(rests)
+
+
+async def test_keys_and_workers_are_forgotten_when_their_time_is_over(installation: Any, eventually: Any) -> None:
+    async with await installation.connect() as connection:
+        await installation.door.accept_async(connection, [NewJob(TestKinds.Count(), key=key) for key in ("old", "new")])
+    await installation.execute("update headrace.idempotency_keys set expires_at = now() where key = 'old'")
+    await installation.execute(
+        "insert into headrace.workers (name, queues, kinds, versions, dead_at) values"
+        " ('long gone', '{}', '{}', '{}', now() - interval '15 days'), ('lately', '{}', '{}', '{}', now())"
+    )
+
+    async def tidied() -> bool:
+        keys = await installation.execute("select key from headrace.idempotency_keys")
+        workers = await installation.execute("select name from headrace.workers where dead_at is not null")
+        return (keys, workers) == ([("new",)], [("lately",)])
+
+    async with installation.working(tidy_worker(installation)):
+        await eventually(tidied)
