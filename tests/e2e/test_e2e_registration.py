@@ -32,7 +32,7 @@ def test_an_api_killed_at_random_while_people_register_leaves_exactly_one_mail_e
     system: System, crowd: Crowd, operator: Operator, users: int
 ) -> None:
     rng = random.Random(4)
-    moments = sorted(rng.sample(range(users), max(4, users // 50)))
+    moments = sorted(rng.sample(range(users), max(4, users // 100)))
 
     def kill_at_random() -> None:
         for registered in moments:
