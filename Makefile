@@ -6,9 +6,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 DISTRIBUTIONS := libs/queue proto libs/chassis libs/outbox services/api services/jobs tests/doubles deploy/local
 SOURCES := conftest.py libs services deploy/local tests proto/generate.py
+CONTRACT := proto/gen/descriptors.binpb --config proto/buf.yaml --path headrace --path saas
 export PATH := $(CURDIR)/$(BIN):$(CURDIR)/.tools/bin:$(PATH)
 
-.PHONY: help setup run test lint format proto lock clean
+.PHONY: help setup run test lint format proto land-proto lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -34,7 +35,8 @@ lint: setup ## Check format, style, types, import arrows, contract and generated
 	ruff format --check $(SOURCES)
 	ruff check $(SOURCES)
 	python proto/generate.py --check
-	buf lint proto/gen/descriptors.binpb --path headrace --path saas
+	buf lint $(CONTRACT)
+	buf breaking --against proto/landed.binpb $(CONTRACT)
 	lint-imports --no-logo
 	mypy $(SOURCES)
 
@@ -44,6 +46,10 @@ format: setup ## Format the code and mend what can be mended
 
 proto: setup ## Generate proto/gen anew from the .proto files
 	@$(BIN)/python proto/generate.py
+
+# From then on a change that breaks its clients is an error of `make lint`.
+land-proto: lint ## Make today's contract the one that later changes must not break
+	cp proto/gen/descriptors.binpb proto/landed.binpb
 
 lock: ## Resolve requirements.in anew into requirements.lock
 	@$(PYTHON) -m venv .tools/lock && .tools/lock/bin/pip install --quiet uv

@@ -55,7 +55,7 @@ class Relay:
         self._settings = settings or RelaySettings()
         self._database = Database(engine, self._settings.database_timeout)
         self._sender = Sender(stub, self._settings.call_timeout)
-        self._judge = Judge(self._settings, rng or random.Random())  # noqa: S311 - jitter is no secret
+        self._judge = Judge(self._settings, rng or random.Random())
         self._marker = Marker(self._database, outbox.table)
         self._cleaner = Cleaner(self._database, outbox.table, self._settings)
         self._failures = 0  # rounds in a row that failed as a whole

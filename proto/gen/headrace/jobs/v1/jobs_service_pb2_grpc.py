@@ -92,7 +92,7 @@ class JobsServiceServicer:
         INVALID_ARGUMENT (every bad field in BadRequest), UNIMPLEMENTED (reason KIND_UNKNOWN, with the kinds
         there are in the metadata), PERMISSION_DENIED (kind not allowed), FAILED_PRECONDITION (reason
         IDEMPOTENCY_KEY_REUSED: same key, other bytes), OUT_OF_RANGE (reason PAYLOAD_TOO_LARGE),
-        RESOURCE_EXHAUSTED (reason QUEUE_FULL, with RetryInfo), UNAVAILABLE (the database is away; try again).
+        UNAVAILABLE (the database is away; try again).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

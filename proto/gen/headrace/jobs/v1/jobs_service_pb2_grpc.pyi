@@ -46,7 +46,7 @@ class JobsServiceStub:
     INVALID_ARGUMENT (every bad field in BadRequest), UNIMPLEMENTED (reason KIND_UNKNOWN, with the kinds
     there are in the metadata), PERMISSION_DENIED (kind not allowed), FAILED_PRECONDITION (reason
     IDEMPOTENCY_KEY_REUSED: same key, other bytes), OUT_OF_RANGE (reason PAYLOAD_TOO_LARGE),
-    RESOURCE_EXHAUSTED (reason QUEUE_FULL, with RetryInfo), UNAVAILABLE (the database is away; try again).
+    UNAVAILABLE (the database is away; try again).
     """
     EnqueueBatch: _grpc.UnaryUnaryMultiCallable[_jobs_service_pb2.EnqueueBatchRequest, _jobs_service_pb2.EnqueueBatchResponse]
     """Accepts many jobs, each on its own: one that is refused does not stop the others. The accepted ones
@@ -84,7 +84,7 @@ class JobsServiceAsyncStub(JobsServiceStub):
     INVALID_ARGUMENT (every bad field in BadRequest), UNIMPLEMENTED (reason KIND_UNKNOWN, with the kinds
     there are in the metadata), PERMISSION_DENIED (kind not allowed), FAILED_PRECONDITION (reason
     IDEMPOTENCY_KEY_REUSED: same key, other bytes), OUT_OF_RANGE (reason PAYLOAD_TOO_LARGE),
-    RESOURCE_EXHAUSTED (reason QUEUE_FULL, with RetryInfo), UNAVAILABLE (the database is away; try again).
+    UNAVAILABLE (the database is away; try again).
     """
     EnqueueBatch: _aio.UnaryUnaryMultiCallable[_jobs_service_pb2.EnqueueBatchRequest, _jobs_service_pb2.EnqueueBatchResponse]  # type: ignore[assignment]
     """Accepts many jobs, each on its own: one that is refused does not stop the others. The accepted ones
@@ -125,7 +125,7 @@ class JobsServiceServicer(metaclass=_abc_1.ABCMeta):
         INVALID_ARGUMENT (every bad field in BadRequest), UNIMPLEMENTED (reason KIND_UNKNOWN, with the kinds
         there are in the metadata), PERMISSION_DENIED (kind not allowed), FAILED_PRECONDITION (reason
         IDEMPOTENCY_KEY_REUSED: same key, other bytes), OUT_OF_RANGE (reason PAYLOAD_TOO_LARGE),
-        RESOURCE_EXHAUSTED (reason QUEUE_FULL, with RetryInfo), UNAVAILABLE (the database is away; try again).
+        UNAVAILABLE (the database is away; try again).
         """
 
     @_abc_1.abstractmethod
