@@ -51,8 +51,10 @@ def up(dsn: str, *, schema: str = DEFAULT_SCHEMA, grants: Mapping[Role, str] | N
 
     Raises:
         MigrationChanged: The database has been migrated by other files than these.
+        ValueError: The schema's or a role's name would need quoting.
         psycopg.Error: Postgres refused; the step it refused is rolled back whole.
     """
+    checked_schema(schema)
     applied = []
     with psycopg.connect(dsn, autocommit=True) as connection:
         with connection.transaction():

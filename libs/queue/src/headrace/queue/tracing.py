@@ -81,11 +81,15 @@ def wait_span(attempt: Attempt, waited_ms: float) -> None:
 
 @contextmanager
 def process_span(attempt: Attempt, waited_ms: float) -> Iterator[Span]:
-    """The span of an attempt, current within the block. The caller sets its status."""
+    """The span of an attempt, current within the block with the job's baggage. The caller sets its status."""
     span = _process(attempt, None)
     span.set_attribute("headrace.job.wait_ms", waited_ms)
-    with trace.use_span(span, end_on_exit=True, record_exception=False, set_status_on_exception=False):
-        yield span
+    token = context.attach(_creation(attempt))
+    try:
+        with trace.use_span(span, end_on_exit=True, record_exception=False, set_status_on_exception=False):
+            yield span
+    finally:
+        context.detach(token)
 
 
 def failed(span: Span, error_type: str) -> None:
