@@ -1,0 +1,148 @@
+"""The database roles can do their work, and nothing more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+from urllib.parse import quote
+from uuid import uuid4
+
+import psycopg
+import pytest
+from engine_kinds import TestKinds
+
+from headrace.queue import (
+    NewJob,
+    Periodic,
+    Retention,
+    RetryPolicy,
+    RunningJob,
+    Worker,
+    WorkerSettings,
+    cancel_job,
+    get_job,
+    list_jobs,
+    migrate,
+    pause_queue,
+    resume_queue,
+    retry_job,
+)
+
+
+class Roles:
+    """A role for each purpose. Connections act as one of them."""
+
+    def __init__(self, dsn: str) -> None:
+        self._dsn = dsn
+        suffix = uuid4().hex[:12]
+        self.names: dict[migrate.Role, str] = {purpose: f"test_{purpose}_{suffix}" for purpose in migrate.ROLES}
+
+    def dsn(self, purpose: migrate.Role) -> str:
+        return f"{self._dsn}?options={quote(f'-c role={self.names[purpose]}')}"
+
+
+@pytest.fixture
+def roles(installation: Any) -> Iterator[Roles]:
+    """The three roles, granted what they need."""
+    roles = Roles(installation.dsn)
+    with psycopg.connect(installation.dsn, autocommit=True) as owner:
+        for name in roles.names.values():
+            owner.execute(psycopg.sql.SQL("create role {}").format(psycopg.sql.Identifier(name)))
+        migrate.up(installation.dsn, grants=roles.names)
+        yield roles
+        for name in roles.names.values():
+            owner.execute(psycopg.sql.SQL("drop owned by {0}; drop role {0}").format(psycopg.sql.Identifier(name)))
+
+
+async def test_the_server_accepts_lists_and_controls(installation: Any, roles: Roles) -> None:
+    async with await psycopg.AsyncConnection.connect(roles.dsn("server"), autocommit=True) as connection:
+        jobs = [NewJob(TestKinds.Greet(), key="k"), NewJob(TestKinds.Greet(), key="k"), NewJob(TestKinds.Count())]
+        first, again, _ = await installation.door.accept_async(connection, jobs)
+        assert again.duplicate
+        await cancel_job(connection, first.job_id)
+        await retry_job(connection, first.job_id)
+        assert len(await list_jobs(connection)) == 2
+        assert (await get_job(connection, first.job_id)).state == "available"
+        await pause_queue(connection, "greetings", by="ann")
+        await resume_queue(connection, "greetings")
+
+
+async def test_the_worker_does_all_of_its_work(installation: Any, roles: Roles, eventually: Any) -> None:
+    async def greet(message: Any, job: RunningJob) -> None:
+        if job.attempt == 1:
+            raise ValueError("once more")
+
+    async def count(message: Any, job: RunningJob) -> None:
+        """Completes its job."""
+
+    job_id = await installation.enqueue(TestKinds.Greet(), key="k")
+    await installation.execute("update headrace.idempotency_keys set expires_at = now()")
+    worker = Worker(
+        roles.dsn("worker"),
+        installation.handlers(Greet=greet, Count=count),
+        settings=WorkerSettings(retention=Retention(done=timedelta(hours=1))),
+        retry=RetryPolicy(base=timedelta(milliseconds=10)),
+        periodic=[Periodic("tidy", timedelta(hours=1), TestKinds.Count())],
+    )
+
+    async def tidied() -> bool:
+        return not await installation.execute("select from headrace.idempotency_keys")
+
+    async with installation.working(worker):
+        await eventually(lambda: installation.is_in(job_id, "completed"))
+        await eventually(tidied)
+
+
+async def test_the_reader_looks(installation: Any, roles: Roles) -> None:
+    job_id = await installation.enqueue(TestKinds.Greet())
+    async with await psycopg.AsyncConnection.connect(roles.dsn("reader"), autocommit=True) as connection:
+        assert (await get_job(connection, job_id)).state == "available"
+        await connection.execute("select from headrace.workers, headrace.queues, headrace.periodic_jobs")
+
+
+WRITES = [
+    "insert into headrace.queues (name) values ('q')",
+    "update headrace.jobs set attempt = 0",
+    "delete from headrace.jobs",
+]
+FORBIDDEN: dict[migrate.Role, list[str]] = {
+    "reader": [*WRITES, "select nextval('headrace.jobs_id_seq')", "truncate headrace.jobs"],
+    "server": [
+        "delete from headrace.jobs",
+        "delete from headrace.idempotency_keys",
+        "update headrace.idempotency_keys set job_id = 1",
+        "update headrace.workers set dead_at = now()",
+        "insert into headrace.workers (name, queues, kinds, versions) values ('w', '{}', '{}', '{}')",
+        "update headrace.periodic_jobs set next_at = now()",
+        "update headrace.chores set next_at = now()",
+        "insert into headrace.migrations (version, name, checksum) values (2, 'x', 'x')",
+    ],
+    "worker": [
+        "insert into headrace.queues (name) values ('q')",
+        "update headrace.queues set paused_at = null, paused_by = null",
+        "delete from headrace.periodic_jobs",
+        "insert into headrace.migrations (version, name, checksum) values (2, 'x', 'x')",
+        "truncate headrace.jobs",
+    ],
+}
+NOBODY = ["drop table headrace.jobs", "create table headrace.mine ()", "alter table headrace.jobs add mine int"]
+
+
+def can(connection: psycopg.Connection[Any], statement: Any) -> bool:
+    try:
+        connection.execute(statement)
+    except psycopg.errors.InsufficientPrivilege:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("purpose", migrate.ROLES)
+def test_no_role_can_do_more_than_its_work(purpose: migrate.Role, roles: Roles) -> None:
+    with psycopg.connect(roles.dsn(purpose), autocommit=True) as connection:
+        assert [statement for statement in (*FORBIDDEN[purpose], *NOBODY) if can(connection, statement)] == []
+
+
+def test_a_role_name_that_would_need_quoting_is_refused(database: str) -> None:
+    with pytest.raises(ValueError, match="role name 'x; drop role y': use lower-case letters"):
+        migrate.up(database, grants={"reader": "x; drop role y"})
