@@ -6,22 +6,21 @@ with chore as (
   where name = 'clean_jobs' and next_at <= clock_timestamp() for update skip locked
 ),
 page as materialized (
-  select id from {schema}.jobs
-  where id > (select position from chore)
-  order by id limit %(page)s
+  select count(*) as seen, max(id) as last from (
+    select id from {schema}.jobs where id > (select position from chore) order by id limit %(page)s
+  ) as ids
 ),
 deleted as (
   delete from {schema}.jobs
-  using page
-  where jobs.id = page.id
-    and jobs.finished_at < clock_timestamp() - case when jobs.state in ('completed', 'cancelled')
-                                                    then %(short)s::interval else %(long)s::interval end
-  returning jobs.id
+  where id > (select position from chore) and id <= (select last from page)
+    and finished_at < clock_timestamp() - case when state in ('completed', 'cancelled')
+                                               then %(short)s::interval else %(long)s::interval end
+  returning id
 ),
 moved as (
   update {schema}.chores
-  set position = case when (select count(*) from page) < %(page)s then 0 else (select max(id) from page) end,
-      next_at = clock_timestamp() + case when (select count(*) from page) < %(page)s then %(pause)s else interval '0' end
-  from chore where chores.name = 'clean_jobs'
+  set position = case when seen < %(page)s then 0 else last end,
+      next_at = clock_timestamp() + case when seen < %(page)s then %(pause)s else interval '0' end
+  from chore, page where chores.name = 'clean_jobs'
 )
-select (select count(*) from page) as seen, (select count(*) from deleted) as deleted from chore
+select seen, (select count(*) from deleted) as deleted from chore, page
