@@ -122,9 +122,9 @@ class Fire:
                 mark = Mark.parse(json.loads(rows.pop(0)["mark"]))
                 assert mark is not None
                 if isinstance(place, Sweep):
-                    place.advance(mark, limit, seconds=0.0, budget=1.0)
+                    place.advance(mark, seconds=0.0, budget=1.0)
                 else:
-                    place.advance(mark, limit)
+                    place.advance(mark)
                 self.handed.update((job["id"], job["lease"]) for job in rows)
                 if not rows:
                     if self.produced.is_set() and not await self.left(connection):
@@ -257,7 +257,7 @@ async def test_a_late_commit_is_found_at_the_next_claim_not_by_the_sweep(
                 mark, *jobs = await (await claimer.execute(statement("claim"), params)).fetchall()
                 parsed = Mark.parse(json.loads(mark["mark"]))
                 assert parsed is not None
-                cursor.advance(parsed, 10)
+                cursor.advance(parsed)
                 return [job["id"] for job in jobs]
 
             early = await installation.enqueue(messages.Greet())
@@ -269,27 +269,27 @@ async def test_a_late_commit_is_found_at_the_next_claim_not_by_the_sweep(
 
 def test_the_cursor_never_passes_the_snapshot_it_was_moved_by() -> None:
     cursor = Cursor()
-    cursor.advance(Mark(xmax=50, in_progress=frozenset({40}), late=0, fresh=1, last=(2, 60, 7)), limit=1)
+    cursor.advance(Mark(xmax=50, in_progress=frozenset({40}), late=0, fresh=1, last=(2, 60, 7), limit=1))
     assert cursor.params()["after_xids"] == "{50,50,0,0}"
     assert cursor.params()["open"] == "{40}"
 
 
 def test_a_transaction_stays_remembered_until_it_was_read_to_its_end() -> None:
     cursor = Cursor()
-    cursor.advance(Mark(xmax=50, in_progress=frozenset({40}), late=0, fresh=0, last=None), limit=10)
-    cursor.advance(Mark(xmax=60, in_progress=frozenset(), late=10, fresh=0, last=None), limit=10)
+    cursor.advance(Mark(xmax=50, in_progress=frozenset({40}), late=0, fresh=0, last=None, limit=10))
+    cursor.advance(Mark(xmax=60, in_progress=frozenset(), late=10, fresh=0, last=None, limit=10))
     assert cursor.params()["open"] == "{40}", "its rows filled the batch: there may be more"
-    cursor.advance(Mark(xmax=61, in_progress=frozenset(), late=3, fresh=0, last=None), limit=10)
+    cursor.advance(Mark(xmax=61, in_progress=frozenset(), late=3, fresh=0, last=None, limit=10))
     assert cursor.params()["open"] == "{}"
 
 
 def test_the_sweep_takes_smaller_steps_where_they_take_long() -> None:
     cursor = Cursor()
-    cursor.advance(Mark(xmax=10**6, in_progress=frozenset(), late=0, fresh=0, last=None), limit=10)
+    cursor.advance(Mark(xmax=10**6, in_progress=frozenset(), late=0, fresh=0, last=None, limit=10))
     sweep = Sweep(cursor)
-    nothing = Mark(xmax=10**6, in_progress=frozenset(), late=0, fresh=0, last=None)
+    nothing = Mark(xmax=10**6, in_progress=frozenset(), late=0, fresh=0, last=None, limit=10)
     steps = []
-    while not sweep.advance(nothing, 10, seconds=0.1, budget=0.005):
+    while not sweep.advance(nothing, seconds=0.1, budget=0.005):
         steps.append(int(sweep.params()["below"]))
         if len(steps) == 5:
             break

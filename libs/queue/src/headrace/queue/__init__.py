@@ -10,7 +10,18 @@ errors    everything that is refused, with the data that a caller needs
 from headrace.queue.accept import Accepted, Door, Limits, NewJob
 from headrace.queue.backoff import RetryPolicy
 from headrace.queue.cleaner import Retention
-from headrace.queue.control import cancel_job, pause_queue, resume_queue, retry_job
+from headrace.queue.control import (
+    cancel_job,
+    limit_queue,
+    list_pauses,
+    pause_all,
+    pause_kind,
+    pause_queue,
+    resume_all,
+    resume_kind,
+    resume_queue,
+    retry_job,
+)
 from headrace.queue.errors import (
     BatchTooLarge,
     DatabaseAway,
@@ -28,7 +39,7 @@ from headrace.queue.errors import (
     Violation,
 )
 from headrace.queue.handlers import Handlers
-from headrace.queue.job import AttemptError, Job, JobState, Queue, TraceParent
+from headrace.queue.job import AttemptError, Job, JobState, Pause, Queue, TraceParent
 from headrace.queue.kinds import Defaults, Kind, KindMisconfigured, KindOverride, Kinds, NotAKind
 from headrace.queue.lookup import JobFilter, get_job, list_jobs
 from headrace.queue.outcomes import Cancel, Discard, Done, Outcome, Retry, Snooze
@@ -66,6 +77,7 @@ __all__ = [
     "PayloadInvalid",
     "PayloadTooLarge",
     "PayloadUnreadable",
+    "Pause",
     "Periodic",
     "Queue",
     "QueueError",
@@ -83,8 +95,14 @@ __all__ = [
     "cancel_job",
     "current_job",
     "get_job",
+    "limit_queue",
     "list_jobs",
+    "list_pauses",
+    "pause_all",
+    "pause_kind",
     "pause_queue",
+    "resume_all",
+    "resume_kind",
     "resume_queue",
     "retry_job",
 ]

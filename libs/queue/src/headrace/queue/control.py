@@ -1,4 +1,7 @@
-"""What a person may do to jobs and queues: cancel, retry, pause, resume. Each is one statement and can be repeated."""
+"""What a person may do to jobs and queues: cancel, retry, pause, resume, limit. Each is one statement, and repeatable.
+
+A pause stops claiming only: running jobs finish, and what becomes due gets into line meanwhile.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from psycopg import AsyncConnection
 from psycopg.rows import dict_row
 
 from headrace.queue.errors import JobNotActionable
-from headrace.queue.job import FINAL_STATES, Job, JobState, Queue
+from headrace.queue.job import FINAL_STATES, Job, JobState, Pause, Queue
 from headrace.queue.lookup import get_job
 from headrace.queue.statements import DEFAULT_SCHEMA, statement
 
@@ -55,15 +58,63 @@ async def resume_queue(connection: AsyncConnection[Any], queue: str, *, schema: 
     return await _queue(connection, "resume_queue", {"queue": queue}, schema)
 
 
+async def limit_queue(
+    connection: AsyncConnection[Any], queue: str, max_running: int | None, *, schema: str = DEFAULT_SCHEMA
+) -> Queue:
+    """Sets how many jobs of a queue may run at once, over all processes; None lifts the limit.
+
+    It holds for every claim from now on; running jobs finish. A claim that is on its way in the very moment in which a
+    queue gets its first limit may still overstep it.
+
+    Raises:
+        ValueError: `max_running` is below 1: to stop a queue, pause it.
+    """
+    if max_running is not None and max_running < 1:
+        raise ValueError(f"max_running of queue {queue!r} must be at least 1, and is {max_running}; to stop it, pause it")
+    return await _queue(connection, "limit_queue", {"queue": queue, "max_running": max_running}, schema)
+
+
+async def pause_kind(connection: AsyncConnection[Any], kind: str, *, by: str, schema: str = DEFAULT_SCHEMA) -> Pause:
+    """Stops the claiming of a kind's jobs, in whatever queue they stand. The first to pause it is remembered."""
+    [row] = await _rows(connection, "pause_kind", {"kind": kind, "by": by}, schema)
+    return Pause("kind", kind, row["paused_at"], row["paused_by"])
+
+
+async def resume_kind(connection: AsyncConnection[Any], kind: str, *, schema: str = DEFAULT_SCHEMA) -> bool:
+    """Lets a kind run again, at once; answers whether it was paused."""
+    return bool(await _rows(connection, "resume_kind", {"kind": kind}, schema))
+
+
+async def pause_all(connection: AsyncConnection[Any], *, by: str, schema: str = DEFAULT_SCHEMA) -> Pause:
+    """Stops the claiming of all jobs of the installation. The first to do so is remembered."""
+    [row] = await _rows(connection, "pause_all", {"by": by}, schema)
+    return Pause("all", "", row["paused_at"], row["paused_by"])
+
+
+async def resume_all(connection: AsyncConnection[Any], *, schema: str = DEFAULT_SCHEMA) -> bool:
+    """Ends the installation's pause, at once; answers whether there was one. Paused queues and kinds stay paused."""
+    return bool(await _rows(connection, "resume_all", {}, schema))
+
+
+async def list_pauses(connection: AsyncConnection[Any], *, schema: str = DEFAULT_SCHEMA) -> list[Pause]:
+    """Everything that is paused now: the installation, kinds, queues."""
+    return [Pause(**row) for row in await _rows(connection, "list_pauses", {}, schema)]
+
+
 async def _act(connection: AsyncConnection[Any], name: str, job_id: int, schema: str) -> bool:
     await get_job(connection, job_id, schema=schema)
     cursor = await connection.execute(statement(name, schema), {"job_id": job_id})
     return await cursor.fetchone() is not None
 
 
-async def _queue(connection: AsyncConnection[Any], name: str, params: dict[str, str], schema: str) -> Queue:
+async def _queue(connection: AsyncConnection[Any], name: str, params: dict[str, Any], schema: str) -> Queue:
+    [row] = await _rows(connection, name, params, schema)
+    return Queue(row["name"], row["paused_at"], row["paused_by"], row["max_running"])
+
+
+async def _rows(
+    connection: AsyncConnection[Any], name: str, params: dict[str, Any], schema: str
+) -> list[dict[str, Any]]:
     async with connection.cursor(row_factory=dict_row) as cursor:
         await cursor.execute(statement(name, schema), params)
-        row = await cursor.fetchone()
-    assert row is not None
-    return Queue(row["name"], row["paused_at"], row["paused_by"])
+        return await cursor.fetchall()

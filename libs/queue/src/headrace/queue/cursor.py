@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from typing import Any
 
 PRIORITIES = (1, 2, 3, 4)
+# So many full claims begin with the first priority; the next one begins with a lower one, each of those in turn.
+FIRST_TURNS = 7
 LAST_XID = 2**64 - 1
 _FIRST_STEP = 10_000
 _LONGEST_STEP = 2**40
@@ -30,10 +32,21 @@ class Mark:
     fresh: int
     last: tuple[int, int, int] | None
     """Priority, transaction and id of the last job taken that the claim's snapshot could see."""
+    limit: int
+    """How many jobs it could have taken: what was asked for, or what the queue's limit left of it."""
+    lanes: tuple[int, ...] = PRIORITIES
+    """The priorities in the order in which it took them."""
+    resumes: int = 0
+    """How often kinds have been resumed. When that grows, jobs stand behind every cursor."""
+
+    @property
+    def full(self) -> bool:
+        """Whether there may be more to take."""
+        return self.late + self.fresh >= self.limit
 
     @classmethod
     def parse(cls, mark: dict[str, Any]) -> Mark | None:
-        """The mark of claim.sql; None when the gate was closed: the queue is paused, or the worker declared dead."""
+        """The mark of claim.sql; None when the gate was closed: everything or the queue is paused, or the worker dead."""
         if mark["snapshot"] is None:
             return None
         _, xmax, in_progress = mark["snapshot"].split(":")
@@ -44,6 +57,9 @@ class Mark:
             late=mark["late"],
             fresh=mark["fresh"],
             last=(last[0], int(last[1]), last[2]) if last else None,
+            limit=mark["limit"],
+            lanes=tuple(mark["lanes"]),
+            resumes=mark["resumes"],
         )
 
 
@@ -51,43 +67,65 @@ class Cursor:
     """One worker's place in one queue's line."""
 
     def __init__(self) -> None:
+        self._full_claims = 0
         self.rewind()
 
     def rewind(self) -> None:
-        """Starts again from the first entry: in a new worker, and on a new connection.
+        """Starts again from the first entry: in a new worker, on a new connection, and when a kind was resumed.
 
         After a crash of the server, transaction ids that were never made durable are handed out again.
         """
         self._after = dict.fromkeys(PRIORITIES, (0, 0))
         self._open: set[int] = set()
+        self._resumes: int | None = None
 
     def params(self) -> dict[str, Any]:
         """Where the next claim starts, as parameters of claim.sql."""
+        lanes = self._lanes()
         return {
-            "priorities": list(PRIORITIES),
-            "after_xids": array(self._after[priority][0] for priority in PRIORITIES),
-            "after_ids": [self._after[priority][1] for priority in PRIORITIES],
+            "priorities": lanes,
+            "after_xids": array(self._after[priority][0] for priority in lanes),
+            "after_ids": [self._after[priority][1] for priority in lanes],
             "open": array(self._open),
             "below": str(LAST_XID),
         }
+
+    def _lanes(self) -> list[int]:
+        """The lanes in the order of the next claim.
+
+        A line that is never drained would starve its lower priorities: now and then one of them goes first.
+        """
+        turn, place = divmod(self._full_claims, FIRST_TURNS + 1)
+        if place < FIRST_TURNS:
+            return list(PRIORITIES)
+        lower = PRIORITIES[-1 - turn % (len(PRIORITIES) - 1)]
+        return [lower, *(priority for priority in PRIORITIES if priority != lower)]
 
     @property
     def furthest(self) -> int:
         """No lane's cursor stands beyond this transaction."""
         return max(xid for xid, _ in self._after.values())
 
-    def advance(self, mark: Mark, limit: int) -> None:
-        """Moves on by a claim of at most `limit` jobs that was committed."""
+    def advance(self, mark: Mark) -> bool:
+        """Moves on by a claim that was committed. Answers whether there may be more to take."""
+        if mark.full and mark.limit > 0:
+            self._full_claims += 1
+        if self._resumes is not None and mark.resumes != self._resumes:
+            self.rewind()
+            self._resumes = mark.resumes
+            return True
+        self._resumes = mark.resumes
         end = (mark.xmax, 0)
-        drained = mark.fresh < limit - mark.late
-        for priority in PRIORITIES:
-            if drained or (mark.last is not None and priority < mark.last[0]):
-                self._after[priority] = end
-            elif mark.last is not None and priority == mark.last[0]:
-                self._after[priority] = max(self._after[priority], min(end, mark.last[1:]))
-        if mark.late < limit:  # every decided transaction was read to its end
+        for priority in mark.lanes:
+            if mark.full and (mark.last is None or priority == mark.last[0]):
+                if mark.last is not None:
+                    self._after[priority] = max(self._after[priority], min(end, mark.last[1:]))
+                break
+            self._after[priority] = end  # taken to its end
+        if mark.late < mark.limit:  # every decided transaction was read to its end
             self._open &= mark.in_progress
         self._open |= mark.in_progress
+        return mark.full
 
 
 class Sweep:
@@ -116,9 +154,9 @@ class Sweep:
             "below": str(min(self._from + self._step, self._cursor.furthest)),
         }
 
-    def advance(self, mark: Mark, limit: int, *, seconds: float, budget: float) -> bool:
+    def advance(self, mark: Mark, *, seconds: float, budget: float) -> bool:
         """Moves on by a claim that took `seconds`; answers whether the walk has come to its end and begins anew."""
-        if mark.fresh < limit:
+        if not mark.full:
             self._from += self._step
         self._step = min(self._step * 2, _LONGEST_STEP) if seconds < budget else max(self._step // 2, 1)
         if self._from < self._cursor.furthest:

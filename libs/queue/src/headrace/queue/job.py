@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
 
 
 class JobState(StrEnum):
@@ -34,7 +34,10 @@ class AttemptError:
     lease: int
     at: datetime
     type: str
-    """An exception's class name, or "timeout", "worker_lost", "undecodable"."""
+    """An exception's class name, or what the engine says.
+
+    That is "timeout", "worker_lost", "undecodable", "rolled_back", "memory_limit" or "process_died".
+    """
     message: str
     traceback: str
 
@@ -73,6 +76,10 @@ class Job:
     cancel_requested_at: datetime | None
     traceparent: str | None
     errors: list[AttemptError] = field(default_factory=list)
+    output: Any = None
+    """What the handler answered with `Done(output)`."""
+    progress: Any = None
+    """What the handler last reported."""
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> Job:
@@ -92,3 +99,16 @@ class Queue:
     name: str
     paused_at: datetime | None = None
     paused_by: str | None = None
+    max_running: int | None = None
+    """How many of its jobs may run at once, over all processes; None: any number."""
+
+
+@dataclass(frozen=True)
+class Pause:
+    """Something that nothing is claimed of."""
+
+    what: Literal["all", "kind", "queue"]
+    name: str
+    """Of the kind or the queue."""
+    paused_at: datetime
+    paused_by: str

@@ -75,6 +75,7 @@ class Producer:
         self._sweeping: set[str] = set()
         self._turn: list[str] = list(handlers.queues)
         self._ready: set[str] = set(handlers.queues)
+        self._at_limit: set[str] = set()
         self._wake = asyncio.Event()
         self._poll_at = 0.0
         self._generation = 0
@@ -90,8 +91,10 @@ class Producer:
         return tuple(self._cursors)
 
     def ready(self, queue: str) -> None:
-        """Something has come into a queue's line."""
-        if queue in self._cursors:
+        """Something has come into a queue's line; an empty name means any."""
+        if not queue:
+            self.ready_all()
+        elif queue in self._cursors:
             self._ready.add(queue)
             self._wake.set()
 
@@ -103,6 +106,11 @@ class Producer:
     def freed(self) -> None:
         """A slot has become free."""
         self._wake.set()
+
+    def decided(self, queue: str) -> None:
+        """A job of the queue does not run any more: one of its limit's places may be free."""
+        if queue in self._at_limit:
+            self.ready(queue)
 
     def sweep(self) -> None:
         """Starts a safety sweep of every line."""
@@ -144,10 +152,9 @@ class Producer:
             if self._stopped:
                 return
             if queue in self._ready and (room := self._room(queue)):
-                limit = min(room, BATCH)
                 self._ready.discard(queue)
                 # A full batch means there may be more; so does a wake-up that arrives meanwhile.
-                if await self._claim(queue, limit) == limit:
+                if await self._claim(queue, min(room, BATCH)):
                     self._ready.add(queue)
             if queue in self._sweeping and (room := self._room(queue)):
                 await self._sweep(queue, min(room, BATCH))
@@ -161,12 +168,18 @@ class Producer:
         own_limit = self._queue_slots.get(queue, self._slots) - self._executor.running_in(queue)
         return max(0, min(self._free(), own_limit))
 
-    async def _claim(self, queue: str, limit: int) -> int:
+    async def _claim(self, queue: str, limit: int) -> bool:
+        """Claims up to `limit` jobs; answers whether there may be more to claim at once."""
         cursor = self._cursors[queue]
-        mark, jobs = await self._fetch(queue, limit, cursor)
-        if mark is not None:
-            cursor.advance(mark, limit)
-        return jobs
+        mark, _ = await self._fetch(queue, limit, cursor)
+        if mark is None:
+            return False
+        more = cursor.advance(mark)
+        if mark.full and mark.limit < limit:  # the queue's own limit is reached: the next to end makes room, or the poll
+            self._at_limit.add(queue)
+            return False
+        self._at_limit.discard(queue)
+        return more
 
     async def _sweep(self, queue: str, limit: int) -> None:
         sweep = self._sweeps[queue]
@@ -175,7 +188,7 @@ class Producer:
         if jobs:
             logger.info("the sweep of queue %s found %d jobs behind the cursor", queue, jobs)
         took = time.monotonic() - begun
-        if mark is None or sweep.advance(mark, limit, seconds=took, budget=SWEEP_BUDGET):
+        if mark is None or mark.limit == 0 or sweep.advance(mark, seconds=took, budget=SWEEP_BUDGET):
             self._sweeping.discard(queue)
 
     async def _fetch(self, queue: str, limit: int, place: Cursor | Sweep) -> tuple[Mark | None, int]:

@@ -1,14 +1,30 @@
--- Claims up to %(limit)s jobs of one queue for one worker, in the order of the line: priority, the transaction that put it
--- in line, id. Locks only the rows it takes (skip locked), waits for nobody. Index: jobs_ready, from each lane's cursor on.
+-- Claims up to %(limit)s jobs of one queue for one worker, lane by lane in the order of %(priorities)s, and in a lane by the
+-- transaction that put the job in line, then id. Locks only the rows it takes (skip locked), waits for nobody. Index:
+-- jobs_ready, from each lane's cursor on.
 --
 -- `late` reads, by equality, the rows of transactions that were still open when the cursor passed them and are decided
 -- now; `fresh` goes on behind the cursor. The first row answered is the mark: from it the cursor moves (see cursor.py).
 -- Only keys that this statement's snapshot can see count for the mark: a row that was put back into line between the
 -- snapshot and its lock is claimed all the same, but stands further down the line than the cursor has come.
+--
+-- Only a queue with a limit pays for it: `slots` locks it against other claims and counts what runs in it (see open_slots
+-- in the migrations); what is claimed is added to its log.
 with gate as materialized (
-  select pg_current_snapshot() as snapshot
-  where exists (select from {schema}.workers where id = %(worker_id)s and dead_at is null)
-    and not exists (select from {schema}.queues where name = %(queue)s and paused_at is not null)
+  select pg_current_snapshot() as snapshot, installation.resumes, queues.max_running,
+         array(select kind from {schema}.paused_kinds) as paused_kinds
+  from {schema}.installation
+  left join {schema}.queues on queues.name = %(queue)s
+  where installation.paused_at is null and queues.paused_at is null
+    and exists (select from {schema}.workers where id = %(worker_id)s and dead_at is null)
+),
+slots as materialized (
+  select free, no, jobs, leases
+  from gate cross join lateral {schema}.open_slots(%(queue)s, gate.max_running)
+  where gate.max_running is not null
+),
+room as materialized (
+  select least(%(limit)s::integer, case when gate.max_running is null then %(limit)s else (select free from slots) end) as jobs
+  from gate
 ),
 late as materialized (
   select id
@@ -20,14 +36,15 @@ late as materialized (
     ))
     and ready_xid is not null
     and kind = any(%(kinds)s::text[])
+    and kind <> all((select paused_kinds from gate)::text[])
     and version <= (%(versions)s::smallint[])[array_position(%(kinds)s::text[], kind)]
-  limit %(limit)s
+  limit (select jobs from room)
   for update skip locked
 ),
 fresh as materialized (
-  select lane.priority, job.id, job.ready_xid
+  select lane.place, lane.priority, job.id, job.ready_xid
   from unnest(%(priorities)s::smallint[], %(after_xids)s::xid8[], %(after_ids)s::bigint[])
-       as lane (priority, after_xid, after_id)
+       with ordinality as lane (priority, after_xid, after_id, place)
   cross join lateral (
     select id, ready_xid
     from {schema}.jobs
@@ -36,13 +53,14 @@ fresh as materialized (
       and (ready_xid, id) > (lane.after_xid, lane.after_id)
       and ready_xid < %(below)s::xid8
       and kind = any(%(kinds)s::text[])
+      and kind <> all((select paused_kinds from gate)::text[])
       and version <= (%(versions)s::smallint[])[array_position(%(kinds)s::text[], kind)]
     order by ready_xid, id
-    limit %(limit)s
+    limit (select jobs from room)
     for update skip locked
   ) as job
   where (select true from gate)
-  limit greatest(%(limit)s - (select count(*) from late), 0)
+  limit greatest((select jobs from room) - (select count(*) from late), 0)
 ),
 claimed as (
   update {schema}.jobs
@@ -53,16 +71,25 @@ claimed as (
             traceparent, tracestate, baggage,
             (extract(epoch from claimed_at - ready_at) * 1000)::float8 as wait_ms
 ),
+logged as (
+  insert into {schema}.slot_log (queue, no, jobs, leases)
+  select %(queue)s, slots.no + 1, slots.jobs || taken.jobs, slots.leases || taken.leases
+  from slots cross join (select array_agg(id) as jobs, array_agg(lease) as leases from claimed) as taken
+  where taken.jobs is not null
+),
 mark as (
   select json_build_object(
     'snapshot', (select snapshot::text from gate),
+    'resumes', (select resumes from gate),
+    'limit', (select jobs from room),
+    'lanes', %(priorities)s::smallint[],
     'late', (select count(*) from late),
     'fresh', (select count(*) from fresh),
     'last', (
       select json_build_array(fresh.priority, fresh.ready_xid::text, fresh.id)
       from fresh, gate
       where pg_visible_in_snapshot(fresh.ready_xid, gate.snapshot)
-      order by fresh.priority desc, fresh.ready_xid desc, fresh.id desc
+      order by fresh.place desc, fresh.ready_xid desc, fresh.id desc
       limit 1
     )
   )::text as mark

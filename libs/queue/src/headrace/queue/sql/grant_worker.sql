@@ -2,7 +2,8 @@
 grant usage on schema {schema} to {role};
 grant select, insert, update, delete on {schema}.jobs, {schema}.workers to {role};
 grant select, insert, delete, update on {schema}.idempotency_keys to {role};
-grant select on {schema}.queues, {schema}.migrations to {role};
+grant select on {schema}.queues, {schema}.installation, {schema}.paused_kinds, {schema}.migrations to {role};
+grant select, insert, delete on {schema}.slot_log to {role};
 grant select, insert, update on {schema}.periodic_jobs to {role};
 grant select, update on {schema}.chores to {role};
 grant usage on all sequences in schema {schema} to {role};

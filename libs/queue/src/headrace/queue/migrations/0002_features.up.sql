@@ -1,0 +1,106 @@
+-- What the engine can do beyond running jobs. Workers of the version before go on running meanwhile: nothing that they
+-- read or write changes its meaning.
+
+-- ── Jobs: what they are tagged with, what handlers say about them ───────────────────────────────────────────────────
+
+alter table {schema}.jobs
+  add column tags         text[],
+  add column metadata     jsonb,
+  add column output       jsonb,
+  add column progress     jsonb,
+  add column set_aside_at timestamptz;
+
+comment on column {schema}.jobs.output is 'What the handler answered with Done(output).';
+comment on column {schema}.jobs.progress is 'What the handler last reported. Stays when the job ends, or is tried again.';
+comment on column {schema}.jobs.set_aside_at is 'Set while the job is cancelled, discarded or quarantined: a marker for look-ups.';
+
+-- ── Flow: pauses and limits ─────────────────────────────────────────────────────────────────────────────────────────
+
+-- The one row that holds for the whole installation.
+create table {schema}.installation (
+  the_one   boolean primary key default true check (the_one),
+  resumes   bigint not null default 0,
+  paused_at timestamptz,
+  paused_by text,
+  check ((paused_at is null) = (paused_by is null))
+);
+insert into {schema}.installation default values;
+
+comment on column {schema}.installation.resumes is
+  'Grows when a kind may run again: cursors have passed its jobs, and go back to the first entry when they see it grow.';
+
+-- Kinds whose jobs are not claimed, whatever queue they stand in.
+create table {schema}.paused_kinds (
+  kind      text primary key,
+  paused_at timestamptz not null,
+  paused_by text not null
+);
+
+alter table {schema}.queues add column max_running integer check (max_running > 0);
+comment on column {schema}.queues.max_running is 'How many of its jobs may run at once, over all processes. NULL: any number.';
+
+-- What runs in a queue with a limit: the newest row of each queue holds, as of its last claim. A log with a tail instead
+-- of one row per job, so that a claim reads one row of it however long vacuum is held back.
+create table {schema}.slot_log (
+  queue  text not null,
+  no     bigint not null,
+  jobs   bigint[] not null,
+  leases integer[] not null,
+  primary key (queue, no)
+);
+
+-- How many jobs of a queue with a limit may be claimed now, and what runs in it. The caller's transaction is then the only
+-- one to claim from it, and adds a row to the log for what it claims. A function because each of its statements has a
+-- snapshot of its own: what was claimed while this one waited for the lock counts. Who waits too long gets nothing.
+create function {schema}.open_slots(
+  limited text, max_running integer, out free integer, out no bigint, out jobs bigint[], out leases integer[]
+) language plpgsql set lock_timeout = '250ms' as $$
+begin
+  free := 0;
+  begin
+    perform pg_advisory_xact_lock(hashtextextended('{schema}.slot_log ' || limited, 0));
+  exception when lock_not_available then
+    return;
+  end;
+  select log.no, log.jobs, log.leases into no, jobs, leases
+  from {schema}.slot_log as log where log.queue = limited order by log.no desc limit 1;
+  if found then
+    select coalesce(array_agg(held.id), '{}'), coalesce(array_agg(held.lease), '{}') into jobs, leases
+    from unnest(jobs, leases) as held (id, lease)
+    join {schema}.jobs as job on job.id = held.id and job.lease = held.lease
+    where job.state = 'running';
+    delete from {schema}.slot_log as log where log.queue = limited and log.no = open_slots.no - 1;
+  else  -- the first claim under the limit: what already runs is found once, by what each worker was handed
+    select 0, coalesce(array_agg(job.id), '{}'), coalesce(array_agg(job.lease), '{}') into no, jobs, leases
+    from {schema}.workers as worker
+    join {schema}.jobs as job on job.worker_id = worker.id and job.claim_no >= worker.claim_floor
+    where worker.stopped_at is null and job.state = 'running' and job.queue = limited;
+    insert into {schema}.slot_log (queue, no, jobs, leases) values (limited, no, jobs, leases);
+  end if;
+  free := greatest(max_running - cardinality(jobs), 0);
+end $$;
+
+-- ── Periodic jobs ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+-- The time, for everything that waits for one. A test may replace it by a clock that it moves.
+create function {schema}.clock() returns timestamptz language sql stable as 'select clock_timestamp()';
+
+alter table {schema}.periodic_jobs
+  alter column every drop not null,
+  alter column next_at drop not null,
+  add column cron      text,
+  add column time_zone text not null default 'UTC',
+  add column missed    text not null default 'one' check (missed in ('skip', 'one', 'all')),
+  add column make_up interval check (make_up > interval '0'),
+  add column last_at   timestamptz,
+  add column paused_at timestamptz,
+  add column paused_by text,
+  add column declared  bytea default '';
+
+comment on column {schema}.periodic_jobs.every is 'The schedule, unless there is a cron expression.';
+comment on column {schema}.periodic_jobs.next_at is 'The next tick. NULL while paused, or to be worked out.';
+comment on column {schema}.periodic_jobs.last_at is 'The last tick that was decided about, made up for or skipped.';
+comment on column {schema}.periodic_jobs.missed is 'Which of the ticks are made up for that nobody was there for.';
+comment on column {schema}.periodic_jobs.make_up is 'How late a missed tick may still be made up for. NULL: any time.';
+comment on column {schema}.periodic_jobs.declared is
+  'Fingerprint of what workers declare in code: it ticks while one of them runs. NULL: made at run time, ticks always.';
