@@ -95,9 +95,7 @@ class Executor:
     async def _run(self, job: RunningJob) -> None:
         try:
             enter_job(job)
-            attempt = tracing.Attempt(job.id, job.lease, job.kind.name, job.queue, job.attempt, job.trace)
-            tracing.wait_span(attempt, job.waited_ms)
-            with tracing.process_span(attempt, job.waited_ms) as span:
+            with tracing.attempt_span(job) as span:
                 decision = await self._attempt(job, span)
             if job.stop_reason is not Stop.LEASE_LOST:  # then somebody else has it, and this attempt counts for nothing
                 self._completer.decide(job, decision)

@@ -12,21 +12,24 @@ import hashlib
 import random
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
 from opentelemetry import baggage, context, propagate, trace
 from opentelemetry.context import Context
-from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode
+from opentelemetry.trace import INVALID_SPAN, Link, Span, SpanKind, Status, StatusCode
 
 from headrace.queue.job import TraceParent
+from headrace.queue.running import RunningJob
 
 SYSTEM = "headrace"
 # 55 characters in today's version; the W3C allows later ones to be longer, and asks to keep that much of the others.
 MAX_TRACEPARENT, MAX_TRACESTATE, MAX_BAGGAGE = 100, 512, 8192
 _tracer = trace.get_tracer("headrace.queue")
+_NO_SDK = (trace.ProxyTracerProvider, trace.NoOpTracerProvider)
+_NO_SPAN = nullcontext(INVALID_SPAN)
 _next_span_id: ContextVar[int] = ContextVar("headrace_next_span_id", default=0)
 
 
@@ -64,32 +67,16 @@ def sound(context: TraceParent) -> TraceParent:
     )
 
 
-def wait_span(attempt: Attempt, waited_ms: float) -> None:
-    """Writes the wait that ends now: as long as the database measured it, so that clocks that differ don't matter."""
-    if attempt.trace is None:
-        return
-    end = time.time_ns()
-    span = _tracer.start_span(
-        f"wait {attempt.queue}",
-        _creation(attempt),
-        kind=SpanKind.INTERNAL,
-        attributes=_attributes(attempt, "wait"),
-        start_time=end - max(0, int(waited_ms * 1e6)),
-    )
-    span.end(end)
+def attempt_span(job: RunningJob) -> AbstractContextManager[Span]:
+    """The span of an attempt, current within the block with the job's baggage, after one for the wait that ends now.
 
-
-@contextmanager
-def process_span(attempt: Attempt, waited_ms: float) -> Iterator[Span]:
-    """The span of an attempt, current within the block with the job's baggage. The caller sets its status."""
-    span = _process(attempt, None)
-    span.set_attribute("headrace.job.wait_ms", waited_ms)
-    token = context.attach(_creation(attempt))
-    try:
-        with trace.use_span(span, end_on_exit=True, record_exception=False, set_status_on_exception=False):
-            yield span
-    finally:
-        context.detach(token)
+    The caller sets its status. Costs nothing where there is neither anything to record nor a trace to pass on.
+    """
+    records = _records()
+    if job.trace is None and not records:
+        return _NO_SPAN
+    attempt = Attempt(job.id, job.lease, job.kind.name, job.queue, job.attempt, job.trace)
+    return _attempt_span(attempt, job.waited_ms) if records else _passed_on(attempt)
 
 
 def failed(span: Span, error_type: str) -> None:
@@ -103,7 +90,7 @@ def lost_span(attempt: Attempt, ran_ms: float, worker: str) -> None:
     if attempt.trace is None:
         return
     end = time.time_ns()
-    span = _process(attempt, end - max(0, int(ran_ms * 1e6)))
+    span = _process(attempt, _creation(attempt), end - max(0, int(ran_ms * 1e6)))
     span.set_attribute("messaging.client.id", worker)
     failed(span, "worker_lost")
     span.end(end)
@@ -129,8 +116,50 @@ class AttemptSpanIds:
         return True
 
 
-def _process(attempt: Attempt, start_time: int | None) -> Span:
-    parent = _creation(attempt)
+@contextmanager
+def _attempt_span(attempt: Attempt, waited_ms: float) -> Iterator[Span]:
+    creation = _creation(attempt)
+    if attempt.trace is not None:
+        _wait(attempt, creation, waited_ms)
+    span = _process(attempt, creation, None)
+    span.set_attribute("headrace.job.wait_ms", waited_ms)
+    token = context.attach(creation)
+    try:
+        with trace.use_span(span, end_on_exit=True, record_exception=False, set_status_on_exception=False):
+            yield span
+    finally:
+        context.detach(token)
+
+
+@contextmanager
+def _passed_on(attempt: Attempt) -> Iterator[Span]:
+    """Nothing is recorded here; what the handler calls or enqueues belongs to the job's trace all the same."""
+    token = context.attach(_creation(attempt))
+    try:
+        yield INVALID_SPAN
+    finally:
+        context.detach(token)
+
+
+def _records() -> bool:
+    """Whether spans may be recorded: not as long as the API's stand-in for a tracer has no SDK behind it."""
+    return not (isinstance(_tracer, trace.ProxyTracer) and isinstance(trace.get_tracer_provider(), _NO_SDK))
+
+
+def _wait(attempt: Attempt, creation: Context, waited_ms: float) -> None:
+    """Writes the wait: as long as the database measured it, so that clocks that differ don't matter."""
+    end = time.time_ns()
+    span = _tracer.start_span(
+        f"wait {attempt.queue}",
+        creation,
+        kind=SpanKind.INTERNAL,
+        attributes=_attributes(attempt, "wait"),
+        start_time=end - max(0, int(waited_ms * 1e6)),
+    )
+    span.end(end)
+
+
+def _process(attempt: Attempt, parent: Context, start_time: int | None) -> Span:
     creation = trace.get_current_span(parent).get_span_context()
     token = _next_span_id.set(_span_id(attempt) if creation.is_valid else 0)
     try:
