@@ -27,10 +27,12 @@ from headrace.queue import (
 from headrace.queue.cli import app
 from headrace.queue.migrate import MigrationChanged
 
+ALL = ["0001_jobs", "0002_features"]
+
 
 def test_up_applies_what_is_missing_and_then_nothing(database: str) -> None:
-    assert [m.applied_at for m in migrate.status(database)] == [None]
-    assert [str(migration) for migration in migrate.up(database)] == ["0001_jobs"]
+    assert [m.applied_at for m in migrate.status(database)] == [None] * len(ALL)
+    assert [str(migration) for migration in migrate.up(database)] == ALL
     assert migrate.up(database) == []
     assert all(migration.applied_at for migration in migrate.status(database))
     migrate.require_current(database)
@@ -39,7 +41,7 @@ def test_up_applies_what_is_missing_and_then_nothing(database: str) -> None:
 def test_any_number_of_processes_may_migrate_at_once(database: str) -> None:
     with ThreadPoolExecutor(4) as pool:
         applied = list(pool.map(lambda _: migrate.up(database), range(4)))
-    assert sorted(len(each) for each in applied) == [0, 0, 0, 1]
+    assert sorted(str(migration) for each in applied for migration in each) == ALL
 
 
 def test_a_migration_that_was_changed_afterwards_is_an_error(database: str) -> None:
@@ -51,7 +53,7 @@ def test_a_migration_that_was_changed_afterwards_is_an_error(database: str) -> N
 
 
 def test_a_database_without_migrations_is_told_what_to_run(database: str) -> None:
-    with pytest.raises(SchemaOutdated, match=r"lacks 1 migrations \(0001_jobs\): run `headrace migrate up`"):
+    with pytest.raises(SchemaOutdated, match=r"lacks 2 migrations \(.*\): run `headrace migrate up`"):
         migrate.require_current(database)
 
 
@@ -61,7 +63,7 @@ def test_a_migration_that_fails_leaves_nothing_behind(database: str) -> None:
         connection.execute("create table headrace.workers (mine int)")
         with pytest.raises(psycopg.errors.DuplicateTable):
             migrate.up(database)
-        assert [m.applied_at for m in migrate.status(database)] == [None]
+        assert [m.applied_at for m in migrate.status(database)] == [None] * len(ALL)
         assert connection.execute("select to_regclass('headrace.jobs')").fetchone() == (None,)
 
 
@@ -111,8 +113,8 @@ def test_the_command_does_the_same_from_a_shell(database: str) -> None:
         result = CliRunner().invoke(app, ["migrate", *words], env={"JOBS_MIGRATION_DATABASE_URL": database})
         return result.exit_code, result.output
 
-    assert headrace("status") == (1, "0001_jobs  missing\n")
-    assert headrace("up") == (0, "applied 0001_jobs\nschema headrace is current\n")
+    assert headrace("status") == (1, "0001_jobs  missing\n0002_features  missing\n")
+    assert headrace("up") == (0, "applied 0001_jobs\napplied 0002_features\nschema headrace is current\n")
     assert headrace("up") == (0, "schema headrace is current\n")
     code, listed = headrace("status")
     assert (code, "missing" in listed) == (0, False)

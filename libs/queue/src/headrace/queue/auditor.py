@@ -10,7 +10,7 @@ import logging
 import time
 from datetime import timedelta
 
-from headrace.queue.completer import Completer
+from headrace.queue.completer import Completer, settle_params
 from headrace.queue.connections import STATEMENT_TIMEOUT, Link
 from headrace.queue.executor import HAND_BACK, Executor
 from headrace.queue.ledger import ClaimLedger
@@ -68,15 +68,6 @@ class Auditor:
                 self._ledger.settle_unclear(number)
 
     async def _hand_back(self, strays: list[tuple[int, int]]) -> None:
-        ids, leases = zip(*sorted(strays), strict=True)
-        count = len(strays)
-        params = {
-            "ids": list(ids),
-            "leases": list(leases),
-            "states": [str(HAND_BACK.state)] * count,
-            "spent": [HAND_BACK.spent] * count,
-            "delays_ms": [0] * count,
-            "errors": [None] * count,
-        }
+        params = settle_params([(job_id, lease, HAND_BACK) for job_id, lease in sorted(strays)])
         rows = await self._link.execute(self._settle, params)
         logger.warning("%d jobs of a claim whose answer got lost are handed back", len(rows))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +34,10 @@ class Decision:
     """Whether the attempt counts against the retry budget."""
     delay_ms: int = 0
     error: dict[str, Any] | None = None
+    output: str | None = None
+    """JSON text."""
+    unless_committed: bool = False
+    """The handler has completed the job in a transaction of its own: this holds only if that was rolled back."""
 
 
 COMPLETED = Decision(JobState.COMPLETED)
@@ -52,6 +56,7 @@ class Completer:
         self._link = link
         self._complete = statement("complete", schema)
         self._settle = statement("settle", schema)
+        self._rolled_back = statement("rolled_back", schema)
         self._on_decided = on_decided
         self._gathering: list[tuple[RunningJob, Decision]] = []
         self._sending: list[tuple[RunningJob, Decision]] = []
@@ -115,23 +120,34 @@ class Completer:
         others = sorted(
             ((job, decision) for job, decision in batch if decision is not COMPLETED), key=lambda item: item[0].id
         )
-        counted: set[int] = set()
+        counted = await self._committed([job for job, decision in others if decision.unless_committed])
         if completed:
             ids, leases = zip(*completed, strict=True)
             rows = await self._link.execute(self._complete, {"ids": list(ids), "leases": list(leases)})
             counted.update(row["id"] for row in rows)
-        if others:
-            rows = await self._link.execute(self._settle, _settle_params(others))
+        if left := [(job.id, job.lease, decision) for job, decision in others if job.id not in counted]:
+            rows = await self._link.execute(self._settle, settle_params(left))
             counted.update(row["id"] for row in rows)
         return counted
 
+    async def _committed(self, jobs: list[RunningJob]) -> set[int]:
+        """Those of these jobs, completed by their handlers, whose transaction was committed, or still may be."""
+        if not jobs:
+            return set()
+        params = {"ids": [job.id for job in jobs], "leases": [job.lease for job in jobs]}
+        rolled_back = {row["id"] for row in await self._link.execute(self._rolled_back, params)}
+        return {job.id for job in jobs} - rolled_back
 
-def _settle_params(batch: list[tuple[RunningJob, Decision]]) -> dict[str, Any]:
+
+def settle_params(batch: Sequence[tuple[int, int, Decision]]) -> dict[str, Any]:
+    """The parameters of settle.sql for jobs, given as id and lease, with what is decided about them."""
+    decisions = [decision for _, _, decision in batch]
     return {
-        "ids": [job.id for job, _ in batch],
-        "leases": [job.lease for job, _ in batch],
-        "states": [str(decision.state) for _, decision in batch],
-        "spent": [decision.spent for _, decision in batch],
-        "delays_ms": [decision.delay_ms for _, decision in batch],
-        "errors": [json.dumps(decision.error) if decision.error else None for _, decision in batch],
+        "ids": [job_id for job_id, _, _ in batch],
+        "leases": [lease for _, lease, _ in batch],
+        "states": [str(decision.state) for decision in decisions],
+        "spent": [decision.spent for decision in decisions],
+        "delays_ms": [decision.delay_ms for decision in decisions],
+        "errors": [json.dumps(decision.error) if decision.error else None for decision in decisions],
+        "outputs": [decision.output for decision in decisions],
     }

@@ -8,16 +8,13 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
-import threading
 import traceback
 from collections import Counter
 from collections.abc import Callable
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from typing import Any
 
-from google.protobuf.message import DecodeError, Message
+from google.protobuf.message import DecodeError
 from opentelemetry.trace import Span
 
 from headrace.queue import tracing
@@ -25,12 +22,16 @@ from headrace.queue.backoff import RetryPolicy
 from headrace.queue.completer import COMPLETED, Completer, Decision
 from headrace.queue.handlers import Handler, Handlers
 from headrace.queue.job import JobState
+from headrace.queue.jsonb import encoded
+from headrace.queue.middleware import Work, wrapped
 from headrace.queue.outcomes import Cancel, Discard, Done, Outcome, Retry, Snooze
 from headrace.queue.running import RunningJob, Stop, enter_job
+from headrace.queue.threads import in_thread
 
 logger = logging.getLogger(__name__)
 MESSAGE_LIMIT = 2_000
 TRACEBACK_LIMIT = 8_000
+OUTPUT_LIMIT = 256 * 1024
 # What a handler may ask for; more would be outside of what Postgres can add to a time.
 LONGEST_DELAY = timedelta(days=3660)
 HAND_BACK = Decision(JobState.AVAILABLE, spent=False)
@@ -44,12 +45,16 @@ class Executor:
         completer: Takes the outcomes.
         policy: The backoff between attempts.
         on_free: Called when a job has left its slot.
+
+    Raises:
+        ValueError: A middleware can't go around one of the handlers.
     """
 
     def __init__(
         self, handlers: Handlers, completer: Completer, policy: RetryPolicy, *, on_free: Callable[[], None]
     ) -> None:
         self._handlers = handlers
+        self._work = {kind.name: self._put_together(handlers[kind.name]) for kind in handlers.handled}
         self._completer = completer
         self._policy = policy
         self._on_free = on_free
@@ -109,7 +114,6 @@ class Executor:
     async def _attempt(self, job: RunningJob, span: Span) -> Decision:
         if job.stop_reason is not None:  # told to stop before it began
             return self._stopped(job, span)
-        handler = self._handlers[job.kind.name]
         try:
             message = job.kind.message_class.FromString(job.payload)
         except DecodeError as error:
@@ -119,9 +123,11 @@ class Executor:
         job.deadline = loop.time() + job.timeout
         alarm = loop.call_at(job.deadline, job.stop, Stop.TIMEOUT)
         try:
-            outcome = await self._call(handler, message, job)
-            if not handler.is_async and job.stop_reason is Stop.TIMEOUT:
-                return self._stopped(job, span)
+            job.interruptible = True
+            try:
+                outcome = await self._work[job.kind.name](message, job)
+            finally:
+                job.interruptible = False
             return self._decide(job, span, outcome)
         except asyncio.CancelledError:
             if job.stop_reason is None:  # not from the engine: the handler has cancelled itself
@@ -136,22 +142,18 @@ class Executor:
         finally:
             alarm.cancel()
 
-    async def _call(self, handler: Handler, message: Message, job: RunningJob) -> Outcome | None:
-        if handler.is_async:
-            job.interruptible = True
-            try:
-                result: Outcome | None = await handler.function(message, job)
-            finally:
-                job.interruptible = False
-            return result
-        # A thread can't be stopped from outside: it keeps its slot until it returns, so that a job never runs twice at
-        # once. It can look at `job.stopping`.
-        return await _in_thread(partial(contextvars.copy_context().run, handler.function, message, job))
+    def _put_together(self, handler: Handler) -> Work:
+        """What is awaited for a kind's jobs: the function itself where nothing has to come between."""
+        around, beside = self._handlers.around(handler)
+        work = handler.function if handler.mode == "async" else in_thread(wrapped(handler.function, beside))
+        return wrapped(work, around)
 
     def _decide(self, job: RunningJob, span: Span, outcome: Outcome | None) -> Decision:
         match outcome:
-            case None | Done():
+            case None | Done(output=None):
                 return COMPLETED
+            case Done(output=output):
+                return Decision(JobState.COMPLETED, output=encoded(output, what="the output", limit=OUTPUT_LIMIT))
             case Retry(error=text, after=after):
                 return self._failed(job, span, "Retry", text, "", after)
             case Snooze(delay=delay):
@@ -185,31 +187,6 @@ class Executor:
             case _:
                 tracing.failed(span, "interrupted")
                 return HAND_BACK
-
-
-async def _in_thread(call: Callable[[], Outcome | None]) -> Outcome | None:
-    """Runs a call in a thread of its own. A daemon, so that one that never returns can't keep the process alive."""
-    loop = asyncio.get_running_loop()
-    # The exception travels as a value: a future refuses StopIteration, which a careless `next()` raises.
-    done: asyncio.Future[tuple[Outcome | None, BaseException | None]] = loop.create_future()
-
-    def settle(result: Outcome | None, error: BaseException | None) -> None:
-        if not done.done():
-            done.set_result((result, error))
-
-    def run() -> None:
-        try:
-            result, error = call(), None
-        except BaseException as raised:  # noqa: BLE001  (handed over to the task that waits)
-            result, error = None, raised
-        with suppress(RuntimeError):  # the loop has been closed meanwhile
-            loop.call_soon_threadsafe(settle, result, error)
-
-    threading.Thread(target=run, name="headrace-job", daemon=True).start()
-    result, error = await done
-    if error is not None:
-        raise error
-    return result
 
 
 def _ms(delay: timedelta) -> int:

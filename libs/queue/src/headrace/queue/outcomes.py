@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 
 @dataclass(frozen=True)
 class Done:
-    """The job is completed."""
+    """The job is completed.
+
+    `output` is kept with the job: any JSON value of up to 256 KiB. One that is none makes a failed attempt.
+    """
+
+    output: Any = None
 
 
 @dataclass(frozen=True)

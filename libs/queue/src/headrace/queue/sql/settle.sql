@@ -1,4 +1,4 @@
--- Writes every outcome but completion, each only under the lease that the attempt was run with. `spent` says whether the
+-- Writes every outcome but a plain completion, each only under the lease that the attempt was run with. `spent` says whether the
 -- attempt counts against the retry budget. A job that somebody wants cancelled does not come back into line.
 -- Answers id and new state of those that counted. At most 10 errors are kept.
 with decided as materialized (
@@ -7,8 +7,8 @@ with decided as materialized (
                then 'cancelled' else held.state end)::{schema}.job_state as outcome
   from unnest(
     %(ids)s::bigint[], %(leases)s::integer[], %(states)s::text[], %(spent)s::boolean[], %(delays_ms)s::bigint[],
-    %(errors)s::jsonb[]
-  ) as held (id, lease, state, spent, delay_ms, error)
+    %(errors)s::jsonb[], %(outputs)s::jsonb[]
+  ) as held (id, lease, state, spent, delay_ms, error, output)
   join {schema}.jobs on jobs.id = held.id
   for update of jobs
 )
@@ -19,8 +19,10 @@ set state = outcome,
     ready_at = case when outcome = 'available' then clock_timestamp() else ready_at end,
     due_at = case when outcome in ('scheduled', 'retryable')
                   then clock_timestamp() + make_interval(secs => delay_ms / 1000.0) end,
-    finished_at = case when outcome in ('cancelled', 'discarded', 'quarantined') then clock_timestamp() end,
-    worker_id = case when outcome in ('cancelled', 'discarded', 'quarantined') then worker_id end,
+    finished_at = case when outcome in ('completed', 'cancelled', 'discarded', 'quarantined') then clock_timestamp() end,
+    set_aside_at = case when outcome in ('cancelled', 'discarded', 'quarantined') then clock_timestamp() end,
+    worker_id = case when outcome in ('completed', 'cancelled', 'discarded', 'quarantined') then worker_id end,
+    output = coalesce(decided.output, jobs.output),
     errors = case when error is null then errors else (
       select jsonb_agg(entry order by place) from (
         select entry, place

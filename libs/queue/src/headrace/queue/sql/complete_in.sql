@@ -1,0 +1,6 @@
+-- Completes a job in the transaction of its handler's own effects, only under the lease that the attempt runs with.
+-- Answers no row when that is lost. Locks the job's row until the caller commits.
+update {schema}.jobs
+set state = 'completed', finished_at = clock_timestamp(), output = %(output)s::jsonb
+where id = %(job_id)s and lease = %(lease)s and state = 'running'
+returning id
