@@ -21,7 +21,7 @@ class Stop(Enum):
     LEASE_LOST = "lease_lost"
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class RunningJob:
     """An attempt in flight.
 
@@ -45,12 +45,21 @@ class RunningJob:
     waited_ms: float
     deadline: float = 0.0
     """When the timeout strikes, on the clock of the running event loop."""
-    stopping: threading.Event = field(default_factory=threading.Event)
-    """Set when the job is to stop. A plain function in a thread has to look at it; an async one is cancelled."""
     stop_reason: Stop | None = None
     task: asyncio.Task[None] | None = field(default=None, repr=False)
     interruptible: bool = False
     """Whether an async handler is at work, which a cancellation of the task reaches."""
+    _stopping: threading.Event | None = field(default=None, init=False, repr=False)
+
+    @property
+    def stopping(self) -> threading.Event:
+        """Set when the job is to stop. A plain function in a thread has to look at it; an async one is cancelled."""
+        with _stop_lock:
+            if self._stopping is None:  # made for who asks: an event costs more than all else of a job
+                self._stopping = threading.Event()
+                if self.stop_reason is not None:
+                    self._stopping.set()
+            return self._stopping
 
     @property
     def traceparent(self) -> str | None:
@@ -62,13 +71,16 @@ class RunningJob:
 
         The first reason stands. Each further call interrupts an async handler that has swallowed the one before.
         """
-        if self.stop_reason is None:
-            self.stop_reason = reason
-            self.stopping.set()
+        with _stop_lock:
+            if self.stop_reason is None:
+                self.stop_reason = reason
+                if self._stopping is not None:
+                    self._stopping.set()
         if self.interruptible and self.task is not None:
             self.task.cancel()
 
 
+_stop_lock = threading.Lock()
 _current: ContextVar[RunningJob | None] = ContextVar("headrace_current_job", default=None)
 
 
