@@ -20,6 +20,7 @@ comment on column {schema}.jobs.set_aside_at is 'Set while the job is cancelled,
 create table {schema}.installation (
   the_one   boolean primary key default true check (the_one),
   resumes   bigint not null default 0,
+  kinds_off text[] not null default '{}',
   paused_at timestamptz,
   paused_by text,
   check ((paused_at is null) = (paused_by is null))
@@ -28,6 +29,7 @@ insert into {schema}.installation default values;
 
 comment on column {schema}.installation.resumes is
   'Grows when a kind may run again: cursors have passed its jobs, and go back to the first entry when they see it grow.';
+comment on column {schema}.installation.kinds_off is 'The names in paused_kinds, where a claim reads them at no cost.';
 
 -- Kinds whose jobs are not claimed, whatever queue they stand in.
 create table {schema}.paused_kinds (

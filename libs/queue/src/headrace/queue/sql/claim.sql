@@ -10,8 +10,7 @@
 -- Only a queue with a limit pays for it: `slots` locks it against other claims and counts what runs in it (see open_slots
 -- in the migrations); what is claimed is added to its log.
 with gate as materialized (
-  select pg_current_snapshot() as snapshot, installation.resumes, queues.max_running,
-         array(select kind from {schema}.paused_kinds) as paused_kinds
+  select pg_current_snapshot() as snapshot, installation.resumes, installation.kinds_off, queues.max_running
   from {schema}.installation
   left join {schema}.queues on queues.name = %(queue)s
   where installation.paused_at is null and queues.paused_at is null
@@ -36,7 +35,7 @@ late as materialized (
     ))
     and ready_xid is not null
     and kind = any(%(kinds)s::text[])
-    and kind <> all((select paused_kinds from gate)::text[])
+    and kind <> all((select kinds_off from gate)::text[])
     and version <= (%(versions)s::smallint[])[array_position(%(kinds)s::text[], kind)]
   limit (select jobs from room)
   for update skip locked
@@ -53,7 +52,7 @@ fresh as materialized (
       and (ready_xid, id) > (lane.after_xid, lane.after_id)
       and ready_xid < %(below)s::xid8
       and kind = any(%(kinds)s::text[])
-      and kind <> all((select paused_kinds from gate)::text[])
+      and kind <> all((select kinds_off from gate)::text[])
       and version <= (%(versions)s::smallint[])[array_position(%(kinds)s::text[], kind)]
     order by ready_xid, id
     limit (select jobs from room)

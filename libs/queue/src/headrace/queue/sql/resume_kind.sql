@@ -4,6 +4,6 @@ with resumed as (
   delete from {schema}.paused_kinds where kind = %(kind)s returning kind
 ),
 counted as (
-  update {schema}.installation set resumes = resumes + 1 where exists (select from resumed)
+  update {schema}.installation set resumes = resumes + 1, kinds_off = array_remove(kinds_off, resumed.kind) from resumed
 )
 select kind, pg_notify('{channel}', '')::text from resumed
