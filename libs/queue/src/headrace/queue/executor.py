@@ -10,7 +10,7 @@ import contextvars
 import logging
 import traceback
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -75,12 +75,15 @@ class Executor:
         job = self._running.get(job_id)
         return job is not None and job.lease == lease
 
-    def start(self, job: RunningJob) -> None:
-        """Runs a job that was claimed."""
-        self._running[job.id] = job
-        self._per_queue[job.queue] += 1
-        # An empty context: nothing of the worker's own loop reaches the handler.
-        job.task = asyncio.get_running_loop().create_task(self._run(job), context=contextvars.Context())
+    def start(self, jobs: Iterable[RunningJob]) -> None:
+        """Runs jobs that were claimed."""
+        loop = asyncio.get_running_loop()
+        traced = tracing.records()
+        for job in jobs:
+            self._running[job.id] = job
+            self._per_queue[job.queue] += 1
+            # An empty context: nothing of the worker's own loop reaches the handler.
+            job.task = loop.create_task(self._run(job, traced=traced), context=contextvars.Context())
 
     def cancel(self, job_id: int) -> None:
         """Stops a job that somebody wants cancelled."""
@@ -97,10 +100,10 @@ class Executor:
         while tasks := [job.task for job in self._running.values() if job.task]:
             await asyncio.wait(tasks)
 
-    async def _run(self, job: RunningJob) -> None:
+    async def _run(self, job: RunningJob, *, traced: bool) -> None:
         try:
             enter_job(job)
-            with tracing.attempt_span(job) as span:
+            with tracing.attempt_span(job, records=traced) as span:
                 decision = await self._attempt(job, span)
             if job.stop_reason is not Stop.LEASE_LOST:  # then somebody else has it, and this attempt counts for nothing
                 self._completer.decide(job, decision)

@@ -67,12 +67,16 @@ def sound(context: TraceParent) -> TraceParent:
     )
 
 
-def attempt_span(job: RunningJob) -> AbstractContextManager[Span]:
+def records() -> bool:
+    """Whether spans may be recorded: not as long as the API's stand-in for a tracer has no SDK behind it."""
+    return not (isinstance(_tracer, trace.ProxyTracer) and isinstance(trace.get_tracer_provider(), _NO_SDK))
+
+
+def attempt_span(job: RunningJob, *, records: bool) -> AbstractContextManager[Span]:
     """The span of an attempt, current within the block with the job's baggage, after one for the wait that ends now.
 
     The caller sets its status. Costs nothing where there is neither anything to record nor a trace to pass on.
     """
-    records = _records()
     if job.trace is None and not records:
         return _NO_SPAN
     attempt = Attempt(job.id, job.lease, job.kind.name, job.queue, job.attempt, job.trace)
@@ -139,11 +143,6 @@ def _passed_on(attempt: Attempt) -> Iterator[Span]:
         yield INVALID_SPAN
     finally:
         context.detach(token)
-
-
-def _records() -> bool:
-    """Whether spans may be recorded: not as long as the API's stand-in for a tracer has no SDK behind it."""
-    return not (isinstance(_tracer, trace.ProxyTracer) and isinstance(trace.get_tracer_provider(), _NO_SDK))
 
 
 def _wait(attempt: Attempt, creation: Context, waited_ms: float) -> None:
