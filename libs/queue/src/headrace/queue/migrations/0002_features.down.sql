@@ -15,6 +15,10 @@ drop function {schema}.open_slots(text, integer);
 drop table {schema}.slot_log, {schema}.paused_kinds, {schema}.installation;
 alter table {schema}.queues drop column max_running;
 
+-- ── Uniqueness ──────────────────────────────────────────────────────────────────────────────────────────────────────
+drop table {schema}.unique_keys;
+delete from {schema}.chores where name = 'clean_uniques';
+
 -- ── Jobs ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 alter table {schema}.jobs
   drop column tags, drop column metadata, drop column output, drop column progress, drop column set_aside_at;

@@ -14,6 +14,20 @@ comment on column {schema}.jobs.output is 'What the handler answered with Done(o
 comment on column {schema}.jobs.progress is 'What the handler last reported. Stays when the job ends, or is tried again.';
 comment on column {schema}.jobs.set_aside_at is 'Set while the job is cancelled, discarded or quarantined: a marker for look-ups.';
 
+-- ── Uniqueness ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+-- Which job holds a uniqueness. A table of its own and no index on jobs: what happens to a job later, a retry or a
+-- completion, neither pays for it nor can ever be refused by it. Whether the holder still counts is read from its row.
+create table {schema}.unique_keys (
+  key    bytea primary key,
+  job_id bigint not null
+);
+create index unique_keys_job on {schema}.unique_keys (job_id);
+
+comment on column {schema}.unique_keys.key is 'Hash of the kind, the chosen fields and their values, and the queue if that counts.';
+
+insert into {schema}.chores (name) values ('clean_uniques');
+
 -- ── Flow: pauses and limits ─────────────────────────────────────────────────────────────────────────────────────────
 
 -- The one row that holds for the whole installation.

@@ -2,6 +2,7 @@
 grant usage on schema {schema} to {role};
 grant select, insert, update on {schema}.jobs to {role};
 grant select, insert on {schema}.idempotency_keys to {role};
+grant select, insert, update on {schema}.unique_keys to {role};
 grant select, insert, update on {schema}.queues to {role};
 grant select, update (cancels) on {schema}.workers to {role};
 grant select, update on {schema}.installation to {role};

@@ -2,6 +2,7 @@
 grant usage on schema {schema} to {role};
 grant select, insert, update, delete on {schema}.jobs, {schema}.workers to {role};
 grant select, insert, delete, update on {schema}.idempotency_keys to {role};
+grant select, insert, update, delete on {schema}.unique_keys to {role};
 grant select on {schema}.queues, {schema}.installation, {schema}.paused_kinds, {schema}.migrations to {role};
 grant select, insert, delete on {schema}.slot_log to {role};
 grant select, insert, update on {schema}.periodic_jobs to {role};
