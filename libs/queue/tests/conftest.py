@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
 
+import pgbouncer
 import psycopg
 import pytest
 from engine_kinds import FILE, TestKinds
 from google.protobuf.message import Message
+from pgbouncer import PgBouncer
 
 from headrace.queue import (
     Door,
@@ -28,17 +30,30 @@ from headrace.queue import (
 )
 
 
-class Installation:
-    """A migrated database, a door into it, and workers on demand."""
+# What claims, runs and settles jobs is tested through a pooler in transaction mode as well.
+CLAIM_PATH = ("line", "worker", "outcomes", "drain", "control", "pooler")
+DIRECT, POOLED = "direct", "pgbouncer"
 
-    def __init__(self, dsn: str) -> None:
+
+class Installation:
+    """A migrated database, a door into it, and workers on demand.
+
+    Args:
+        dsn: How it is reached.
+        options: Settings of its workers, and
+        connection: of connections, that `dsn` asks for.
+    """
+
+    def __init__(self, dsn: str, *, options: Mapping[str, Any], connection: Mapping[str, Any]) -> None:
         self.dsn = dsn
+        self._options = options
+        self._connection = connection
         self.kinds = Kinds.of_file(FILE)
         self.door = Door(self.kinds, hash_keys=(b"test",))
 
     async def connect(self, *, autocommit: bool = True) -> psycopg.AsyncConnection[Any]:
         """A connection that the caller closes."""
-        return await psycopg.AsyncConnection.connect(self.dsn, autocommit=autocommit)
+        return await psycopg.AsyncConnection.connect(self.dsn, autocommit=autocommit, **self._connection)
 
     async def enqueue(self, payload: Message, **options: Any) -> int:
         """Accepts and commits one job; answers its id."""
@@ -68,7 +83,7 @@ class Installation:
         return Worker(
             self.dsn,
             handlers,
-            settings=WorkerSettings(**settings),
+            settings=WorkerSettings(**{**settings, **self._options}),
             retry=RetryPolicy(base=timedelta(milliseconds=10), factor=1),
             periodic=periodic,
         )
@@ -94,8 +109,27 @@ def messages() -> type[TestKinds]:
     return TestKinds
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Runs the tests of the claim path twice: directly, and through a real PgBouncer."""
+    if "installation" in metafunc.fixturenames and metafunc.module.__name__.endswith(CLAIM_PATH):
+        metafunc.parametrize("installation", [DIRECT, POOLED], indirect=True)
+
+
+@pytest.fixture(scope="session")
+def pooler(postgres: Any) -> Iterator[PgBouncer]:
+    """A PgBouncer in front of the run's Postgres."""
+    if pgbouncer.program_file() is None:
+        pytest.skip("PgBouncer is not installed (Debian: pgbouncer)")
+    with PgBouncer(postgres.dsn()) as running:
+        yield running
+
+
 @pytest.fixture
-def installation(database: str) -> Installation:
+def installation(database: str, request: pytest.FixtureRequest) -> Installation:
     """An installation of its own."""
     migrate.up(database)
-    return Installation(database)
+    if getattr(request, "param", DIRECT) == DIRECT:
+        return Installation(database, options={}, connection={})
+    poll = {"listen": False, "poll_interval": timedelta(milliseconds=50)}
+    dsn = request.getfixturevalue("pooler").dsn(database)
+    return Installation(dsn, options=poll, connection={"prepare_threshold": None})

@@ -78,7 +78,7 @@ class Beats:
     ) -> None:
         self._dsn = dsn
         self._application_name = f"{schema} beats"
-        self._beat = statement("beat", schema)
+        self._beat = f"set local statement_timeout = 5000; {statement('beat', schema)}"
         self._ledger = ledger
         self._pulse = pulse
         self._on_cancel = on_cancel
@@ -128,11 +128,15 @@ class Beats:
             connection.close()
 
     def _connect(self) -> psycopg.Connection[Any]:
-        connection = psycopg.connect(
-            self._dsn, autocommit=True, connect_timeout=CONNECT_TIMEOUT, application_name=self._application_name
+        # Nothing of it lives in the session, so that it works behind a pooler in transaction mode, too.
+        return psycopg.connect(
+            self._dsn,
+            autocommit=True,
+            prepare_threshold=None,
+            cursor_factory=psycopg.ClientCursor,
+            connect_timeout=CONNECT_TIMEOUT,
+            application_name=self._application_name,
         )
-        connection.execute("set statement_timeout = 5000")
-        return connection
 
     def _send(self, connection: psycopg.Connection[Any]) -> None:
         params = {
@@ -140,7 +144,7 @@ class Beats:
             "claim_floor": self._ledger.floor,
             "blocked_for": self._blocked_for,
         }
-        row = connection.execute(self._beat, params).fetchone()
+        row = connection.execute(self._beat, params).set_result(-1).fetchone()
         if row is None:
             self._worker_id = None
             self._tell(self._on_declared_dead)

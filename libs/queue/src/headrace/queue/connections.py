@@ -1,6 +1,9 @@
 """One database connection per role of the worker, made when it is needed and thrown away on any error.
 
 A worker process holds at most five: claims, outcomes, maintenance, notifications, and the beat thread's own.
+
+What a session keeps (prepared statements, settings) is lost behind a pooler in transaction mode, or left to strangers. So a
+pooled connection keeps nothing: each statement goes out in one message with its settings in front, for its transaction.
 """
 
 from __future__ import annotations
@@ -9,10 +12,10 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
-from typing import Any
+from typing import Any, LiteralString, Self
 
 import psycopg
-from psycopg.rows import DictRow, dict_row
+from psycopg.rows import DictRow, Row, dict_row
 
 from headrace.queue.errors import DatabaseAway
 
@@ -23,23 +26,42 @@ STATEMENT_TIMEOUT = timedelta(seconds=10)
 ANSWER_TIMEOUT = timedelta(seconds=15)
 
 # The hot statements have one good plan each, whatever the statistics say at the moment: from the index, row by row.
-_PLANNER = (
-    "set jit = off; set plan_cache_mode = force_generic_plan; set enable_seqscan = off; set enable_bitmapscan = off"
-)
+SETTINGS = {
+    "statement_timeout": str(int(STATEMENT_TIMEOUT / timedelta(milliseconds=1))),
+    "jit": "off",
+    "plan_cache_mode": "force_generic_plan",
+    "enable_seqscan": "off",
+    "enable_bitmapscan": "off",
+}
 
 Connection = psycopg.AsyncConnection[DictRow]
 
 
-async def connect(dsn: str, *, role: str, schema: str) -> Connection:
+class PooledCursor(psycopg.AsyncClientCursor[Row]):
+    """Sends each statement together with the settings that it needs, as one message and so as one transaction."""
+
+    _settings: LiteralString = " ".join(f"set local {name} = {value};" for name, value in SETTINGS.items())
+
+    async def execute(self, query: Any, *args: Any, **kwargs: Any) -> Self:
+        """The same as everywhere; the statement must be text, and so is the answer, whatever was asked for."""
+        await super().execute(self._settings + query, *args, **{**kwargs, "binary": False})
+        await self.set_result(-1)
+        return self
+
+
+async def connect(dsn: str, *, role: str, schema: str, pooled: bool = False) -> Connection:
     """A connection of a role, in autocommit mode. Raises psycopg.OperationalError."""
-    return await psycopg.AsyncConnection.connect(
+    connection = await psycopg.AsyncConnection.connect(
         dsn,
         autocommit=True,
-        prepare_threshold=1,
+        prepare_threshold=None if pooled else 1,
         row_factory=dict_row,
         application_name=f"{schema} {role}",
         connect_timeout=CONNECT_TIMEOUT,
     )
+    if pooled:
+        connection.cursor_factory = PooledCursor
+    return connection
 
 
 class Link:
@@ -49,9 +71,11 @@ class Link:
         dsn: The jobs database.
         role: Shown to operators as a part of application_name.
         schema: The installation's schema.
+        pooled: The connection leads through a pooler in transaction mode, or may do so.
     """
 
-    def __init__(self, dsn: str, *, role: str, schema: str) -> None:
+    def __init__(self, dsn: str, *, role: str, schema: str, pooled: bool = False) -> None:
+        self._pooled = pooled
         self._dsn = dsn
         self._role = role
         self._schema = schema
@@ -92,11 +116,11 @@ class Link:
         await self._discard()
 
     async def _connect(self) -> Connection:
-        connection = await connect(self._dsn, role=self._role, schema=self._schema)
+        connection = await connect(self._dsn, role=self._role, schema=self._schema, pooled=self._pooled)
         self._connection = connection
         self.generation += 1
-        milliseconds = int(STATEMENT_TIMEOUT / timedelta(milliseconds=1))
-        await connection.execute(f"set statement_timeout = {milliseconds}; {_PLANNER}")
+        if not self._pooled:
+            await connection.execute("; ".join(f"set {name} = {value}" for name, value in SETTINGS.items()))
         return connection
 
     async def _discard(self) -> None:

