@@ -36,8 +36,6 @@ class Decision:
     error: dict[str, Any] | None = None
     output: str | None = None
     """JSON text."""
-    unless_committed: bool = False
-    """The handler has completed the job in a transaction of its own: this holds only if that was rolled back."""
 
 
 COMPLETED = Decision(JobState.COMPLETED)
@@ -56,7 +54,6 @@ class Completer:
         self._link = link
         self._complete = statement("complete", schema)
         self._settle = statement("settle", schema)
-        self._rolled_back = statement("rolled_back", schema)
         self._on_decided = on_decided
         self._gathering: list[tuple[RunningJob, Decision]] = []
         self._sending: list[tuple[RunningJob, Decision]] = []
@@ -120,23 +117,16 @@ class Completer:
         others = sorted(
             ((job, decision) for job, decision in batch if decision is not COMPLETED), key=lambda item: item[0].id
         )
-        counted = await self._committed([job for job, decision in others if decision.unless_committed])
+        counted: set[int] = set()
         if completed:
             ids, leases = zip(*completed, strict=True)
             rows = await self._link.execute(self._complete, {"ids": list(ids), "leases": list(leases)})
             counted.update(row["id"] for row in rows)
-        if left := [(job.id, job.lease, decision) for job, decision in others if job.id not in counted]:
-            rows = await self._link.execute(self._settle, settle_params(left))
+        if others:
+            params = settle_params([(job.id, job.lease, decision) for job, decision in others])
+            rows = await self._link.execute(self._settle, params)
             counted.update(row["id"] for row in rows)
         return counted
-
-    async def _committed(self, jobs: list[RunningJob]) -> set[int]:
-        """Those of these jobs, completed by their handlers, whose transaction was committed, or still may be."""
-        if not jobs:
-            return set()
-        params = {"ids": [job.id for job in jobs], "leases": [job.lease for job in jobs]}
-        rolled_back = {row["id"] for row in await self._link.execute(self._rolled_back, params)}
-        return {job.id for job in jobs} - rolled_back
 
 
 def settle_params(batch: Sequence[tuple[int, int, Decision]]) -> dict[str, Any]:

@@ -117,6 +117,18 @@ class JobNotActionable(QueueError):
         """JOB_FINISHED, JOB_RUNNING or JOB_COMPLETED."""
 
 
+class LeaseLost(QueueError):
+    """An attempt wanted to complete its job, but no longer counts: it was rescued, or it is over already.
+
+    The transaction in which it was tried is broken, so that its effects can't be committed.
+    """
+
+    def __init__(self, job_id: int, lease: int) -> None:
+        super().__init__(f"lease {lease} of job {job_id} is lost: this attempt no longer counts")
+        self.job_id = job_id
+        self.lease = lease
+
+
 class DatabaseAway(QueueError):
     """Postgres can't be reached, or did not answer in time. What was asked may or may not have happened."""
 

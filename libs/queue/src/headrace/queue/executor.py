@@ -25,13 +25,13 @@ from headrace.queue.job import JobState
 from headrace.queue.jsonb import encoded
 from headrace.queue.middleware import Work, wrapped
 from headrace.queue.outcomes import Cancel, Discard, Done, Outcome, Retry, Snooze
-from headrace.queue.running import RunningJob, Stop, enter_job
+from headrace.queue.running import OUTPUT_LIMIT, Home, RunningJob, Stop, enter_job
 from headrace.queue.threads import in_thread
+from headrace.queue.witness import Witness
 
 logger = logging.getLogger(__name__)
 MESSAGE_LIMIT = 2_000
 TRACEBACK_LIMIT = 8_000
-OUTPUT_LIMIT = 256 * 1024
 # What a handler may ask for; more would be outside of what Postgres can add to a time.
 LONGEST_DELAY = timedelta(days=3660)
 HAND_BACK = Decision(JobState.AVAILABLE, spent=False)
@@ -43,7 +43,9 @@ class Executor:
     Args:
         handlers: What runs which kind.
         completer: Takes the outcomes.
+        witness: Takes the attempts that have completed their jobs themselves.
         policy: The backoff between attempts.
+        home: What the jobs' own calls need.
         on_free: Called when a job has left its slot.
 
     Raises:
@@ -51,12 +53,21 @@ class Executor:
     """
 
     def __init__(
-        self, handlers: Handlers, completer: Completer, policy: RetryPolicy, *, on_free: Callable[[], None]
+        self,
+        handlers: Handlers,
+        completer: Completer,
+        witness: Witness,
+        policy: RetryPolicy,
+        *,
+        home: Home,
+        on_free: Callable[[], None],
     ) -> None:
         self._handlers = handlers
         self._work = {kind.name: self._put_together(handlers[kind.name]) for kind in handlers.handled}
         self._completer = completer
+        self._witness = witness
         self._policy = policy
+        self._home = home
         self._on_free = on_free
         self._running: dict[int, RunningJob] = {}
         self._per_queue: Counter[str] = Counter()
@@ -71,15 +82,16 @@ class Executor:
         return self._per_queue[queue]
 
     def holds(self, job_id: int, lease: int) -> bool:
-        """Whether that attempt is in flight here."""
+        """Whether that attempt is in flight here, or has completed its job in a transaction that may still be open."""
         job = self._running.get(job_id)
-        return job is not None and job.lease == lease
+        return (job is not None and job.lease == lease) or self._witness.holds(job_id, lease)
 
     def start(self, jobs: Iterable[RunningJob]) -> None:
         """Runs jobs that were claimed."""
         loop = asyncio.get_running_loop()
         traced = tracing.records()
         for job in jobs:
+            job.home = self._home
             self._running[job.id] = job
             self._per_queue[job.queue] += 1
             # An empty context: nothing of the worker's own loop reaches the handler.
@@ -105,7 +117,11 @@ class Executor:
             enter_job(job)
             with tracing.attempt_span(job, records=traced) as span:
                 decision = await self._attempt(job, span)
-            if job.stop_reason is not Stop.LEASE_LOST:  # then somebody else has it, and this attempt counts for nothing
+            if job.stop_reason is Stop.LEASE_LOST:
+                pass  # somebody else has it, and this attempt counts for nothing
+            elif job.completed_in:
+                self._witness.take(job, self._if_rolled_back(job, decision))
+            else:
                 self._completer.decide(job, decision)
         finally:
             # Under a lost lease the same job may have come back here with a new one.
@@ -172,13 +188,25 @@ class Executor:
         self, job: RunningJob, span: Span, type_: str, message: str, trace: str, after: timedelta | None = None
     ) -> Decision:
         tracing.failed(span, type_)
-        error = _error(job, type_, message, trace)
-        if job.attempt > job.max_retries:
+        decision = self._failure(job, _error(job, type_, message, trace), after)
+        if decision.state is JobState.DISCARDED:
             logger.error("job %d (%s) is discarded after attempt %d: %s", job.id, job.kind.name, job.attempt, type_)
+        else:
+            logger.warning("job %d (%s) failed in attempt %d: %s", job.id, job.kind.name, job.attempt, type_)
+        return decision
+
+    def _failure(self, job: RunningJob, error: dict[str, Any], after: timedelta | None = None) -> Decision:
+        if job.attempt > job.max_retries:
             return Decision(JobState.DISCARDED, error=error)
-        logger.warning("job %d (%s) failed in attempt %d: %s", job.id, job.kind.name, job.attempt, type_)
         delay = self._policy.delay(job.attempt) if after is None else after
         return Decision(JobState.RETRYABLE, delay_ms=_ms(delay), error=error)
+
+    def _if_rolled_back(self, job: RunningJob, decision: Decision) -> Decision:
+        """What becomes of a job that its handler has completed itself, if that was rolled back."""
+        if decision.state is not JobState.COMPLETED:
+            return decision
+        text = "the handler returned, but the transaction in which it completed the job was rolled back"
+        return self._failure(job, _error(job, "rolled_back", text))
 
     def _stopped(self, job: RunningJob, span: Span) -> Decision:
         match job.stop_reason:

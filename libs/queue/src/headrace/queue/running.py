@@ -4,12 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
+from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import TYPE_CHECKING, Any
 
+from headrace.queue.in_transaction import completion
 from headrace.queue.job import TraceParent
+from headrace.queue.jsonb import encoded
 from headrace.queue.kinds import Kind
+from headrace.queue.transaction import Plan, run, run_async
+
+if TYPE_CHECKING:
+    from headrace.queue.transaction import AnyAsyncConnection, AnyConnection
+
+OUTPUT_LIMIT = 256 * 1024
+PROGRESS_LIMIT = 4 * 1024
 
 
 class Stop(Enum):
@@ -19,6 +31,15 @@ class Stop(Enum):
     CANCELLED = "cancelled"
     DRAINING = "draining"
     LEASE_LOST = "lease_lost"
+
+
+@dataclass(frozen=True)
+class Home:
+    """What a running job's own calls need of its worker."""
+
+    schema: str
+    report: Callable[[int, int, str], None]
+    """Takes progress: id, lease, JSON text."""
 
 
 @dataclass(eq=False, slots=True)
@@ -44,11 +65,14 @@ class RunningJob:
     claim_no: int
     waited_ms: float
     deadline: float = 0.0
-    """When the timeout strikes, on the clock of the running event loop."""
+    """When the timeout strikes, on the clock of `time.monotonic`."""
     stop_reason: Stop | None = None
     task: asyncio.Task[None] | None = field(default=None, repr=False)
     interruptible: bool = False
     """Whether an async handler is at work, which a cancellation of the task reaches."""
+    completed_in: bool = False
+    """Whether the handler has completed it in a transaction of its own, committed or not."""
+    home: Home | None = field(default=None, repr=False)
     _stopping: threading.Event | None = field(default=None, init=False, repr=False)
 
     @property
@@ -65,6 +89,50 @@ class RunningJob:
     def traceparent(self) -> str | None:
         """The creation context's traceparent."""
         return self.trace.traceparent if self.trace else None
+
+    @property
+    def remaining(self) -> float:
+        """The seconds until the timeout strikes, at least 0."""
+        return max(0.0, self.deadline - time.monotonic())
+
+    def report_progress(self, progress: Any) -> None:
+        """Says how far the job has come, for those who look on: `Job.progress`. From any thread, and without waiting.
+
+        The latest report is kept; it is written within about a second, and outlives the job's end.
+
+        Args:
+            progress: Any JSON value of up to 4 KiB, such as {"done": 70, "of": 200}.
+
+        Raises:
+            TypeError: The value is none of JSON's.
+            ValueError: It is too large, or can't be stored.
+        """
+        assert self.home is not None
+        self.home.report(self.id, self.lease, encoded(progress, what="the progress", limit=PROGRESS_LIMIT))
+
+    async def complete_in(self, connection: AnyAsyncConnection, *, output: Any = None) -> None:
+        """Completes the job in the transaction of a psycopg or SQLAlchemy connection or session; commits nothing.
+
+        The job is completed exactly if the caller's transaction commits, together with the effects in it. It must be a
+        transaction of the jobs database. Call it last: the job's row is locked until the commit. When the handler
+        returns and the transaction was rolled back, the attempt has failed.
+
+        Raises:
+            LeaseLost: The attempt no longer counts. The transaction is broken: committing it commits nothing.
+            TypeError: The connection is of another kind, or the output is no JSON.
+            ValueError: The output is too large, or can't be stored.
+        """
+        await run_async(connection, self._completion(output))
+
+    def complete_in_sync(self, connection: AnyConnection, *, output: Any = None) -> None:
+        """The same, on a blocking connection or session, for handlers in threads and processes."""
+        run(connection, self._completion(output))
+
+    def _completion(self, output: Any) -> Plan[None]:
+        assert self.home is not None
+        text = None if output is None else encoded(output, what="the output", limit=OUTPUT_LIMIT)
+        self.completed_in = True
+        return completion(self.id, self.lease, text, self.home.schema)
 
     def stop(self, reason: Stop) -> None:
         """Tells the job to stop. To be called on the event loop.

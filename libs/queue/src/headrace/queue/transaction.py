@@ -59,7 +59,11 @@ def run(connection: AnyConnection, plan: Plan[Result]) -> Result:
             except StopIteration as stop:
                 result: Result = stop.value
                 return result
-            cursor.execute(query.text, query.params)
+            try:
+                cursor.execute(query.text, query.params)
+            except psycopg.Error as error:
+                plan.throw(error)  # it may have a word of its own for that
+                raise
             rows = [*cursor.fetchall()] if cursor.description else []
 
 
@@ -79,7 +83,11 @@ async def run_async(connection: AnyAsyncConnection, plan: Plan[Result]) -> Resul
             except StopIteration as stop:
                 result: Result = stop.value
                 return result
-            await cursor.execute(query.text, query.params)
+            try:
+                await cursor.execute(query.text, query.params)
+            except psycopg.Error as error:
+                plan.throw(error)
+                raise
             rows = [*await cursor.fetchall()] if cursor.description else []
 
 
