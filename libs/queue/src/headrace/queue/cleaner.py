@@ -1,4 +1,4 @@
-"""Forgets what nobody needs any more: finished jobs, expired idempotency keys, workers that are gone.
+"""Forgets what nobody needs any more: finished jobs and their uniqueness, expired keys, workers that are gone.
 
 It walks the jobs by id, a page at a time, so it needs no index and is never in the way of claims; a row in the chores
 table makes it one process at a time and remembers the page.
@@ -16,6 +16,8 @@ INTERVAL = timedelta(seconds=30)
 BETWEEN_PAGES = timedelta(milliseconds=100)
 PASS_EVERY = timedelta(minutes=10)
 PAGE = 2000
+# More than the busiest half a minute leaves.
+FOLD = 50_000
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,9 @@ class Cleaner:
         self._link = link
         self._jobs = statement("clean_jobs", schema)
         self._keys = statement("clean_keys", schema)
+        self._uniques = statement("clean_uniques", schema)
         self._workers = statement("clean_workers", schema)
+        self._fold = statement("fold_tallies", schema)
         self._retention = retention
 
     async def step(self) -> timedelta:
@@ -46,9 +50,11 @@ class Cleaner:
             "long": self._retention.failed,
             "pause": PASS_EVERY,
         }
-        rows = await self._link.execute(self._jobs, params)
-        if rows and rows[0]["seen"] == PAGE:
-            return BETWEEN_PAGES
+        for pages in (self._jobs, self._uniques):
+            rows = await self._link.execute(pages, params)
+            if rows and rows[0]["seen"] == PAGE:
+                return BETWEEN_PAGES
         await self._link.execute(self._keys, params)
+        await self._link.execute(self._fold, {"most": FOLD})
         await self._link.execute(self._workers, params)
         return INTERVAL

@@ -25,7 +25,7 @@ async def cancel_job(connection: AsyncConnection[Any], job_id: int, *, schema: s
         JobNotFound: There is none of that id.
         JobNotActionable: It has ended otherwise (reason JOB_FINISHED).
     """
-    told = await _act(connection, "cancel_job", job_id, schema)
+    told = await _act(connection, "cancel_jobs", job_id, schema)
     job = await get_job(connection, job_id, schema=schema)
     if not told and job.state in FINAL_STATES and job.state is not JobState.CANCELLED:
         raise JobNotActionable(job, "JOB_FINISHED", f"job {job_id} is {job.state}: it can't be cancelled any more")
@@ -39,7 +39,7 @@ async def retry_job(connection: AsyncConnection[Any], job_id: int, *, schema: st
         JobNotFound: There is none of that id.
         JobNotActionable: It runs (reason JOB_RUNNING) or is done (reason JOB_COMPLETED).
     """
-    told = await _act(connection, "retry_job", job_id, schema)
+    told = await _act(connection, "retry_jobs", job_id, schema)
     job = await get_job(connection, job_id, schema=schema)
     if not told and job.state is JobState.RUNNING:
         raise JobNotActionable(job, "JOB_RUNNING", f"job {job_id} is running: cancel it first, or wait for its end")
@@ -103,7 +103,7 @@ async def list_pauses(connection: AsyncConnection[Any], *, schema: str = DEFAULT
 
 async def _act(connection: AsyncConnection[Any], name: str, job_id: int, schema: str) -> bool:
     await get_job(connection, job_id, schema=schema)
-    cursor = await connection.execute(statement(name, schema), {"job_id": job_id})
+    cursor = await connection.execute(statement(name, schema), {"ids": [job_id]})
     return await cursor.fetchone() is not None
 
 

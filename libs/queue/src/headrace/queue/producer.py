@@ -28,6 +28,7 @@ from headrace.queue.ledger import ClaimLedger
 from headrace.queue.roles import Backoff
 from headrace.queue.running import RunningJob
 from headrace.queue.statements import statement
+from headrace.queue.vigil import Vigil
 
 logger = logging.getLogger(__name__)
 BATCH = 500
@@ -78,6 +79,7 @@ class Producer:
         self._turn: list[str] = list(handlers.queues)
         self._ready: set[str] = set(handlers.queues)
         self._at_limit: set[str] = set()
+        self._vigil = Vigil(handlers.queues)
         self._wake = asyncio.Event()
         self._poll_at = 0.0
         self._generation = 0
@@ -93,11 +95,12 @@ class Producer:
         return tuple(self._cursors)
 
     def ready(self, queue: str) -> None:
-        """Something has come into a queue's line; an empty name means any."""
+        """Something has come into a queue's line, or will soon; an empty name means any."""
         if not queue:
             self.ready_all()
-        elif queue in self._cursors:
-            self._ready.add(queue)
+        for sharing in self._vigil.sharing(queue):
+            self._ready.add(sharing)
+            self._vigil.begin(sharing)
             self._wake.set()
 
     def ready_all(self) -> None:
@@ -112,7 +115,8 @@ class Producer:
     def decided(self, queue: str) -> None:
         """A job of the queue does not run any more: one of its limit's places may be free."""
         if queue in self._at_limit:
-            self.ready(queue)
+            self._ready.add(queue)
+            self._wake.set()
 
     def sweep(self) -> None:
         """Starts a safety sweep of every line."""
@@ -133,6 +137,7 @@ class Producer:
             if time.monotonic() >= self._poll_at:
                 self._poll_at = time.monotonic() + self._poll_seconds
                 self._ready.update(self._cursors)
+            self._ready.update(self._vigil.due())
             try:
                 await self._round()
                 backoff.reset()
@@ -144,7 +149,8 @@ class Producer:
                 await asyncio.sleep(0)  # the jobs just claimed begin before more are claimed
                 continue
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), max(0.0, self._poll_at - time.monotonic()))
+                next_look = min(self._poll_at, self._vigil.next_look)
+                await asyncio.wait_for(self._wake.wait(), max(0.0, next_look - time.monotonic()))
             self._wake.clear()
 
     async def _round(self) -> None:
@@ -173,7 +179,11 @@ class Producer:
     async def _claim(self, queue: str, limit: int) -> bool:
         """Claims up to `limit` jobs; answers whether there may be more to claim at once."""
         cursor = self._cursors[queue]
-        mark, _ = await self._fetch(queue, limit, cursor)
+        mark, jobs = await self._fetch(queue, limit, cursor)
+        if jobs:
+            self._vigil.begin(queue)
+        else:
+            self._vigil.looked(queue)
         if mark is None:
             return False
         more = cursor.advance(mark)

@@ -15,7 +15,10 @@ deleted as (
   where id > (select position from chore) and id <= (select last from page)
     and finished_at < clock_timestamp() - case when state in ('completed', 'cancelled')
                                                then %(short)s::interval else %(long)s::interval end
-  returning id
+  returning queue, state
+),
+counted as (
+  insert into {schema}.tallies (queue, state, jobs) select queue, state, -count(*) from deleted group by queue, state
 ),
 moved as (
   update {schema}.chores

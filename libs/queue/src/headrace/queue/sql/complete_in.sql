@@ -1,6 +1,12 @@
 -- Completes a job in the transaction of its handler's own effects, only under the lease that the attempt runs with.
 -- Answers no row when that is lost. Locks the job's row until the caller commits.
-update {schema}.jobs
-set state = 'completed', finished_at = clock_timestamp(), output = %(output)s::jsonb
-where id = %(job_id)s and lease = %(lease)s and state = 'running'
-returning id
+with done as (
+  update {schema}.jobs
+  set state = 'completed', finished_at = clock_timestamp(), output = %(output)s::jsonb
+  where id = %(job_id)s and lease = %(lease)s and state = 'running'
+  returning id, queue
+),
+counted as (
+  insert into {schema}.tallies (queue, state, jobs) select queue, 'completed', 1 from done
+)
+select id from done

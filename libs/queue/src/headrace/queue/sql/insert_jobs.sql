@@ -2,14 +2,16 @@
 -- position that it had in the arrays. A job without a due time is put in line by this transaction.
 with fresh as materialized (
   select ordinality, coalesce(id, nextval('{schema}.jobs_id_seq')) as id,
-         queue, kind, version, priority, max_retries, timeout_ms, due_at, caller, traceparent, tracestate, baggage, payload
+         queue, kind, version, priority, max_retries, timeout_ms, due_at, caller, traceparent, tracestate, baggage, payload,
+         tags::text[] as tags, metadata
   from unnest(
     %(ids)s::bigint[], %(queues)s::text[], %(kinds)s::text[], %(versions)s::smallint[], %(priorities)s::smallint[],
     %(max_retries)s::smallint[], %(timeouts_ms)s::integer[], %(due_ats)s::timestamptz[], %(callers)s::text[],
-    %(traceparents)s::text[], %(tracestates)s::text[], %(baggages)s::text[], %(payloads)s::bytea[]
+    %(traceparents)s::text[], %(tracestates)s::text[], %(baggages)s::text[], %(payloads)s::bytea[],
+    %(tags)s::text[], %(metadatas)s::jsonb[]
   ) with ordinality as given (
     id, queue, kind, version, priority, max_retries, timeout_ms, due_at, caller, traceparent, tracestate, baggage, payload,
-    ordinality
+    tags, metadata, ordinality
   )
 ),
 placed as materialized (
@@ -19,7 +21,8 @@ placed as materialized (
 inserted as (
   insert into {schema}.jobs (
     id, state, created_at, ready_xid, ready_at, due_at,
-    queue, kind, version, priority, max_retries, timeout_ms, caller, traceparent, tracestate, baggage, payload
+    queue, kind, version, priority, max_retries, timeout_ms, caller, traceparent, tracestate, baggage, payload,
+    tags, metadata
   )
   select id,
          (case when waits then 'scheduled' else 'available' end)::{schema}.job_state,
@@ -27,10 +30,11 @@ inserted as (
          case when not waits then pg_current_xact_id() end,
          case when not waits then entered_at end,
          case when waits then due_at end,
-         queue, kind, version, priority, max_retries, timeout_ms, caller, traceparent, tracestate, baggage, payload
+         queue, kind, version, priority, max_retries, timeout_ms, caller, traceparent, tracestate, baggage, payload,
+         tags, metadata
   from placed
 )
 select ordinality, id,
        case when not waits and row_number() over (partition by queue, waits) = 1
-            then pg_notify('{channel}', queue)::text end
+            then {schema}.wake(queue)::text end
 from placed

@@ -11,25 +11,32 @@ with decided as materialized (
   ) as held (id, lease, state, spent, delay_ms, error, output)
   join {schema}.jobs on jobs.id = held.id
   for update of jobs
+),
+settled as (
+  update {schema}.jobs
+  set state = outcome,
+      attempt = attempt - case when spent then 0 else 1 end,
+      ready_xid = case when outcome = 'available' then pg_current_xact_id() end,
+      ready_at = case when outcome = 'available' then clock_timestamp() else ready_at end,
+      due_at = case when outcome in ('scheduled', 'retryable')
+                    then clock_timestamp() + make_interval(secs => delay_ms / 1000.0) end,
+      finished_at = case when outcome in ('completed', 'cancelled', 'discarded', 'quarantined') then clock_timestamp() end,
+      worker_id = case when outcome in ('completed', 'cancelled', 'discarded', 'quarantined') then worker_id end,
+      output = coalesce(decided.output, jobs.output),
+      errors = case when error is null then errors else (
+        select jsonb_agg(entry order by place) from (
+          select entry, place
+          from jsonb_array_elements(coalesce(errors, '[]'::jsonb) || error) with ordinality as kept (entry, place)
+          order by place desc limit 10
+        ) as newest
+      ) end
+  from decided
+  where jobs.id = decided.id and jobs.lease = decided.lease and jobs.state = 'running'
+  returning jobs.id, jobs.state, jobs.queue
+),
+counted as (
+  insert into {schema}.tallies (queue, state, jobs)
+  select queue, state, count(*) from settled where state in ('completed', 'cancelled', 'discarded', 'quarantined')
+  group by queue, state
 )
-update {schema}.jobs
-set state = outcome,
-    attempt = attempt - case when spent then 0 else 1 end,
-    ready_xid = case when outcome = 'available' then pg_current_xact_id() end,
-    ready_at = case when outcome = 'available' then clock_timestamp() else ready_at end,
-    due_at = case when outcome in ('scheduled', 'retryable')
-                  then clock_timestamp() + make_interval(secs => delay_ms / 1000.0) end,
-    finished_at = case when outcome in ('completed', 'cancelled', 'discarded', 'quarantined') then clock_timestamp() end,
-    set_aside_at = case when outcome in ('cancelled', 'discarded', 'quarantined') then clock_timestamp() end,
-    worker_id = case when outcome in ('completed', 'cancelled', 'discarded', 'quarantined') then worker_id end,
-    output = coalesce(decided.output, jobs.output),
-    errors = case when error is null then errors else (
-      select jsonb_agg(entry order by place) from (
-        select entry, place
-        from jsonb_array_elements(coalesce(errors, '[]'::jsonb) || error) with ordinality as kept (entry, place)
-        order by place desc limit 10
-      ) as newest
-    ) end
-from decided
-where jobs.id = decided.id and jobs.lease = decided.lease and jobs.state = 'running'
-returning jobs.id, jobs.state::text, case when jobs.state = 'available' then pg_notify('{channel}', jobs.queue)::text end
+select id, state::text, case when state = 'available' then {schema}.wake(queue)::text end from settled

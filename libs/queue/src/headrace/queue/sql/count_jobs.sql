@@ -1,0 +1,19 @@
+-- How many jobs there are, per queue and state. Live ones are counted from the small indexes that hold nothing else: jobs_ready,
+-- jobs_due, and jobs_claimed from each worker's floor on; finished ones from the tallies.
+select queue, state::text, sum(jobs)::bigint as jobs
+from (
+  select queue, 'available'::{schema}.job_state as state, count(*) as jobs
+  from {schema}.jobs where ready_xid is not null group by queue
+  union all
+  select queue, state, count(*) from {schema}.jobs where due_at is not null group by queue, state
+  union all
+  select jobs.queue, jobs.state, count(*)
+  from {schema}.workers join {schema}.jobs on jobs.worker_id = workers.id and jobs.claim_no >= workers.claim_floor
+  where jobs.state = 'running'
+  group by jobs.queue, jobs.state
+  union all
+  select queue, state, jobs from {schema}.tallies
+) as counted
+group by queue, state
+having sum(jobs) > 0
+order by queue, state

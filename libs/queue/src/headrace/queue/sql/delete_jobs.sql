@@ -1,0 +1,12 @@
+-- Deletes jobs, except running ones. Locks their rows, in the order of their ids. Answers the ids of those that are gone.
+with job as (
+  select id from {schema}.jobs where id = any(%(ids)s::bigint[]) and state <> 'running' order by id for update
+),
+deleted as (
+  delete from {schema}.jobs using job where jobs.id = job.id returning jobs.id, jobs.queue, jobs.state, jobs.finished_at
+),
+counted as (
+  insert into {schema}.tallies (queue, state, jobs)
+  select queue, state, -count(*) from deleted where finished_at is not null group by queue, state
+)
+select id from deleted
