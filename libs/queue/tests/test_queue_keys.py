@@ -30,13 +30,13 @@ async def count(installation: Any) -> int:
 async def test_the_same_key_and_payload_stand_for_one_job(installation: Any) -> None:
     [first] = await accept(installation, keyed("k"))
     [again] = await accept(installation, keyed("k"))
-    assert (first.duplicate, again) == (False, Accepted(first.job_id, duplicate=True))
+    assert (first.duplicate, again) == (False, Accepted(first.job_id, duplicate=True, reason="key"))
     assert await count(installation) == 1
 
 
 async def test_equal_keys_within_one_batch_stand_for_its_first_item(installation: Any) -> None:
     one, same, other, alone = await accept(installation, keyed("k"), keyed("k"), keyed("k", "Bob"), keyed("l"))
-    assert same == Accepted(one.job_id, duplicate=True)
+    assert same == Accepted(one.job_id, duplicate=True, reason="key")
     assert isinstance(other, KeyReused)
     assert other.job_id == one.job_id
     assert not alone.duplicate
@@ -54,7 +54,7 @@ async def test_a_key_with_another_payload_is_refused_with_the_job_it_stands_for(
 async def test_a_key_outlives_its_job(installation: Any) -> None:
     [first] = await accept(installation, keyed("k"))
     await installation.execute("delete from headrace.jobs")
-    assert await accept(installation, keyed("k")) == [Accepted(first.job_id, duplicate=True)]
+    assert await accept(installation, keyed("k")) == [Accepted(first.job_id, duplicate=True, reason="key")]
     assert await count(installation) == 0
 
 
@@ -95,7 +95,7 @@ async def test_the_loser_of_a_race_is_answered_with_the_winners_job(installation
         await eventually(lambda: waits_for_a_lock(installation))
         await connection.commit()
         same, other = await loser
-    assert same == Accepted(winner.job_id, duplicate=True)
+    assert same == Accepted(winner.job_id, duplicate=True, reason="key")
     assert isinstance(other, KeyReused)
 
 
@@ -126,7 +126,7 @@ async def test_batches_with_the_same_keys_in_any_order_agree_and_dont_deadlock(i
 async def test_a_payload_is_recognised_after_its_hash_key_was_rotated(installation: Any) -> None:
     old, both, new = (Door(installation.kinds, hash_keys=keys) for keys in ([b"old"], [b"new", b"old"], [b"new"]))
     [first] = await accept(installation, keyed("k"), door=old)
-    assert await accept(installation, keyed("k"), door=both) == [Accepted(first.job_id, duplicate=True)]
+    assert await accept(installation, keyed("k"), door=both) == [Accepted(first.job_id, duplicate=True, reason="key")]
     [unrecognised] = await accept(installation, keyed("k"), door=new)
     assert isinstance(unrecognised, KeyReused)
 

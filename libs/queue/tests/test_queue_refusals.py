@@ -186,7 +186,7 @@ async def test_refused_items_dont_stop_the_others_of_their_batch(installation: A
         Accepted, KindUnknown, PayloadInvalid, Accepted, OptionInvalid, Accepted,
     ]  # fmt: skip
     names = [
-        door.kinds[job.kind].message_class.FromString(job.payload).name  # type: ignore[attr-defined]
+        door.kinds[job.kind].message_class.FromString(job.payload).name
         for job in [await installation.job(result.job_id) for result in results if isinstance(result, Accepted)]
     ]
     assert names == ["first", "second", "third"]

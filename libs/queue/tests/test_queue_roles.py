@@ -111,7 +111,7 @@ FORBIDDEN: dict[migrate.Role, list[str]] = {
     "server": [
         "delete from headrace.jobs",
         "delete from headrace.idempotency_keys",
-        "update headrace.idempotency_keys set job_id = 1",
+        "update headrace.idempotency_keys set payload_hash = ''",
         "update headrace.workers set dead_at = now()",
         "insert into headrace.workers (name, queues, kinds, versions) values ('w', '{}', '{}', '{}')",
         "update headrace.periodic_jobs set next_at = now()",

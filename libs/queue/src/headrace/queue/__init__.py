@@ -1,13 +1,13 @@
 """The job engine of Headrace: accepts, claims, runs, retries and rescues jobs kept in Postgres.
 
-kinds     Kinds, Kind, Defaults, KindOverride: job kinds, made from protobuf messages
-accept    Door, NewJob, Accepted: the one door, in the caller's own transaction
+kinds     Kinds, Kind, Defaults, KindOverride, job_kind: job kinds, made from protobuf messages, dataclasses, models
+accept    Door, NewJob, Unique, Accepted: the one door, in the caller's own transaction
 worker    Worker, WorkerSettings, Handlers, RunningJob, the outcomes, RetryPolicy, Periodic
 lookup    get_job, list_jobs; control: cancel_job, retry_job, pause_queue, resume_queue
 errors    everything that is refused, with the data that a caller needs
 """
 
-from headrace.queue.accept import Accepted, Door, Limits, NewJob
+from headrace.queue.accept import Door
 from headrace.queue.backoff import RetryPolicy
 from headrace.queue.cleaner import Retention
 from headrace.queue.control import (
@@ -34,6 +34,8 @@ from headrace.queue.errors import (
     PayloadInvalid,
     PayloadTooLarge,
     PayloadUnreadable,
+    PeriodicExists,
+    PeriodicNotFound,
     QueueError,
     Refused,
     SchemaOutdated,
@@ -41,11 +43,23 @@ from headrace.queue.errors import (
 )
 from headrace.queue.handlers import Handlers
 from headrace.queue.job import AttemptError, Job, JobState, Pause, Queue, TraceParent
-from headrace.queue.kinds import Defaults, Kind, KindMisconfigured, KindOverride, Kinds, NotAKind
+from headrace.queue.kinds import Defaults, Kind, KindMisconfigured, KindOverride, Kinds, NotAKind, job_kind
 from headrace.queue.lookup import JobFilter, get_job, list_jobs
+from headrace.queue.new_job import Accepted, Limits, NewJob
 from headrace.queue.outcomes import Cancel, Discard, Done, Outcome, Retry, Snooze
+from headrace.queue.periodic import Missed, Periodic
+from headrace.queue.periodic_control import (
+    PeriodicJob,
+    create_periodic,
+    delete_periodic,
+    get_periodic,
+    list_periodic,
+    pause_periodic,
+    resume_periodic,
+    update_periodic,
+)
 from headrace.queue.running import RunningJob, current_job
-from headrace.queue.scheduler import Periodic
+from headrace.queue.unique import Unique
 from headrace.queue.worker import Worker, WorkerSettings
 
 __all__ = [
@@ -72,15 +86,19 @@ __all__ = [
     "Kinds",
     "LeaseLost",
     "Limits",
+    "Missed",
     "NewJob",
     "NotAKind",
     "OptionInvalid",
     "Outcome",
+    "Pause",
     "PayloadInvalid",
     "PayloadTooLarge",
     "PayloadUnreadable",
-    "Pause",
     "Periodic",
+    "PeriodicExists",
+    "PeriodicJob",
+    "PeriodicNotFound",
     "Queue",
     "QueueError",
     "Refused",
@@ -91,20 +109,29 @@ __all__ = [
     "SchemaOutdated",
     "Snooze",
     "TraceParent",
+    "Unique",
     "Violation",
     "Worker",
     "WorkerSettings",
     "cancel_job",
+    "create_periodic",
     "current_job",
+    "delete_periodic",
     "get_job",
+    "get_periodic",
+    "job_kind",
     "limit_queue",
     "list_jobs",
     "list_pauses",
+    "list_periodic",
     "pause_all",
     "pause_kind",
+    "pause_periodic",
     "pause_queue",
     "resume_all",
     "resume_kind",
+    "resume_periodic",
     "resume_queue",
     "retry_job",
+    "update_periodic",
 ]

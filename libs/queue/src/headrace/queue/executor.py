@@ -14,12 +14,12 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from google.protobuf.message import DecodeError
 from opentelemetry.trace import Span
 
 from headrace.queue import tracing
 from headrace.queue.backoff import RetryPolicy
 from headrace.queue.completer import COMPLETED, Completer, Decision
+from headrace.queue.errors import PayloadUnreadable
 from headrace.queue.handlers import Handler, Handlers
 from headrace.queue.job import JobState
 from headrace.queue.jsonb import encoded
@@ -134,10 +134,10 @@ class Executor:
         if job.stop_reason is not None:  # told to stop before it began
             return self._stopped(job, span)
         try:
-            message = job.kind.message_class.FromString(job.payload)
-        except DecodeError as error:
+            message = job.kind.codec.decode(job.payload)
+        except PayloadUnreadable as error:
             tracing.failed(span, "undecodable")
-            return Decision(JobState.QUARANTINED, spent=False, error=_error(job, "undecodable", str(error)))
+            return Decision(JobState.QUARANTINED, spent=False, error=_error(job, "undecodable", error.reason))
         loop = asyncio.get_running_loop()
         job.deadline = loop.time() + job.timeout
         alarm = loop.call_at(job.deadline, job.stop, Stop.TIMEOUT)

@@ -7,14 +7,12 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
-from google.protobuf.message import Message
-
 from headrace.queue.kinds import Kind, Kinds
 from headrace.queue.middleware import AsyncMiddleware, PlainMiddleware
 from headrace.queue.outcomes import Outcome
 from headrace.queue.running import RunningJob
 
-Payload = TypeVar("Payload", bound=Message)
+Payload = TypeVar("Payload")
 AsyncHandler = Callable[[Payload, RunningJob], Awaitable[Outcome | None]]
 PlainHandler = Callable[[Payload, RunningJob], Outcome | None]
 Mode = Literal["async", "thread", "process"]
@@ -44,12 +42,12 @@ class Handlers:
             KindUnknown: The class is none of the kinds.
             ValueError: The kind has a handler already.
         """
-        kind = self.kinds[message_class.DESCRIPTOR.full_name]
+        kind = self.kinds.of(message_class)
         if kind.name in self._handlers:
             raise ValueError(f"{kind.name} has a handler already")
         self._handlers[kind.name] = Handler(kind, function, "async" if _is_async(function) else "thread")
 
-    def use(self, middleware: AsyncMiddleware | PlainMiddleware, *message_classes: type[Message]) -> None:
+    def use(self, middleware: AsyncMiddleware | PlainMiddleware, *message_classes: type[Any]) -> None:
         """Puts a middleware around the handlers of these kinds, or of all; the first one used is the outermost.
 
         It is called as `middleware(message, job, call_next)`, and what it answers or raises is the attempt's outcome.
@@ -59,7 +57,7 @@ class Handlers:
         Raises:
             KindUnknown: One of the classes is none of the kinds.
         """
-        names = frozenset(self.kinds[each.DESCRIPTOR.full_name].name for each in message_classes)
+        names = frozenset(self.kinds.of(each).name for each in message_classes)
         self._middleware.append((middleware, names))
 
     def around(self, handler: Handler) -> tuple[list[AsyncMiddleware], list[PlainMiddleware]]:

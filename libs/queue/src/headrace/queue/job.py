@@ -80,6 +80,8 @@ class Job:
     """What the handler answered with `Done(output)`."""
     progress: Any = None
     """What the handler last reported."""
+    tags: list[str] = field(default_factory=list)
+    metadata: dict[str, Any] | None = None
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> Job:
@@ -88,6 +90,7 @@ class Job:
         values["state"] = JobState(values["state"])
         values["timeout"] = timedelta(milliseconds=values.pop("timeout_ms"))
         errors = values["errors"] or []
+        values["tags"] = values["tags"] or []
         values["errors"] = [AttemptError(**{**error, "at": datetime.fromisoformat(error["at"])}) for error in errors]
         return cls(**values)
 

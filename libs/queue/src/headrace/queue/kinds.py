@@ -1,34 +1,39 @@
-"""Job kinds, made from protobuf messages.
+"""Job kinds: protobuf messages with the option `headrace.jobs.v1.job`, dataclasses and pydantic models with `@job_kind`.
 
-A kind IS a message with the option `headrace.jobs.v1.job`; its name is the message's full name. What the option
-leaves open comes from the deployment: overrides per kind, then defaults.
+A protobuf kind's name is its message's full name. What the option or the decorator leaves open comes from the
+deployment: overrides per kind, then defaults.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from google.protobuf.descriptor import Descriptor, FileDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
 from headrace.queue.errors import KindUnknown, QueueError, Violation
+from headrace.queue.payloads import Codec, JsonCodec, ProtobufCodec
 
 JOB_OPTION = "headrace.jobs.v1.job"
+DECLARED = "__job_kind__"
 T = TypeVar("T")
 DEFAULT_QUEUE = "default"
 DEFAULT_PRIORITY = 2
 FIRST_PRIORITY, LAST_PRIORITY = 1, 4
 MAX_RETRIES = 1000
+MAX_NAME_LENGTH = 200
 MAX_TIMEOUT = timedelta(hours=24)
 MAX_VERSION = 2**15 - 1
+_KIND_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*")
 
 
 class NotAKind(QueueError):
-    """A message without the job option was given where a kind is needed."""
+    """A class without the job option, and without `@job_kind`, was given where a kind is needed."""
 
 
 class KindMisconfigured(QueueError):
@@ -58,12 +63,57 @@ class Kind:
     """A kind of job with the values in force."""
 
     name: str
-    message_class: type[Message]
+    message_class: type[Any]
     queue: str
     max_retries: int
     timeout: timedelta
     version: int
     priority: int
+    codec: Codec = field(repr=False, compare=False)
+
+
+@dataclass(frozen=True)
+class _Declared:
+    """What a class says about itself; None is left open."""
+
+    name: str
+    queue: str | None
+    max_retries: int | None
+    timeout: timedelta | None
+    version: int
+    priority: int | None
+
+
+def job_kind(
+    name: str,
+    *,
+    queue: str | None = None,
+    max_retries: int | None = None,
+    timeout: timedelta | None = None,
+    version: int = 1,
+    priority: int | None = None,
+) -> Callable[[type[T]], type[T]]:
+    """Makes a dataclass or a pydantic model a kind of job, with JSON for its payload.
+
+    Args:
+        name: The kind's name, such as "shop.SendReceipt". It is stored with each job: keep it when the class is renamed.
+        queue: Up to 100 characters.
+        max_retries: 0 to 1000.
+        timeout: Of one attempt; up to 24 hours.
+        version: Of the payload. A worker claims only versions that are not above its own.
+        priority: 1 (first) to 4 (last).
+
+    Raises:
+        KindMisconfigured: The name is none.
+    """
+    if not _KIND_NAME.fullmatch(name) or len(name) > MAX_NAME_LENGTH:
+        raise KindMisconfigured(f"kind name {name!r}: use words of letters, digits and underscores, joined by dots")
+
+    def declare(payload_class: type[T]) -> type[T]:
+        setattr(payload_class, DECLARED, _Declared(name, queue, max_retries, timeout, version, priority))
+        return payload_class
+
+    return declare
 
 
 class Kinds:
@@ -71,20 +121,23 @@ class Kinds:
 
     def __init__(
         self,
-        messages: Iterable[type[Message]],
+        messages: Iterable[type[Any]],
         *,
         defaults: Defaults | None = None,
         overrides: Mapping[str, KindOverride] | None = None,
     ) -> None:
-        """Makes kinds of messages.
+        """Makes kinds of classes: protobuf messages with the job option, and what `@job_kind` is on.
 
         Raises:
-            NotAKind: One of the messages lacks the job option, or an override names none of them.
-            KindMisconfigured: A value in force for one of them is out of range.
+            NotAKind: One of the classes is neither, or an override names none of them.
+            KindMisconfigured: A value in force for one of them is out of range, or two have the same name.
         """
         overrides = overrides or {}
         made = [_kind(message, defaults or Defaults(), overrides) for message in messages]
         self._kinds = {kind.name: kind for kind in sorted(made, key=lambda kind: kind.name)}
+        for kind in made:
+            if kind.message_class is not self._kinds[kind.name].message_class:
+                raise KindMisconfigured(f"two classes are declared to be the kind {kind.name}")
         if unknown := sorted(set(overrides) - set(self._kinds)):
             raise NotAKind(f"overrides for {', '.join(unknown)}: no such kind; known are {', '.join(self._kinds)}")
 
@@ -127,28 +180,46 @@ class Kinds:
         except KeyError:
             raise KindUnknown(name, self.names) from None
 
+    def of(self, payload: Any) -> Kind:
+        """The kind of a payload, or of its class.
+
+        Raises:
+            KindUnknown: It is of none here.
+        """
+        payload_class = payload if isinstance(payload, type) else type(payload)
+        return self[name_of(payload_class)]
+
+
+def name_of(payload_class: type[Any]) -> str:
+    """The name of the kind that a class says it is; its own name where it says nothing."""
+    if issubclass(payload_class, Message):
+        return payload_class.DESCRIPTOR.full_name
+    # Looked for in the class itself: a subclass is another payload.
+    declared: _Declared | None = vars(payload_class).get(DECLARED)
+    return declared.name if declared else f"{payload_class.__module__}.{payload_class.__qualname__}"
+
 
 def _is_kind(descriptor: Descriptor) -> bool:
     return any(option.full_name == JOB_OPTION for option, _ in descriptor.GetOptions().ListFields())
 
 
-def _kind(message: type[Message], defaults: Defaults, overrides: Mapping[str, KindOverride]) -> Kind:
-    descriptor = message.DESCRIPTOR
-    options = next((v for option, v in descriptor.GetOptions().ListFields() if option.full_name == JOB_OPTION), None)
-    if options is None:
-        raise NotAKind(f"{descriptor.full_name} is no job kind: set `option (headrace.jobs.v1.job) = {{…}}` on it")
-    override = overrides.get(descriptor.full_name, KindOverride())
-    own_retries = options.max_retries if options.HasField("max_retries") else None
-    own_timeout = options.timeout.ToTimedelta() if options.HasField("timeout") else None
-    own_priority = options.priority if options.HasField("priority") else None
+def _kind(payload_class: type[Any], defaults: Defaults, overrides: Mapping[str, KindOverride]) -> Kind:
+    codec: Codec
+    if issubclass(payload_class, Message):
+        declared, codec = _of_message(payload_class), ProtobufCodec(payload_class)
+    else:
+        declared = _of_class(payload_class)
+        codec = JsonCodec(payload_class, declared.name)
+    override = overrides.get(declared.name, KindOverride())
     kind = Kind(
-        name=descriptor.full_name,
-        message_class=message,
-        queue=_first(override.queue, options.queue or None, DEFAULT_QUEUE),
-        max_retries=_first(override.max_retries, own_retries, defaults.max_retries),
-        timeout=_first(override.timeout, own_timeout, defaults.timeout),
-        version=options.version or 1,
-        priority=_first(override.priority, own_priority, DEFAULT_PRIORITY),
+        name=declared.name,
+        message_class=payload_class,
+        queue=_first(override.queue, declared.queue, DEFAULT_QUEUE),
+        max_retries=_first(override.max_retries, declared.max_retries, defaults.max_retries),
+        timeout=_first(override.timeout, declared.timeout, defaults.timeout),
+        version=declared.version,
+        priority=_first(override.priority, declared.priority, DEFAULT_PRIORITY),
+        codec=codec,
     )
     violations = list(
         option_violations(queue=kind.queue, priority=kind.priority, max_retries=kind.max_retries, timeout=kind.timeout)
@@ -158,6 +229,28 @@ def _kind(message: type[Message], defaults: Defaults, overrides: Mapping[str, Ki
     if violations:
         raise KindMisconfigured(f"{kind.name}: " + "; ".join(f"{v.field} {v.description}" for v in violations))
     return kind
+
+
+def _of_message(message: type[Message]) -> _Declared:
+    descriptor = message.DESCRIPTOR
+    options = next((v for option, v in descriptor.GetOptions().ListFields() if option.full_name == JOB_OPTION), None)
+    if options is None:
+        raise NotAKind(f"{descriptor.full_name} is no job kind: set `option (headrace.jobs.v1.job) = {{…}}` on it")
+    return _Declared(
+        name=descriptor.full_name,
+        queue=options.queue or None,
+        max_retries=options.max_retries if options.HasField("max_retries") else None,
+        timeout=options.timeout.ToTimedelta() if options.HasField("timeout") else None,
+        version=options.version or 1,
+        priority=options.priority if options.HasField("priority") else None,
+    )
+
+
+def _of_class(payload_class: type[Any]) -> _Declared:
+    declared: _Declared | None = vars(payload_class).get(DECLARED)
+    if declared is None:
+        raise NotAKind(f'{name_of(payload_class)} is no job kind: put @job_kind("…") on it')
+    return declared
 
 
 def option_violations(

@@ -9,7 +9,7 @@ mode, outside of any transaction, a plan is a transaction of its own: it is neve
 from __future__ import annotations
 
 import inspect
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, LiteralString, TypeVar
@@ -39,7 +39,16 @@ class Query:
     params: Mapping[str, Any]
 
 
-Plan = Generator[Query, list[Row], Result]
+@dataclass(frozen=True)
+class CopyIn:
+    """A COPY FROM STDIN in the binary format, with its columns' types and the rows to stream. Answers no rows."""
+
+    text: LiteralString
+    types: Sequence[str]
+    rows: Iterable[Sequence[Any]]
+
+
+Plan = Generator[Query | CopyIn, list[Row], Result]
 
 
 def run(connection: AnyConnection, plan: Plan[Result]) -> Result:
@@ -60,7 +69,7 @@ def run(connection: AnyConnection, plan: Plan[Result]) -> Result:
                 result: Result = stop.value
                 return result
             try:
-                cursor.execute(query.text, query.params)
+                _do(cursor, query)
             except psycopg.Error as error:
                 plan.throw(error)  # it may have a word of its own for that
                 raise
@@ -84,11 +93,31 @@ async def run_async(connection: AnyAsyncConnection, plan: Plan[Result]) -> Resul
                 result: Result = stop.value
                 return result
             try:
-                await cursor.execute(query.text, query.params)
+                await _do_async(cursor, query)
             except psycopg.Error as error:
                 plan.throw(error)
                 raise
             rows = [*await cursor.fetchall()] if cursor.description else []
+
+
+def _do(cursor: psycopg.Cursor[Any], query: Query | CopyIn) -> None:
+    if isinstance(query, Query):
+        cursor.execute(query.text, query.params)
+        return
+    with cursor.copy(query.text) as copy:
+        copy.set_types(query.types)
+        for row in query.rows:
+            copy.write_row(row)
+
+
+async def _do_async(cursor: psycopg.AsyncCursor[Any], query: Query | CopyIn) -> None:
+    if isinstance(query, Query):
+        await cursor.execute(query.text, query.params)
+        return
+    async with cursor.copy(query.text) as copy:
+        copy.set_types(query.types)
+        for row in query.rows:
+            await copy.write_row(row)
 
 
 def _commits_each(connection: psycopg.Connection[Any] | psycopg.AsyncConnection[Any]) -> bool:

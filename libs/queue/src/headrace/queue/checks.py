@@ -1,0 +1,109 @@
+"""What the door looks at before it lets a job in: known kind, size, readable payload, its rules, options."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from google.protobuf.any_pb2 import Any as AnyMessage
+
+from headrace.queue.errors import OptionInvalid, PayloadTooLarge, PayloadUnreadable, Violation
+from headrace.queue.jsonb import encoded
+from headrace.queue.kinds import Kind, Kinds, option_violations
+from headrace.queue.new_job import Limits, NewJob
+
+MAX_KEY_LENGTH = 200
+MAX_TAGS, MAX_TAG_LENGTH = 20, 100
+MAX_METADATA = 16 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A job that passed every check."""
+
+    job: NewJob
+    kind: Kind
+    payload: bytes
+    message: Any
+    metadata: str | None
+    """As JSON."""
+
+    @property
+    def queue(self) -> str:
+        """Where it is to stand."""
+        return self.job.queue or self.kind.queue
+
+    @property
+    def priority(self) -> int:
+        """Its priority."""
+        return self.kind.priority if self.job.priority is None else self.job.priority
+
+    @property
+    def max_retries(self) -> int:
+        """Its retries."""
+        return self.kind.max_retries if self.job.max_retries is None else self.job.max_retries
+
+    @property
+    def timeout_ms(self) -> int:
+        """The timeout of an attempt."""
+        return int((self.job.timeout or self.kind.timeout) / timedelta(milliseconds=1))
+
+
+def check(job: NewJob, kinds: Kinds, limits: Limits) -> Checked:
+    """The job with what was found out about it.
+
+    Raises:
+        Refused: As one of its children, that says why.
+    """
+    kind, payload = _read_payload(job.payload, kinds)
+    if len(payload) > limits.payload_bytes:
+        raise PayloadTooLarge(len(payload), limits.payload_bytes)
+    message = kind.codec.check(payload)
+    metadata, violations = _metadata(job)
+    violations += _option_violations(job, kind)
+    if violations:
+        raise OptionInvalid(violations)
+    return Checked(job, kind, payload, message, metadata)
+
+
+def _read_payload(payload: Any, kinds: Kinds) -> tuple[Kind, bytes]:
+    if isinstance(payload, AnyMessage):
+        if "/" not in payload.type_url:
+            raise PayloadUnreadable("", f"its type URL {payload.type_url!r} isn't of the form host/full.Name")
+        return kinds[payload.TypeName()], payload.value
+    kind = kinds.of(payload)
+    return kind, kind.codec.encode(payload)
+
+
+def _metadata(job: NewJob) -> tuple[str | None, list[Violation]]:
+    if job.metadata is None:
+        return None, []
+    try:
+        text = encoded(dict(job.metadata), what="it", limit=MAX_METADATA)
+    except (TypeError, ValueError) as error:
+        return None, [Violation("metadata", f"must be a JSON object of at most {MAX_METADATA} bytes: {error}")]
+    return text, []
+
+
+def _option_violations(job: NewJob, kind: Kind) -> Iterator[Violation]:
+    yield from option_violations(
+        queue=job.queue, priority=job.priority, max_retries=job.max_retries, timeout=job.timeout
+    )
+    if job.run_at is not None and job.run_at.tzinfo is None:
+        yield Violation("run_at", "must have a time zone")
+    elif job.run_at is not None and job.run_at > datetime.now(UTC) + timedelta(days=3660):
+        yield Violation("run_at", "must be at most ten years ahead")
+    for field, text in (("idempotency_key", job.key), ("caller", job.caller)):
+        if len(text) > MAX_KEY_LENGTH:
+            yield Violation(field, f"must have at most {MAX_KEY_LENGTH} characters")
+        if "\0" in text or text.encode(errors="replace").decode() != text:
+            yield Violation(field, "must be text without NUL and without halves of surrogate pairs")
+    if job.unique is not None:
+        yield from job.unique.violations(kind)
+    if len(job.tags) > MAX_TAGS:
+        yield Violation("tags", f"must be at most {MAX_TAGS}")
+    for place, tag in enumerate(job.tags):
+        if not (1 <= len(tag) <= MAX_TAG_LENGTH and tag.isprintable()):
+            yield Violation(f"tags[{place}]", f"must have 1 to {MAX_TAG_LENGTH} printable characters")

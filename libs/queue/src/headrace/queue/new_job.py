@@ -1,0 +1,64 @@
+"""What is asked of the door, and what it answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+from headrace.queue.job import TraceParent
+from headrace.queue.unique import Unique
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How large things may be."""
+
+    payload_bytes: int = 256 * 1024
+    batch: int = 1000
+
+
+@dataclass(frozen=True)
+class NewJob:
+    """A job to be accepted. What is None comes from its kind.
+
+    Args:
+        payload: A protobuf message of a kind, an Any that holds one, or an instance of a class with `@job_kind`.
+        caller: Who wants it; idempotency keys are each caller's own.
+        key: The idempotency key; empty for none. The same caller, kind and key stand for one job for at
+            least the door's key lifetime.
+        queue: Up to 100 characters.
+        priority: 1 (first) to 4 (last).
+        max_retries: 0 to 1000.
+        timeout: Of one attempt; up to 24 hours.
+        run_at: When it may run, with a time zone. None, or a time that has passed, means now.
+        trace: What caused it. None means the current OpenTelemetry span, if there is one.
+        unique: Which other jobs it must not be beside; None for any.
+        tags: Up to 20 words to find it by, each of up to 100 characters.
+        metadata: What else is to be kept with it: a JSON object of up to 16 KiB. No handler needs it.
+    """
+
+    payload: Any
+    caller: str = ""
+    key: str = ""
+    queue: str | None = None
+    priority: int | None = None
+    max_retries: int | None = None
+    timeout: timedelta | None = None
+    run_at: datetime | None = None
+    trace: TraceParent | None = None
+    unique: Unique | None = None
+    tags: Sequence[str] = ()
+    metadata: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """A job was accepted, now or before."""
+
+    job_id: int
+    duplicate: bool = False
+    """Whether the job was there before."""
+    reason: Literal["key", "unique"] | None = None
+    """What made it a duplicate: its idempotency key, or another job that holds its uniqueness."""

@@ -1,0 +1,183 @@
+"""How the payload of a kind becomes bytes and a message again: protobuf, or JSON of a dataclass or pydantic model.
+
+What is written is read back at the door, so that a worker of the same release can read whatever was accepted.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Any, Protocol
+
+import protovalidate
+from google.protobuf.message import DecodeError, EncodeError, Message
+
+from headrace.queue.errors import PayloadInvalid, PayloadUnreadable, Violation
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
+
+
+class Codec(Protocol):
+    """Writes and reads the payloads of one kind."""
+
+    @property
+    def fields(self) -> frozenset[str]:
+        """The names of the payload's fields."""
+
+    def compile_rules(self) -> None:
+        """Makes the rules ready now, not when the first job arrives."""
+
+    def encode(self, payload: Any) -> bytes:
+        """The bytes that are kept. Raises PayloadUnreadable where the payload can't be written."""
+
+    def decode(self, data: bytes) -> Any:
+        """The message, for a handler. Raises PayloadUnreadable."""
+
+    def check(self, data: bytes) -> Any:
+        """The message, if it keeps its kind's rules. Raises PayloadUnreadable and PayloadInvalid."""
+
+    def canonical(self, message: Any, fields: Collection[str]) -> bytes:
+        """These fields of a message, as bytes that are equal where the fields are."""
+
+
+class ProtobufCodec:
+    """Messages of a protobuf class, with the rules of its .proto file."""
+
+    def __init__(self, message_class: type[Message]) -> None:
+        self._class = message_class
+        self._name = message_class.DESCRIPTOR.full_name
+        self.fields = frozenset(message_class.DESCRIPTOR.fields_by_name)
+
+    def encode(self, payload: Any) -> bytes:
+        """See Codec."""
+        try:
+            data: bytes = payload.SerializeToString(deterministic=True)
+        except EncodeError as error:
+            raise PayloadUnreadable(self._name, str(error)) from None
+        return data
+
+    def decode(self, data: bytes) -> Message:
+        """See Codec."""
+        try:
+            return self._class.FromString(data)
+        except DecodeError as error:
+            raise PayloadUnreadable(self._name, str(error)) from None
+
+    def check(self, data: bytes) -> Message:
+        """See Codec. Read back even where it came as a message: more nesting can be written than could be read."""
+        message = self.decode(data)
+        try:
+            broken = [_of_rule(found) for found in protovalidate.collect_violations(message)]
+        except protovalidate.EvaluationError as error:
+            broken = [Violation("", f"breaks a rule, which can't be evaluated with it: {error}")]
+        if broken:
+            raise PayloadInvalid(self._name, broken)
+        return message
+
+    def compile_rules(self) -> None:
+        """Compiles the rules now, not when the first job arrives.
+
+        Raises:
+            protovalidate.CompilationError: One makes no sense.
+        """
+        try:
+            protovalidate.collect_violations(self._class())
+        except protovalidate.EvaluationError:
+            pass  # of the empty message alone
+
+    def canonical(self, message: Any, fields: Collection[str]) -> bytes:
+        """See Codec."""
+        chosen = self._class()
+        chosen.CopyFrom(message)
+        for field, _ in chosen.ListFields():
+            if field.name not in fields:
+                chosen.ClearField(field.name)
+        chosen.DiscardUnknownFields()
+        return chosen.SerializeToString(deterministic=True)
+
+
+class JsonCodec:
+    """Dataclasses and pydantic models, as JSON. Their types and validators are the rules.
+
+    Raises:
+        ModuleNotFoundError: pydantic is not installed (extra `pydantic`).
+    """
+
+    def __init__(self, payload_class: type[Any], name: str) -> None:
+        from pydantic import TypeAdapter  # noqa: PLC0415  (only those who use it need it)
+
+        self._class = payload_class
+        self._name = name
+        self._adapter: TypeAdapter[Any] = TypeAdapter(payload_class)
+        names = getattr(payload_class, "model_fields", None) or getattr(payload_class, "__dataclass_fields__", {})
+        self.fields = frozenset(names)
+
+    def compile_rules(self) -> None:
+        """See Codec: pydantic has done so."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A process of its own makes its own."""
+        return JsonCodec, (self._class, self._name)
+
+    def encode(self, payload: Any) -> bytes:
+        """See Codec."""
+        from pydantic_core import PydanticSerializationError  # noqa: PLC0415
+
+        try:
+            return self._adapter.dump_json(payload, by_alias=False, warnings=False)
+        except (PydanticSerializationError, UnicodeEncodeError, AttributeError) as error:
+            raise PayloadUnreadable(self._name, str(error)) from None
+
+    def decode(self, data: bytes) -> Any:
+        """See Codec."""
+        from pydantic import ValidationError  # noqa: PLC0415
+
+        try:
+            return self._read(data)
+        except ValidationError as error:
+            raise PayloadUnreadable(self._name, "; ".join(map(_words, _of_model(error)))) from None
+
+    def check(self, data: bytes) -> Any:
+        """See Codec."""
+        from pydantic import ValidationError  # noqa: PLC0415
+
+        try:
+            return self._read(data)
+        except ValidationError as error:
+            raise PayloadInvalid(self._name, _of_model(error)) from None
+
+    def canonical(self, message: Any, fields: Collection[str]) -> bytes:
+        """See Codec."""
+        written = json.loads(self.encode(message))
+        return json.dumps({name: written.get(name) for name in fields}, sort_keys=True).encode()
+
+    def _read(self, data: bytes) -> Any:
+        return self._adapter.validate_json(data, by_alias=False, by_name=True)
+
+
+def _of_model(error: ValidationError) -> list[Violation]:
+    """What pydantic found, without the values: they don't belong into logs."""
+    found = error.errors(include_url=False, include_context=False, include_input=False)
+    return [Violation(_path(each["loc"]), each["msg"], each["type"]) for each in found]
+
+
+def _path(steps: tuple[int | str, ...]) -> str:
+    path = ""
+    for step in steps:
+        path += f"[{step}]" if isinstance(step, int) else f".{step}" if path else step
+    return path
+
+
+def _of_rule(found: protovalidate.Violation) -> Violation:
+    path = ""
+    for element in found.proto.field.elements if found.proto.field else []:
+        path += ("." if path else "") + element.field_name
+        which = element.subscript
+        if which is not None:
+            path += f"[{which.value}]"
+    return Violation(path, found.proto.message, found.proto.rule_id)
+
+
+def _words(violation: Violation) -> str:
+    return f"{violation.field or 'message'}: {violation.description}"
