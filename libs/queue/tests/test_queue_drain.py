@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -99,9 +100,9 @@ async def test_jobs_told_to_stop_before_they_began_are_handed_back(
     told = asyncio.Event()
     start = Executor.start
 
-    def start_and_stop(executor: Executor, job: RunningJob) -> None:
-        start(executor, job)
-        job.stop(Stop.DRAINING)
+    def start_and_stop(executor: Executor, jobs: Sequence[RunningJob]) -> None:
+        start(executor, jobs)
+        executor.stop_all(Stop.DRAINING)
         told.set()
 
     monkeypatch.setattr(Executor, "start", start_and_stop)

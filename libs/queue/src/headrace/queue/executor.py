@@ -19,6 +19,7 @@ from opentelemetry.trace import Span
 from headrace.queue import tracing
 from headrace.queue.backoff import RetryPolicy
 from headrace.queue.completer import COMPLETED, Completer, Decision
+from headrace.queue.deadlines import Deadlines
 from headrace.queue.errors import PayloadUnreadable
 from headrace.queue.handlers import Handler, Handlers
 from headrace.queue.job import JobState
@@ -69,6 +70,7 @@ class Executor:
         self._policy = policy
         self._home = home
         self._on_free = on_free
+        self._deadlines = Deadlines()
         self._running: dict[int, RunningJob] = {}
         self._per_queue: Counter[str] = Counter()
 
@@ -138,9 +140,7 @@ class Executor:
         except PayloadUnreadable as error:
             tracing.failed(span, "undecodable")
             return Decision(JobState.QUARANTINED, spent=False, error=_error(job, "undecodable", error.reason))
-        loop = asyncio.get_running_loop()
-        job.deadline = loop.time() + job.timeout
-        alarm = loop.call_at(job.deadline, job.stop, Stop.TIMEOUT)
+        self._deadlines.watch(job)
         try:
             job.interruptible = True
             try:
@@ -159,7 +159,7 @@ class Executor:
             text = "".join(traceback.format_exception(error))
             return self._failed(job, span, type(error).__name__, _words(error), text)
         finally:
-            alarm.cancel()
+            self._deadlines.forget(job)
 
     def _put_together(self, handler: Handler) -> Work:
         """What is awaited for a kind's jobs: the function itself where nothing has to come between."""
