@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from headrace.queue.connections import Link
+from headrace.queue.cursor import array
 from headrace.queue.errors import DatabaseAway
 from headrace.queue.job import JobState
 from headrace.queue.roles import Backoff
@@ -120,8 +121,11 @@ class Completer:
         counted: set[int] = set()
         if completed:
             ids, leases = zip(*completed, strict=True)
-            rows = await self._link.execute(self._complete, {"ids": list(ids), "leases": list(leases)})
-            counted.update(row["id"] for row in rows)
+            async with self._link.use() as connection:
+                params = {"ids": array(ids), "leases": array(leases)}
+                answer = await connection.execute(self._complete, params, prepare=True)
+                all_counted = answer.rowcount == len(ids)
+                counted.update(ids if all_counted else [row["id"] for row in await answer.fetchall()])
         if others:
             params = settle_params([(job.id, job.lease, decision) for job, decision in others])
             rows = await self._link.execute(self._settle, params)

@@ -166,5 +166,5 @@ class Sweep:
 
 
 def array(values: Any) -> str:
-    """A Postgres array of xid8, which psycopg has no type for, as text."""
+    """A Postgres array of numbers as text: xid8, which psycopg has no type for, or many, which it is slow to write."""
     return "{" + ",".join(map(str, values)) + "}"
