@@ -206,7 +206,7 @@ async def test_settings_that_make_no_sense_are_refused(installation: Any) -> Non
         WorkerSettings(queue_slots={"greetings": -1})
     with pytest.raises(ValueError, match="poll_interval must be above 0"):
         WorkerSettings(poll_interval=timedelta(0))
-    every = Periodic("odd", timedelta(days=1), TestKinds.NoKind())
+    every = Periodic("odd", every=timedelta(days=1), payload=TestKinds.NoKind())
     with pytest.raises(KindUnknown):
         installation.worker(installation.handlers(Greet=do_nothing), periodic=[every])
     with pytest.raises(ValueError, match="has a handler already"):

@@ -89,7 +89,7 @@ async def work(settings: JobsWorkerSettings, kinds: Kinds, stop: asyncio.Event) 
             retry=RetryPolicy(
                 base=settings.jobs_retry_base, factor=settings.jobs_retry_factor, cap=settings.jobs_retry_cap
             ),
-            periodic=[Periodic("reconcile-stripe", settings.jobs_reconcile_every, ReconcileStripe())],
+            periodic=[Periodic("reconcile-stripe", every=settings.jobs_reconcile_every, payload=ReconcileStripe())],
         )
         health = WorkerHealth(
             settings.jobs_health_address,

@@ -3,15 +3,18 @@
 kinds     Kinds, Kind, Defaults, KindOverride, job_kind: job kinds, made from protobuf messages, dataclasses, models
 accept    Door, NewJob, Unique, Accepted: the one door, in the caller's own transaction
 worker    Worker, WorkerSettings, Handlers, RunningJob, the outcomes, RetryPolicy, Periodic
-lookup    get_job, list_jobs; control: cancel_job, retry_job, pause_queue, resume_queue
+lookup    get_job, list_jobs, count_jobs, JobFilter
+control   cancel_job, retry_job, delete_job, pause_queue, resume_queue; actions: retry_jobs, cancel_jobs, delete_jobs
 errors    everything that is refused, with the data that a caller needs
 """
 
 from headrace.queue.accept import Door
+from headrace.queue.actions import Acted, cancel_jobs, delete_jobs, retry_jobs
 from headrace.queue.backoff import RetryPolicy
 from headrace.queue.cleaner import Retention
 from headrace.queue.control import (
     cancel_job,
+    delete_job,
     limit_queue,
     list_pauses,
     pause_all,
@@ -44,7 +47,7 @@ from headrace.queue.errors import (
 from headrace.queue.handlers import Handlers
 from headrace.queue.job import AttemptError, Job, JobState, Pause, Queue, TraceParent
 from headrace.queue.kinds import Defaults, Kind, KindMisconfigured, KindOverride, Kinds, NotAKind, job_kind
-from headrace.queue.lookup import JobFilter, get_job, list_jobs
+from headrace.queue.lookup import JobPage, count_jobs, get_job, list_jobs, recount_jobs
 from headrace.queue.new_job import Accepted, Limits, NewJob
 from headrace.queue.outcomes import Cancel, Discard, Done, Outcome, Retry, Snooze
 from headrace.queue.periodic import Missed, Periodic
@@ -59,11 +62,13 @@ from headrace.queue.periodic_control import (
     update_periodic,
 )
 from headrace.queue.running import RunningJob, current_job
+from headrace.queue.search import JobFilter
 from headrace.queue.unique import Unique
 from headrace.queue.worker import Worker, WorkerSettings
 
 __all__ = [
     "Accepted",
+    "Acted",
     "AttemptError",
     "BatchTooLarge",
     "Cancel",
@@ -77,6 +82,7 @@ __all__ = [
     "JobFilter",
     "JobNotActionable",
     "JobNotFound",
+    "JobPage",
     "JobState",
     "KeyReused",
     "Kind",
@@ -114,8 +120,12 @@ __all__ = [
     "Worker",
     "WorkerSettings",
     "cancel_job",
+    "cancel_jobs",
+    "count_jobs",
     "create_periodic",
     "current_job",
+    "delete_job",
+    "delete_jobs",
     "delete_periodic",
     "get_job",
     "get_periodic",
@@ -128,10 +138,12 @@ __all__ = [
     "pause_kind",
     "pause_periodic",
     "pause_queue",
+    "recount_jobs",
     "resume_all",
     "resume_kind",
     "resume_periodic",
     "resume_queue",
     "retry_job",
+    "retry_jobs",
     "update_periodic",
 ]

@@ -46,7 +46,7 @@ class Mark:
 
     @classmethod
     def parse(cls, mark: dict[str, Any]) -> Mark | None:
-        """The mark of claim.sql; None when the gate was closed: everything or the queue is paused, or the worker dead."""
+        """The mark of claim.sql; None when nothing may be claimed: a pause, or the worker is declared dead."""
         if mark["snapshot"] is None:
             return None
         _, xmax, in_progress = mark["snapshot"].split(":")

@@ -129,6 +129,22 @@ class LeaseLost(QueueError):
         self.lease = lease
 
 
+class PeriodicNotFound(QueueError):
+    """There is no periodic job of that name."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"there is no periodic job {name!r}")
+        self.name = name
+
+
+class PeriodicExists(QueueError):
+    """There is a periodic job of that name already."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"there is a periodic job {name!r} already: update it, or take another name")
+        self.name = name
+
+
 class DatabaseAway(QueueError):
     """Postgres can't be reached, or did not answer in time. What was asked may or may not have happened."""
 

@@ -241,7 +241,7 @@ class Producer:
 
     def _job(self, queue: str, number: int, row: tuple[Any, ...]) -> RunningJob:
         """A job from a row of claim.sql. By position: a dictionary per job would cost as much as the job itself."""
-        (_, id_, lease, kind, version, payload, attempt, max_retries, timeout_ms, caller, *trace, waited_ms) = row
+        (_, id_, lease, kind, version, payload, attempt, max_retries, timeout_ms, caller, *trace, waited_ms, metadata) = row
         traceparent, tracestate, baggage = trace
         return RunningJob(
             id=id_,
@@ -257,4 +257,5 @@ class Producer:
             trace=TraceParent(traceparent, tracestate or "", baggage or "") if traceparent else None,
             claim_no=number,
             waited_ms=waited_ms or 0.0,
+            metadata=metadata,
         )

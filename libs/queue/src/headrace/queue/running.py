@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
@@ -64,6 +65,8 @@ class RunningJob:
     trace: TraceParent | None
     claim_no: int
     waited_ms: float
+    metadata: Mapping[str, Any] | None = None
+    """What its enqueuer gave it; a periodic job's says which tick it is."""
     deadline: float = 0.0
     """When the timeout strikes, on the clock of `time.monotonic`."""
     stop_reason: Stop | None = None
@@ -89,6 +92,12 @@ class RunningJob:
     def traceparent(self) -> str | None:
         """The creation context's traceparent."""
         return self.trace.traceparent if self.trace else None
+
+    @property
+    def scheduled_at(self) -> datetime | None:
+        """The tick that a periodic job was made for, which may be earlier than its start by any time; else None."""
+        text = (self.metadata or {}).get("scheduled_at")
+        return datetime.fromisoformat(text) if text else None
 
     @property
     def remaining(self) -> float:

@@ -33,11 +33,11 @@ from headrace.queue.executor import Executor
 from headrace.queue.handlers import Handlers
 from headrace.queue.ledger import ClaimLedger
 from headrace.queue.notifier import Notifier
+from headrace.queue.periodic import Periodic
 from headrace.queue.producer import Identity, Producer
 from headrace.queue.progress import Progress
 from headrace.queue.roles import Backoff, repeat
 from headrace.queue.running import Home, RunningJob, Stop
-from headrace.queue.scheduler import Periodic
 from headrace.queue.statements import DEFAULT_SCHEMA, statement
 from headrace.queue.witness import Witness
 
@@ -107,7 +107,7 @@ class Worker:
 
     Raises:
         ValueError: There is no handler, or `queue_slots` names a queue without one.
-        KindUnknown: A periodic job's payload is none of the kinds.
+        Refused: A periodic job's payload is of none of the kinds, or breaks its kind's rules.
     """
 
     def __init__(
@@ -209,6 +209,7 @@ class Worker:
                 for role in roles:
                     role.cancel()
         finally:
+            await self._executor.close()
             await beats.stop()
             for link in self._links.values():
                 await link.close()
