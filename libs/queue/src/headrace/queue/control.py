@@ -70,7 +70,7 @@ async def limit_queue(
         ValueError: `max_running` is below 1: to stop a queue, pause it.
     """
     if max_running is not None and max_running < 1:
-        raise ValueError(f"max_running of queue {queue!r} must be at least 1, and is {max_running}; to stop it, pause it")
+        raise ValueError(f"max_running of queue {queue!r} must be at least 1, not {max_running}; to stop it, pause it")
     return await _queue(connection, "limit_queue", {"queue": queue, "max_running": max_running}, schema)
 
 
