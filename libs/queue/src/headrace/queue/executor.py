@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
-import traceback
 from collections import Counter
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
@@ -21,11 +20,13 @@ from headrace.queue.backoff import RetryPolicy
 from headrace.queue.completer import COMPLETED, Completer, Decision
 from headrace.queue.deadlines import Deadlines
 from headrace.queue.errors import PayloadUnreadable
+from headrace.queue.failures import AttemptFailed
 from headrace.queue.handlers import Handler, Handlers
 from headrace.queue.job import JobState
 from headrace.queue.jsonb import encoded
 from headrace.queue.middleware import Work, wrapped
 from headrace.queue.outcomes import Cancel, Discard, Done, Outcome, Retry, Snooze
+from headrace.queue.processes import Processes
 from headrace.queue.running import OUTPUT_LIMIT, Home, RunningJob, Stop, enter_job
 from headrace.queue.threads import in_thread
 from headrace.queue.witness import Witness
@@ -64,13 +65,14 @@ class Executor:
         on_free: Callable[[], None],
     ) -> None:
         self._handlers = handlers
+        self._deadlines = Deadlines()
+        self._processes = Processes(home.schema, self._deadlines)
         self._work = {kind.name: self._put_together(handlers[kind.name]) for kind in handlers.handled}
         self._completer = completer
         self._witness = witness
         self._policy = policy
         self._home = home
         self._on_free = on_free
-        self._deadlines = Deadlines()
         self._running: dict[int, RunningJob] = {}
         self._per_queue: Counter[str] = Counter()
 
@@ -114,6 +116,10 @@ class Executor:
         while tasks := [job.task for job in self._running.values() if job.task]:
             await asyncio.wait(tasks)
 
+    async def close(self) -> None:
+        """Ends the processes of handlers."""
+        await self._processes.close()
+
     async def _run(self, job: RunningJob, *, traced: bool) -> None:
         try:
             enter_job(job)
@@ -156,15 +162,21 @@ class Executor:
         except (Exception, SystemExit) as error:  # noqa: BLE001
             if job.stop_reason is not None and job.stop_reason is not Stop.TIMEOUT:
                 return self._stopped(job, span)
-            text = "".join(traceback.format_exception(error))
-            return self._failed(job, span, type(error).__name__, _words(error), text)
+            failure = AttemptFailed.of(error)
+            return self._failed(job, span, failure.type, failure.message, failure.trace)
         finally:
             self._deadlines.forget(job)
 
     def _put_together(self, handler: Handler) -> Work:
         """What is awaited for a kind's jobs: the function itself where nothing has to come between."""
         around, beside = self._handlers.around(handler)
-        work = handler.function if handler.mode == "async" else in_thread(wrapped(handler.function, beside))
+        match handler.mode:
+            case "async":
+                work = handler.function
+            case "thread":
+                work = in_thread(wrapped(handler.function, beside))
+            case "process":
+                work = self._processes.work(handler, beside)
         return wrapped(work, around)
 
     def _decide(self, job: RunningJob, span: Span, outcome: Outcome | None) -> Decision:
@@ -222,13 +234,6 @@ class Executor:
 
 def _ms(delay: timedelta) -> int:
     return int(min(max(delay, timedelta(0)), LONGEST_DELAY) / timedelta(milliseconds=1))
-
-
-def _words(error: BaseException) -> str:
-    try:
-        return str(error)
-    except Exception:  # noqa: BLE001  (a handler's own exception class may be as broken as the handler)
-        return "its text can't be read: __str__ itself raised"
 
 
 def _error(job: RunningJob, type_: str, message: str, trace: str = "") -> dict[str, Any]:
