@@ -48,6 +48,18 @@ async def retry_job(connection: AsyncConnection[Any], job_id: int, *, schema: st
     return job
 
 
+async def delete_job(connection: AsyncConnection[Any], job_id: int, *, schema: str = DEFAULT_SCHEMA) -> None:
+    """Deletes a job, also a waiting one. Its idempotency key stays.
+
+    Raises:
+        JobNotFound: There is none of that id.
+        JobNotActionable: It runs (reason JOB_RUNNING).
+    """
+    if not await _act(connection, "delete_jobs", job_id, schema):
+        job = await get_job(connection, job_id, schema=schema)
+        raise JobNotActionable(job, "JOB_RUNNING", f"job {job_id} is running: cancel it first, or wait for its end")
+
+
 async def pause_queue(connection: AsyncConnection[Any], queue: str, *, by: str, schema: str = DEFAULT_SCHEMA) -> Queue:
     """Stops the claiming of a queue's jobs; running ones finish. The first to pause it is remembered."""
     return await _queue(connection, "pause_queue", {"queue": queue, "by": by}, schema)

@@ -1,6 +1,7 @@
 """The SQL of the engine: one file per statement in sql/, named for what it does.
 
-`{schema}` and `{channel}` in a statement stand for the installation's schema and its notification channel.
+`{schema}` and `{channel}` in a statement stand for the installation's schema and its notification channel,
+`{include name}` for the text of another file.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from importlib.resources import files
 from typing import LiteralString
 
 DEFAULT_SCHEMA = "headrace"
+_INCLUDE = re.compile(r"\{include (\w+)\}")
 _SCHEMA_NAME = re.compile(r"[a-z_][a-z0-9_]{0,40}")
 
 
@@ -38,6 +40,9 @@ def fill(text: str, schema: str) -> LiteralString:
 @cache
 def statement(name: str, schema: str = DEFAULT_SCHEMA) -> LiteralString:
     """The statement of that name, without its comment, for an installation."""
+    return fill(_INCLUDE.sub(lambda found: _text(found[1]), _text(name)), schema)
+
+
+def _text(name: str) -> str:
     text = (files(__package__) / "sql" / f"{name}.sql").read_text(encoding="utf-8")
-    lines = [line for line in text.splitlines() if not line.startswith("--")]
-    return fill("\n".join(lines), schema)
+    return "\n".join(line for line in text.splitlines() if not line.startswith("--"))

@@ -1,8 +1,8 @@
 """How long a worker goes on looking at a line after it has been woken, before it lets itself be woken again.
 
-Notifications are coalesced: one tells of everything that comes into line within the next twentieth of a second (see `wake`
-in the migrations). So whoever was woken, or found something, looks again by itself, soon at first, then less and less often,
-for longer than that. A worker that finds nothing any more sleeps until the next notification, or its poll.
+Notifications are coalesced: one tells of everything that comes into line within the same twentieth of a second (see
+`wake` in the migrations). So whoever was woken, or found something, looks again by itself, soon at first, then less and
+less often, for longer than that. A worker that finds nothing any more sleeps until the next notification, or its poll.
 """
 
 from __future__ import annotations

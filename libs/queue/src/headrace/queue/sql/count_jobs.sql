@@ -7,10 +7,13 @@ from (
   union all
   select queue, state, count(*) from {schema}.jobs where due_at is not null group by queue, state
   union all
-  select jobs.queue, jobs.state, count(*)
-  from {schema}.workers join {schema}.jobs on jobs.worker_id = workers.id and jobs.claim_no >= workers.claim_floor
-  where jobs.state = 'running'
-  group by jobs.queue, jobs.state
+  select job.queue, job.state, count(*)
+  from {schema}.workers as worker cross join lateral (
+    select queue, state from {schema}.jobs where worker_id = worker.id and claim_no >= worker.claim_floor
+    offset 0  -- keeps it a look into the index per worker
+  ) as job
+  where job.state = 'running'
+  group by job.queue, job.state
   union all
   select queue, state, jobs from {schema}.tallies
 ) as counted

@@ -1,0 +1,108 @@
+"""Finds the jobs that match a filter, newest first, a bounded piece of work at a time.
+
+Each filter has the index that knows its jobs best. A look goes through a bounded number of them and says how far it has
+come, so that nothing takes long, however rare the jobs are that one looks for.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from psycopg import AsyncConnection
+from psycopg.rows import dict_row
+
+from headrace.queue.job import JobState
+from headrace.queue.statements import statement
+
+MAX_ID = 2**63 - 1
+# Jobs that a look goes through at most: some 20 ms.
+SCAN = 20_000
+# Mostly a page is full long before that.
+FIRST_SCAN = 4
+# By how much the order of ids and the order of times may differ.
+DISORDER = timedelta(minutes=1)
+# States that no index knows of: completed jobs are most of the table, and nothing makes pending ones yet.
+UNMARKED = frozenset({JobState.COMPLETED, JobState.PENDING})
+
+
+@dataclass(frozen=True)
+class JobFilter:
+    """Which jobs: those that meet every condition. An empty tuple, or None, asks nothing.
+
+    Args:
+        states: In one of these states.
+        kinds: Of one of these kinds.
+        queues: In one of these queues.
+        tags: With all of these tags.
+        created_after: Accepted at this time or later; with a time zone.
+        created_before: Accepted before this time; with a time zone.
+    """
+
+    states: tuple[JobState, ...] = ()
+    kinds: tuple[str, ...] = ()
+    queues: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    created_after: datetime | None = None
+    created_before: datetime | None = None
+
+    def params(self) -> dict[str, Any]:
+        """As parameters of matching.sql."""
+        return {
+            "states": [str(state) for state in self.states] or None,
+            "kinds": list(self.kinds) or None,
+            "queues": list(self.queues) or None,
+            "tags": list(self.tags) or None,
+            "created_after": self.created_after,
+            "created_before": self.created_before,
+        }
+
+    def way(self) -> str:
+        """The statement that reads the best index for it."""
+        if self.states and not UNMARKED & set(self.states):
+            return "search_marked"
+        if self.tags:
+            return "search_tagged"
+        return "search_lanes" if self.kinds or self.queues else "search_all"
+
+
+@dataclass(frozen=True)
+class Found:
+    """The ids of jobs that match, newest first."""
+
+    ids: list[int]
+    before_id: int | None
+    """From where to go on; None when there are no more."""
+
+
+async def search(
+    connection: AsyncConnection[Any], wanted: JobFilter, *, limit: int, before_id: int | None, schema: str
+) -> Found:
+    """Up to `limit` jobs below `before_id`; fewer, or none, also when the bound of a look was reached before."""
+    before = min(before_id or MAX_ID, MAX_ID)
+    lowest = 0
+    if wanted.created_after is not None:
+        lowest = await _id_at(connection, wanted.created_after - DISORDER, schema)
+    if wanted.created_before is not None:
+        before = min(before, await _id_at(connection, wanted.created_before + DISORDER, schema))
+    params = {**wanted.params(), "limit": limit, "before": before, "from": lowest}
+    row: dict[str, Any] = {}
+    for scan in (min(limit * FIRST_SCAN, SCAN), max(SCAN, limit)):
+        row = await _one(connection, statement(wanted.way(), schema), {**params, "scan": scan})
+        if len(row["ids"]) == limit or not row["floor"]:
+            break
+    ids: list[int] = row["ids"]
+    return Found(ids, ids[-1] if len(ids) == limit else row["floor"] or None)
+
+
+async def _id_at(connection: AsyncConnection[Any], at: datetime, schema: str) -> int:
+    found: int = (await _one(connection, statement("id_at", schema), {"at": at}))["id"]
+    return found
+
+
+async def _one(connection: AsyncConnection[Any], query: Any, params: dict[str, Any]) -> dict[str, Any]:
+    async with connection.cursor(row_factory=dict_row) as cursor:
+        row = await (await cursor.execute(query, params)).fetchone()
+    assert row is not None
+    return row
