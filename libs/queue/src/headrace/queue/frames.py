@@ -30,6 +30,7 @@ _LENGTHS = struct.Struct(">II")
 LONGEST_HEAD = 16 * 1024 * 1024
 _SENT = (
     *("id", "lease", "queue", "version", "attempt", "max_retries", "timeout", "caller", "claim_no", "waited_ms"),
+    "metadata",
 )
 
 

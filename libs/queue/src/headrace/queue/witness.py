@@ -67,7 +67,9 @@ class Witness:
                 try:
                     await self._look()
                 except DatabaseAway as away:
-                    await backoff.wait(logger, f"{len(self._jobs)} completions are unsure until Postgres is back: {away}")
+                    await backoff.wait(
+                        logger, f"{len(self._jobs)} completions are unsure until Postgres is back: {away}"
+                    )
                     continue
                 backoff.reset()
                 if self._jobs:

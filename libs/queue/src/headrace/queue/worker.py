@@ -210,7 +210,6 @@ class Worker:
                     role.cancel()
         finally:
             await self._executor.close()
-            await self._executor.close()
             await beats.stop()
             for link in self._links.values():
                 await link.close()
