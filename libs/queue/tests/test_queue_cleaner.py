@@ -5,21 +5,27 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+import pytest
 from engine_kinds import TestKinds
 
-from headrace.queue import NewJob, Retention, RunningJob, cleaner
+from headrace.queue import NewJob, Retention, RunningJob, cleaner, set_retention
 
-RETENTION = Retention(done=timedelta(hours=24), failed=timedelta(days=14))
+RETENTION = Retention(
+    completed=timedelta(hours=24),
+    cancelled=timedelta(hours=2),
+    discarded=timedelta(days=14),
+    quarantined=timedelta(days=30),
+)
 # State, age in hours of its end (None: it has not ended), and whether it is kept.
 JOBS = [
     ("completed", 25, False),
     ("completed", 23, True),
-    ("cancelled", 25, False),
+    ("cancelled", 3, False),
     ("cancelled", 1, True),
     ("discarded", 25, True),
     ("discarded", 14 * 24 + 1, False),
-    ("quarantined", 14 * 24 - 1, True),
-    ("quarantined", 14 * 24 + 1, False),
+    ("quarantined", 30 * 24 - 1, True),
+    ("quarantined", 30 * 24 + 1, False),
     ("scheduled", None, True),
     ("retryable", None, True),
     ("running", None, True),
@@ -75,8 +81,8 @@ async def test_the_walk_goes_on_page_by_page_and_then_rests(
         return len(await installation.execute("select from headrace.jobs")) == 10
 
     async def rests() -> bool:
-        rows = await installation.execute("select from headrace.chores where position = 0 and next_at > now()")
-        return len(rows) == 1
+        resting = "select from headrace.chores where name = 'clean_jobs' and position = 0 and next_at > now()"
+        return len(await installation.execute(resting)) == 1
 
     async with installation.working(tidy_worker(installation)):
         await eventually(half)
@@ -89,7 +95,7 @@ async def test_keys_and_workers_are_forgotten_when_their_time_is_over(installati
     await installation.execute("update headrace.idempotency_keys set expires_at = now() where key = 'old'")
     await installation.execute(
         "insert into headrace.workers (name, queues, kinds, versions, dead_at) values"
-        " ('long gone', '{}', '{}', '{}', now() - interval '15 days'), ('lately', '{}', '{}', '{}', now())"
+        " ('long gone', '{}', '{}', '{}', now() - interval '31 days'), ('lately', '{}', '{}', '{}', now())"
     )
 
     async def tidied() -> bool:
@@ -99,3 +105,18 @@ async def test_keys_and_workers_are_forgotten_when_their_time_is_over(installati
 
     async with installation.working(tidy_worker(installation)):
         await eventually(tidied)
+
+
+async def test_a_queues_own_retention_goes_before_the_general_one(installation: Any, eventually: Any) -> None:
+    hours = {"completed": 1, "cancelled": 1, "discarded": 100}
+    ids = {state: await put(installation, state, age) for state, age in hours.items()}
+    async with await installation.connect() as connection:
+        await set_retention(connection, "greetings", completed=timedelta(minutes=30), discarded=timedelta(hours=99))
+        with pytest.raises(ValueError, match="retention of queue 'greetings': completed must be at least 0"):
+            await set_retention(connection, "greetings", completed=timedelta(-1))
+
+    async def left() -> bool:
+        return await installation.execute("select id from headrace.jobs") == [(ids["cancelled"],)]
+
+    async with installation.working(tidy_worker(installation)):
+        await eventually(left)
