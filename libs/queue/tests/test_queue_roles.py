@@ -81,7 +81,7 @@ async def test_the_worker_does_all_of_its_work(installation: Any, roles: Roles, 
     worker = Worker(
         roles.dsn("worker"),
         installation.handlers(Greet=greet, Count=count),
-        settings=WorkerSettings(retention=Retention(done=timedelta(hours=1))),
+        settings=WorkerSettings(retention=Retention(completed=timedelta(hours=1))),
         retry=RetryPolicy(base=timedelta(milliseconds=10)),
         periodic=[Periodic("tidy", every=timedelta(hours=1), payload=TestKinds.Count())],
     )

@@ -24,6 +24,7 @@ from headrace.queue.control import (
     resume_kind,
     resume_queue,
     retry_job,
+    set_retention,
 )
 from headrace.queue.errors import (
     BatchTooLarge,
@@ -144,6 +145,7 @@ __all__ = [
     "resume_periodic",
     "resume_queue",
     "retry_job",
+    "set_retention",
     "retry_jobs",
     "update_periodic",
 ]

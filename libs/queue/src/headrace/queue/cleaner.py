@@ -6,7 +6,7 @@ table makes it one process at a time and remembers the page.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import timedelta
 
 from headrace.queue.connections import Link
@@ -22,12 +22,12 @@ FOLD = 50_000
 
 @dataclass(frozen=True)
 class Retention:
-    """How long finished jobs are kept."""
+    """How long finished jobs are kept, by the state they have ended in. A queue may have its own: see set_retention."""
 
-    done: timedelta = timedelta(hours=24)
-    """Of completed and cancelled ones."""
-    failed: timedelta = timedelta(days=14)
-    """Of discarded and quarantined ones."""
+    completed: timedelta = timedelta(hours=24)
+    cancelled: timedelta = timedelta(hours=24)
+    discarded: timedelta = timedelta(days=14)
+    quarantined: timedelta = timedelta(days=14)
 
 
 class Cleaner:
@@ -46,8 +46,8 @@ class Cleaner:
         """Cleans a page. Raises DatabaseAway."""
         params = {
             "page": PAGE,
-            "short": self._retention.done,
-            "long": self._retention.failed,
+            **asdict(self._retention),
+            "longest": max(asdict(self._retention).values()),
             "pause": PASS_EVERY,
         }
         for pages in (self._jobs, self._uniques):

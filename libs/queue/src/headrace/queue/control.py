@@ -5,6 +5,8 @@ A pause stops claiming only: running jobs finish, and what becomes due gets into
 
 from __future__ import annotations
 
+import json
+from datetime import timedelta
 from typing import Any
 
 from psycopg import AsyncConnection
@@ -84,6 +86,29 @@ async def limit_queue(
     if max_running is not None and max_running < 1:
         raise ValueError(f"max_running of queue {queue!r} must be at least 1, not {max_running}; to stop it, pause it")
     return await _queue(connection, "limit_queue", {"queue": queue, "max_running": max_running}, schema)
+
+
+async def set_retention(
+    connection: AsyncConnection[Any],
+    queue: str,
+    *,
+    completed: timedelta | None = None,
+    cancelled: timedelta | None = None,
+    discarded: timedelta | None = None,
+    quarantined: timedelta | None = None,
+    schema: str = DEFAULT_SCHEMA,
+) -> None:
+    """Sets how long a queue's finished jobs are kept, by the state in which they have ended; None means as everywhere.
+
+    Raises:
+        ValueError: A time is below 0.
+    """
+    given = {"completed": completed, "cancelled": cancelled, "discarded": discarded, "quarantined": quarantined}
+    own = {state: f"{kept.total_seconds():f} seconds" for state, kept in given.items() if kept is not None}
+    if negative := [state for state, kept in given.items() if kept is not None and kept < timedelta(0)]:
+        raise ValueError(f"retention of queue {queue!r}: {', '.join(negative)} must be at least 0")
+    params = {"queue": queue, "retention": json.dumps(own) if own else None}
+    await _rows(connection, "set_retention", params, schema)
 
 
 async def pause_kind(connection: AsyncConnection[Any], kind: str, *, by: str, schema: str = DEFAULT_SCHEMA) -> Pause:

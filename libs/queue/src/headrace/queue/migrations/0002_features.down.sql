@@ -19,7 +19,7 @@ drop function {schema}.clock();
 -- ── Flow: pauses and limits ─────────────────────────────────────────────────────────────────────────────────────────
 drop function {schema}.open_slots(text, integer);
 drop table {schema}.slot_log, {schema}.paused_kinds, {schema}.installation;
-alter table {schema}.queues drop column max_running;
+alter table {schema}.queues drop column max_running, drop column retention;
 
 -- ── Uniqueness ──────────────────────────────────────────────────────────────────────────────────────────────────────
 drop table {schema}.unique_keys;

@@ -56,6 +56,8 @@ create table {schema}.paused_kinds (
 );
 
 alter table {schema}.queues add column max_running integer check (max_running > 0);
+alter table {schema}.queues add column retention jsonb;
+comment on column {schema}.queues.retention is 'How long its jobs are kept, by state, where that is not as everywhere.';
 comment on column {schema}.queues.max_running is 'How many of its jobs may run at once, over all processes. NULL: any number.';
 
 -- What runs in a queue with a limit: the newest row of each queue holds, as of its last claim. A log with a tail instead

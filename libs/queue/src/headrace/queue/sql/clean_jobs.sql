@@ -1,6 +1,6 @@
 -- Deletes finished jobs that are past their retention, one page of the primary key at a time. The chore's row makes it one
 -- process at a time, and remembers the page; a page that is not full ends the pass, and the next begins after a pause.
--- The deletion looks at the row itself, so that a job that is retried in the same moment is not deleted.
+-- A queue's own retention of a state goes before the general one. The deletion looks at the row itself, so that a job that is retried in the same moment is not deleted.
 with chore as (
   select position from {schema}.chores
   where name = 'clean_jobs' and next_at <= clock_timestamp() for update skip locked
@@ -10,11 +10,17 @@ page as materialized (
     select id from {schema}.jobs where id > (select position from chore) order by id limit %(page)s
   ) as ids
 ),
+own as materialized (
+  select jsonb_object_agg(name, retention) as retention from {schema}.queues where retention is not null
+),
 deleted as (
   delete from {schema}.jobs
   where id > (select position from chore) and id <= (select last from page)
-    and finished_at < clock_timestamp() - case when state in ('completed', 'cancelled')
-                                               then %(short)s::interval else %(long)s::interval end
+    and finished_at < clock_timestamp() - coalesce(
+      ((select retention from own) -> queue ->> state::text)::interval,
+      case state when 'completed' then %(completed)s::interval when 'cancelled' then %(cancelled)s::interval
+                 when 'discarded' then %(discarded)s::interval else %(quarantined)s::interval end
+    )
   returning queue, state
 ),
 counted as (
