@@ -9,8 +9,10 @@ from (
   union all
   select job.queue, job.state, count(*)
   from {schema}.workers as worker cross join lateral (
-    select queue, state from {schema}.jobs where worker_id = worker.id and claim_no >= worker.claim_floor
-    offset 0  -- keeps it a look into the index per worker
+    select queue, state
+    from {schema}.jobs
+    where worker_id is not null and (worker_id, claim_no) >= (worker.id, worker.claim_floor) and worker_id <= worker.id
+    order by worker_id, claim_no limit 100000  -- more than a worker runs; makes it a look into the index
   ) as job
   where job.state = 'running'
   group by job.queue, job.state

@@ -33,8 +33,9 @@ with scanned as materialized (
     select job.*
     from {schema}.workers as worker cross join lateral (
       select id, state, kind, queue, tags, created_at
-      from {schema}.jobs where worker_id = worker.id and claim_no >= worker.claim_floor
-      offset 0
+      from {schema}.jobs
+      where worker_id is not null and (worker_id, claim_no) >= (worker.id, worker.claim_floor) and worker_id <= worker.id
+      order by worker_id, claim_no limit 100000
     ) as job
     where job.state = 'running' and 'running' = any(%(states)s::text[])
       and job.id < %(before)s and job.id >= %(from)s

@@ -1,0 +1,153 @@
+"""The counts are exact, whatever jobs have been through; many jobs can be acted on at once, after a look at how many."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from engine_kinds import TestKinds
+
+from headrace.queue import (
+    Acted,
+    Cancel,
+    Discard,
+    JobFilter,
+    JobNotActionable,
+    JobState,
+    RunningJob,
+    cancel_job,
+    cancel_jobs,
+    count_jobs,
+    delete_job,
+    delete_jobs,
+    recount_jobs,
+    retry_job,
+    retry_jobs,
+)
+from headrace.queue.statements import statement
+
+TRUTH = "select queue, state::text, count(*) from headrace.jobs group by queue, state"
+
+
+async def greet(message: Any, job: RunningJob) -> Any:
+    """Does as its message says."""
+    match message.name:
+        case "cancel":
+            return Cancel("as told")
+        case "discard":
+            return Discard("as told")
+        case "raise":
+            raise RuntimeError("as told")
+    return None
+
+
+async def counted(installation: Any) -> dict[tuple[str, str], int]:
+    async with await installation.connect() as connection:
+        counts = await count_jobs(connection)
+    found = {(queue, str(state)): jobs for queue, states in counts.items() for state, jobs in states.items()}
+    assert found == {(queue, state): jobs for queue, state, jobs in await installation.execute(TRUTH)}
+    return found
+
+
+async def many(installation: Any, eventually: Any) -> list[int]:
+    """Ten jobs of each fate, worked off."""
+    names = ["complete", "cancel", "discard", "raise"] * 10
+    ids = [await installation.enqueue(TestKinds.Greet(name=name), max_retries=0) for name in names]
+
+    async def done() -> bool:
+        return not await installation.execute("select from headrace.jobs where finished_at is null")
+
+    async with installation.working(installation.worker(installation.handlers(Greet=greet))):
+        await eventually(done)
+    return ids
+
+
+async def test_counts_follow_jobs_through_every_state(installation: Any, eventually: Any) -> None:
+    ids = await many(installation, eventually)
+    assert await counted(installation) == {
+        ("greetings", "completed"): 10,
+        ("greetings", "cancelled"): 10,
+        ("greetings", "discarded"): 20,
+    }
+    waiting = [await installation.enqueue(TestKinds.Count()) for _ in range(3)]
+    async with await installation.connect() as connection:
+        await retry_job(connection, ids[2])
+        await cancel_job(connection, waiting[0])
+        await delete_job(connection, ids[0])
+        await delete_job(connection, waiting[1])
+        assert (await counted(installation))["greetings", "completed"] == 9
+        for _ in range(2):
+            await connection.execute(statement("fold_tallies"), {"most": 1000})
+        assert await (await connection.execute("select count(*) from headrace.tallies")).fetchone() == (4,)
+        assert (await counted(installation))["greetings", "discarded"] == 19
+        await connection.execute("delete from headrace.tallies")
+        await recount_jobs(connection)
+    await counted(installation)
+
+
+async def test_retention_and_rescue_are_counted_too(installation: Any, eventually: Any) -> None:
+    await many(installation, eventually)
+    running = [await installation.enqueue(TestKinds.Count()) for _ in range(2)]
+    await installation.execute(
+        "update headrace.jobs set finished_at = now() - interval '2 days' where state = 'completed'"
+    )
+    await installation.execute(
+        "with dead as (insert into headrace.workers (name, queues, kinds, versions, dead_at)"
+        " values ('gone', '{}', '{}', '{}', now()) returning id)"
+        " update headrace.jobs set state = 'running', ready_xid = null, worker_id = dead.id, claim_no = 1,"
+        " deaths = case when jobs.id = %s then 2 else 0 end from dead where jobs.id = any(%s)",
+        (running[0], running),
+    )
+    await counted(installation)
+    await installation.execute(statement("rescue"), {"max_deaths": 3})
+    kept = dict.fromkeys(("completed", "cancelled", "discarded", "quarantined"), "1 day")
+    await installation.execute(statement("clean_jobs"), {"page": 1000, "pause": "1 minute", **kept})
+    assert await counted(installation) == {
+        ("greetings", "cancelled"): 10,
+        ("greetings", "discarded"): 20,
+        ("numbers", "available"): 1,
+        ("numbers", "quarantined"): 1,
+    }
+
+
+async def test_a_dry_run_counts_and_changes_nothing(installation: Any, eventually: Any) -> None:
+    await many(installation, eventually)
+    before = await counted(installation)
+    failed = JobFilter(states=(JobState.DISCARDED,), queues=("greetings",))
+    async with await installation.connect() as connection:
+        assert await retry_jobs(connection, failed, dry_run=True) == Acted(20, 0)
+        assert await counted(installation) == before
+        assert await retry_jobs(connection, failed) == Acted(20, 20)
+        assert await retry_jobs(connection, failed) == Acted(0, 0)
+        assert (await counted(installation))["greetings", "available"] == 20
+        everything = JobFilter(kinds=("headrace.test.v1.Greet",))
+        assert await cancel_jobs(connection, everything, dry_run=True) == Acted(20, 0)
+        assert await cancel_jobs(connection, everything) == Acted(20, 20)
+        assert await delete_jobs(connection, JobFilter(states=(JobState.COMPLETED,))) == Acted(10, 10)
+        assert await counted(installation) == {("greetings", "cancelled"): 30}
+
+
+async def test_running_jobs_are_cancelled_through_their_worker_and_never_deleted(
+    installation: Any, eventually: Any
+) -> None:
+    ids = [await installation.enqueue(TestKinds.Count()) for _ in range(2)]
+    await installation.execute(
+        "with one as (insert into headrace.workers (name, queues, kinds, versions)"
+        " values ('one', '{}', '{}', '{}') returning id)"
+        " update headrace.jobs set state = 'running', ready_xid = null, worker_id = one.id, claim_no = 1 from one"
+    )
+    numbers = JobFilter(queues=("numbers",))
+    async with await installation.connect() as connection:
+        assert await delete_jobs(connection, numbers) == Acted(0, 0)
+        with pytest.raises(JobNotActionable, match="running"):
+            await delete_job(connection, ids[0])
+        assert await cancel_jobs(connection, numbers) == Acted(2, 2)
+    [(cancels,)] = await installation.execute("select cancels from headrace.workers")
+    assert sorted(cancels) == ids
+    await counted(installation)
+
+
+async def test_an_empty_filter_is_refused(installation: Any) -> None:
+    async with await installation.connect() as connection:
+        with pytest.raises(ValueError, match="every job"):
+            await delete_jobs(connection, JobFilter())
