@@ -29,7 +29,6 @@ from headrace.queue import (
     migrate,
 )
 
-
 # What claims, runs and settles jobs is tested through a pooler in transaction mode as well.
 CLAIM_PATH = ("line", "worker", "outcomes", "drain", "control", "pooler")
 DIRECT, POOLED = "direct", "pgbouncer"

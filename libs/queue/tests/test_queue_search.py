@@ -15,8 +15,8 @@ from headrace.queue.statements import statement
 FINISHED = 300_000
 FILL = """
     insert into headrace.jobs (
-      state, created_at, finished_at, ready_xid, timeout_ms, version, priority, max_retries, queue, kind, caller, payload, tags,
-      worker_id, claim_no
+      state, created_at, finished_at, ready_xid, timeout_ms, version, priority, max_retries, queue, kind, caller,
+      payload, tags, worker_id, claim_no
     )
     select (case when n %% 1000 = 7 then 'discarded' when n = 100 then 'quarantined' when n %% 10000 = 4 then 'running'
                  when n %% 10000 = 5 then 'available' else 'completed' end)::headrace.job_state,

@@ -35,7 +35,7 @@ with scanned as materialized (
       select id, state, kind, queue, tags, created_at
       from {schema}.jobs
       where worker_id is not null and (worker_id, claim_no) >= (worker.id, worker.claim_floor) and worker_id <= worker.id
-      order by worker_id, claim_no limit 100000
+      order by worker_id, claim_no limit (select 1000000000)  -- some limit, for the planner: makes it a look into the index
     ) as job
     where job.state = 'running' and 'running' = any(%(states)s::text[])
       and job.id < %(before)s and job.id >= %(from)s
