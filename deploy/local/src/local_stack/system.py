@@ -151,12 +151,22 @@ class System:
 
     # ── One part ──
 
+    @property
+    def part_names(self) -> tuple[str, ...]:
+        """Every part but Postgres, in the order in which they were started."""
+        return tuple(self._parts)
+
     def part(self, name: str) -> Part:
         """Answers a part. Raises PartError where there is none of that name."""
         try:
             return self._parts[name]
         except KeyError:
             raise PartError(f"no part is named {name!r}; there are {', '.join(self._parts)}") from None
+
+    def add_part(self, spec: PartSpec) -> None:
+        """Starts a part beside the stack's own, and answers when it is ready; it ends with the others."""
+        with ThreadPoolExecutor(1) as waiting:
+            self._launch(spec, waiting).result()
 
     def start_part(self, name: str) -> None:
         """Starts a part again, and answers when it is ready."""
