@@ -69,11 +69,11 @@ class Door:
             TypeError: The connection is of another kind.
             psycopg.Error: Postgres refused; the transaction is broken, as after any error.
         """
-        return run(connection, self._plan(jobs))
+        return run(connection, self.plan(jobs))
 
     async def accept_async(self, connection: AnyAsyncConnection, jobs: Sequence[NewJob]) -> list[Accepted | Refused]:
         """The same, on an asynchronous connection or session."""
-        return await run_async(connection, self._plan(jobs))
+        return await run_async(connection, self.plan(jobs))
 
     def accept_one(self, connection: AnyConnection, job: NewJob) -> Accepted:
         """Accepts one job, and raises where it is refused."""
@@ -101,7 +101,8 @@ class Door:
         """The same, on an asynchronous connection or session."""
         return await run_async(connection, copy_jobs(jobs, self.kinds, self.limits, self._schema))
 
-    def _plan(self, jobs: Sequence[NewJob]) -> Plan[list[Accepted | Refused]]:
+    def plan(self, jobs: Sequence[NewJob]) -> Plan[list[Accepted | Refused]]:
+        """The statements of `accept`, for the engine's own use. Raises BatchTooLarge."""
         if len(jobs) > self.limits.batch:
             raise BatchTooLarge(len(jobs), self.limits.batch)
         answers: dict[int, Accepted | Refused] = {}

@@ -11,13 +11,13 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Protocol
 
 from opentelemetry.trace import Span
 
 from headrace.queue import tracing
 from headrace.queue.backoff import RetryPolicy
-from headrace.queue.completer import COMPLETED, Completer, Decision
+from headrace.queue.completer import COMPLETED, Decision
 from headrace.queue.deadlines import Deadlines
 from headrace.queue.errors import PayloadUnreadable
 from headrace.queue.failures import AttemptFailed
@@ -29,7 +29,6 @@ from headrace.queue.outcomes import Cancel, Discard, Done, Outcome, Retry, Snooz
 from headrace.queue.processes import Processes
 from headrace.queue.running import OUTPUT_LIMIT, Home, RunningJob, Stop, enter_job
 from headrace.queue.threads import in_thread
-from headrace.queue.witness import Witness
 
 logger = logging.getLogger(__name__)
 MESSAGE_LIMIT = 2_000
@@ -37,6 +36,23 @@ TRACEBACK_LIMIT = 8_000
 # What a handler may ask for; more would be outside of what Postgres can add to a time.
 LONGEST_DELAY = timedelta(days=3660)
 HAND_BACK = Decision(JobState.AVAILABLE, spent=False)
+
+
+class Outcomes(Protocol):
+    """Takes what became of attempts."""
+
+    def decide(self, job: RunningJob, decision: Decision) -> None:
+        """An attempt has come to an outcome."""
+
+
+class OwnCompletions(Protocol):
+    """Takes the attempts that have completed their jobs themselves, in transactions that may still be open."""
+
+    def take(self, job: RunningJob, otherwise: Decision) -> None:
+        """An attempt has ended; `otherwise` is its outcome if its transaction is rolled back."""
+
+    def holds(self, job_id: int, lease: int) -> bool:
+        """Whether it is not known yet what became of that attempt."""
 
 
 class Executor:
@@ -57,8 +73,8 @@ class Executor:
     def __init__(
         self,
         handlers: Handlers,
-        completer: Completer,
-        witness: Witness,
+        completer: Outcomes,
+        witness: OwnCompletions,
         policy: RetryPolicy,
         *,
         home: Home,

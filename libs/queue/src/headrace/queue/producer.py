@@ -230,7 +230,7 @@ class Producer:
                 self.unclear[number] = time.monotonic()
                 raise
             self._ledger.answered(number, len(rows))
-            self._executor.start([self._job(queue, number, row) for row in rows])
+            self._executor.start([running_job(self._handlers, queue, number, row) for row in rows])
             return Mark.parse(json.loads(mark)), len(rows)
 
     def _rewind(self) -> None:
@@ -239,23 +239,24 @@ class Producer:
             self._cursors[queue].rewind()
             self._sweeps[queue].rewind()
 
-    def _job(self, queue: str, number: int, row: tuple[Any, ...]) -> RunningJob:
-        """A job from a row of claim.sql. By position: a dictionary per job would cost as much as the job itself."""
-        (_, id_, lease, kind, version, payload, attempt, max_retries, timeout_ms, caller, *trace, waited_ms, metadata) = row
-        traceparent, tracestate, baggage = trace
-        return RunningJob(
-            id=id_,
-            lease=lease,
-            kind=self._handlers[kind].kind,
-            queue=queue,
-            version=version,
-            payload=payload,
-            attempt=attempt,
-            max_retries=max_retries,
-            timeout=timeout_ms / 1000,
-            caller=caller,
-            trace=TraceParent(traceparent, tracestate or "", baggage or "") if traceparent else None,
-            claim_no=number,
-            waited_ms=waited_ms or 0.0,
-            metadata=metadata,
-        )
+
+def running_job(handlers: Handlers, queue: str, claim_no: int, row: Sequence[Any]) -> RunningJob:
+    """A job from a row of claim.sql. By position: a dictionary per job would cost as much as the job itself."""
+    (_, id_, lease, kind, version, payload, attempt, max_retries, timeout_ms, caller, *trace, waited_ms, metadata) = row
+    traceparent, tracestate, baggage = trace
+    return RunningJob(
+        id=id_,
+        lease=lease,
+        kind=handlers[kind].kind,
+        queue=queue,
+        version=version,
+        payload=payload,
+        attempt=attempt,
+        max_retries=max_retries,
+        timeout=timeout_ms / 1000,
+        caller=caller,
+        trace=TraceParent(traceparent, tracestate or "", baggage or "") if traceparent else None,
+        claim_no=claim_no,
+        waited_ms=waited_ms or 0.0,
+        metadata=metadata,
+    )

@@ -57,7 +57,7 @@ def run(connection: AnyConnection, plan: Plan[Result]) -> Result:
     Raises:
         TypeError: The connection is of no kind that is known here.
     """
-    driver = _psycopg_connection(connection)
+    driver = psycopg_connection(connection)
     whole: AbstractContextManager[object] = driver.transaction() if _commits_each(driver) else nullcontext()
     # The class is named, since a connection may have been given cursors with another style of parameters.
     with whole, psycopg.Cursor(driver, row_factory=dict_row) as cursor:
@@ -82,7 +82,7 @@ async def run_async(connection: AnyAsyncConnection, plan: Plan[Result]) -> Resul
     Raises:
         TypeError: The connection is of no kind that is known here.
     """
-    driver = await _psycopg_async_connection(connection)
+    driver = await psycopg_async_connection(connection)
     whole: AbstractAsyncContextManager[object] = driver.transaction() if _commits_each(driver) else nullcontext()
     async with whole, psycopg.AsyncCursor(driver, row_factory=dict_row) as cursor:
         rows: list[Row] | None = None
@@ -125,7 +125,8 @@ def _commits_each(connection: psycopg.Connection[Any] | psycopg.AsyncConnection[
     return connection.autocommit and connection.info.transaction_status == TransactionStatus.IDLE
 
 
-def _psycopg_connection(connection: Any) -> psycopg.Connection[Any]:
+def psycopg_connection(connection: Any) -> psycopg.Connection[Any]:
+    """The psycopg connection below a blocking connection or session. Raises TypeError."""
     if isinstance(connection, psycopg.Connection):
         return connection
     driver = None
@@ -141,7 +142,8 @@ def _psycopg_connection(connection: Any) -> psycopg.Connection[Any]:
     return driver
 
 
-async def _psycopg_async_connection(connection: Any) -> psycopg.AsyncConnection[Any]:
+async def psycopg_async_connection(connection: Any) -> psycopg.AsyncConnection[Any]:
+    """The psycopg connection below an asynchronous connection or session. Raises TypeError."""
     if isinstance(connection, psycopg.AsyncConnection):
         return connection
     driver = None

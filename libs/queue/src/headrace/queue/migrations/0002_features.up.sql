@@ -103,8 +103,10 @@ end $$;
 
 -- ── Periodic jobs ───────────────────────────────────────────────────────────────────────────────────────────────────
 
--- The time, for everything that waits for one. A test may replace it by a clock that it moves.
-create function {schema}.clock() returns timestamptz language sql stable as 'select clock_timestamp()';
+-- The time, for everything that waits for one. A test may set its own transaction's clock ahead (headrace.queue.testing).
+create function {schema}.clock() returns timestamptz language sql stable as $$
+  select clock_timestamp() + coalesce(nullif(current_setting('headrace.clock_ahead', true), ''), '0')::interval
+$$;
 
 alter table {schema}.periodic_jobs
   -- A worker of the version before that ticks a cron job leaves next_at NULL; one of this version works it out.

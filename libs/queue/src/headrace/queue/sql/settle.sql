@@ -19,7 +19,7 @@ settled as (
       ready_xid = case when outcome = 'available' then pg_current_xact_id() end,
       ready_at = case when outcome = 'available' then clock_timestamp() else ready_at end,
       due_at = case when outcome in ('scheduled', 'retryable')
-                    then clock_timestamp() + make_interval(secs => delay_ms / 1000.0) end,
+                    then (select {schema}.clock()) + make_interval(secs => delay_ms / 1000.0) end,
       finished_at = case when outcome in ('completed', 'cancelled', 'discarded', 'quarantined') then clock_timestamp() end,
       worker_id = case when outcome in ('completed', 'cancelled', 'discarded', 'quarantined') then worker_id end,
       output = coalesce(decided.output, jobs.output),
