@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -27,7 +28,7 @@ from headrace.queue import (
 from headrace.queue.cli import app
 from headrace.queue.migrate import MigrationChanged
 
-ALL = ["0001_jobs", "0002_features"]
+ALL = ["0001_jobs", "0002_features", "0003_lookups"]
 
 
 def test_up_applies_what_is_missing_and_then_nothing(database: str) -> None:
@@ -53,7 +54,7 @@ def test_a_migration_that_was_changed_afterwards_is_an_error(database: str) -> N
 
 
 def test_a_database_without_migrations_is_told_what_to_run(database: str) -> None:
-    with pytest.raises(SchemaOutdated, match=r"lacks 2 migrations \(.*\): run `headrace migrate up`"):
+    with pytest.raises(SchemaOutdated, match=r"lacks 3 migrations \(.*\): run `headrace migrate up`"):
         migrate.require_current(database)
 
 
@@ -113,10 +114,160 @@ def test_the_command_does_the_same_from_a_shell(database: str) -> None:
         result = CliRunner().invoke(app, ["migrate", *words], env={"JOBS_MIGRATION_DATABASE_URL": database})
         return result.exit_code, result.output
 
-    assert headrace("status") == (1, "0001_jobs  missing\n0002_features  missing\n")
-    assert headrace("up") == (0, "applied 0001_jobs\napplied 0002_features\nschema headrace is current\n")
+    assert headrace("status") == (1, "".join(f"{each}  missing\n" for each in ALL))
+    assert headrace("up") == (0, "".join(f"applied {each}\n" for each in ALL) + "schema headrace is current\n")
     assert headrace("up") == (0, "schema headrace is current\n")
     code, listed = headrace("status")
     assert (code, "missing" in listed) == (0, False)
     code, complaint = headrace("up", "--schema", "No")
     assert (code, "use up to 41 lower-case letters" in complaint) == (1, True)
+    assert headrace("down", "--to", "2") == (0, "took back 0003_lookups\nschema headrace is at version 2\n")
+    assert headrace("status")[0] == 1
+    code, complaint = headrace("print", "--to", "9")
+    assert (code, "there is no version 9; the last one is 3" in complaint) == (1, True)
+    assert headrace("print", "--from", "2") == (0, migrate.script(start=2))
+
+
+SHAPE = """
+    select table_name || '.' || column_name, concat_ws(' ', data_type, is_nullable, column_default, is_identity)
+    from information_schema.columns where table_schema = current_schema
+    union all select indexname, indexdef from pg_indexes where schemaname = current_schema
+    union all select conrelid::regclass || '.' || conname, pg_get_constraintdef(oid)
+    from pg_constraint where connamespace = current_schema::regnamespace and contype <> 'n'
+    union all select proname, prosrc from pg_proc where pronamespace = current_schema::regnamespace
+    union all select typname, string_agg(enumlabel, ' ' order by enumsortorder)
+    from pg_type join pg_enum on enumtypid = pg_type.oid
+    where typnamespace = current_schema::regnamespace group by typname
+    union all select relname, relkind::text from pg_class
+    where relnamespace = current_schema::regnamespace and relkind <> 't'
+    order by 1, 2
+"""
+
+
+def shape(database: str, schema: str = "headrace") -> list[Any]:
+    """All that a schema consists of: columns, indexes, constraints, functions, types, sequences, and the chores."""
+    with psycopg.connect(database) as connection:
+        connection.execute(f"set search_path = {schema}")
+        found = connection.execute(SHAPE).fetchall()
+        if ("chores", "r") in found:
+            found += connection.execute("select name, position from chores order by 1").fetchall()
+        own = re.compile(rf"\b{schema}(?=[._])")
+        return [(name, own.sub("headrace", str(text))) for name, text in found]
+
+
+@pytest.mark.parametrize("version", [2, 1])
+def test_down_leads_back_to_exactly_what_was_there(database: str, version: int) -> None:
+    migrate.up(database)
+    whole = shape(database)
+    assert [str(migration) for migration in migrate.down(database, to=version)] == ALL[version:][::-1]
+    with psycopg.connect(database) as connection:
+        connection.execute("create schema other")
+        connection.execute(migrate.script(to=version, schema="other").replace("concurrently", ""))
+    assert shape(database) == shape(database, "other")
+    migrate.up(database)
+    assert shape(database) == whole
+
+
+def test_down_to_nothing_leaves_the_record_of_migrations_alone(database: str) -> None:
+    migrate.up(database)
+    whole = shape(database)
+    assert [str(migration) for migration in migrate.down(database, to=0)] == ALL[::-1]
+    assert {name.partition(".")[0] for name, _ in shape(database)} == {"migrations", "migrations_pkey"}
+    migrate.up(database)
+    assert shape(database) == whole
+
+
+def test_down_keeps_the_jobs_that_the_earlier_version_knows(database: str) -> None:
+    migrate.up(database)
+    with psycopg.connect(database) as connection:
+        new = NewJob(TestKinds.Greet(name="Ada"), key="k", tags=["a"], metadata={"b": 1})
+        accepted = Door(Kinds.of_file(FILE)).accept_one(connection, new)
+    migrate.down(database, to=1)
+    migrate.up(database)
+    with psycopg.connect(database) as connection:
+        row = connection.execute("select id, state, payload, tags from headrace.jobs").fetchone()
+        assert row == (accepted.job_id, "available", TestKinds.Greet(name="Ada").SerializeToString(), None)
+        again = Door(Kinds.of_file(FILE)).accept_one(connection, new)
+        assert (again.job_id, again.duplicate) == (accepted.job_id, True)
+
+
+def test_down_refuses_what_a_later_release_has_brought(database: str) -> None:
+    migrate.up(database)
+    with psycopg.connect(database) as connection:
+        connection.execute("insert into headrace.migrations (version, name, checksum) values (9, 'later', '')")
+    with pytest.raises(MigrationChanged, match="is at version 9, which is not known here"):
+        migrate.down(database, to=2)
+    migrate.require_current(database)
+    with pytest.raises(ValueError, match="versions begin with 1"):
+        migrate.down(database, to=-1)
+
+
+def test_what_is_printed_does_what_up_and_down_do(database: str) -> None:
+    def psql(script: str) -> None:
+        with psycopg.connect(database, autocommit=True) as connection:
+            bare = "\n".join(line for line in script.splitlines() if not line.startswith("--"))
+            transactional, *parts = bare.split("commit;")
+            for each in [transactional, *parts[:-1]]:
+                connection.execute(each + "commit;")
+            for each in parts[-1].split(";"):
+                if each.strip():
+                    connection.execute(each)
+
+    psql(migrate.script())
+    assert migrate.up(database) == []
+    printed = shape(database)
+    migrate.down(database, to=0)
+    migrate.up(database)
+    assert shape(database) == printed
+    assert migrate.script(start=3, to=3) == "\n"
+
+
+async def test_a_worker_of_the_version_before_goes_on_while_the_schema_is_migrated(
+    installation: Any, eventually: Any
+) -> None:
+    """An index is made beside it, however long a transaction keeps that from being finished."""
+
+    async def greet(message: Any, job: RunningJob) -> None:
+        """Completes its job."""
+
+    async with (
+        installation.working(installation.worker(installation.handlers(Greet=greet))),
+        await installation.connect(autocommit=False) as writer,
+    ):
+        first = await installation.enqueue(TestKinds.Greet())
+        await eventually(lambda: installation.is_in(first, "completed"))
+        await asyncio.to_thread(migrate.down, installation.dsn, to=2)
+        await writer.execute("update headrace.jobs set attempt = 0 where id = 0")  # and holds its lock
+        migration = asyncio.create_task(asyncio.to_thread(migrate.up, installation.dsn))
+
+        async def waits() -> bool:
+            return bool(
+                await installation.execute("select from pg_stat_progress_create_index where phase like 'wait%'")
+            )
+
+        await eventually(waits)
+        jobs = [await installation.enqueue(TestKinds.Greet()) for _ in range(5)]
+        await eventually(lambda: installation.is_in(jobs[-1], "completed"))
+        assert not migration.done()
+        await writer.commit()
+        assert [str(each) for each in await migration] == ["0003_lookups"]
+
+
+def test_a_lock_that_is_held_is_waited_for_in_short_tries(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(migrate, "LOCK_TIMEOUT_MS", 50)
+    monkeypatch.setattr(migrate, "BETWEEN_TRIES", 0.01)
+    migrate.up(database)
+    migrate.down(database, to=1)
+    with psycopg.connect(database) as reader, ThreadPoolExecutor(1) as pool:
+        reader.execute("select from headrace.jobs")
+        monkeypatch.setattr(migrate, "LOCK_TRIES", 2)
+        with pytest.raises(psycopg.errors.LockNotAvailable):
+            migrate.up(database)
+        monkeypatch.setattr(migrate, "LOCK_TRIES", 1000)
+        later = pool.submit(migrate.up, database)
+        with psycopg.connect(database, autocommit=True) as other:
+            other.execute("set statement_timeout = '5s'")
+            for _ in range(20):
+                other.execute("select from headrace.jobs")
+        reader.commit()
+        assert [str(each) for each in later.result()] == ALL[1:]

@@ -366,11 +366,12 @@ class TestAfterwards:
         kept = sorted((result.job_id,) for result in results if result.job_id % 2)
 
         async def forgotten() -> bool:
-            return await installation.execute("select job_id from headrace.unique_keys order by job_id") == kept
+            left = await installation.execute("select job_id from headrace.unique_keys order by job_id")
+            return bool(left == kept)
 
         async def count(message: Any, job: RunningJob) -> None:
             """Completes its job."""
 
-        worker = installation.worker(installation.handlers(Count=count), retention=Retention(done=HOUR))
+        worker = installation.worker(installation.handlers(Count=count), retention=Retention(completed=HOUR))
         async with installation.working(worker):
             await eventually(forgotten)

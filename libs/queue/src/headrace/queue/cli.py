@@ -46,6 +46,31 @@ def up(
 
 
 @migrate.command()
+def down(
+    to: Annotated[int, typer.Option(help="The version to go back to; 0 takes back everything, the jobs included.")],
+    database_url: DatabaseUrl,
+    schema: Schema = DEFAULT_SCHEMA,
+) -> None:
+    """Take back every migration above a version. What only the later ones know is lost."""
+    with _reported():
+        taken_back = migrations.down(database_url, to=to, schema=schema)
+    for migration in taken_back:
+        typer.echo(f"took back {migration}")
+    typer.echo(f"schema {schema} is at version {to}")
+
+
+@migrate.command("print")
+def print_(
+    start: Annotated[int, typer.Option("--from", help="The version that the schema is at.")] = 0,
+    to: Annotated[int | None, typer.Option(help="The version to lead to; the last one if left out.")] = None,
+    schema: Schema = DEFAULT_SCHEMA,
+) -> None:
+    """Print the SQL that leads from one version to another, to be run by psql."""
+    with _reported():
+        typer.echo(migrations.script(start=start, to=to, schema=schema), nl=False)
+
+
+@migrate.command()
 def status(database_url: DatabaseUrl, schema: Schema = DEFAULT_SCHEMA) -> None:
     """List the migrations; exit with 1 when one is missing."""
     with _reported():

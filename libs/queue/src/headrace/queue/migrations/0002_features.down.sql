@@ -4,7 +4,6 @@
 drop function {schema}.wake(text);
 drop sequence {schema}.wakes;
 drop table {schema}.tallies;
-drop index {schema}.jobs_lanes, {schema}.jobs_set_aside, {schema}.jobs_tagged;
 
 -- ── Periodic jobs ───────────────────────────────────────────────────────────────────────────────────────────────────
 delete from {schema}.periodic_jobs where every is null or paused_at is not null or declared is null;

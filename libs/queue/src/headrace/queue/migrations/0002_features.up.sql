@@ -131,13 +131,7 @@ comment on column {schema}.periodic_jobs.declared is
 
 -- ── Look-ups ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
--- Jobs of a queue and a kind, newest first. By hash, since an entry is written at insertion and at each claim: it takes 28
--- bytes instead of some 80. Never changes, so completion stays HOT.
-create index jobs_lanes on {schema}.jobs (hashtext(queue), hashtext(kind), id);
--- Jobs that were set aside, newest first.
-create index jobs_set_aside on {schema}.jobs (set_aside, id) where set_aside is not null;
--- Jobs with tags; the others pay nothing.
-create index jobs_tagged on {schema}.jobs using gin (tags) where tags is not null;
+-- Their indexes, and the counts of the jobs that are there, come with 0003: not in this transaction, which locks the jobs.
 
 -- How many finished jobs there are: the sum of the changes. The statement that finishes jobs, takes them up again or deletes
 -- them appends one row per queue and state; the cleaner folds them. Without an index: it is short and read as a whole.
@@ -146,8 +140,6 @@ create table {schema}.tallies (
   state {schema}.job_state not null,
   jobs  bigint not null
 );
-insert into {schema}.tallies (queue, state, jobs)
-select queue, state, count(*) from {schema}.jobs where finished_at is not null group by queue, state;
 
 -- ── Wake-ups ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
