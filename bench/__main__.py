@@ -1,0 +1,96 @@
+"""Measures this project's engine and its peers on one server, in turns, round after round.
+
+What else the machine does at the time hits all of them alike, so read the ratios; a value by itself is worth as much
+as the machine was idle. `python -m bench [--quick]`; the verdict is the exit code.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from bench import report
+from bench.cases import CASES, FULL, QUICK, Size, Values
+from bench.contenders import CONTENDERS, OURS, PEERS, ROOT
+from bench.server import Server
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def main() -> int:
+    """Runs everything; prints the table, writes results/latest.json, and answers 0 if every bar is met."""
+    parser = argparse.ArgumentParser(prog="bench", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="small numbers, at most five minutes")
+    quick: bool = parser.parse_args().quick
+    begun = datetime.datetime.now(datetime.UTC)
+    with Server() as server:
+        runs = _run(server, QUICK if quick else FULL)
+        environment = _environment(server, quick=quick, begun=begun)
+    lines = report.lines(runs)
+    sys.stdout.write(report.table(lines) + "\n")
+    RESULTS.mkdir(exist_ok=True)
+    result = RESULTS / "latest.json"
+    result.write_text(json.dumps({"figures": lines, "environment": environment, "runs": runs}, indent=1) + "\n")
+    sys.stdout.write(f"written to {result.relative_to(ROOT)}\n")
+    return 0 if all(line["ok"] for line in lines) else 1
+
+
+def _run(server: Server, size: Size) -> dict[str, list[Values]]:
+    runs: dict[str, list[Values]] = {contender.name: [] for contender in CONTENDERS}
+    begun = time.monotonic()
+    for turn in range(size.rounds):
+        # Who begins changes from round to round.
+        order = [*CONTENDERS[turn % len(CONTENDERS) :], *CONTENDERS[: turn % len(CONTENDERS)]]
+        for contender in order:
+            runs[contender.name].append({})
+        for case in CASES:
+            for contender in order:
+                values = case(server, contender, size)
+                runs[contender.name][turn].update(values)
+                words = ", ".join(f"{name} {value:,.1f}" for name, value in values.items())
+                sys.stderr.write(f"round {turn + 1} of {size.rounds}: {contender.name}: {words}\n")
+        if (time.monotonic() - begun) * (turn + 2) / (turn + 1) > size.seconds:
+            break
+    return runs
+
+
+def _environment(server: Server, *, quick: bool, begun: datetime.datetime) -> dict[str, Any]:
+    return {
+        "begun_at": begun.isoformat(timespec="seconds"),
+        "quick": quick,
+        "commit": _output("git", "rev-parse", "HEAD"),
+        "machine": platform.machine(),
+        "system": platform.platform(),
+        "cpus": os.cpu_count(),
+        "load_average": os.getloadavg(),
+        "postgres": server.settings,
+        "versions": {
+            "python": platform.python_version(),
+            OURS: version("headrace-queue"),
+            "psycopg": version("psycopg"),
+            "pgqueuer": _output(
+                str(PEERS / "pgqueuer/bin/python"), "-c", "import importlib.metadata as m; print(m.version('pgqueuer'))"
+            ),
+            "node": _output("node", "--version"),
+            "graphile-worker": json.loads(
+                (PEERS / "graphile-worker/node_modules/graphile-worker/package.json").read_text()
+            )["version"],
+        },
+    }
+
+
+def _output(*command: str) -> str:
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

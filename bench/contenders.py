@@ -1,0 +1,57 @@
+"""Who is measured, and how to start each one's driver: a process of its own, with an environment of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parent.parent
+PEERS = ROOT / ".tools" / "peers"
+OURS = "headrace"
+LONGEST = 300
+
+
+class DriverFailed(RuntimeError):
+    """A driver didn't answer; the text has its last words."""
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A queue with its driver."""
+
+    name: str
+    command: tuple[str, ...]
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    def run(self, case: str, dsn: str, **arguments: Any) -> dict[str, Any]:
+        """Runs a case of the driver; answers what it measured. Raises DriverFailed."""
+        done = subprocess.run(
+            [*self.command, case, dsn, json.dumps(arguments)],
+            cwd=ROOT,
+            env={**os.environ, **self.environment},
+            capture_output=True,
+            text=True,
+            timeout=LONGEST,
+            check=False,
+        )
+        if done.returncode:
+            raise DriverFailed(f"{self.name}, case {case}: exit code {done.returncode}\n{done.stderr[-2000:]}")
+        answer: dict[str, Any] = json.loads(done.stdout)
+        return answer
+
+
+CONTENDERS = (
+    Contender(OURS, (sys.executable, "-m", "bench.drivers.headrace")),
+    Contender("pgqueuer", (str(PEERS / "pgqueuer/bin/python"), "-m", "bench.drivers.pgqueuer")),
+    Contender(
+        "graphile-worker",
+        ("node", "bench/drivers/graphile_worker.mjs"),
+        {"GRAPHILE_WORKER_HOME": str(PEERS / "graphile-worker")},
+    ),
+)
