@@ -12,8 +12,8 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
+import engine_kinds  # noqa: F401  (a process must import what makes its messages known)
 import psycopg
-from engine_kinds import TestKinds as TestKinds  # the process must know the kinds
 from opentelemetry import baggage, trace
 
 from headrace.queue import Cancel, Discard, Done, Retry, RunningJob, Snooze, current_job
@@ -84,7 +84,6 @@ def _eat(job: RunningJob) -> None:
 def _eat_shared(job: RunningJob) -> None:
     """Memory that the process's own limit doesn't count."""
     held = mmap.mmap(-1, 400 * MIB)
-    held.write(b"x" * MIB * 0 + b"")
     for page in range(0, 400 * MIB, 4096):
         held[page] = 1
     time.sleep(600)
@@ -124,6 +123,10 @@ def _complete(job: RunningJob, dsn: str, way: str) -> None:
             connection.rollback()
 
 
+def _outcome(job: RunningJob, name: str) -> Any:
+    return OUTCOMES[name]
+
+
 OUTCOMES: dict[str, Any] = {
     "nothing": None,
     "done": Done([1, None, {"a": "b"}]),
@@ -149,5 +152,5 @@ WAYS: dict[str, Callable[..., Any]] = {
     "raise": _raise,
     "progress": _progress,
     "complete": _complete,
-    "outcome": lambda job, name: OUTCOMES[name],
+    "outcome": _outcome,
 }

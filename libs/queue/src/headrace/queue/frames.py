@@ -29,8 +29,8 @@ _LENGTHS = struct.Struct(">II")
 # A head holds an output at most, or a traceback; what is longer was not written by us.
 LONGEST_HEAD = 16 * 1024 * 1024
 _SENT = (
-    *("id", "lease", "queue", "version", "attempt", "max_retries", "timeout", "caller", "claim_no", "waited_ms"),
-    "metadata",
+    *("id", "lease", "queue", "version", "attempt", "max_retries", "timeout"),
+    *("caller", "claim_no", "waited_ms", "metadata"),
 )
 
 

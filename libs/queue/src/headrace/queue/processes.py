@@ -89,6 +89,7 @@ class Processes:
             process = self._idle.pop()
             if process.alive:
                 return process
+            process.kill()
             self._all.discard(process)
         self._deadlines.forget(job)  # its time begins when there is somebody to run it
         process = await _Process.start(packed({"schema": self._schema}, pickle.dumps(self._handlers)))
@@ -193,6 +194,7 @@ class _Process:
         if self._process.returncode is None:
             with suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
+        self._writer.close()
 
     async def leave(self) -> None:
         """Lets it end by itself, or ends it when that takes too long."""
