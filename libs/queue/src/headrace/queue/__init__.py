@@ -5,6 +5,7 @@ accept    Door, NewJob, Unique, Accepted: the one door, in the caller's own tran
 worker    Worker, WorkerSettings, Handlers, RunningJob, the outcomes, RetryPolicy, Periodic
 lookup    get_job, list_jobs, count_jobs, JobFilter
 control   cancel_job, retry_job, delete_job, pause_queue, resume_queue; actions: retry_jobs, cancel_jobs, delete_jobs
+events    Events, Event, EventsMissed: what happens to jobs, as it happens; Worker.subscribe
 errors    everything that is refused, with the data that a caller needs
 """
 
@@ -45,6 +46,7 @@ from headrace.queue.errors import (
     SchemaOutdated,
     Violation,
 )
+from headrace.queue.events import Event, Events, EventsMissed, What
 from headrace.queue.handlers import Handlers
 from headrace.queue.job import AttemptError, Job, JobState, Pause, Queue, TraceParent
 from headrace.queue.kinds import Defaults, Kind, KindMisconfigured, KindOverride, Kinds, NotAKind, job_kind
@@ -78,6 +80,9 @@ __all__ = [
     "Discard",
     "Done",
     "Door",
+    "Event",
+    "Events",
+    "EventsMissed",
     "Handlers",
     "Job",
     "JobFilter",
@@ -118,6 +123,7 @@ __all__ = [
     "TraceParent",
     "Unique",
     "Violation",
+    "What",
     "Worker",
     "WorkerSettings",
     "cancel_job",
@@ -145,7 +151,7 @@ __all__ = [
     "resume_periodic",
     "resume_queue",
     "retry_job",
-    "set_retention",
     "retry_jobs",
+    "set_retention",
     "update_periodic",
 ]

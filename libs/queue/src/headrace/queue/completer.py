@@ -48,10 +48,11 @@ class Completer:
     Args:
         link: Its connection.
         schema: The installation's schema.
-        on_decided: Called for each job whose outcome is in the database, or has turned out not to count.
+        on_decided: Called for each job whose outcome is in the database, with its state; or None, when the outcome has
+            turned out not to count.
     """
 
-    def __init__(self, link: Link, schema: str, on_decided: Callable[[RunningJob], None]) -> None:
+    def __init__(self, link: Link, schema: str, on_decided: Callable[[RunningJob, JobState | None], None]) -> None:
         self._link = link
         self._complete = statement("complete", schema)
         self._settle = statement("settle", schema)
@@ -108,28 +109,30 @@ class Completer:
                             str(decision.state),
                             job.lease,
                         )
-                    self._on_decided(job)
+                    self._on_decided(job, counted.get(job.id))
                 self._sending = []
             self._idle.set()
 
-    async def _write(self, batch: list[tuple[RunningJob, Decision]]) -> set[int]:
+    async def _write(self, batch: list[tuple[RunningJob, Decision]]) -> dict[int, JobState]:
+        """Answers the jobs whose outcome counted, each with the state that it is in now."""
         # Sorted by id, so that two workers with outcomes of the same jobs wait for each other instead of deadlocking.
         completed = sorted((job.id, job.lease) for job, decision in batch if decision is COMPLETED)
         others = sorted(
             ((job, decision) for job, decision in batch if decision is not COMPLETED), key=lambda item: item[0].id
         )
-        counted: set[int] = set()
+        counted: dict[int, JobState] = {}
         if completed:
             ids, leases = zip(*completed, strict=True)
             async with self._link.use() as connection:
                 params = {"ids": array(ids), "leases": array(leases)}
                 answer = await connection.execute(self._complete, params, prepare=True)
                 all_counted = answer.rowcount == len(ids)
-                counted.update(ids if all_counted else [row["id"] for row in await answer.fetchall()])
+                done = ids if all_counted else [row["id"] for row in await answer.fetchall()]
+                counted = dict.fromkeys(done, JobState.COMPLETED)
         if others:
             params = settle_params([(job.id, job.lease, decision) for job, decision in others])
             rows = await self._link.execute(self._settle, params)
-            counted.update(row["id"] for row in rows)
+            counted.update((row["id"], JobState(row["state"])) for row in rows)
         return counted
 
 

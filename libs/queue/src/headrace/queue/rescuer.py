@@ -13,8 +13,10 @@ from datetime import timedelta
 from typing import Any
 
 from headrace.queue import tracing
+from headrace.queue.announcer import Announcer
 from headrace.queue.connections import Link
 from headrace.queue.errors import DatabaseAway
+from headrace.queue.events import What
 from headrace.queue.job import TraceParent
 from headrace.queue.statements import statement
 
@@ -26,12 +28,18 @@ LEASE = 6.0
 LONGEST_GAP = 3.0
 # What a worker claimed in the very moment of its death can be committed late.
 LATE_SWEEP_EVERY = 15.0
+TOLD_OF_THE_DEAD = {
+    "available": What.RESCUED,
+    "quarantined": What.QUARANTINED,
+    "cancelled": What.CANCELLED,
+}
 
 
 class Rescuer:
     """The worker's watch over the other workers."""
 
-    def __init__(self, link: Link, schema: str, *, max_deaths: int) -> None:
+    def __init__(self, link: Link, schema: str, announcer: Announcer, *, max_deaths: int) -> None:
+        self._announcer = announcer
         self._link = link
         self._watch = statement("watch_workers", schema)
         self._declare = statement("declare_dead", schema)
@@ -72,6 +80,8 @@ class Rescuer:
             logger.log(
                 level, "job %d (%s) is %s: worker %s died with it", row["id"], row["kind"], row["state"], row["worker"]
             )
+            what = TOLD_OF_THE_DEAD[row["state"]]
+            self._announcer.tell(what, row["id"], row["kind"], row["queue"], row["attempt"])
             tracing.lost_span(_attempt(row), row["ran_ms"], row["worker"])
 
 

@@ -1,6 +1,6 @@
 """The SQL of the engine: one file per statement in sql/, named for what it does.
 
-`{schema}` and `{channel}` in a statement stand for the installation's schema and its notification channel,
+`{schema}`, `{channel}` and `{events}` in a statement stand for the installation's schema and its notification channels,
 `{include name}` for the text of another file.
 """
 
@@ -32,9 +32,17 @@ def ready_channel(schema: str) -> str:
     return f"{checked_schema(schema)}_ready"
 
 
+def events_channel(schema: str) -> str:
+    """The channel on which workers tell what happens to jobs."""
+    return f"{checked_schema(schema)}_events"
+
+
 def fill(text: str, schema: str) -> LiteralString:
     """A text of ours with the installation's names in it; safe to execute, since those are checked."""
-    return text.replace("{schema}", checked_schema(schema)).replace("{channel}", ready_channel(schema))
+    names = {"schema": checked_schema(schema), "channel": ready_channel(schema), "events": events_channel(schema)}
+    for placeholder, name in names.items():
+        text = text.replace(f"{{{placeholder}}}", name)
+    return text
 
 
 @cache

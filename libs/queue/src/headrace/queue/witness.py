@@ -14,6 +14,7 @@ from collections.abc import Callable
 from headrace.queue.completer import Completer, Decision
 from headrace.queue.connections import Link
 from headrace.queue.errors import DatabaseAway
+from headrace.queue.job import JobState
 from headrace.queue.roles import Backoff
 from headrace.queue.running import RunningJob
 from headrace.queue.statements import statement
@@ -33,7 +34,9 @@ class Witness:
         on_decided: Called for each job that was committed, or is no longer ours.
     """
 
-    def __init__(self, link: Link, completer: Completer, schema: str, on_decided: Callable[[RunningJob], None]) -> None:
+    def __init__(
+        self, link: Link, completer: Completer, schema: str, on_decided: Callable[[RunningJob, JobState | None], None]
+    ) -> None:
         self._link = link
         self._completer = completer
         self._ask = statement("rolled_back", schema)
@@ -89,4 +92,4 @@ class Witness:
                 logger.warning("job %d: what its handler completed was rolled back; it is %s", job.id, otherwise.state)
                 self._completer.decide(job, otherwise)
             else:
-                self._on_decided(job)
+                self._on_decided(job, JobState.COMPLETED)

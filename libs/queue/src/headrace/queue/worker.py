@@ -14,7 +14,7 @@ import logging
 import os
 import secrets
 import socket
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -22,15 +22,17 @@ from typing import Any
 
 import psycopg
 
-from headrace.queue import auditor, cleaner, migrate, rescuer, scheduler
+from headrace.queue import announcer, auditor, cleaner, migrate, rescuer, scheduler
 from headrace.queue.backoff import RetryPolicy
 from headrace.queue.beats import Beats, Pulse
 from headrace.queue.cleaner import Cleaner, Retention
 from headrace.queue.completer import Completer
 from headrace.queue.connections import CONNECT_TIMEOUT, Link
 from headrace.queue.errors import DatabaseAway, SchemaOutdated
+from headrace.queue.events import Event
 from headrace.queue.executor import Executor
 from headrace.queue.handlers import Handlers
+from headrace.queue.job import JobState
 from headrace.queue.ledger import ClaimLedger
 from headrace.queue.notifier import Notifier
 from headrace.queue.periodic import Periodic
@@ -42,8 +44,9 @@ from headrace.queue.statements import DEFAULT_SCHEMA, statement
 from headrace.queue.witness import Witness
 
 logger = logging.getLogger(__name__)
-# How long a drain waits, beyond its time-out, for the last outcomes to be written.
-LAST_WRITES = 5.0
+# How long a drain waits, beyond its time-out, for what was told to stop, and for the last outcomes to be written.
+LAST_STEPS = 2.5
+LAST_WRITES = 2.5
 
 
 def process_name() -> str:
@@ -62,8 +65,8 @@ class WorkerSettings:
         poll_interval: How often the line is looked at where no notification comes.
         drain_timeout: How long running jobs may go on after `stop`; then they are handed back.
         listen: Whether to be woken by notifications. Behind a pooler in transaction mode, such as PgBouncer, that isn't
-            possible: with False the worker polls, and keeps nothing in its database sessions, at the price of having each
-            statement planned anew.
+            possible: with False the worker polls, and keeps nothing in its database sessions, at the price of having
+            each statement planned anew.
         max_deaths: At how many worker deaths a job that was in flight is quarantined.
         retention: How long finished jobs are kept.
         name: Shown to operators.
@@ -164,7 +167,8 @@ class Worker:
             poll_interval=settings.poll_interval,
             schema=schema,
         )
-        self._rescuer = rescuer.Rescuer(upkeep, schema, max_deaths=settings.max_deaths)
+        self._announcer = announcer.Announcer(upkeep, settings.name, schema)
+        self._rescuer = rescuer.Rescuer(upkeep, schema, self._announcer, max_deaths=settings.max_deaths)
         self._scheduler = scheduler.Scheduler(upkeep, handlers.kinds, periodic, schema)
         self._cleaner = Cleaner(upkeep, schema, settings.retention)
         self._auditor = auditor.Auditor(
@@ -177,6 +181,13 @@ class Worker:
     def ready(self) -> bool:
         """Whether it is at work: registered, and not on its way out."""
         return self._registered and not self._stopping.is_set()
+
+    def subscribe(self, callback: Callable[[Event], None]) -> Callable[[], None]:
+        """Calls back, on the event loop, whenever something has happened to a job of this worker, and is committed.
+
+        Answers a function that ends it. To hear of other processes' jobs, see `Events`.
+        """
+        return self._announcer.subscribe(callback)
 
     def loop_lag(self) -> float:
         """For how many seconds the event loop has not moved. May be asked from another thread."""
@@ -219,6 +230,7 @@ class Worker:
             "completer": self._completer.run(),
             "witness": self._witness.run(),
             "progress": self._progress.run(),
+            "announcer": repeat(self._announcer.step, every=announcer.INTERVAL, name="telling of events"),
             "scheduler": repeat(self._scheduler.step, every=scheduler.INTERVAL, name="scheduling"),
             "rescuer": repeat(self._rescuer.step, every=rescuer.INTERVAL, name="the watch over workers"),
             "cleaner": repeat(self._cleaner.step, every=cleaner.INTERVAL, name="cleaning"),
@@ -291,11 +303,16 @@ class Worker:
             await asyncio.wait_for(self._executor.idle(), self._settings.drain_timeout.total_seconds())
         self._executor.stop_all(Stop.DRAINING)
         try:
+            await asyncio.wait_for(self._executor.idle(), LAST_STEPS)
+        except TimeoutError:
+            stubborn = self._executor.give_up()
+            logger.error("%d jobs don't stop: they are handed back, and this process has to end now", stubborn)
+        try:
             async with asyncio.timeout(LAST_WRITES):
-                await self._executor.idle()
                 await self._witness.idle()
                 await self._completer.flushed()
                 await self._progress.flush()
+                await self._announcer.step()
                 await self._links["maintenance"].execute(
                     statement("stop_worker", self._schema), {"worker_id": self._identity.worker_id}
                 )
@@ -307,9 +324,11 @@ class Worker:
         for job_id in job_ids:
             self._executor.cancel(job_id)
 
-    def _decided(self, job: RunningJob) -> None:
+    def _decided(self, job: RunningJob, state: JobState | None) -> None:
         self._ledger.decided(job.claim_no)
         self._producer.decided(job.queue)
+        if state is not None:
+            self._announcer.tell(announcer.TOLD[state], job.id, job.kind.name, job.queue, job.attempt)
 
     def _freed(self) -> None:
         self._producer.freed()

@@ -1,0 +1,82 @@
+"""Tells what happens to this worker's jobs: its subscribers at once, other processes in batches, while any listens."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import timedelta
+
+from headrace.queue.connections import Link
+from headrace.queue.errors import DatabaseAway
+from headrace.queue.events import Event, What, packed
+from headrace.queue.job import JobState
+from headrace.queue.statements import statement
+
+logger = logging.getLogger(__name__)
+INTERVAL = timedelta(milliseconds=100)
+# Postgres refuses notifications of 8,000 bytes.
+LONGEST_TEXT = 7_500
+# What more happens in an interval is told as a number only.
+MOST = 5_000
+
+TOLD = {
+    JobState.COMPLETED: What.COMPLETED,
+    JobState.RETRYABLE: What.FAILED,
+    JobState.DISCARDED: What.DISCARDED,
+    JobState.CANCELLED: What.CANCELLED,
+    JobState.QUARANTINED: What.QUARANTINED,
+    JobState.SCHEDULED: What.SNOOZED,
+    JobState.AVAILABLE: What.HANDED_BACK,
+}
+
+
+class Announcer:
+    """The worker's voice.
+
+    Args:
+        link: Its connection.
+        worker: The worker's name.
+        schema: The installation's schema.
+    """
+
+    def __init__(self, link: Link, worker: str, schema: str) -> None:
+        self._link = link
+        self._worker = worker
+        self._is_heard = statement("is_heard", schema)
+        self._publish = statement("publish_events", schema)
+        self._subscribers: list[Callable[[Event], None]] = []
+        self._events: list[tuple[What, int, str, str, int]] = []
+        self._missed = 0
+
+    def subscribe(self, callback: Callable[[Event], None]) -> Callable[[], None]:
+        """Calls back with every event, on the event loop; answers a function that ends it."""
+        self._subscribers.append(callback)
+        return lambda: self._subscribers.remove(callback)
+
+    def tell(self, what: What, job_id: int, kind: str, queue: str, attempt: int) -> None:
+        """Something happened, and is committed."""
+        if len(self._events) < MOST:
+            self._events.append((what, job_id, kind, queue, attempt))
+        else:
+            self._missed += 1
+        for callback in tuple(self._subscribers):
+            try:
+                callback(Event(what, job_id, kind, queue, attempt, self._worker))
+            except Exception:  # a bad subscriber must not stop the work
+                logger.exception("a subscriber raised at the event %r of job %d", str(what), job_id)
+
+    async def step(self) -> None:
+        """Publishes what has gathered, if anybody listens. Raises DatabaseAway."""
+        events, self._events = self._events, []
+        missed, self._missed = self._missed, 0
+        if not events and not missed:
+            return
+        try:
+            [row] = await self._link.execute(self._is_heard)
+            if row["heard"]:
+                told = [Event(*event, self._worker) for event in events]
+                texts = packed(self._worker, told, missed, longest=LONGEST_TEXT)
+                await self._link.execute(self._publish, {"texts": texts})
+        except DatabaseAway:
+            self._missed += len(events) + missed
+            raise

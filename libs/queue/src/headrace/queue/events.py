@@ -1,0 +1,149 @@
+"""What happens to jobs, as it happens: heard in any process that can listen to the database.
+
+Events are for watching: a console, a test, a metric. They are told after the fact is committed, by the worker that
+caused it, in batches some ten times a second, and only while somebody listens. They may be missed, and then that is
+said; what must not be missed belongs into the handler's transaction, or is read from the jobs themselves.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import psycopg
+from psycopg.sql import SQL, Identifier
+
+from headrace.queue.connections import Connection, connect
+from headrace.queue.roles import Backoff
+from headrace.queue.statements import DEFAULT_SCHEMA, events_channel, statement
+
+logger = logging.getLogger(__name__)
+
+
+class What(StrEnum):
+    """What can happen to a job."""
+
+    COMPLETED = "completed"
+    FAILED = "failed"
+    """An attempt failed; the job will be tried again."""
+    DISCARDED = "discarded"
+    CANCELLED = "cancelled"
+    QUARANTINED = "quarantined"
+    SNOOZED = "snoozed"
+    HANDED_BACK = "handed_back"
+    """A worker that ends could not finish it; the attempt is unspent."""
+    RESCUED = "rescued"
+    """Its worker died; it is in line again."""
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something happened to a job."""
+
+    what: What
+    job_id: int
+    kind: str
+    queue: str
+    attempt: int
+    worker: str
+    """The worker that tells it; for RESCUED, and what else became of a dead worker's job, the rescuer."""
+
+
+@dataclass(frozen=True)
+class EventsMissed:
+    """Events were missed here."""
+
+    reason: str
+    events: int | None = None
+    """How many; None: unknown."""
+
+
+class Events:
+    """The ear of a process.
+
+        async with Events(dsn).listen() as events:
+            async for event in events:
+                match event: ...
+
+    Args:
+        dsn: The jobs database, not through a pooler in transaction mode.
+        schema: The installation's schema.
+    """
+
+    def __init__(self, dsn: str, *, schema: str = DEFAULT_SCHEMA) -> None:
+        self._dsn = dsn
+        self._schema = schema
+        self._channel = Identifier(events_channel(schema))
+
+    @asynccontextmanager
+    async def listen(self) -> AsyncGenerator[AsyncIterator[Event | EventsMissed], None]:
+        """Listens from the moment it is entered, and goes on after any absence of the database.
+
+        Raises:
+            psycopg.OperationalError: The database can't be reached at the start.
+        """
+        first = await self._connect()
+        events = self._events(first)
+        try:
+            yield events
+        finally:
+            await events.aclose()
+            await first.close()
+
+    async def _events(self, connection: Connection) -> AsyncGenerator[Event | EventsMissed, None]:
+        backoff = Backoff()
+        reason = "it was closed"
+        while True:
+            try:
+                async with connection:
+                    async for notification in connection.notifies():
+                        for event in unpacked(notification.payload):
+                            yield event
+            except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+                reason = str(error).strip()
+            while connection.closed:
+                await backoff.wait(logger, f"no events until Postgres is back: {reason}")
+                try:
+                    connection = await self._connect()
+                except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+                    reason = str(error).strip()
+            backoff.reset()
+            yield EventsMissed("the connection was lost")
+
+    async def _connect(self) -> Connection:
+        connection = await connect(self._dsn, role="events", schema=self._schema)
+        try:
+            await connection.execute(SQL("listen {}").format(self._channel))
+            # As long as somebody holds this lock, workers know that somebody listens.
+            await connection.execute(statement("announce_listener", self._schema))
+        except BaseException:
+            await connection.close()
+            raise
+        return connection
+
+
+def packed(worker: str, events: list[Event], missed: int, *, longest: int) -> list[str]:
+    """Events of one worker as texts of at most `longest` bytes each."""
+    texts: list[str] = []
+    rest: list[list[Any]] = [[e.what, e.job_id, e.kind, e.queue, e.attempt] for e in events]
+    while rest or missed:
+        count = len(rest)
+        while len(text := json.dumps([worker, missed, rest[:count]], separators=(",", ":"))) > longest:
+            count = count * longest // len(text)
+        texts.append(text)
+        rest, missed = rest[count:], 0
+    return texts
+
+
+def unpacked(text: str) -> list[Event | EventsMissed]:
+    """What a text of `packed` tells."""
+    worker, missed, events = json.loads(text)
+    heard: list[Event | EventsMissed] = [EventsMissed("more happened than could be told", missed)] if missed else []
+    return heard + [
+        Event(What(what), job_id, kind, queue, attempt, worker) for what, job_id, kind, queue, attempt in events
+    ]
