@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from engine_kinds import TestKinds
 
 from headrace.queue import Handlers, Kinds, RunningJob, Worker, migrate
+from headrace.queue import worker as worker_module
 from headrace.queue.executor import Executor
 from headrace.queue.running import Stop
 
@@ -136,7 +138,7 @@ async def test_a_worker_waits_for_missing_migrations_and_says_what_to_run(
     run = asyncio.create_task(worker.run())
 
     async def complained() -> bool:
-        return "lacks 2 migrations (0001_jobs, 0002_features): run `headrace migrate up`" in caplog.text
+        return "migrations (0001_jobs, 0002_features" in caplog.text and "run `headrace migrate up`" in caplog.text
 
     async def at_work() -> bool:
         return worker.ready
@@ -147,3 +149,30 @@ async def test_a_worker_waits_for_missing_migrations_and_says_what_to_run(
     await eventually(at_work)
     worker.stop()
     await run
+
+
+async def test_a_thread_that_does_not_stop_is_handed_back_and_counts_as_no_death(
+    installation: Any, eventually: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker_module, "LAST_STEPS", 0.1)
+    started, released = threading.Event(), threading.Event()
+
+    def stubborn(message: Any, job: RunningJob) -> None:
+        started.set()
+        released.wait(30)
+
+    async def has_started() -> bool:
+        return started.is_set()
+
+    job_id = await installation.enqueue(TestKinds.Greet(), max_retries=0)
+    async with installation.working(installation.worker(installation.handlers(Greet=stubborn), drain_timeout=SHORT)):
+        await eventually(has_started)
+    job = await installation.job(job_id)
+    assert (job.state, job.attempt, job.errors) == ("available", 0, [])
+    assert await installation.execute("select deaths, stopped_at is not null from headrace.jobs, headrace.workers") == [
+        (0, True)
+    ]
+    released.set()
+    async with installation.working(installation.worker(installation.handlers(Greet=do_nothing))):
+        await eventually(lambda: installation.is_in(job_id, "completed"))
+    assert (await installation.job(job_id)).lease == 2

@@ -22,6 +22,7 @@ from headrace.queue import (
     Worker,
     WorkerSettings,
     current_job,
+    deadlines,
     scheduler,
 )
 
@@ -200,7 +201,8 @@ async def test_a_retry_comes_when_the_handler_says(installation: Any, eventually
 def patient(installation: Any, **functions: Any) -> Worker:
     """A worker of two slots whose retries are far away."""
     policy = RetryPolicy(base=timedelta(hours=1))
-    return Worker(installation.dsn, installation.handlers(**functions), settings=WorkerSettings(slots=2), retry=policy)
+    settings = WorkerSettings(**{"slots": 2, **installation._options})
+    return Worker(installation.dsn, installation.handlers(**functions), settings=settings, retry=policy)
 
 
 async def test_an_async_handler_is_cancelled_at_its_timeout(installation: Any, eventually: Any) -> None:
@@ -263,6 +265,31 @@ async def test_a_handler_that_swallows_its_cancellation_is_interrupted_again_by_
     worker = installation.worker(installation.handlers(Greet=greet), drain_timeout=timedelta(milliseconds=20))
     async with installation.working(worker):
         await swallowed.wait()
+    assert (await installation.job(job_id)).errors[0].type == "timeout"
+
+
+async def test_a_timeout_is_never_silent(
+    installation: Any, eventually: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Neither where the handler swallows it and goes on, nor where it then returns as if all were well."""
+    monkeypatch.setattr(deadlines, "OVERDUE", 0.05)
+    gate = asyncio.Event()
+
+    async def greet(message: Any, job: RunningJob) -> None:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            await gate.wait()
+
+    async def complained() -> bool:
+        return f"job {job_id} (headrace.test.v1.Greet) still runs" in caplog.text
+
+    job_id = await installation.enqueue(TestKinds.Greet(), timeout=timedelta(milliseconds=20))
+    async with installation.working(patient(installation, Greet=greet)):
+        await eventually(complained)
+        assert (await installation.job(job_id)).state == "running"
+        gate.set()
+        await eventually(lambda: installation.is_in(job_id, "retryable"))
     assert (await installation.job(job_id)).errors[0].type == "timeout"
 
 

@@ -6,14 +6,23 @@ A timer of the event loop per job would strike sooner, and cost each job more th
 from __future__ import annotations
 
 import asyncio
+import logging
 
 from headrace.queue.running import RunningJob, Stop
 
+logger = logging.getLogger(__name__)
 STEP = 0.1
+# How long after its timeout a handler may tidy up before the log complains, and how often it is told again from then on.
+OVERDUE = 1.0
+AGAIN = 10.0
 
 
 class Deadlines:
-    """The deadlines of the running jobs. A timeout strikes at most `STEP` seconds late, and only once."""
+    """The deadlines of the running jobs. A timeout strikes at most `STEP` seconds late.
+
+    It is never silent: what does not end then, a thread or an `async def` that swallows its cancellation, is told again
+    and again, and the log says so.
+    """
 
     def __init__(self) -> None:
         self._deadlines: dict[RunningJob, float] = {}
@@ -34,6 +43,10 @@ class Deadlines:
         loop = asyncio.get_running_loop()
         now = loop.time()
         for job in [job for job, deadline in self._deadlines.items() if deadline <= now]:
-            del self._deadlines[job]
-            job.stop(Stop.TIMEOUT)
+            over = now - job.deadline
+            if over >= OVERDUE:
+                logger.error("job %d (%s) still runs %.0f s after its timeout", job.id, job.kind.name, over)
+            if not OVERDUE <= over < AGAIN:
+                job.stop(Stop.TIMEOUT)
+            self._deadlines[job] = now + (OVERDUE if over < OVERDUE else AGAIN)
         self._timer = loop.call_later(STEP, self._look) if self._deadlines else None

@@ -127,6 +127,17 @@ class Executor:
         for job in tuple(self._running.values()):
             job.stop(reason)
 
+    def give_up(self) -> int:
+        """Hands back what does not stop, at the very end; answers how many jobs. Their outcomes count for nothing.
+
+        Only threads are so stubborn, and they end with the process.
+        """
+        stubborn = [job for job in self._running.values() if not job.completed_in]
+        for job in stubborn:
+            job.stop_reason = Stop.LEASE_LOST
+            self._completer.decide(job, HAND_BACK)
+        return len(stubborn)
+
     async def idle(self) -> None:
         """Waits until no job is in flight."""
         while tasks := [job.task for job in self._running.values() if job.task]:
@@ -169,6 +180,8 @@ class Executor:
                 outcome = await self._work[job.kind.name](message, job)
             finally:
                 job.interruptible = False
+            if job.stop_reason is Stop.TIMEOUT:  # it has swallowed its cancellation: the timeout stands all the same
+                return self._stopped(job, span)
             return self._decide(job, span, outcome)
         except asyncio.CancelledError:
             if job.stop_reason is None:  # not from the engine: the handler has cancelled itself
