@@ -1,0 +1,22 @@
+"""The clock of a test's transaction: the database's, set ahead. Only this transaction sees it."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from headrace.queue.statements import fill, statement
+from headrace.queue.transaction import Plan, Query
+
+
+def moved_clock(by: timedelta, schema: str) -> Plan[datetime]:
+    """Moves it ahead; answers what it shows then.
+
+    Raises:
+        ValueError: `by` is below 0.
+    """
+    if by < timedelta(0):
+        raise ValueError(f"a clock moves ahead: by must be at least 0, and is {by}")
+    yield Query(statement("move_clock", schema), {"by": by})
+    [row] = yield Query(fill("select {schema}.clock() as now", schema), {})
+    now: datetime = row["now"]
+    return now

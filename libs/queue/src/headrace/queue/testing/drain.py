@@ -1,0 +1,169 @@
+"""Works off what is due in the transaction of a test: a worker's real statements and executor, one job at a time."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from itertools import count
+from typing import Protocol
+
+import psycopg
+from psycopg.pq import TransactionStatus
+
+from headrace.queue.backoff import RetryPolicy
+from headrace.queue.completer import Decision, settle_params
+from headrace.queue.cursor import Cursor
+from headrace.queue.errors import QueueError
+from headrace.queue.executor import Executor
+from headrace.queue.handlers import Handlers
+from headrace.queue.job import Job
+from headrace.queue.producer import running_job
+from headrace.queue.running import Home, RunningJob
+from headrace.queue.scheduler import BATCH
+from headrace.queue.statements import statement
+from headrace.queue.ticker import Ticker
+from headrace.queue.transaction import Plan, Query, Result
+
+AT_ONCE = RetryPolicy(base=timedelta(microseconds=1), factor=1, jitter=0)
+"""Failed jobs are tried again without a wait."""
+
+
+class DrainUnending(QueueError):
+    """There was more to do after so many attempts: a handler enqueues its own kind, say, or snoozes for no time."""
+
+    def __init__(self, attempts: int) -> None:
+        super().__init__(
+            f"after {attempts} attempts there are still jobs due: does a handler enqueue its own kind again and again?"
+        )
+        self.attempts = attempts
+
+
+class Execute(Protocol):
+    """Runs a plan on the test's connection."""
+
+    async def __call__(self, plan: Plan[Result]) -> Result:
+        """Answers what the plan does."""
+
+
+class Drain:
+    """One drain.
+
+    Args:
+        info: Of the test's connection.
+        handlers: What runs which kind.
+        ticker: The periodic jobs.
+        retry: The backoff between attempts.
+        schema: The installation's schema.
+    """
+
+    def __init__(
+        self, info: psycopg.ConnectionInfo, handlers: Handlers, ticker: Ticker, retry: RetryPolicy, schema: str
+    ) -> None:
+        self._info = info
+        self._handlers = handlers
+        self._ticker = ticker
+        self._retry = retry
+        self._schema = schema
+        self._decisions: list[tuple[int, int, Decision]] = []
+        self._progress: list[tuple[int, int, str]] = []
+        self._claims = count(1)
+
+    async def run(self, execute: Execute, limit: int) -> list[Job]:
+        """Works until nothing is due; answers the jobs that were run, in the order of their first attempts."""
+        executor = Executor(
+            self._handlers,
+            self,
+            self,
+            self._retry,
+            home=Home(self._schema, lambda *report: self._progress.append(report)),
+            on_free=lambda: None,
+        )
+        seen: dict[int, None] = {}
+        attempts = 0
+        try:
+            worker_id = await execute(self._begin())
+            busy = True
+            while busy:
+                busy = False
+                for queue in self._handlers.queues:
+                    if (job := await execute(self._claim(worker_id, queue))) is None:
+                        continue
+                    if attempts == limit:
+                        raise DrainUnending(limit)
+                    attempts += 1
+                    busy = True
+                    seen[job.id] = None
+                    await execute(self._before())
+                    executor.start([job])
+                    await executor.idle()
+                    await execute(self._after())
+                await execute(self._due())
+        finally:
+            await executor.close()
+        return [await execute(self._read(job_id)) for job_id in seen]
+
+    def decide(self, job: RunningJob, decision: Decision) -> None:
+        """Takes an outcome from the executor."""
+        self._decisions.append((job.id, job.lease, decision))
+
+    def take(self, job: RunningJob, otherwise: Decision) -> None:
+        """Takes an attempt that has completed its job itself. If that stands, `otherwise` will count for nothing."""
+        self.decide(job, otherwise)
+
+    def holds(self, job_id: int, lease: int) -> bool:  # noqa: ARG002
+        """Nothing is ever unsure: there is one transaction."""
+        return False
+
+    def _begin(self) -> Plan[int]:
+        """Registers a worker, declares periodic jobs, and gets into line what is due."""
+        params = {
+            "name": "test",
+            "queues": list(self._handlers.queues),
+            "kinds": [kind.name for kind in self._handlers.handled],
+            "versions": [kind.version for kind in self._handlers.handled],
+        }
+        [row] = yield Query(statement("register_worker", self._schema), params)
+        yield from self._ticker.declare()
+        yield from self._due()
+        worker_id: int = row["id"]
+        return worker_id
+
+    def _due(self) -> Plan[None]:
+        while (yield from self._ticker.tick()):
+            pass
+        while sum(row["jobs"] for row in (yield Query(statement("promote", self._schema), {"limit": BATCH}))) == BATCH:
+            pass
+
+    def _claim(self, worker_id: int, queue: str) -> Plan[RunningJob | None]:
+        """The next job of a queue."""
+        claim_no = next(self._claims)
+        params = {
+            **Cursor().params(),
+            "worker_id": worker_id,
+            "claim_no": claim_no,
+            "queue": queue,
+            "kinds": [kind.name for kind in self._handlers.handled],
+            "versions": [kind.version for kind in self._handlers.handled],
+            "limit": 1,
+        }
+        _, *rows = yield Query(statement("claim", self._schema), params)
+        return running_job(self._handlers, queue, claim_no, tuple(rows[0].values())) if rows else None
+
+    def _before(self) -> Plan[None]:
+        yield Query("savepoint headrace_attempt", {})
+
+    def _after(self) -> Plan[None]:
+        """Writes what became of an attempt. What a handler has broken of the transaction is taken back."""
+        if self._info.transaction_status == TransactionStatus.INERROR:
+            yield Query("rollback to savepoint headrace_attempt", {})
+        yield Query("release savepoint headrace_attempt", {})
+        decisions, self._decisions = self._decisions, []
+        reports, self._progress = self._progress[-1:], []
+        yield Query(statement("settle", self._schema), settle_params(decisions))
+        if reports:
+            [(job_id, lease, value)] = reports
+            params = {"ids": [job_id], "leases": [lease], "values": [value]}
+            yield Query(statement("report_progress", self._schema), params)
+
+    def _read(self, job_id: int) -> Plan[Job]:
+        [row] = yield Query(statement("get_job", self._schema), {"job_id": job_id})
+        return Job.from_row(row)

@@ -1,0 +1,184 @@
+"""The kit: each of its questions takes the test's connection or session, as the door does, and commits nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import psycopg
+from psycopg.pq import TransactionStatus
+
+from headrace.queue.backoff import RetryPolicy
+from headrace.queue.handlers import Handlers
+from headrace.queue.job import Job
+from headrace.queue.outcomes import Outcome
+from headrace.queue.periodic import Periodic
+from headrace.queue.statements import DEFAULT_SCHEMA
+from headrace.queue.testing.alone import run_alone
+from headrace.queue.testing.clock import moved_clock
+from headrace.queue.testing.drain import AT_ONCE, Drain
+from headrace.queue.testing.enqueued import Enqueued, enqueued
+from headrace.queue.ticker import Ticker
+from headrace.queue.transaction import Plan, Result, psycopg_async_connection, psycopg_connection, run, run_async
+
+if TYPE_CHECKING:
+    from headrace.queue.transaction import AnyAsyncConnection, AnyConnection
+
+Payload = TypeVar("Payload")
+
+
+class Kit:
+    """What tests ask about jobs and handlers.
+
+    Args:
+        handlers: Of the program under test, with their middleware.
+        periodic: What its workers declare.
+        retry: The backoff of a drain. By default a failed job is tried again at once; with the program's own policy its
+            retries wait until the clock is moved.
+        schema: The installation's schema.
+
+    Raises:
+        Refused: A periodic job's payload is of none of the kinds, or breaks its kind's rules.
+    """
+
+    def __init__(
+        self,
+        handlers: Handlers,
+        *,
+        periodic: Sequence[Periodic] = (),
+        retry: RetryPolicy = AT_ONCE,
+        schema: str = DEFAULT_SCHEMA,
+    ) -> None:
+        self._handlers = handlers
+        self._retry = retry
+        self._schema = schema
+        self._ticker = Ticker(handlers.kinds, periodic, schema)
+
+    def run(
+        self,
+        payload: Any,
+        *,
+        attempt: int = 1,
+        job_id: int = 1,
+        caller: str = "",
+        metadata: Mapping[str, Any] | None = None,
+    ) -> Outcome:
+        """Runs the handler of a payload, with its middleware, and answers its outcome. Needs no database.
+
+        The payload goes through its codec and its rules, as it would through a door. A handler that returns nothing has
+        answered Done. Its exceptions pass through, and no timeout strikes. Every handler runs in this process, so that
+        it can be watched and patched. There is no job to complete: for a handler that calls `complete_in`, drain.
+
+        Raises:
+            KindUnknown: The payload is of none of the kinds, or none that has a handler.
+            Refused: It breaks its kind's rules.
+            TypeError: What the handler has returned is no outcome.
+        """
+        return asyncio.run(self.run_async(payload, attempt=attempt, job_id=job_id, caller=caller, metadata=metadata))
+
+    async def run_async(
+        self,
+        payload: Any,
+        *,
+        attempt: int = 1,
+        job_id: int = 1,
+        caller: str = "",
+        metadata: Mapping[str, Any] | None = None,
+    ) -> Outcome:
+        """The same, in an asynchronous test."""
+        return await run_alone(
+            self._handlers,
+            payload,
+            attempt=attempt,
+            job_id=job_id,
+            caller=caller,
+            metadata=metadata,
+            schema=self._schema,
+        )
+
+    def enqueued(self, connection: AnyConnection, *message_classes: type[Payload]) -> list[Enqueued[Payload]]:
+        """What this transaction has enqueued of these classes, or of all, in order.
+
+        Raises:
+            KindUnknown: Something was enqueued whose kind the handlers don't know.
+            ValueError: The connection is in no transaction that could be rolled back.
+        """
+        return run(_borrowed(connection), enqueued(self._handlers.kinds, message_classes, self._schema))
+
+    async def enqueued_async(
+        self, connection: AnyAsyncConnection, *message_classes: type[Payload]
+    ) -> list[Enqueued[Payload]]:
+        """The same, on an asynchronous connection or session."""
+        driver = await _borrowed_async(connection)
+        return await run_async(driver, enqueued(self._handlers.kinds, message_classes, self._schema))
+
+    def drain(self, connection: AnyConnection, *, limit: int = 1000) -> list[Job]:
+        """Works off everything that is due, one job after the other, and answers what became of each.
+
+        Claims, outcomes, retries, timeouts and ticks are the engine's own, in the transaction of the connection. What
+        handlers enqueue on it is worked off as well; jobs that wait for a time are not, until the clock is moved. A
+        handler that uses the test's connection and breaks its transaction loses what this attempt has done on it.
+
+        Args:
+            connection: Of the test.
+            limit: The most attempts.
+
+        Raises:
+            DrainUnending: There was more to do after that many attempts.
+            ValueError: The connection is in no transaction that could be rolled back.
+            RuntimeError: An event loop runs in this thread: use `drain_async` there.
+        """
+        driver = _borrowed(connection)
+
+        async def execute(plan: Plan[Result]) -> Result:
+            return run(driver, plan)
+
+        return asyncio.run(self._drain(driver.info).run(execute, limit))
+
+    async def drain_async(self, connection: AnyAsyncConnection, *, limit: int = 1000) -> list[Job]:
+        """The same, on an asynchronous connection or session."""
+        driver = await _borrowed_async(connection)
+
+        async def execute(plan: Plan[Result]) -> Result:
+            return await run_async(driver, plan)
+
+        return await self._drain(driver.info).run(execute, limit)
+
+    def move_clock(self, connection: AnyConnection, by: timedelta) -> datetime:
+        """Moves the clock of this transaction ahead, and answers the time that it shows then.
+
+        By it scheduled jobs, retries and periodic ticks come due. A move adds to the moves before.
+
+        Raises:
+            ValueError: `by` is below 0, or the connection is in no transaction that could be rolled back.
+        """
+        return run(_borrowed(connection), moved_clock(by, self._schema))
+
+    async def move_clock_async(self, connection: AnyAsyncConnection, by: timedelta) -> datetime:
+        """The same, on an asynchronous connection or session."""
+        return await run_async(await _borrowed_async(connection), moved_clock(by, self._schema))
+
+    def _drain(self, info: psycopg.ConnectionInfo) -> Drain:
+        return Drain(info, self._handlers, self._ticker, self._retry, self._schema)
+
+
+def _borrowed(connection: AnyConnection) -> psycopg.Connection[Any]:
+    driver = psycopg_connection(connection)
+    _require_transaction(driver)
+    return driver
+
+
+async def _borrowed_async(connection: AnyAsyncConnection) -> psycopg.AsyncConnection[Any]:
+    driver = await psycopg_async_connection(connection)
+    _require_transaction(driver)
+    return driver
+
+
+def _require_transaction(driver: psycopg.Connection[Any] | psycopg.AsyncConnection[Any]) -> None:
+    if driver.autocommit and driver.info.transaction_status == TransactionStatus.IDLE:
+        raise ValueError(
+            "the connection commits each statement, so nothing that a test does could be rolled back: "
+            "open it without autocommit, or begin a transaction"
+        )
