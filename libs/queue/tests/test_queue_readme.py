@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
 import sysconfig
@@ -30,15 +31,51 @@ def environment(tmp_path: Path) -> Path:
     return folder
 
 
-def test_the_quickstart_of_the_readme_runs(environment: Path, tmp_path: Path) -> None:
-    blocks = {name: text for _, name, text in BLOCK.findall((PACKAGE / "README.md").read_text())}
-    assert blocks["install"] == "pip install './libs/queue[embedded]' grpcio-tools\n"
-    for name in ("greetings.proto", "quickstart.py"):
-        (tmp_path / name).write_text(blocks[name])
-    path = {"PATH": f"{environment / 'bin'}:{os.environ['PATH']}", "HOME": str(tmp_path), "PYTHONWARNINGS": "error"}
-    for name in ("compile", "run"):
-        done = subprocess.run(
-            ["bash", "-euc", blocks[name]], cwd=tmp_path, env=path, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, done.stderr
-    assert done.stdout == blocks["output"]
+@pytest.fixture
+def blocks() -> dict[str, str]:
+    """The README's named blocks."""
+    return {name: text for _, name, text in BLOCK.findall((PACKAGE / "README.md").read_text())}
+
+
+def variables(environment: Path, home: Path) -> dict[str, str]:
+    return {"PATH": f"{environment / 'bin'}:{os.environ['PATH']}", "HOME": str(home), "PYTHONWARNINGS": "error"}
+
+
+def test_the_quickstart_is_under_twenty_lines_and_runs(
+    environment: Path, tmp_path: Path, blocks: dict[str, str]
+) -> None:
+    assert blocks["install"] == "pip install './libs/queue[embedded,pydantic]'\n"
+    assert len(blocks["quickstart.py"].splitlines()) < 20
+    (tmp_path / "quickstart.py").write_text(blocks["quickstart.py"])
+    program = subprocess.Popen(
+        ["bash", "-euc", f"exec {blocks['run']}"],
+        cwd=tmp_path,
+        env=variables(environment, tmp_path),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with program:
+        assert program.stdout is not None
+        first = program.stdout.readline()
+        program.send_signal(signal.SIGINT)
+        rest, errors = program.communicate(timeout=60)
+    assert (program.returncode, errors) == (0, "")
+    assert first + rest == blocks["output"]
+
+
+def test_the_proto_file_of_the_readme_compiles_and_is_a_kind(
+    environment: Path, tmp_path: Path, blocks: dict[str, str]
+) -> None:
+    (tmp_path / "greetings.proto").write_text(blocks["greetings.proto"])
+    look = "import greetings_pb2, headrace.queue; print(*headrace.queue.Kinds.of_file(greetings_pb2.DESCRIPTOR).names)"
+    done = subprocess.run(
+        ["bash", "-euc", f"{blocks['compile']}\npython -c '{look}'"],
+        cwd=tmp_path,
+        env=variables(environment, tmp_path),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "acme.v1.Greet\n"

@@ -35,7 +35,7 @@ from headrace.queue import (
     Snooze,
     current_job,
 )
-from headrace.queue.testing import DrainUnending, Enqueued, Kit
+from headrace.queue.testing import AT_ONCE, DrainUnending, Enqueued, Kit
 
 Greet, Count = TestKinds.Greet, TestKinds.Count
 
@@ -57,7 +57,7 @@ def kit_of(kinds: Kinds, *, retry: RetryPolicy | None = None, periodic: Any = ()
     handlers = Handlers(kinds)
     for name, function in functions.items():
         handlers.add(getattr(TestKinds, name), function)
-    return Kit(handlers, periodic=periodic, **({"retry": retry} if retry else {}))
+    return Kit(handlers, periodic=periodic, retry=retry or AT_ONCE)
 
 
 async def greet(message: Any, job: RunningJob) -> None:
@@ -330,18 +330,20 @@ class TestConnections:
     """The same on every kind of connection."""
 
     async def test_psycopg_async(self, installation: Any, door: Door) -> None:
+        own: psycopg.AsyncConnection[Any] = await installation.connect(autocommit=False)
+
         async def count(message: Any, job: RunningJob) -> None:
-            await door.accept_one_async(connection, NewJob(Greet(name="from count")))
+            await door.accept_one_async(own, NewJob(Greet(name="from count")))
 
         kit = kit_of(door.kinds, Count=count, Greet=greet)
-        async with await installation.connect(autocommit=False) as connection:
+        async with own:
             later = datetime.now(UTC) + timedelta(days=1)
-            await door.accept_one_async(connection, NewJob(Count(name="c"), run_at=later))
-            assert [each.run_at for each in await kit.enqueued_async(connection, Count)] == [later]
-            assert await kit.drain_async(connection) == []
-            await kit.move_clock_async(connection, timedelta(days=1, minutes=1))
-            assert [job.state for job in await kit.drain_async(connection)] == ["completed", "completed"]
-            await connection.rollback()
+            await door.accept_one_async(own, NewJob(Count(name="c"), run_at=later))
+            assert [each.run_at for each in await kit.enqueued_async(own, Count)] == [later]
+            assert await kit.drain_async(own) == []
+            await kit.move_clock_async(own, timedelta(days=1, minutes=1))
+            assert [job.state for job in await kit.drain_async(own)] == ["completed", "completed"]
+            await own.rollback()
 
     def test_a_session_of_sqlalchemy(self, installation: Any, door: Door) -> None:
         def handler(message: Any, job: RunningJob) -> None:

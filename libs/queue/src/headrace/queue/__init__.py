@@ -64,6 +64,7 @@ from headrace.queue.periodic_control import (
     resume_periodic,
     update_periodic,
 )
+from headrace.queue.program import run_worker
 from headrace.queue.running import RunningJob, current_job
 from headrace.queue.search import JobFilter
 from headrace.queue.unique import Unique
@@ -152,6 +153,7 @@ __all__ = [
     "resume_queue",
     "retry_job",
     "retry_jobs",
+    "run_worker",
     "set_retention",
     "update_periodic",
 ]

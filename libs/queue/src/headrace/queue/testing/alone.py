@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -60,7 +61,9 @@ async def run_alone(
 
 async def _enter(work: Work, message: Any, job: RunningJob) -> Outcome | None:
     enter_job(job)
-    return await work(message, job)
+    outcome = await work(message, job)
+    # An async function whose mode is a process of its own, which would await it there.
+    return await outcome if inspect.isawaitable(outcome) else outcome
 
 
 def _work(handlers: Handlers, name: str) -> Work:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import psycopg
 from psycopg.pq import TransactionStatus
@@ -98,7 +98,13 @@ class Kit:
             schema=self._schema,
         )
 
-    def enqueued(self, connection: AnyConnection, *message_classes: type[Payload]) -> list[Enqueued[Payload]]:
+    @overload
+    def enqueued(self, connection: AnyConnection) -> list[Enqueued[Any]]: ...
+
+    @overload
+    def enqueued(self, connection: AnyConnection, *message_classes: type[Payload]) -> list[Enqueued[Payload]]: ...
+
+    def enqueued(self, connection: AnyConnection, *message_classes: type[Any]) -> list[Enqueued[Any]]:
         """What this transaction has enqueued of these classes, or of all, in order.
 
         Raises:
@@ -107,9 +113,15 @@ class Kit:
         """
         return run(_borrowed(connection), enqueued(self._handlers.kinds, message_classes, self._schema))
 
+    @overload
+    async def enqueued_async(self, connection: AnyAsyncConnection) -> list[Enqueued[Any]]: ...
+
+    @overload
     async def enqueued_async(
         self, connection: AnyAsyncConnection, *message_classes: type[Payload]
-    ) -> list[Enqueued[Payload]]:
+    ) -> list[Enqueued[Payload]]: ...
+
+    async def enqueued_async(self, connection: AnyAsyncConnection, *message_classes: type[Any]) -> list[Enqueued[Any]]:
         """The same, on an asynchronous connection or session."""
         driver = await _borrowed_async(connection)
         return await run_async(driver, enqueued(self._handlers.kinds, message_classes, self._schema))

@@ -1,0 +1,56 @@
+"""A worker as the whole program: it works until it is told to end, and ends well."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Sequence
+
+from headrace.queue.backoff import RetryPolicy
+from headrace.queue.handlers import Handlers
+from headrace.queue.periodic import Periodic
+from headrace.queue.statements import DEFAULT_SCHEMA
+from headrace.queue.worker import Worker, WorkerSettings
+
+
+def run_worker(
+    dsn: str,
+    handlers: Handlers,
+    *,
+    settings: WorkerSettings | None = None,
+    retry: RetryPolicy | None = None,
+    periodic: Sequence[Periodic] = (),
+    schema: str = DEFAULT_SCHEMA,
+) -> None:
+    """Works off jobs until SIGTERM or SIGINT, which is what Ctrl-C sends; then drains, and returns.
+
+    A second signal ends the program at once. The arguments are the worker's. To be called in the main thread, where no
+    event loop runs; a program that has one awaits `Worker(...).run()`.
+
+    Raises:
+        ValueError: See Worker.
+        Refused: See Worker.
+    """
+    asyncio.run(_until_signal(dsn, handlers, settings, retry, periodic, schema))
+
+
+async def _until_signal(
+    dsn: str,
+    handlers: Handlers,
+    settings: WorkerSettings | None,
+    retry: RetryPolicy | None,
+    periodic: Sequence[Periodic],
+    schema: str,
+) -> None:
+    worker = Worker(dsn, handlers, settings=settings, retry=retry, periodic=periodic, schema=schema)
+    loop = asyncio.get_running_loop()
+    ends = (signal.SIGINT, signal.SIGTERM)
+
+    def stop() -> None:
+        worker.stop()
+        for number in ends:
+            loop.remove_signal_handler(number)
+
+    for number in ends:
+        loop.add_signal_handler(number, stop)
+    await worker.run()
