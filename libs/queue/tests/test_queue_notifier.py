@@ -9,6 +9,7 @@ from typing import Any
 from engine_kinds import TestKinds
 
 from headrace.queue import NewJob, RunningJob
+from headrace.queue.vigil import WATCH, Vigil, slot
 
 FAR = timedelta(seconds=30)
 LISTENERS = "select pid from pg_stat_activity where datname = current_database() and application_name = %s"
@@ -81,3 +82,70 @@ async def test_a_burst_is_one_notification_per_queue_and_comes_with_the_commit(i
         heard = [notification.payload async for notification in ear.notifies(timeout=10, stop_after=2)]
         heard += [notification.payload async for notification in ear.notifies(timeout=0)]
     assert sorted(heard) == ["greetings", "numbers"]
+
+
+async def test_a_burst_of_transactions_is_few_notifications_and_every_job_runs_at_once(
+    installation: Any, eventually: Any
+) -> None:
+    async def all_ran() -> bool:
+        return not await installation.execute("select from headrace.jobs where finished_at is null")
+
+    worker = installation.worker(installation.handlers(Greet=do_nothing), poll_interval=FAR)
+    async with installation.working(worker), await installation.connect() as ear:
+        await eventually(lambda: _listens(installation))
+        await ear.execute("listen headrace_ready")
+        began = time.monotonic()
+        async with await installation.connect() as connection:
+            for _ in range(300):
+                await installation.door.accept_async(connection, [NewJob(TestKinds.Greet())])
+        windows = (time.monotonic() - began) * 20
+        await eventually(all_ran, within=FAR.total_seconds() / 3)
+        heard = [notification async for notification in ear.notifies(timeout=0)]
+    assert len(heard) <= windows + 2
+
+
+async def _listens(installation: Any) -> bool:
+    return len(await listeners(installation)) == 1
+
+
+async def test_a_suppressed_notification_does_not_leave_its_job_waiting(installation: Any, eventually: Any) -> None:
+    """One that was accepted in the same twentieth of a second as another, and committed after the worker has looked."""
+    worker = installation.worker(installation.handlers(Greet=do_nothing), poll_interval=FAR)
+    async with installation.working(worker), await installation.connect(autocommit=False) as late:
+        for _ in range(3):
+            first = await installation.enqueue(TestKinds.Greet())
+            second = (await installation.door.accept_one_async(late, NewJob(TestKinds.Greet()))).job_id
+            await eventually(lambda job_id=first: installation.is_in(job_id, "completed"))
+            await late.commit()
+            await eventually(lambda job_id=second: installation.is_in(job_id, "completed"), within=5)
+
+
+def test_queues_of_a_slot_share_their_notifications() -> None:
+    queues = [f"queue-{n}" for n in range(100)]
+    vigil = Vigil(queues)
+    for queue in queues:
+        assert vigil.sharing(queue) == [other for other in queues if slot(other) == slot(queue)]
+    assert len({slot(queue) for queue in queues}) == 16
+
+
+def test_a_vigil_looks_less_and_less_often_and_ends(monkeypatch: Any) -> None:
+    now = 0.0
+    monkeypatch.setattr("headrace.queue.vigil.time.monotonic", lambda: now)
+    vigil = Vigil(["a", "b"])
+    vigil.begin("a")
+    looks = []
+    while vigil.next_look < float("inf"):
+        now = vigil.next_look
+        assert vigil.due() == ["a"]
+        assert vigil.due() == []
+        vigil.looked("a")
+        looks.append(now)
+    assert 5 < len(looks) < 20
+    assert looks[0] < 0.005
+    assert WATCH < looks[-1] < WATCH * 1.5
+
+
+async def test_the_database_and_the_workers_agree_on_the_slots(installation: Any) -> None:
+    queues = ["greetings", "numbers", "E-Mail", "ü", ""]
+    rows = await installation.execute("select left(md5(q), 1) from unnest(%s::text[]) as q", (queues,))
+    assert [found for (found,) in rows] == [slot(queue) for queue in queues]
