@@ -1,7 +1,7 @@
 """The line under fire.
 
-Whatever commits late, rolls back, retries, is cancelled or falls silent: no committed job is lost, and none is handed
-out twice under one lease.
+Whatever commits late, rolls back, retries, is cancelled, paused, limited or falls silent: no committed job is lost, and
+none is handed out twice under one lease.
 """
 
 from __future__ import annotations
@@ -48,10 +48,13 @@ class Fire:
         self.stop = asyncio.Event()
 
     async def connect(self, stack: AsyncExitStack, *, autocommit: bool = True) -> Any:
+        options = {"prepare_threshold": 0, **self.installation._connection}
         connection = await psycopg.AsyncConnection.connect(
-            self.installation.dsn, autocommit=autocommit, row_factory=dict_row, prepare_threshold=0
+            self.installation.dsn, autocommit=autocommit, row_factory=dict_row, **options
         )
-        await connection.execute("set enable_seqscan = off; set enable_bitmapscan = off; set jit = off", prepare=False)
+        if options["prepare_threshold"] is not None:  # else it is pooled, and a session's settings are strangers'
+            planner = "set enable_seqscan = off; set enable_bitmapscan = off; set jit = off"
+            await connection.execute(planner, prepare=False)
         if not autocommit:
             await connection.commit()
         return await stack.enter_async_context(connection)
@@ -176,6 +179,7 @@ class Fire:
             "spent": [spent] * len(rows),
             "delays_ms": [100] * len(rows),
             "errors": [None] * len(rows),
+            "outputs": [None] * len(rows),
         }
         if rows:
             await connection.execute(statement("settle"), params)
@@ -204,6 +208,19 @@ class Fire:
                     self.cancelled.update([job_id] * (await connection.execute(query, (job_id,))).rowcount)
                 await asyncio.sleep(0.02)
 
+    async def pauser(self) -> None:
+        """Pauses and resumes a kind, and sets and lifts the queue's limit, again and again."""
+        async with AsyncExitStack() as stack:
+            connection = await self.connect(stack)
+            while not self.stop.is_set():
+                kind, limit = self.rng.choice((GREET, COUNT)), self.rng.choice((None, 5, 100))
+                await connection.execute(statement("pause_kind"), {"kind": kind, "by": "pauser"})
+                await connection.execute(statement("limit_queue"), {"queue": "fire", "max_running": limit})
+                await asyncio.sleep(self.rng.random() * 0.2)
+                await connection.execute(statement("resume_kind"), {"kind": kind})
+                await asyncio.sleep(self.rng.random() * 0.2)
+            await connection.execute(statement("limit_queue"), {"queue": "fire", "max_running": None})
+
 
 @pytest.mark.parametrize("seed", [1, 2])
 async def test_no_committed_job_is_lost_and_none_is_handed_out_twice(installation: Any, seed: int) -> None:
@@ -211,6 +228,7 @@ async def test_no_committed_job_is_lost_and_none_is_handed_out_twice(installatio
     async with asyncio.timeout(LATEST), asyncio.TaskGroup() as group:
         producers = [group.create_task(fire.producer(longest)) for longest in (0.02, 0.02, 0.02, 0.2, 1.0)]
         producers.append(group.create_task(fire.canceller()))
+        producers.append(group.create_task(fire.pauser()))
         for kinds in ([GREET], [GREET, COUNT], [GREET, COUNT], [GREET]):
             group.create_task(fire.claimer(kinds))
         group.create_task(fire.upkeep())
