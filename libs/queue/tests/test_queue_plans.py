@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from engine_kinds import TestKinds
+from plans import plan_of, scans
 
 from headrace.queue import NewJob
 from headrace.queue.cursor import Cursor
@@ -36,21 +36,10 @@ async def filled(installation: Any) -> Any:
     return connection
 
 
-def scans(plan: dict[str, Any]) -> list[tuple[str, str]]:
-    """Each scan of the jobs table in a plan: its type, and its index."""
-    found = []
-    if plan.get("Relation Name") == "jobs" and "Scan" in plan["Node Type"]:
-        found.append((plan["Node Type"], plan.get("Index Name", "")))
-    for part in plan.get("Plans", []):
-        found += scans(part)
-    return found
-
-
 async def explained(connection: Any, name: str, params: dict[str, Any]) -> list[tuple[str, str]]:
     cursor = await connection.execute(f"explain (format json) {statement(name)}", params)
-    [[plan]] = await cursor.fetchall()
-    found = plan[0] if isinstance(plan, list) else json.loads(plan)[0]
-    return scans(found["Plan"])
+    [[answer]] = await cursor.fetchall()
+    return scans(plan_of(answer))
 
 
 async def test_a_claim_reads_the_line_and_the_rows_it_takes(installation: Any) -> None:
@@ -77,7 +66,7 @@ async def test_the_rescue_reads_each_dead_workers_claims_only(installation: Any)
 async def test_due_jobs_are_read_from_their_own_index(installation: Any) -> None:
     async with await filled(installation) as connection:
         promote = await explained(connection, "promote", {"limit": 10})
-        next_due = await explained(connection, "next_due", {})
+        next_due = await explained(connection, "next_due", {"names": [], "kinds": [], "excluded": []})
     assert promote == [("Index Scan", "jobs_due"), ("Index Scan", "jobs_pkey")]
     assert [index for _, index in next_due] == ["jobs_due"]
 

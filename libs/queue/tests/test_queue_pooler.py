@@ -5,8 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from engine_kinds import TestKinds
+from plans import plan_of, scans
 
+from headrace.queue import NewJob
 from headrace.queue.connections import SETTINGS, Link
+from headrace.queue.cursor import Cursor
+from headrace.queue.statements import statement
 
 
 async def test_the_settings_hold_for_each_statement_and_are_left_to_nobody(database: str, pooler: Any) -> None:
@@ -41,3 +45,30 @@ async def test_no_setting_and_no_prepared_statement_stays_behind(installation: A
                 " from (select) as one left join pg_prepared_statements on true group by 1, 2"
             )
             assert found == [("on", "0", 0)]
+
+
+async def test_the_hot_statements_have_the_same_plans_through_a_pooler(installation: Any) -> None:
+    async with await installation.connect() as connection:
+        await installation.door.accept_async(connection, [NewJob(TestKinds.Greet()) for _ in range(1000)])
+    claim = {
+        **Cursor().params(),
+        "worker_id": 1,
+        "claim_no": 1,
+        "queue": "greetings",
+        "kinds": ["headrace.test.v1.Greet"],
+        "versions": [1],
+        "limit": 10,
+    }
+    expected = {
+        "claim": (claim, ["jobs_ready", "jobs_ready", "jobs_pkey"]),
+        "complete": ({"ids": [1, 2], "leases": [1, 1]}, ["jobs_pkey"]),
+        "rescue": ({"max_deaths": 3}, ["jobs_claimed", "jobs_pkey"]),
+        "promote": ({"limit": 10}, ["jobs_due", "jobs_pkey"]),
+    }
+    link = Link(installation.dsn, role="test", schema="headrace", pooled="listen" in installation._options)
+    for name, (params, indexes) in expected.items():
+        [row] = await link.execute(f"explain (format json) {statement(name)}", params)
+        found = scans(plan_of(row["QUERY PLAN"]))
+        assert [index for _, index in found] == indexes, name
+        assert {scan for scan, _ in found} == {"Index Scan"}, name
+    await link.close()

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from datetime import timedelta
 from typing import Any
 
 from engine_kinds import TestKinds
+from plans import plan_of
 
 from headrace.queue import JobFilter, JobState, list_jobs, search
 from headrace.queue.search import MAX_ID
@@ -67,8 +67,8 @@ async def test_each_look_reads_its_index_and_a_bounded_part_of_it(installation: 
             limit = 50
             params = {**wanted.params(), "limit": limit, "before": MAX_ID, "from": 0, "scan": limit * search.FIRST_SCAN}
             query = f"explain (analyze, buffers, format json) {statement(wanted.way())}"
-            [[plan]] = await (await connection.execute(query, params)).fetchall()
-            top = (plan[0] if isinstance(plan, list) else json.loads(plan)[0])["Plan"]
+            [[answer]] = await (await connection.execute(query, params)).fetchall()
+            top = plan_of(answer)
             buffers = top["Shared Hit Blocks"] + top["Shared Read Blocks"]
             assert index in reads(top), (wanted, reads(top))
             assert "Seq Scan" not in reads(top), wanted
