@@ -24,6 +24,7 @@ from headrace.queue import (
     current_job,
     scheduler,
 )
+from headrace.queue.running import Stop
 
 FINAL = ("completed", "discarded", "cancelled", "quarantined")
 
@@ -264,6 +265,30 @@ async def test_a_handler_that_swallows_its_cancellation_is_interrupted_again_by_
     async with installation.working(worker):
         await swallowed.wait()
     assert (await installation.job(job_id)).errors[0].type == "timeout"
+
+
+async def test_a_stop_that_is_said_twice_lets_a_handler_tidy_up(installation: Any) -> None:
+    running: list[RunningJob] = []
+    started, stopped, tidied = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def greet(message: Any, job: RunningJob) -> None:
+        running.append(job)
+        started.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            stopped.set()
+            await asyncio.sleep(0)
+            tidied.set()
+
+    job_id = await installation.enqueue(TestKinds.Greet())
+    async with installation.working(installation.worker(installation.handlers(Greet=greet))):
+        await started.wait()
+        running[0].stop(Stop.CANCELLED)
+        await stopped.wait()
+        running[0].stop(Stop.CANCELLED)
+        await tidied.wait()
+    assert (await installation.job(job_id)).state == "cancelled"
 
 
 async def test_an_undecodable_payload_is_quarantined_with_no_attempt_spent(installation: Any, eventually: Any) -> None:

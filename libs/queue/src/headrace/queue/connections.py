@@ -22,6 +22,9 @@ STATEMENT_TIMEOUT = timedelta(seconds=10)
 # Then its answer is late, not slow: the client waits longer than the server does.
 ANSWER_TIMEOUT = timedelta(seconds=15)
 
+# What says that Postgres is away. A server that turned read-only is the old primary after a failover.
+AWAY = (psycopg.OperationalError, psycopg.InterfaceError, psycopg.errors.ReadOnlySqlTransaction, TimeoutError)
+
 # The hot statements have one good plan each, whatever the statistics say at the moment: from the index, row by row.
 _PLANNER = (
     "set jit = off; set plan_cache_mode = force_generic_plan; set enable_seqscan = off; set enable_bitmapscan = off"
@@ -73,7 +76,7 @@ class Link:
                 async with asyncio.timeout(ANSWER_TIMEOUT.total_seconds()):
                     connection = self._connection or await self._connect()
                     yield connection
-            except (psycopg.OperationalError, psycopg.InterfaceError, TimeoutError) as error:
+            except AWAY as error:
                 await self._discard()
                 reason = str(error).strip() or f"no answer within {ANSWER_TIMEOUT.total_seconds():.0f} s"
                 raise DatabaseAway(f"{self._role}: {reason}") from error
