@@ -190,7 +190,6 @@ async def system(database: str) -> AsyncIterator[System]:
         environment = {
             "PATH": os.environ["PATH"],
             "JOBS_DATABASE_URL": database,
-            "JOBS_HASH_KEYS": "c2l4dGVlbiBieXRlcyBhdCBsZWFzdA==",
             "JOBS_HEALTH_ADDRESS": "127.0.0.1:0",
             "JOBS_API_TARGET": f"127.0.0.1:{await server.start()}",
             "JOBS_API_TOKEN": TOKEN,

@@ -10,7 +10,6 @@ from jobs_service.worker_settings import JobsWorkerSettings
 
 NEEDED = {
     "JOBS_DATABASE_URL": "postgresql://worker@127.0.0.1:1/jobs",
-    "JOBS_HASH_KEYS": "c2l4dGVlbiBieXRlcyBhdCBsZWFzdA==",
     "JOBS_API_TARGET": "127.0.0.1:50053",
     "JOBS_API_TOKEN": "t0ken-that-is-secret",
     "SMTP_HOST": "mail.example",
