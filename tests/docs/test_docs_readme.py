@@ -100,13 +100,8 @@ def test_what_the_four_steps_write_is_well_formed(blocks: dict[str, tuple[str, s
     written = [name for name, (language, _) in blocks.items() if language in {"diff", "python"}]
     for name in written:
         do_step(copy, name, *blocks[name])
+    config = str(ROOT / "pyproject.toml")
     for command in (["format", "--check"], ["check"]):
-        ruff = [
-            str(Path(sys.executable).with_name("ruff")),
-            *command,
-            "--no-cache",
-            "--config",
-            ROOT / "pyproject.toml",
-        ]
+        ruff = [str(Path(sys.executable).with_name("ruff")), *command, "--no-cache", "--config", config]
         done = subprocess.run([*ruff, *written], cwd=copy, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout
