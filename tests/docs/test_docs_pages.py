@@ -24,6 +24,7 @@ PAGES = [
     *ROOT.glob("*.md"),
     *(page for folder in ("docs", "libs", "services", "deploy", "tests") for page in (ROOT / folder).rglob("*.md")),
 ]
+PROJECTS = [*ROOT.glob("proto/pyproject.toml"), *ROOT.glob("*/*/pyproject.toml")]
 REFERENCE = ROOT / "docs/settings.md"
 LINK = re.compile(r"(?<!!)\[[^\]]*\]\((?P<target>[^)\s]+)\)")
 BLOCK = re.compile(r"^```(?P<language>\w*)[^\n]*\n(?P<text>.*?)^```$", re.DOTALL | re.MULTILINE)
@@ -87,9 +88,16 @@ def written_by_readme() -> set[str]:
     return set(re.findall(r"^```\w+ (\S+/\S+)$", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE))
 
 
+@pytest.mark.parametrize("project", PROJECTS, ids=lambda project: str(project.parent.relative_to(ROOT)))
+def test_a_distribution_says_its_licence_and_its_readme(project: Path) -> None:
+    told = tomllib.loads(project.read_text(encoding="utf-8"))["project"]
+    assert (told["license"], told["requires-python"]) == ("Apache-2.0", ">=3.11")
+    assert ("readme" in told) == (project.parent / "README.md").exists()
+
+
 def our_programs() -> dict[str, str]:
     """The module of each program, by the program's name."""
-    projects = [tomllib.loads(file.read_text()) for file in ROOT.glob("*/*/pyproject.toml")]
+    projects = [tomllib.loads(file.read_text(encoding="utf-8")) for file in PROJECTS]
     scripts = {name: main for project in projects for name, main in project["project"].get("scripts", {}).items()}
     return {name: main.partition(":")[0] for name, main in scripts.items()}
 
