@@ -12,6 +12,7 @@ from datetime import timedelta
 
 from google.protobuf.message import Message
 
+from headrace.queue import tracing
 from headrace.queue.accept import Door, NewJob
 from headrace.queue.connections import Link
 from headrace.queue.errors import KindUnknown, Refused
@@ -98,8 +99,10 @@ class Scheduler:
             row = await cursor.fetchone()
             if row is None:
                 return False
-            message = self._kinds[row["kind"]].message_class.FromString(row["payload"])
-            [result] = await self._door.accept_async(connection, [NewJob(message, caller=CALLER)])
+            kind = self._kinds[row["kind"]]
+            message = kind.message_class.FromString(row["payload"])
+            with tracing.create_span(kind.name, kind.queue):
+                [result] = await self._door.accept_async(connection, [NewJob(message, caller=CALLER)])
             if isinstance(result, Refused):
                 logger.error("the periodic job %s was not accepted: %s", row["name"], result)
             return True

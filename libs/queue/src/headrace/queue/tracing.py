@@ -64,6 +64,22 @@ def sound(context: TraceParent) -> TraceParent:
     )
 
 
+@contextmanager
+def create_span(kind: str, queue: str) -> Iterator[None]:
+    """The root of a job that nobody outside asked for, current within the block: the job's creation context."""
+    attributes = {
+        "messaging.system": SYSTEM,
+        "messaging.operation.name": "create",
+        "messaging.operation.type": "create",
+        "messaging.destination.name": queue,
+        "headrace.job.kind": kind,
+    }
+    with _tracer.start_as_current_span(
+        f"create {queue}", context.Context(), kind=SpanKind.PRODUCER, attributes=attributes
+    ):
+        yield
+
+
 def wait_span(attempt: Attempt, waited_ms: float) -> None:
     """Writes the wait that ends now: as long as the database measured it, so that clocks that differ don't matter."""
     if attempt.trace is None:
