@@ -52,6 +52,8 @@ def test_slots_are_read_by_queue(environment: pytest.MonkeyPatch) -> None:
         ("JOBS_RETRY_CAP", "1s", "JOBS_RETRY_CAP: expected at least JOBS_RETRY_BASE"),
         ("JOBS_HEALTH_ADDRESS", "8081", "JOBS_HEALTH_ADDRESS: "),
         ("SMTP_PORT", "0", "SMTP_PORT: "),
+        ("SMTP_IDEMPOTENCY_HEADER", "Bcc: all", "SMTP_IDEMPOTENCY_HEADER: expected the name of a header"),
+        ("SMTP_IDEMPOTENCY_HEADER", "Message-Id", "SMTP_IDEMPOTENCY_HEADER: expected the name of a header"),
         ("SMTP_TIMEOUT", "30s", "SMTP_TIMEOUT: expected less than the 30s that an attempt of saas.jobs.v1.Send"),
         ("SMTP_USERNAME", "shop", "SMTP_USERNAME and SMTP_PASSWORD: set both or neither"),
         ("STRIPE_API_BASE", "stripe.example", "STRIPE_API_BASE: "),
