@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 from engine_kinds import TestKinds
-from opentelemetry import baggage, context, trace
+from opentelemetry import baggage, context, propagate, trace
+from opentelemetry.propagators.composite import CompositePropagator
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -222,3 +223,11 @@ async def test_each_tick_of_a_periodic_job_is_the_root_of_a_trace(
     for span in (wait, process):
         assert span.parent is not None
         assert (span.parent.trace_id, span.parent.span_id) == (create.context.trace_id, create.context.span_id)
+
+
+def test_what_is_stored_is_w3c_whatever_the_process_propagates_by(
+    traces: Traces, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(propagate, "propagator", CompositePropagator([]))  # as OTEL_PROPAGATORS=none
+    with traces.tracer.start_as_current_span("request") as request:
+        assert f"{request.get_span_context().trace_id:032x}" in tracing.current().traceparent

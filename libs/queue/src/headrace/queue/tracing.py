@@ -17,15 +17,20 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
-from opentelemetry import baggage, context, propagate, trace
+from opentelemetry import baggage, context, trace
+from opentelemetry.baggage.propagation import W3CBaggagePropagator
 from opentelemetry.context import Context
+from opentelemetry.propagators.composite import CompositePropagator
 from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from headrace.queue.job import TraceParent
 
 SYSTEM = "headrace"
 # 55 characters in today's version; the W3C allows later ones to be longer, and asks to keep that much of the others.
 MAX_TRACEPARENT, MAX_TRACESTATE, MAX_BAGGAGE = 100, 512, 8192
+# What is stored with a job are W3C headers, whatever OTEL_PROPAGATORS says of this process' own calls.
+_W3C = CompositePropagator([TraceContextTextMapPropagator(), W3CBaggagePropagator()])
 _tracer = trace.get_tracer("headrace.queue")
 _next_span_id: ContextVar[int] = ContextVar("headrace_next_span_id", default=0)
 
@@ -47,7 +52,7 @@ def current() -> TraceParent:
     if not trace.get_current_span().get_span_context().is_valid and not baggage.get_all():
         return TraceParent("")
     headers: dict[str, str] = {}
-    propagate.inject(headers)
+    _W3C.inject(headers)
     return TraceParent(headers.get("traceparent", ""), headers.get("tracestate", ""), headers.get("baggage", ""))
 
 
@@ -171,7 +176,7 @@ def _creation(attempt: Attempt) -> Context:
         "tracestate": attempt.trace.tracestate,
         "baggage": attempt.trace.baggage,
     }
-    return propagate.extract({name: value for name, value in headers.items() if value}, context.Context())
+    return _W3C.extract({name: value for name, value in headers.items() if value}, context.Context())
 
 
 def _span_id(attempt: Attempt) -> int:
