@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DISTRIBUTIONS := libs/queue proto libs/chassis libs/outbox services/api services/jobs tests/doubles deploy/local
-SOURCES := conftest.py libs services deploy/local tests proto/generate.py
+SOURCES := conftest.py libs services deploy/local tests proto/generate.py docs
 CONTRACT := proto/gen/descriptors.binpb --config proto/buf.yaml --path headrace --path saas
 export PATH := $(CURDIR)/$(BIN):$(CURDIR)/.tools/bin:$(PATH)
 
@@ -35,6 +35,7 @@ lint: setup ## Check format, style, types, import arrows, contract and generated
 	ruff format --check $(SOURCES)
 	ruff check $(SOURCES)
 	python proto/generate.py --check
+	python docs/settings_reference.py --check
 	buf lint $(CONTRACT)
 	buf breaking --against proto/landed.binpb $(CONTRACT)
 	lint-imports --no-logo

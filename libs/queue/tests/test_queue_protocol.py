@@ -311,7 +311,7 @@ def test_every_order_of_statements_keeps_the_protocol(database: str) -> None:
             # Where another transaction holds the row, this machine, which has only one thread, would wait forever.
             connection.execute("set lock_timeout = '2s'")
         LeaseProtocol.connections = tuple(connections)
-        run_state_machine_as_test(  # type: ignore[no-untyped-call]
+        run_state_machine_as_test(
             LeaseProtocol,
             settings=settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck)),
         )
