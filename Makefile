@@ -16,11 +16,15 @@ help: ## Show this list
 
 setup: $(VENV)/.installed ## Make the isolated environment: locked and hashed dependencies, our distributions
 
+# What pip says, in a dozen lines.
+PROGRESS = awk '/^Collecting / && ++n % 20 == 0 { print "  " n " packages …" } \
+  /^Installing / { print "  unpacking " n " packages …" } { fflush() }'
+
 $(VENV)/.installed: requirements.lock $(DISTRIBUTIONS:%=%/pyproject.toml)
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Headrace needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Name another one: make PYTHON=python3.12 ...")'
 	@test -x $(BIN)/python || { echo "Making $(VENV) …"; $(PYTHON) -m venv $(VENV); }
 	@echo "Installing the locked dependencies …"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@set -o pipefail; $(BIN)/python -m pip install --disable-pip-version-check --require-hashes -r requirements.lock | $(PROGRESS)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation $(DISTRIBUTIONS:%=-e ./%)
 	@touch $@
 
