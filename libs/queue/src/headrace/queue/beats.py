@@ -19,6 +19,7 @@ from typing import Any
 
 import psycopg
 
+from headrace.queue.connections import VIGILANCE
 from headrace.queue.ledger import ClaimLedger
 from headrace.queue.statements import statement
 
@@ -129,7 +130,11 @@ class Beats:
 
     def _connect(self) -> psycopg.Connection[Any]:
         connection = psycopg.connect(
-            self._dsn, autocommit=True, connect_timeout=CONNECT_TIMEOUT, application_name=self._application_name
+            self._dsn,
+            autocommit=True,
+            connect_timeout=CONNECT_TIMEOUT,
+            application_name=self._application_name,
+            **VIGILANCE,
         )
         connection.execute("set statement_timeout = 5000")
         return connection

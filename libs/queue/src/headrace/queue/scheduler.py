@@ -21,7 +21,7 @@ from headrace.queue.statements import statement
 
 logger = logging.getLogger(__name__)
 INTERVAL = timedelta(milliseconds=500)
-SHORTEST_PAUSE = timedelta(milliseconds=5)
+INTERVAL_MS = INTERVAL / timedelta(milliseconds=1)
 BATCH = 1000
 CALLER = "periodic"
 
@@ -77,7 +77,8 @@ class Scheduler:
         if not due:
             return INTERVAL
         [milliseconds] = due[0].values()
-        return max(SHORTEST_PAUSE, min(INTERVAL, timedelta(milliseconds=milliseconds)))
+        # What is due and was not promoted is locked by somebody, who is left in peace meanwhile.
+        return timedelta(milliseconds=milliseconds) if 0 < milliseconds < INTERVAL_MS else INTERVAL
 
     async def _declare_periodic(self) -> None:
         for periodic in self._periodic:

@@ -288,6 +288,7 @@ class Worker:
 
     def _decided(self, job: RunningJob) -> None:
         self._ledger.decided(job.claim_no)
+        self._producer.freed()  # it may have waited for outcomes to be written
 
     def _freed(self) -> None:
         self._producer.freed()
