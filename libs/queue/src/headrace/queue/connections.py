@@ -17,9 +17,9 @@ from psycopg.rows import DictRow, dict_row
 from headrace.queue.errors import DatabaseAway
 
 CONNECT_TIMEOUT = 5
-# A peer that vanished without a good-bye is noticed within some 15 s, whether a connection is idle or waits for an answer.
-# Not used on Unix sockets, where nobody vanishes so.
-VIGILANCE = {
+# A peer that vanished without a good-bye is noticed within some 15 s, whether a connection is idle or waits for an
+# answer. Not used on Unix sockets, where nobody vanishes so.
+VIGILANCE: dict[str, Any] = {
     "keepalives_idle": 5,
     "keepalives_interval": 5,
     "keepalives_count": 2,
