@@ -225,6 +225,9 @@ async def test_jobs_of_every_kind_are_worked_off(system: System) -> None:
             return {job.state for job in await system.jobs(*ids)} == {"completed"} and reconciled == 1
 
         await until(all_done)
+        for job_id in ids[:3]:
+            line = await program.said(f'"job_id": "{job_id}"')
+            assert (line["event"], line["attempt"]) == ("mail sent", 1)
         assert await health_of(program, "/livez") == 200
         assert await health_of(program, "/readyz") == 200
         program.process.terminate()
