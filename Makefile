@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DISTRIBUTIONS := libs/queue proto libs/chassis libs/outbox services/api services/jobs tests/doubles deploy/local
-SOURCES := conftest.py bench libs services deploy/local tests proto/generate.py
+SOURCES := conftest.py bench libs services deploy/local tests proto/generate.py docs
 CONTRACT := proto/gen/descriptors.binpb --config proto/buf.yaml --path headrace --path saas
 export PATH := $(CURDIR)/$(BIN):$(CURDIR)/.tools/bin:$(PATH)
 
@@ -16,11 +16,15 @@ help: ## Show this list
 
 setup: $(VENV)/.installed ## Make the isolated environment: locked and hashed dependencies, our distributions
 
+# What pip says, in a dozen lines.
+PROGRESS = awk '/^Collecting / && ++n % 20 == 0 { print "  " n " packages …" } \
+  /^Installing / { print "  unpacking " n " packages …" } { fflush() }'
+
 $(VENV)/.installed: requirements.lock $(DISTRIBUTIONS:%=%/pyproject.toml)
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Headrace needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Name another one: make PYTHON=python3.12 ...")'
 	@test -x $(BIN)/python || { echo "Making $(VENV) …"; $(PYTHON) -m venv $(VENV); }
 	@echo "Installing the locked dependencies …"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@set -o pipefail; $(BIN)/python -m pip install --disable-pip-version-check --require-hashes -r requirements.lock | $(PROGRESS)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation $(DISTRIBUTIONS:%=-e ./%)
 	@touch $@
 
@@ -35,6 +39,7 @@ lint: setup ## Check format, style, types, import arrows, contract and generated
 	ruff format --check $(SOURCES)
 	ruff check $(SOURCES)
 	python proto/generate.py --check
+	python docs/settings_reference.py --check
 	buf lint $(CONTRACT)
 	buf breaking --against proto/landed.binpb $(CONTRACT)
 	lint-imports --no-logo

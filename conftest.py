@@ -19,6 +19,7 @@ import psycopg
 import pytest
 
 from headrace.queue.embedded import EmbeddedPostgres
+from local_stack.ports import reach_directly
 
 SERVER_URL = "HEADRACE_TEST_DATABASE_URL"
 VERSION = "HEADRACE_TEST_POSTGRES"
@@ -27,6 +28,7 @@ _server: EmbeddedPostgres | None = None
 
 def pytest_configure(config: pytest.Config) -> None:
     """Starts the run's server before any xdist worker starts; they inherit its URL."""
+    reach_directly()
     global _server  # noqa: PLW0603
     if SERVER_URL in os.environ or config.option.collectonly:
         return

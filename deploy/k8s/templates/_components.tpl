@@ -47,7 +47,7 @@ Takes root, facts, section.
 {{- define "headrace.section" -}}
 {{- $own := index .root.Values .facts.values .section -}}
 {{- $shared := dict -}}
-{{- if eq .facts.image "jobs" -}}{{- $shared = index .root.Values.jobs .section -}}{{- end -}}
+{{- if eq .facts.image "jobs" -}}{{- $shared = index .root.Values.jobs .section | default dict -}}{{- end -}}
 {{- mergeOverwrite (deepCopy $shared) $own | toYaml -}}
 {{- end -}}
 

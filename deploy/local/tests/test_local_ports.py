@@ -1,10 +1,13 @@
 """Which port each listener gets."""
 
+import os
 import socket
+from concurrent.futures import ThreadPoolExecutor
 
+import grpc
 import pytest
 
-from local_stack.ports import Ports
+from local_stack.ports import Ports, reach_directly
 
 NAMES = ("api", "jobs", "mail")
 
@@ -49,3 +52,18 @@ def test_a_port_in_use_is_refused_by_its_listeners_name() -> None:
 def test_a_port_for_no_listener_is_refused_with_the_names_there_are() -> None:
     with pytest.raises(ValueError, match=r"no listener is named mails; there are api, jobs, mail"):
         Ports(NAMES, {"mails": 80})
+
+
+def test_a_proxy_of_the_environment_is_not_asked_for_what_is_on_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    monkeypatch.setenv("no_proxy", "example.com")
+    monkeypatch.setenv("NO_PROXY", "")
+    reach_directly()
+    reach_directly()
+    assert (os.environ["no_proxy"], os.environ["NO_PROXY"]) == ("example.com,127.0.0.1", "127.0.0.1")
+    server = grpc.server(ThreadPoolExecutor(1))
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+        grpc.channel_ready_future(channel).result(10)
+    server.stop(None)

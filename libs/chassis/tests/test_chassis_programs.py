@@ -35,11 +35,13 @@ async def main(stop):
     with trace.get_tracer("test").start_as_current_span("grind"):
         structlog.get_logger().warning("grinding", grain="rye")
         logging.getLogger("library").warning("turned %s times", 3, extra={"wheel": "upper"})
+    secret = "a pass" + "word"
     try:
         1 / 0
     except ZeroDivisionError:
         structlog.get_logger().exception("it broke")
-    await stop.wait()
+    if "brief" not in sys.argv:
+        await stop.wait()
     await server.stop(5)
     if "stubborn" in sys.argv:
         time.sleep(600)
@@ -58,13 +60,15 @@ class Program:
     def __init__(self, process: "subprocess.Popen[str]") -> None:
         self.process = process
 
-    def line(self, event: str) -> dict[str, Any]:
+    def next(self) -> dict[str, Any]:
         assert self.process.stdout is not None
-        for text in self.process.stdout:
-            line: dict[str, Any] = json.loads(text)
-            if line["event"] == event:
-                return line
-        raise AssertionError(f"the program ended without {event!r}")
+        line: dict[str, Any] = json.loads(self.process.stdout.readline())
+        return line
+
+    def line(self, event: str) -> dict[str, Any]:
+        while (line := self.next())["event"] != event:
+            continue
+        return line
 
 
 @contextmanager
@@ -113,6 +117,24 @@ def test_log_lines_are_json_with_the_trace_they_belong_to() -> None:
     assert theirs["trace_id"] == ours["trace_id"]
     assert theirs["logger"] == "library"
     assert "ZeroDivisionError" in broken["exception"]
+
+
+def test_the_http_server_adds_no_lines_of_its_own() -> None:
+    with program() as running:
+        events = [running.next()["event"]]
+        while events[-1] != "it broke":
+            events.append(running.next()["event"])
+        running.process.send_signal(signal.SIGTERM)
+        events += [running.next()["event"], running.next()["event"]]
+    assert events == ["listening", "grinding", "turned 3 times", "it broke", "stopping", "ended"]
+
+
+def test_an_error_on_the_console_shows_no_local_variables() -> None:
+    with program("brief", LOG_FORMAT="console") as running:
+        assert running.process.stdout is not None
+        told = running.process.stdout.read()
+    assert "ZeroDivisionError: division by zero" in told
+    assert "a password" not in told
 
 
 def test_an_unknown_log_format_is_refused_by_name() -> None:

@@ -8,7 +8,8 @@ from uuid import uuid4
 
 import pytest
 from grpc import StatusCode
-from opentelemetry import baggage, context, trace
+from opentelemetry import baggage, context, propagate, trace
+from opentelemetry.propagators.composite import CompositePropagator
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind
@@ -103,3 +104,13 @@ async def test_without_a_trace_the_job_goes_without_a_context(
             house.outbox.add(session, SendVerificationEmail(mail_id=str(uuid4())))
     finally:
         context.detach(token)
+
+
+async def test_what_travels_with_the_job_is_w3c_whatever_the_process_propagates_by(
+    house: OutboxHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(propagate, "propagator", CompositePropagator([]))  # as OTEL_PROPAGATORS=none
+    with tracer.start_as_current_span("request") as request:
+        await house.add()
+    [row] = await house.rows()
+    assert ids_in(row["traceparent"])[0] == f"{request.get_span_context().trace_id:032x}"

@@ -25,6 +25,7 @@ from headrace.queue import (
     deadlines,
     scheduler,
 )
+from headrace.queue.running import Stop
 
 FINAL = ("completed", "discarded", "cancelled", "quarantined")
 
@@ -291,6 +292,30 @@ async def test_a_timeout_is_never_silent(
         gate.set()
         await eventually(lambda: installation.is_in(job_id, "retryable"))
     assert (await installation.job(job_id)).errors[0].type == "timeout"
+
+
+async def test_a_stop_that_is_said_twice_lets_a_handler_tidy_up(installation: Any) -> None:
+    running: list[RunningJob] = []
+    started, stopped, tidied = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def greet(message: Any, job: RunningJob) -> None:
+        running.append(job)
+        started.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            stopped.set()
+            await asyncio.sleep(0)
+            tidied.set()
+
+    job_id = await installation.enqueue(TestKinds.Greet())
+    async with installation.working(installation.worker(installation.handlers(Greet=greet))):
+        await started.wait()
+        running[0].stop(Stop.CANCELLED)
+        await stopped.wait()
+        running[0].stop(Stop.CANCELLED)
+        await tidied.wait()
+    assert (await installation.job(job_id)).state == "cancelled"
 
 
 async def test_an_undecodable_payload_is_quarantined_with_no_attempt_spent(installation: Any, eventually: Any) -> None:

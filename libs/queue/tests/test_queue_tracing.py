@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 from engine_kinds import TestKinds
-from opentelemetry import baggage, context, trace
+from opentelemetry import baggage, context, propagate, trace
+from opentelemetry.propagators.composite import CompositePropagator
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 
-from headrace.queue import NewJob, RunningJob, Snooze, TraceParent, scheduler, tracing
+from headrace.queue import NewJob, Periodic, RunningJob, Snooze, TraceParent, scheduler, tracing
 from headrace.queue.tracing import Attempt, AttemptSpanIds
 
 
@@ -205,3 +206,28 @@ async def test_a_job_that_nobody_traced_begins_a_trace_of_its_own(
     assert (process.parent, list(process.links)) == (None, [])
     assert traces.named("wait greetings") == []
     assert trace.get_current_span() is trace.INVALID_SPAN
+
+
+async def test_each_tick_of_a_periodic_job_is_the_root_of_a_trace(
+    installation: Any, eventually: Any, traces: Traces
+) -> None:
+    async def completed() -> bool:
+        return bool(await installation.execute("select from headrace.jobs where state = 'completed'"))
+
+    periodic = [Periodic("tidy", timedelta(hours=1), TestKinds.Greet())]
+    async with installation.working(installation.worker(installation.handlers(Greet=do_nothing), periodic=periodic)):
+        await eventually(completed)
+    [create], [wait], [process] = (traces.named(f"{name} greetings") for name in ("create", "wait", "process"))
+    assert (create.parent, create.kind) == (None, SpanKind.PRODUCER)
+    assert create.context is not None
+    for span in (wait, process):
+        assert span.parent is not None
+        assert (span.parent.trace_id, span.parent.span_id) == (create.context.trace_id, create.context.span_id)
+
+
+def test_what_is_stored_is_w3c_whatever_the_process_propagates_by(
+    traces: Traces, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(propagate, "propagator", CompositePropagator([]))  # as OTEL_PROPAGATORS=none
+    with traces.tracer.start_as_current_span("request") as request:
+        assert f"{request.get_span_context().trace_id:032x}" in tracing.current().traceparent

@@ -56,6 +56,8 @@ def test_defaults_are_those_of_the_documentation(
         ("API_MAIL_FROM", "nobody", "Name <address>"),
         ("API_MAIL_FROM", "a@b.example\nBcc: c@d.example", "Name <address>"),
         ("STRIPE_PRICES", "price_1,price_1", "twice"),
+        ("STRIPE_WEBHOOK_SECRETS", "", "not set, but required"),
+        ("STRIPE_WEBHOOK_SECRETS", " , ", "at least one secret"),
     ],
 )
 def test_a_bad_value_is_refused_by_name(

@@ -459,5 +459,6 @@ async def test_the_calls_of_a_handler_are_leaves_and_the_api_sees_the_jobs_own_s
     ]
     assert {span.parent and span.parent.span_id for span in calls} == {job.span_id}
     told = " ".join(span.to_json() for span in calls)
+    assert all("server.port" in (span.attributes or {}) for span in calls)
     assert "bob@post.example" not in told
     assert api.drawn.object_id not in told

@@ -127,6 +127,15 @@ async def test_every_attempt_sends_the_very_same_bytes(port: int, mailbox: Mailb
     assert mailbox.taken[0].content == mailbox.taken[1].content
 
 
+async def test_a_provider_that_knows_repeated_mails_is_given_the_same_key_each_time(
+    port: int, mailbox: Mailbox
+) -> None:
+    for _ in range(2):
+        await sender_to(port, idempotency_header="Resend-Idempotency-Key").send(mail(), within=5)
+    keys = [message_from_bytes(sent.content or b"")["Resend-Idempotency-Key"] for sent in mailbox.taken]  # type: ignore[arg-type]
+    assert keys == ["m1@shop.example", "m1@shop.example"]
+
+
 @pytest.mark.parametrize("step", ["MAIL", "RCPT", "DATA"])
 async def test_a_5xx_about_this_mail_is_final(port: int, mailbox: Mailbox, step: str) -> None:
     mailbox.answers[step] = "550 5.1.1 <bob@post.example> unknown"

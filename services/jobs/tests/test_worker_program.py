@@ -190,7 +190,6 @@ async def system(database: str) -> AsyncIterator[System]:
         environment = {
             "PATH": os.environ["PATH"],
             "JOBS_DATABASE_URL": database,
-            "JOBS_HASH_KEYS": "c2l4dGVlbiBieXRlcyBhdCBsZWFzdA==",
             "JOBS_HEALTH_ADDRESS": "127.0.0.1:0",
             "JOBS_API_TARGET": f"127.0.0.1:{await server.start()}",
             "JOBS_API_TOKEN": TOKEN,
@@ -226,6 +225,9 @@ async def test_jobs_of_every_kind_are_worked_off(system: System) -> None:
             return {job.state for job in await system.jobs(*ids)} == {"completed"} and reconciled == 1
 
         await until(all_done)
+        for job_id in ids[:3]:
+            line = await program.said(f'"job_id": "{job_id}"')
+            assert (line["event"], line["attempt"]) == ("mail sent", 1)
         assert await health_of(program, "/livez") == 200
         assert await health_of(program, "/readyz") == 200
         program.process.terminate()

@@ -10,7 +10,6 @@ from jobs_service.worker_settings import JobsWorkerSettings
 
 NEEDED = {
     "JOBS_DATABASE_URL": "postgresql://worker@127.0.0.1:1/jobs",
-    "JOBS_HASH_KEYS": "c2l4dGVlbiBieXRlcyBhdCBsZWFzdA==",
     "JOBS_API_TARGET": "127.0.0.1:50053",
     "JOBS_API_TOKEN": "t0ken-that-is-secret",
     "SMTP_HOST": "mail.example",
@@ -53,6 +52,8 @@ def test_slots_are_read_by_queue(environment: pytest.MonkeyPatch) -> None:
         ("JOBS_RETRY_CAP", "1s", "JOBS_RETRY_CAP: expected at least JOBS_RETRY_BASE"),
         ("JOBS_HEALTH_ADDRESS", "8081", "JOBS_HEALTH_ADDRESS: "),
         ("SMTP_PORT", "0", "SMTP_PORT: "),
+        ("SMTP_IDEMPOTENCY_HEADER", "Bcc: all", "SMTP_IDEMPOTENCY_HEADER: expected the name of a header"),
+        ("SMTP_IDEMPOTENCY_HEADER", "Message-Id", "SMTP_IDEMPOTENCY_HEADER: expected the name of a header"),
         ("SMTP_TIMEOUT", "30s", "SMTP_TIMEOUT: expected less than the 30s that an attempt of saas.jobs.v1.Send"),
         ("SMTP_USERNAME", "shop", "SMTP_USERNAME and SMTP_PASSWORD: set both or neither"),
         ("STRIPE_API_BASE", "stripe.example", "STRIPE_API_BASE: "),

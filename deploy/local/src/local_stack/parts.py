@@ -123,7 +123,6 @@ class Plan:
             [program("jobs-worker")],
             is_ready=http_answers(health, "/readyz"),
             JOBS_DATABASE_URL=self.databases.dsn("jobs_worker", "jobs"),
-            JOBS_HASH_KEYS=self.credentials.hash_key,
             JOBS_HEALTH_ADDRESS=health,
             JOBS_API_TARGET=self.address("api-worker-grpc"),
             JOBS_API_TOKEN=self.credentials.worker_token,

@@ -1,5 +1,6 @@
 """Which port each listener has: the one that was asked for, or a free one that no other copy of the stack will take."""
 
+import os
 import random
 import socket
 from collections.abc import Iterable, Iterator, Mapping
@@ -8,6 +9,16 @@ from collections.abc import Iterable, Iterator, Mapping
 # connection takes a port between our finding it free and its part's listening on it.
 FREE_PORTS = range(20_000, 32_000)
 HOST = "127.0.0.1"
+
+
+def reach_directly() -> None:
+    """Has this process and its children reach HOST without the proxy that the environment may name.
+
+    gRPC and httpx would ask it, unlike browsers and curl, which know what loopback is.
+    """
+    for name in ("no_proxy", "NO_PROXY"):
+        hosts = [host for host in os.environ.get(name, "").split(",") if host]
+        os.environ[name] = ",".join(dict.fromkeys([*hosts, HOST]))
 
 
 class PortError(ValueError):

@@ -28,7 +28,7 @@ from local_stack.guardian import Guardian
 from local_stack.jaeger import find_jaeger
 from local_stack.part import Part, PartError, PartSpec
 from local_stack.parts import LISTENERS, WORKERS, Plan
-from local_stack.ports import Ports
+from local_stack.ports import Ports, reach_directly
 
 READY_WITHIN = 45.0
 """Seconds until every part must be ready; a loaded machine with two cores needs ten."""
@@ -106,6 +106,7 @@ class System:
             PortError: A port that was asked for is in use.
             EmbeddedPostgresError: Postgres didn't start.
         """
+        reach_directly()
         self._guardian = Guardian()
         self._undo.callback(self._guardian.dismiss)
         self.folder = Path(tempfile.mkdtemp(prefix="headrace-run-"))  # readable by this user alone

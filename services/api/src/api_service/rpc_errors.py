@@ -76,7 +76,8 @@ def _mail_not_reserved(error: Exception) -> RpcError:
 
 
 def _link_key_missing(error: Exception) -> RpcError:
-    return RpcError(StatusCode.FAILED_PRECONDITION, f"{error}.", error_info("LINK_KEY_MISSING"))
+    # Not the mail's fault, and no reason to give it up: while a key is rolled out, another replica has it already.
+    return RpcError(StatusCode.UNAVAILABLE, f"{error}.", error_info("LINK_KEY_MISSING"))
 
 
 TRANSLATIONS: Translations = {

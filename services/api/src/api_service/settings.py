@@ -53,9 +53,12 @@ def _prices(value: object) -> object:
 
 
 def _secrets(value: object) -> object:
-    if isinstance(value, str):
-        return tuple(SecretStr(part.strip()) for part in value.split(",") if part.strip())
-    return value
+    if not isinstance(value, str):
+        return value
+    secrets = tuple(SecretStr(part.strip()) for part in value.split(",") if part.strip())
+    if not secrets:
+        raise ValueError("expected at least one secret: without one every webhook would be refused")
+    return secrets
 
 
 class DatabaseSettings(Settings):

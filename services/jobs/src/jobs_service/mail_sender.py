@@ -43,6 +43,7 @@ class MailServer:
         starttls: Whether the connection has to be encrypted before anything is said.
         username: Whom to log in as; None for no login.
         password: The password; kept out of texts.
+        idempotency_header: The header by which it knows a mail that it has taken before; None where it has none.
     """
 
     host: str
@@ -50,6 +51,7 @@ class MailServer:
     starttls: bool = False
     username: str | None = None
     password: str | None = field(default=None, repr=False)
+    idempotency_header: str | None = None
 
 
 class MailSender:
@@ -77,7 +79,7 @@ class MailSender:
             MailRefused: The server will never take it, or it can't be written as a mail.
             MailNotSent: It was not sent this time; or the connection broke before the answer to its content.
         """
-        sender, message = compose(mail)
+        sender, message = compose(mail, self._server.idempotency_header)
         attributes: dict[str, str | int] = {
             "network.protocol.name": "smtp",
             "server.address": self._server.host,
@@ -136,8 +138,10 @@ class MailSender:
             raise MailNotSent(f"{self._where} broke off: {_told(error)}") from error
 
 
-def compose(mail: RenderedMail) -> tuple[str, EmailMessage]:
+def compose(mail: RenderedMail, idempotency_header: str | None = None) -> tuple[str, EmailMessage]:
     """Writes a mail, the same on every attempt, and answers its envelope's sender beside it.
+
+    The Message-ID is the idempotency header's value as well, without its brackets.
 
     Raises:
         MailRefused: An address, the subject or the Message-ID can't stand in a header.
@@ -150,6 +154,8 @@ def compose(mail: RenderedMail) -> tuple[str, EmailMessage]:
         message["Message-ID"] = mail.message_id
         message["Date"] = format_datetime(mail.date.ToDatetime(tzinfo=UTC))
         message["Auto-Submitted"] = "auto-generated"
+        if idempotency_header is not None:
+            message[idempotency_header] = mail.message_id.strip("<>")
         sender = str(message["From"].addresses[0].addr_spec)
     except (ValueError, IndexError, MessageError) as error:
         raise MailRefused(f"the mail's headers can't be written: {type(error).__name__}") from error

@@ -77,14 +77,6 @@ class JobsSettings(Settings):
         description="Where the jobs are kept: a Postgres URL (or libpq's key=value form).",
         examples=["postgresql://jobs_server@localhost:5432/jobs"],
     )
-    jobs_hash_keys: HashKeys = Field(
-        min_length=1,
-        description=(
-            "Keys for the fingerprints of payloads that idempotency compares: Base64, separated by commas. The first "
-            "one is in use; keep an old one behind it for 7 days after a change. The same for server and workers."
-        ),
-        examples=["3q2+7wAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="],
-    )
     jobs_enabled: bool = Field(
         default=True, description="Whether workers run jobs. When false, jobs are accepted and kept, and workers idle."
     )
@@ -123,6 +115,14 @@ class JobsServerSettings(JobsSettings):
     jobs_callers_file: Path = Field(
         description="The TOML file that says who may call: their tokens' hashes, their kinds, their methods.",
         examples=["/etc/headrace/callers.toml"],
+    )
+    jobs_hash_keys: HashKeys = Field(
+        min_length=1,
+        description=(
+            "Keys for the fingerprints of payloads that idempotency compares: Base64, separated by commas. The first "
+            "one is in use; keep an old one behind it for 7 days after a change. The same for every server."
+        ),
+        examples=["3q2+7wAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="],
     )
     jobs_payload_limit: int = Field(
         default=262_144, ge=1, le=64 * 1024 * 1024, description="The largest payload that is accepted, in bytes."

@@ -54,7 +54,11 @@ class StripeReader:
         stripe.enable_telemetry = False
         self._http = stripe.HTTPXClient(timeout=_TIMEOUT)
         base = base or stripe.DEFAULT_API_BASE
-        self._host = urlsplit(base).hostname or base
+        url = urlsplit(base)
+        self._server: dict[str, str | int] = {
+            "server.address": url.hostname or base,
+            "server.port": url.port or (80 if url.scheme == "http" else 443),
+        }
         client = stripe.StripeClient(
             key,
             base_addresses={"api": base},
@@ -123,7 +127,8 @@ class StripeReader:
         await self._http.close_async()  # type: ignore[no-untyped-call]
 
     async def _call(self, template: str, call: Callable[[], Awaitable[stripe.StripeObject]]) -> stripe.StripeObject:
-        attributes = {"http.request.method": "GET", "url.template": template, "server.address": self._host}
+        # The template stands for url.full, which holds the id of somebody's object.
+        attributes = {"http.request.method": "GET", "url.template": template, **self._server}
         with client_span(f"GET {template}", attributes) as span:
             try:
                 answer = await call()

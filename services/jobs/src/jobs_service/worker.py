@@ -125,4 +125,5 @@ def _mail_server(settings: JobsWorkerSettings) -> MailServer:
         starttls=settings.smtp_starttls,
         username=settings.smtp_username,
         password=settings.smtp_password.get_secret_value() if settings.smtp_password else None,
+        idempotency_header=settings.smtp_idempotency_header,
     )

@@ -3,10 +3,11 @@
 Every variable is described here, once; the settings reference is generated from these classes.
 """
 
+import re
 from datetime import timedelta
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field, SecretStr, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import NoDecode
 
 from headrace.chassis.settings import Address, Duration
@@ -28,6 +29,17 @@ def _read_slots(value: object) -> object:
         slots[queue] = int(number)
     return slots
 
+
+def _own_header(name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9-]{0,99}", name) or name.lower() in _TAKEN_HEADERS:
+        raise ValueError('expected the name of a header that mails have not already, such as "Resend-Idempotency-Key"')
+    return name
+
+
+_TAKEN_HEADERS = frozenset(
+    {"from", "to", "cc", "bcc", "sender", "reply-to", "subject", "message-id", "date", "auto-submitted"}
+    | {"mime-version", "content-type", "content-transfer-encoding"}
+)
 
 QueueSlots = Annotated[dict[str, int], NoDecode, BeforeValidator(_read_slots)]
 
@@ -82,6 +94,14 @@ class JobsWorkerSettings(JobsSettings):
     )
     smtp_username: str | None = Field(default=None, description="Whom to log in as. Unset: no login.")
     smtp_password: SecretStr | None = Field(default=None, description="The password that goes with SMTP_USERNAME.")
+    smtp_idempotency_header: Annotated[str, AfterValidator(_own_header)] | None = Field(
+        default=None,
+        description=(
+            "The header by which the mail provider knows a mail that it has taken before, and sends it once, where it "
+            "has one. Every attempt gives it the same value."
+        ),
+        examples=["Resend-Idempotency-Key"],
+    )
     smtp_timeout: Duration = Field(
         default=timedelta(seconds=20),
         description="How long sending one mail may take in all; shorter than the timeout of the jobs that send mails.",

@@ -20,7 +20,14 @@ class HttpServer:
     def __init__(self, app: Any, address: str, *, name: str = "http") -> None:
         self._address = address
         self._name = name
-        config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", server_header=False)
+        config = uvicorn.Config(
+            app,
+            log_config=None,
+            log_level="warning",  # that it starts and ends is told here, in the program's own words
+            access_log=False,
+            lifespan="off",
+            server_header=False,
+        )
         self._server = _EmbeddedServer(config)
         self._serving: asyncio.Task[None] | None = None
 

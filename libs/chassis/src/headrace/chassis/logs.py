@@ -70,5 +70,8 @@ def add_trace(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Mu
 
 def _rendering(log_format: str) -> list[Processor]:
     if log_format == "console":
-        return [structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty())]
+        # The plain formatter: a pretty one prints local variables too, and with them passwords and addresses.
+        return [
+            structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty(), exception_formatter=structlog.dev.plain_traceback)
+        ]
     return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(default=repr, ensure_ascii=False)]

@@ -8,13 +8,18 @@ creation context: stored in the row, sent on with the job, and parent of all tha
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from opentelemetry import propagate, trace
+from opentelemetry import trace
+from opentelemetry.baggage.propagation import W3CBaggagePropagator
+from opentelemetry.propagators.composite import CompositePropagator
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 # What the contract's TraceContext takes, in characters. A longer tracestate or baggage is left out whole: a batch
 # must not be refused for it.
 _LONGEST = {"traceparent": 55, "tracestate": 512, "baggage": 2048}
 
+# The fields of TraceContext are W3C headers, whatever OTEL_PROPAGATORS says of this process' own calls.
+_W3C = CompositePropagator([TraceContextTextMapPropagator(), W3CBaggagePropagator()])
 _tracer = trace.get_tracer("headrace.outbox")
 
 
@@ -24,7 +29,7 @@ def create_span(*, kind: str, queue: str, key: str) -> Iterator[dict[str, str]]:
     attributes = _attributes("create", kind=kind, queue=queue, key=key)
     with _tracer.start_as_current_span(f"create {queue}", kind=SpanKind.PRODUCER, attributes=attributes):
         carrier: dict[str, str] = {}
-        propagate.inject(carrier)
+        _W3C.inject(carrier)
         yield {name: value for name, value in carrier.items() if len(value) <= _LONGEST.get(name, 0)}
 
 
@@ -32,7 +37,7 @@ def start_send_span(kind: str, queue: str, key: str, headers: dict[str, str]) ->
     """Start a `send` span as a child of the creation context in `headers`."""
     return _tracer.start_span(
         f"send {queue}",
-        context=propagate.extract(headers),
+        context=_W3C.extract(headers),
         kind=SpanKind.CLIENT,
         attributes=_attributes("send", kind=kind, queue=queue, key=key),
     )

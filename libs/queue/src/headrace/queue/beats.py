@@ -19,6 +19,7 @@ from typing import Any
 
 import psycopg
 
+from headrace.queue.connections import VIGILANCE
 from headrace.queue.ledger import ClaimLedger
 from headrace.queue.statements import statement
 
@@ -136,6 +137,7 @@ class Beats:
             cursor_factory=psycopg.ClientCursor,
             connect_timeout=CONNECT_TIMEOUT,
             application_name=self._application_name,
+            **VIGILANCE,
         )
 
     def _send(self, connection: psycopg.Connection[Any]) -> None:

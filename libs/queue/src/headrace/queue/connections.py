@@ -20,10 +20,21 @@ from psycopg.rows import DictRow, Row, dict_row
 from headrace.queue.errors import DatabaseAway
 
 CONNECT_TIMEOUT = 5
+# A peer that vanished without a good-bye is noticed within some 15 s, whether a connection is idle or waits for an
+# answer. Not used on Unix sockets, where nobody vanishes so.
+VIGILANCE: dict[str, Any] = {
+    "keepalives_idle": 5,
+    "keepalives_interval": 5,
+    "keepalives_count": 2,
+    "tcp_user_timeout": 15_000,
+}
 # A statement that takes longer than this on the server is broken off there.
 STATEMENT_TIMEOUT = timedelta(seconds=10)
 # Then its answer is late, not slow: the client waits longer than the server does.
 ANSWER_TIMEOUT = timedelta(seconds=15)
+
+# What says that Postgres is away. A server that turned read-only is the old primary after a failover.
+AWAY = (psycopg.OperationalError, psycopg.InterfaceError, psycopg.errors.ReadOnlySqlTransaction, TimeoutError)
 
 # The hot statements have one good plan each, whatever the statistics say at the moment: from the index, row by row.
 SETTINGS = {
@@ -58,6 +69,7 @@ async def connect(dsn: str, *, role: str, schema: str, pooled: bool = False) -> 
         row_factory=dict_row,
         application_name=f"{schema} {role}",
         connect_timeout=CONNECT_TIMEOUT,
+        **VIGILANCE,
     )
     if pooled:
         connection.cursor_factory = PooledCursor
@@ -97,7 +109,7 @@ class Link:
                 async with asyncio.timeout(ANSWER_TIMEOUT.total_seconds()):
                     connection = self._connection or await self._connect()
                     yield connection
-            except (psycopg.OperationalError, psycopg.InterfaceError, TimeoutError) as error:
+            except AWAY as error:
                 await self._discard()
                 reason = str(error).strip() or f"no answer within {ANSWER_TIMEOUT.total_seconds():.0f} s"
                 raise DatabaseAway(f"{self._role}: {reason}") from error

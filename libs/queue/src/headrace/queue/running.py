@@ -146,9 +146,12 @@ class RunningJob:
     def stop(self, reason: Stop) -> None:
         """Tells the job to stop. To be called on the event loop.
 
-        The first reason stands. Each further call interrupts an async handler that has swallowed the one before.
+        The first reason stands. Another one interrupts again an async handler that swallowed the first, or still tidies
+        up after it; the same one, said twice, doesn't.
         """
         with _stop_lock:
+            if self.stop_reason is reason:
+                return
             if self.stop_reason is None:
                 self.stop_reason = reason
                 if self._stopping is not None:

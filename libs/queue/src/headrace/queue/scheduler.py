@@ -16,7 +16,7 @@ from headrace.queue.ticker import Ticker
 from headrace.queue.transaction import Plan, Result, run_async
 
 INTERVAL = timedelta(milliseconds=500)
-SHORTEST_PAUSE = timedelta(milliseconds=5)
+INTERVAL_MS = INTERVAL / timedelta(milliseconds=1)
 BATCH = 1000
 
 
@@ -54,7 +54,8 @@ class Scheduler:
         soonest = min((each for each in until.values() if each is not None), default=None)
         if soonest is None:
             return INTERVAL
-        return max(SHORTEST_PAUSE, min(INTERVAL, timedelta(milliseconds=soonest)))
+        # What is due and was not promoted is locked by somebody, who is left in peace meanwhile.
+        return timedelta(milliseconds=soonest) if 0 < soonest < INTERVAL_MS else INTERVAL
 
     async def _run(self, plan: Plan[Result]) -> Result:
         """Runs a plan as a transaction of its own."""

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from headrace.queue import tracing
 from headrace.queue.accept import Door
 from headrace.queue.errors import Refused
 from headrace.queue.kinds import Kinds
@@ -87,8 +88,17 @@ class Ticker:
 
     def _enqueue(self, row: Mapping[str, Any], due: Sequence[datetime]) -> Plan[None]:
         try:
-            payload = self._kinds[row["kind"]].codec.decode(row["payload"])
-            jobs = [NewJob(payload, caller=CALLER, metadata=_metadata(row["name"], tick)) for tick in due]
+            kind = self._kinds[row["kind"]]
+            payload = kind.codec.decode(row["payload"])
+            jobs = [
+                NewJob(
+                    payload,
+                    caller=CALLER,
+                    metadata=_metadata(row["name"], tick),
+                    trace=tracing.created(kind.name, kind.queue),
+                )
+                for tick in due
+            ]
             results = yield from self._door.plan(jobs)
             refused = next((result for result in results if isinstance(result, Refused)), None)
         except Refused as unreadable:

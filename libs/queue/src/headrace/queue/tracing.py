@@ -17,9 +17,12 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
-from opentelemetry import baggage, context, propagate, trace
+from opentelemetry import baggage, context, trace
+from opentelemetry.baggage.propagation import W3CBaggagePropagator
 from opentelemetry.context import Context
+from opentelemetry.propagators.composite import CompositePropagator
 from opentelemetry.trace import INVALID_SPAN, Link, Span, SpanKind, Status, StatusCode
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from headrace.queue.job import TraceParent
 from headrace.queue.running import RunningJob
@@ -27,6 +30,8 @@ from headrace.queue.running import RunningJob
 SYSTEM = "headrace"
 # 55 characters in today's version; the W3C allows later ones to be longer, and asks to keep that much of the others.
 MAX_TRACEPARENT, MAX_TRACESTATE, MAX_BAGGAGE = 100, 512, 8192
+# What is stored with a job are W3C headers, whatever OTEL_PROPAGATORS says of this process' own calls.
+_W3C = CompositePropagator([TraceContextTextMapPropagator(), W3CBaggagePropagator()])
 _tracer = trace.get_tracer("headrace.queue")
 _NO_SDK = (trace.ProxyTracerProvider, trace.NoOpTracerProvider)
 _NO_SPAN = nullcontext(INVALID_SPAN)
@@ -50,7 +55,7 @@ def current() -> TraceParent:
     if not trace.get_current_span().get_span_context().is_valid and not baggage.get_all():
         return TraceParent("")
     headers: dict[str, str] = {}
-    propagate.inject(headers)
+    _W3C.inject(headers)
     return TraceParent(headers.get("traceparent", ""), headers.get("tracestate", ""), headers.get("baggage", ""))
 
 
@@ -70,6 +75,20 @@ def sound(context: TraceParent) -> TraceParent:
 def records() -> bool:
     """Whether spans may be recorded: not as long as the API's stand-in for a tracer has no SDK behind it."""
     return not (isinstance(_tracer, trace.ProxyTracer) and isinstance(trace.get_tracer_provider(), _NO_SDK))
+
+
+def created(kind: str, queue: str) -> TraceParent:
+    """Begins the trace of a job that nobody outside asked for; answers its creation context."""
+    attributes = {
+        "messaging.system": SYSTEM,
+        "messaging.operation.name": "create",
+        "messaging.operation.type": "create",
+        "messaging.destination.name": queue,
+        "headrace.job.kind": kind,
+    }
+    span = _tracer.start_span(f"create {queue}", context.Context(), kind=SpanKind.PRODUCER, attributes=attributes)
+    with trace.use_span(span, end_on_exit=True):
+        return current()
 
 
 def attempt_span(job: RunningJob, *, records: bool) -> AbstractContextManager[Span]:
@@ -183,7 +202,7 @@ def _creation(attempt: Attempt) -> Context:
         "tracestate": attempt.trace.tracestate,
         "baggage": attempt.trace.baggage,
     }
-    return propagate.extract({name: value for name, value in headers.items() if value}, context.Context())
+    return _W3C.extract({name: value for name, value in headers.items() if value}, context.Context())
 
 
 def _span_id(attempt: Attempt) -> int:

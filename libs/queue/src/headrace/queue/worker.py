@@ -329,6 +329,7 @@ class Worker:
         self._producer.decided(job.queue)
         if state is not None:
             self._announcer.tell(announcer.TOLD[state], job.id, job.kind.name, job.queue, job.attempt)
+        self._producer.freed()  # it may have waited for outcomes to be written
 
     def _freed(self) -> None:
         self._producer.freed()

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 import grpc
 import grpc.aio
+import structlog
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
@@ -34,9 +35,10 @@ _FINAL = frozenset(
 
 
 def outcomes(handle: Handle[M]) -> Handle[M]:
-    """Makes a handler answer an outcome where it raises a failure that is known."""
+    """Makes a handler answer an outcome where it raises a failure that is known, and its log lines name the job."""
 
     async def handled(message: M, job: RunningJob) -> Outcome:
+        structlog.contextvars.bind_contextvars(job_id=str(job.id), attempt=job.attempt)  # in this attempt's own context
         try:
             return await handle(message, job)
         except grpc.aio.AioRpcError as error:
