@@ -214,7 +214,7 @@ async def test_each_tick_of_a_periodic_job_is_the_root_of_a_trace(
     async def completed() -> bool:
         return bool(await installation.execute("select from headrace.jobs where state = 'completed'"))
 
-    periodic = [Periodic("tidy", timedelta(hours=1), TestKinds.Greet())]
+    periodic = [Periodic("tidy", every=timedelta(hours=1), payload=TestKinds.Greet())]
     async with installation.working(installation.worker(installation.handlers(Greet=do_nothing), periodic=periodic)):
         await eventually(completed)
     [create], [wait], [process] = (traces.named(f"{name} greetings") for name in ("create", "wait", "process"))

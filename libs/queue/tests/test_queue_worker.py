@@ -19,8 +19,6 @@ from headrace.queue import (
     Periodic,
     RunningJob,
     WorkerSettings,
-    pause_queue,
-    resume_queue,
 )
 from headrace.queue.producer import Producer
 
@@ -188,38 +186,6 @@ async def test_a_job_for_later_runs_when_it_is_due_and_not_before(installation: 
 async def test_a_time_that_has_passed_means_now(installation: Any) -> None:
     [(earlier,)] = await installation.execute("select now() - interval '1 day'")
     assert (await installation.job(await installation.enqueue(TestKinds.Greet(), run_at=earlier))).state == "available"
-
-
-async def test_a_server_that_turned_read_only_is_waited_for_like_one_that_is_away(
-    installation: Any, eventually: Any
-) -> None:
-    """As the old primary does in a failover."""
-    [(name,)] = await installation.execute("select current_database()")
-    job_id = await installation.enqueue(TestKinds.Greet())
-    async with await installation.connect() as admin:
-
-        async def everybody_reconnects(read_only: str) -> None:
-            await admin.execute(f"alter database {name} set default_transaction_read_only = {read_only}")
-            await admin.execute(
-                "select pg_terminate_backend(pid) from pg_stat_activity where datname = %s and pid <> pg_backend_pid()",
-                (name,),
-            )
-
-        async def beats() -> bool:
-            return bool(await installation.execute("select from headrace.workers where beat > 0"))
-
-        async def claims_again() -> bool:
-            query = "select from pg_stat_activity where datname = %s and application_name = 'headrace claims'"
-            return bool(await installation.execute(query, (name,)))
-
-        await pause_queue(admin, "greetings", by="ann")
-        async with installation.working(installation.worker(installation.handlers(Greet=do_nothing))):
-            await eventually(beats)
-            await everybody_reconnects("on")
-            await eventually(claims_again)
-            await everybody_reconnects("off")
-            await resume_queue(admin, "greetings")
-            await eventually(lambda: installation.is_in(job_id, "completed"))
 
 
 async def test_a_worker_shows_who_it_is_and_when_it_is_at_work(installation: Any, eventually: Any) -> None:
