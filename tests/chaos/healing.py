@@ -1,0 +1,98 @@
+"""After the faults: everything runs again, an operator retries what was given up, and the system comes to rest."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import psycopg
+
+from headrace.queue.statements import statement
+from local_stack.clients import Clients
+from local_stack.system import System
+from tests.chaos.people import deliver
+
+READY_WITHIN = 60.0
+REST_WITHIN = 150.0
+"""Seconds; the slowest thing to come back is what a lost claim left behind: an audit and a sweep, every 15 s each."""
+LOOK_EVERY = 1.0
+OPEN_JOBS = """
+select id, kind, state::text, lease, errors -> -1 ->> 'message' as why from headrace.jobs where finished_at is null
+"""
+GIVEN_UP = """
+select id, kind, state::text, deaths, errors -> -1 ->> 'type' as why
+from headrace.jobs where state in ('discarded', 'quarantined', 'cancelled')
+"""
+
+
+@dataclass
+class Rest:
+    """What healing took.
+
+    Attributes:
+        wrong: What should not have been so.
+        figures: How much an operator had to do.
+        seconds: How long it took.
+    """
+
+    wrong: list[str] = field(default_factory=list)
+    figures: dict[str, int] = field(
+        default_factory=lambda: {"quarantined as poison, retried": 0, "discarded, retried": 0}
+    )
+    seconds: float = 0.0
+
+
+def start_again(system: System) -> list[str]:
+    """Waits until every part is ready; answers which had ended by themselves, and starts those."""
+    fallen = [name for name in system.part_names if not system.part(name).running]
+    told = [f"{name} had ended by itself:\n{system.part(name).tail()}" for name in fallen]
+    for name in fallen:
+        system.part(name).start()
+    for name in system.part_names:
+        system.part(name).wait_ready(time.monotonic() + READY_WITHIN)
+    return told
+
+
+def come_to_rest(system: System, clients: Clients) -> Rest:
+    """Waits until nothing is left to do anywhere: no outbox row, no webhook, no event, no job."""
+    rest, began = Rest(), time.monotonic()
+    databases = system.plan.databases
+    with (
+        psycopg.connect(databases.dsn("jobs_owner", "jobs"), autocommit=True) as jobs,
+        psycopg.connect(databases.dsn("api_owner", "api"), autocommit=True) as api,
+    ):
+        while left := _left(jobs, api, clients):
+            if time.monotonic() - began > REST_WITHIN:
+                rest.wrong.append(f"not at rest {REST_WITHIN:.0f} s after the last fault: {'; '.join(left)}")
+                break
+            deliver(clients)
+            _retry_given_up(jobs, rest)
+            time.sleep(LOOK_EVERY)
+    rest.seconds = time.monotonic() - began
+    return rest
+
+
+def _left(jobs: psycopg.Connection[Any], api: psycopg.Connection[Any], clients: Clients) -> list[str]:
+    left = [f"event {event['id']} is not taken" for event in clients.stripe.get("/_control/pending").json()["events"]]
+    rows = api.execute("select id, attempts, parked_at is not null, last_error from outbox where sent_at is null")
+    left += [f"outbox row {row} is not sent" for row in rows]
+    left += [
+        f"event {row} is not applied"
+        for row in api.execute("select event_id from stripe_inbox where state = 'received'")
+    ]
+    left += [f"job {row} is open" for row in jobs.execute(OPEN_JOBS)]
+    left += [f"job {row} is given up" for row in jobs.execute(GIVEN_UP)]
+    return left[:20]
+
+
+def _retry_given_up(jobs: psycopg.Connection[Any], rest: Rest) -> None:
+    """What an operator does. Only poison may be quarantined, and the harness's own jobs are never used up."""
+    for job_id, kind, state, deaths, why in jobs.execute(GIVEN_UP).fetchall():
+        if state == "quarantined" and deaths >= 3:
+            rest.figures["quarantined as poison, retried"] += 1
+        elif state == "discarded" and not kind.startswith("chaos."):
+            rest.figures["discarded, retried"] += 1
+        else:
+            rest.wrong.append(f"job {job_id} ({kind}) was {state} after {deaths} deaths: {why}")
+        jobs.execute(statement("retry_jobs"), {"ids": [job_id]})
