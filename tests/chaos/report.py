@@ -38,9 +38,12 @@ class Report:
         for each in wrong[:SHOWN]:
             print(f"    {each}")
 
-    def verdict(self, faults: int, seed: int) -> bool:
-        """Prints the last line; answers whether everything held."""
-        held = not self._violations
+    @property
+    def held(self) -> bool:
+        """Whether no check so far has found anything."""
+        return not self._violations
+
+    def verdict(self, faults: int, seed: int) -> None:
+        """Prints the last line."""
         about = f"{faults} faults, seed {seed}, {self.seconds:.0f} s"
-        print(f"\nHELD: {about}" if held else f"\nBROKEN: {self._violations} violations, {about}", flush=True)
-        return held
+        print(f"\nHELD: {about}" if self.held else f"\nBROKEN: {self._violations} violations, {about}", flush=True)

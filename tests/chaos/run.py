@@ -59,12 +59,12 @@ def run(faults: int, seed: int, only: str = "") -> bool:
         report.line(f"at rest after {rest.seconds:.0f} s")
         prove(system, clients, ledger, report, injector.done, rest.figures)
         report.check("everything came to rest by itself", [*rest.wrong, *stuck, *ended, *system.deaths])
-        held = report.verdict(faults, seed)
-        if not held:
+        if not report.held:
             system.keep_logs()
-            print(f"The logs are in {system.logs}", file=sys.stderr)
+            report.line(f"the logs are kept in {system.logs}")
         clients.close()
-    return held
+    report.verdict(faults, seed)
+    return report.held
 
 
 def own_worker(system: System, name: str) -> PartSpec:
