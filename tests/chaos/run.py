@@ -7,7 +7,6 @@ import random
 import sys
 import threading
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 
 import psycopg
@@ -42,13 +41,15 @@ def run(faults: int, seed: int, only: str = "") -> bool:
     """Runs, and answers whether everything held."""
     report, ledger, stop = Report(), Ledger(), threading.Event()
     kinds = [fault for fault in catalogue(WORKERS, OWN_WORKERS) if only in fault.name]
+    if not kinds:
+        raise SystemExit(f"no fault has {only!r} in its name")
     with System(Options(jaeger=False, environment=ENVIRONMENT)) as system:
         ledgers.create_tables(system.plan.databases.dsn("jobs_owner", "jobs"))
         for name in OWN_WORKERS:
             system.add_part(own_worker(system, name))
         report.line(f"everything runs; {faults} faults by seed {seed}")
         clients = Clients(system)
-        load = start_load(system, clients, ledger, stop, lambda: random.Random(f"{seed} {len(threading.enumerate())}"))
+        load = start_load(system, clients, ledger, stop, random.Random(f"load {seed}"))
         injector = Injector(system, kinds, random.Random(seed), report.line)
         injector.run(faults)
         report.line("the last fault is healed; what runs comes to rest")
@@ -80,9 +81,13 @@ def own_worker(system: System, name: str) -> PartSpec:
 
 
 def start_load(
-    system: System, clients: Clients, ledger: Ledger, stop: threading.Event, rng: Callable[[], random.Random]
+    system: System, clients: Clients, ledger: Ledger, stop: threading.Event, seeds: random.Random
 ) -> list[threading.Thread]:
-    """Starts everybody who asks something of the system."""
+    """Starts everybody who asks something of the system, each with chance of their own."""
+
+    def rng() -> random.Random:
+        return random.Random(seeds.random())
+
     load: list[threading.Thread] = [Webhooks(clients, stop, rng()), Caller(system, clients, ledger, stop, rng())]
     load += [Enqueuer(number, system, ledger, stop, rng()) for number in range(ENQUEUERS)]
     load += [People(number, clients, ledger, stop, rng()) for number in range(PEOPLE)]

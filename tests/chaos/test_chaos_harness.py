@@ -1,4 +1,4 @@
-"""The harness can fail: without the fence it reports a violation. And it excuses a second mail only for what allows it."""
+"""The harness can fail: without the fence it reports a violation; and what it excuses a second mail for."""
 
 from __future__ import annotations
 
