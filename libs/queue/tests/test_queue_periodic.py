@@ -31,6 +31,7 @@ from headrace.queue import (
 )
 from headrace.queue.connections import Link
 from headrace.queue.scheduler import Scheduler
+from headrace.queue.statements import statement
 
 QUICK = timedelta(milliseconds=150)
 HOUR = timedelta(hours=1)
@@ -200,6 +201,21 @@ async def test_a_tick_is_not_repeated_by_a_restart_or_a_clock_set_back(replicas:
     replicas.declare(tidy(cron="0 * * * *"))
     await replicas.at(NOON - timedelta(minutes=1))
     await replicas.at(NOON)
+    await replicas.at(NOON + HOUR)
+    assert await replicas.hours() == [0, 1]
+
+
+async def test_a_tick_whose_process_dies_in_the_middle_is_made_by_another(replicas: Replicas) -> None:
+    """No lease of a leader has to run out: its row lock goes with its connection."""
+    replicas.declare(tidy())
+    await replicas.at(NOON)
+    await replicas.installation.execute("update public.clock set at = %s", (NOON + HOUR,))
+    async with await replicas.installation.connect(autocommit=False) as dying:
+        taken = {"names": ["tidy"], "kinds": ["headrace.test.v1.Count"], "excluded": []}
+        assert await (await dying.execute(statement("take_periodic"), taken)).fetchone() is not None
+        await replicas.run(replicas.schedulers[0])
+        assert await replicas.hours() == [0], "it is in another's hands"
+        await dying.close()
     await replicas.at(NOON + HOUR)
     assert await replicas.hours() == [0, 1]
 

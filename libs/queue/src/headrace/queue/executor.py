@@ -130,9 +130,10 @@ class Executor:
     def give_up(self) -> int:
         """Hands back what does not stop, at the very end; answers how many jobs. Their outcomes count for nothing.
 
-        Only threads are so stubborn, and they end with the process.
+        Only threads are so stubborn, and they end with the process. One that is about to commit its own completion is
+        waited for by the database: its row is locked.
         """
-        stubborn = [job for job in self._running.values() if not job.completed_in]
+        stubborn = tuple(self._running.values())
         for job in stubborn:
             job.stop_reason = Stop.LEASE_LOST
             self._completer.decide(job, HAND_BACK)
