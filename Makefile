@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DISTRIBUTIONS := libs/queue proto libs/chassis libs/outbox services/api services/jobs tests/doubles deploy/local
-SOURCES := conftest.py bench libs services deploy/local tests proto/generate.py docs
+SOURCES := conftest.py bench examples libs services deploy/local tests proto/generate.py docs
 CONTRACT := proto/gen/descriptors.binpb --config proto/buf.yaml --path headrace --path saas
 export PATH := $(CURDIR)/$(BIN):$(CURDIR)/.tools/bin:$(PATH)
 

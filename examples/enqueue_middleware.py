@@ -1,0 +1,41 @@
+"""Middleware goes around enqueueing, too: it changes what is enqueued, refuses some of it, and sees the answers.
+
+Prints:
+    enqueued: 1 of 2
+    tags: ['tenant-7']
+"""
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, replace
+
+import psycopg
+
+from headrace.queue import Accepted, Door, Kinds, NewJob, OptionInvalid, Refused, Violation, job_kind, migrate
+from headrace.queue.embedded import EmbeddedPostgres
+
+
+@job_kind("shop.Mail")
+@dataclass
+class Mail:
+    to: str
+
+
+def tenant(jobs: Sequence[NewJob]) -> Generator[list[NewJob | Refused], list[Accepted | Refused], None]:
+    """Tags every job, and lets nobody write to the owner. One function for blocking and asynchronous callers."""
+    results = yield [
+        OptionInvalid([Violation("to", "is not to be bothered")])
+        if job.payload.to == "owner"
+        else replace(job, tags=[*job.tags, "tenant-7"])
+        for job in jobs
+    ]
+    print(f"enqueued: {sum(isinstance(each, Accepted) for each in results)} of {len(results)}")
+
+
+door = Door(Kinds([Mail]))
+door.use(tenant)
+with EmbeddedPostgres() as server:
+    migrate.up(server.dsn())
+    with psycopg.connect(server.dsn()) as connection:
+        door.accept(connection, [NewJob(Mail("Ada")), NewJob(Mail("owner"))])
+        [(tags,)] = connection.execute("select tags from headrace.jobs")
+        print("tags:", tags)

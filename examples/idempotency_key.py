@@ -1,0 +1,49 @@
+"""One key, one job: the same caller, kind and key stand for one job for at least a week, whoever sends it how often.
+
+Prints:
+    first time: job 1
+    again: job 1, a duplicate by its key
+    another caller: another job
+    same key, other payload: refused
+"""
+
+from dataclasses import dataclass
+
+import psycopg
+
+from headrace.queue import Door, KeyReused, Kinds, NewJob, job_kind, migrate
+from headrace.queue.embedded import EmbeddedPostgres
+
+
+@job_kind("shop.Refund")
+@dataclass
+class Refund:
+    order: int
+
+
+door = Door(Kinds([Refund]), hash_keys=[b"a secret of yours"])
+
+
+def main(dsn: str) -> None:
+    with psycopg.connect(dsn) as connection:
+        first = door.accept_one(connection, NewJob(Refund(order=7), caller="web", key="refund-7"))
+        print(f"first time: job {first.job_id}")
+        connection.commit()
+
+        again = door.accept_one(connection, NewJob(Refund(order=7), caller="web", key="refund-7"))
+        assert again.duplicate
+        print(f"again: job {again.job_id}, a duplicate by its {again.reason}")
+
+        other = door.accept_one(connection, NewJob(Refund(order=7), caller="phone", key="refund-7"))
+        assert not other.duplicate
+        print("another caller: another job")
+
+        try:
+            door.accept_one(connection, NewJob(Refund(order=8), caller="web", key="refund-7"))
+        except KeyReused:
+            print("same key, other payload: refused")
+
+
+with EmbeddedPostgres() as server:
+    migrate.up(server.dsn())
+    main(server.dsn())

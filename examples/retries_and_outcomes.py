@@ -1,0 +1,60 @@
+"""What a handler answers decides what becomes of its job. An exception is a failed attempt, tried again with backoff.
+
+Prints:
+    fine: completed in attempt 1, output {'sent': True}
+    shaky: completed in attempt 2, failures: TimeoutError
+    hopeless: discarded in attempt 2, failures: LookupError, LookupError
+    unwanted: cancelled in attempt 1, failures: Cancel
+    impossible: discarded in attempt 1, failures: Discard
+"""
+
+import asyncio
+from dataclasses import dataclass
+from datetime import timedelta
+
+import psycopg
+
+from headrace.queue import Cancel, Discard, Done, Door, Handlers, Kinds, NewJob, Outcome, RunningJob, job_kind, migrate
+from headrace.queue import RetryPolicy, Worker, list_jobs
+from headrace.queue.embedded import EmbeddedPostgres
+
+
+@job_kind("post.Send", max_retries=1)
+@dataclass
+class Send:
+    what: str
+
+
+async def send(message: Send, job: RunningJob) -> Outcome:
+    match message.what:
+        case "shaky" if job.attempt == 1:
+            raise TimeoutError("the post office is closed")
+        case "hopeless":
+            raise LookupError("no such street")
+        case "unwanted":
+            return Cancel("taken back by its sender")
+        case "impossible":
+            return Discard("too heavy")
+    return Done({"sent": True} if message.what == "fine" else None)  # Retry(error, after) and Snooze(delay) exist, too
+
+
+async def main(dsn: str) -> None:
+    handlers = Handlers(Kinds([Send]))
+    handlers.add(Send, send)
+    words = ["fine", "shaky", "hopeless", "unwanted", "impossible"]
+    async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as connection:
+        await Door(handlers.kinds).accept_async(connection, [NewJob(Send(word)) for word in words])
+        worker = Worker(dsn, handlers, retry=RetryPolicy(base=timedelta(milliseconds=10), factor=1))
+        async with asyncio.TaskGroup() as group:
+            group.create_task(worker.run())
+            while not all(job.finished_at for job in await list_jobs(connection)):
+                await asyncio.sleep(0.05)
+            worker.stop()
+        for word, job in zip(words, reversed(await list_jobs(connection)), strict=True):
+            more = f"output {job.output}" if job.output else f"failures: {', '.join(e.type for e in job.errors)}"
+            print(f"{word}: {job.state} in attempt {job.attempt}, {more}")
+
+
+with EmbeddedPostgres() as server:
+    migrate.up(server.dsn())
+    asyncio.run(main(server.dsn()))

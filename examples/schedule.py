@@ -1,0 +1,50 @@
+"""A job can wait for its time.
+
+Prints:
+    now: scheduled
+    ran when it was due: True
+"""
+
+import asyncio
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import psycopg
+
+from headrace.queue import Door, Handlers, Kinds, NewJob, RunningJob, Worker, get_job, job_kind, migrate
+from headrace.queue.embedded import EmbeddedPostgres
+
+
+@job_kind("shop.Remind")
+@dataclass
+class Remind:
+    cart: int
+
+
+kinds = Kinds([Remind])
+door = Door(kinds)
+
+
+async def main(dsn: str) -> None:
+    run_at = datetime.now(UTC) + timedelta(milliseconds=500)
+    async with await psycopg.AsyncConnection.connect(dsn) as connection:
+        accepted = await door.accept_one_async(connection, NewJob(Remind(cart=1), run_at=run_at))
+        print("now:", (await get_job(connection, accepted.job_id)).state)
+
+    ran_at = asyncio.get_running_loop().create_future()
+
+    async def remind(message: Remind, job: RunningJob) -> None:
+        ran_at.set_result(datetime.now(UTC))
+
+    handlers = Handlers(kinds)
+    handlers.add(Remind, remind)
+    worker = Worker(dsn, handlers)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(worker.run())
+        print("ran when it was due:", await ran_at >= run_at)
+        worker.stop()
+
+
+with EmbeddedPostgres() as server:
+    migrate.up(server.dsn())
+    asyncio.run(main(server.dsn()))

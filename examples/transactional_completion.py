@@ -1,0 +1,55 @@
+"""A handler whose effects are in the same database completes its job in their transaction: exactly once.
+
+Here the first attempt fails after its effect: both are rolled back. The second one commits both.
+
+Prints:
+    balance: 10, attempts: 2, job: completed
+"""
+
+import asyncio
+from dataclasses import dataclass
+from datetime import timedelta
+
+import psycopg
+
+from headrace.queue import Door, Handlers, Kinds, NewJob, RetryPolicy, RunningJob, Worker, get_job, job_kind, migrate
+from headrace.queue.embedded import EmbeddedPostgres
+
+
+@job_kind("bank.Deposit")
+@dataclass
+class Deposit:
+    amount: int
+
+
+async def main(dsn: str) -> None:
+    done = asyncio.Event()
+
+    async def deposit(message: Deposit, job: RunningJob) -> None:
+        async with await psycopg.AsyncConnection.connect(dsn) as connection:
+            await connection.execute("update account set balance = balance + %s", [message.amount])
+            if job.attempt == 1:
+                raise ConnectionError("the till is jammed")
+            await job.complete_in(connection)  # raises LeaseLost where this attempt no longer counts
+        done.set()
+
+    kinds = Kinds([Deposit])
+    handlers = Handlers(kinds)
+    handlers.add(Deposit, deposit)
+    async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as connection:
+        await connection.execute("create table account as select 0 as balance")
+        accepted = await Door(kinds).accept_one_async(connection, NewJob(Deposit(10)))
+        worker = Worker(dsn, handlers, retry=RetryPolicy(base=timedelta(milliseconds=10)))
+        async with asyncio.TaskGroup() as group:
+            group.create_task(worker.run())
+            await done.wait()
+            worker.stop()
+        row = await (await connection.execute("select balance from account")).fetchone()
+        assert row is not None
+        job = await get_job(connection, accepted.job_id)
+        print(f"balance: {row[0]}, attempts: {job.attempt}, job: {job.state}")
+
+
+with EmbeddedPostgres() as server:
+    migrate.up(server.dsn())
+    asyncio.run(main(server.dsn()))
