@@ -59,7 +59,8 @@ from chaos.runs group by job_id, lease having count(*) > 1
 # One of an earlier lease may: its worker was stopped between the claim and the handler's first word.
 RAN_AFTER_ITS_COMPLETION = """
 select format('job %s: began again %s after it was completed', job_id, began_at - finished_at)
-from chaos.runs join headrace.jobs on jobs.id = job_id where state = 'completed' and began_at > finished_at and runs.lease >= jobs.lease
+from chaos.runs join headrace.jobs on jobs.id = job_id
+where state = 'completed' and began_at > finished_at and runs.lease >= jobs.lease
 """
 COUNTS_ARE_OFF = """
 with real as (
