@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,6 +12,7 @@ from zoneinfo import ZoneInfo
 import psycopg
 import pytest
 from engine_kinds import TestKinds
+from process_handlers import handle_async
 from sqlalchemy import create_engine, text
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import Session
@@ -110,6 +112,11 @@ class TestRun:
             kit.run(Count(name="no handler"))
         with pytest.raises(TypeError, match="no outcome"):
             kit.run(Greet(name="Ada"))
+
+    def test_a_handler_with_a_process_of_its_own_runs_here(self, door: Door) -> None:
+        handlers = Handlers(door.kinds)
+        handlers.add(Greet, handle_async, mode="process")
+        assert Kit(handlers).run(Greet(name="Ada")) == Done({"pid": os.getpid()})
 
 
 class TestEnqueued:
@@ -272,6 +279,29 @@ class TestDrain:
         [job] = kit_of(door.kinds, Greet=handler).drain(connection)
         assert (job.state, job.output) == (JobState.COMPLETED, 2)
         assert job.errors[0].type == "rolled_back"
+
+    def test_a_handler_with_a_process_of_its_own_gets_one(
+        self, connection: psycopg.Connection[Any], door: Door
+    ) -> None:
+        handlers = Handlers(door.kinds)
+        handlers.add(Greet, handle_async, mode="process")
+        door.accept_one(connection, NewJob(Greet(name="Ada")))
+        [job] = Kit(handlers).drain(connection)
+        assert job.state is JobState.COMPLETED
+        assert job.output["pid"] != os.getpid()
+
+    async def test_only_what_has_a_handler_is_worked_off(
+        self, connection: psycopg.Connection[Any], installation: Any, door: Door
+    ) -> None:
+        await installation.enqueue(Greet(name="committed"))
+        door.accept_one(connection, NewJob(Count(name="no handler")))
+        seen: list[str] = []
+        kit = kit_of(door.kinds, Greet=lambda message, _: seen.append(message.name))
+        with connection.transaction():  # in a thread, since a loop runs here
+            await asyncio.to_thread(kit.drain, connection)
+        assert seen == ["committed"]
+        connection.rollback()
+        assert [job.state for job in await asyncio.to_thread(kit.drain, connection)] == ["completed"]
 
     def test_a_timeout_strikes(self, connection: psycopg.Connection[Any], door: Door) -> None:
         async def forever(message: Any, job: RunningJob) -> None:

@@ -34,7 +34,7 @@ class Kit:
 
     Args:
         handlers: Of the program under test, with their middleware.
-        periodic: What its workers declare.
+        periodic: What its workers declare. Tests that drain on one database at the same time wait for each other then.
         retry: The backoff of a drain. By default a failed job is tried again at once; with the program's own policy its
             retries wait until the clock is moved.
         schema: The installation's schema.
@@ -161,7 +161,8 @@ class Kit:
     def move_clock(self, connection: AnyConnection, by: timedelta) -> datetime:
         """Moves the clock of this transaction ahead, and answers the time that it shows then.
 
-        By it scheduled jobs, retries and periodic ticks come due. A move adds to the moves before.
+        By it scheduled jobs, retries and periodic ticks come due; nothing else goes by this clock. A
+        move adds to the moves before.
 
         Raises:
             ValueError: `by` is below 0, or the connection is in no transaction that could be rolled back.
