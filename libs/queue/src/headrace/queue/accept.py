@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from headrace.queue import tracing
 from headrace.queue.bulk import copy_jobs
 from headrace.queue.checks import Checked, check
+from headrace.queue.enqueue_middleware import EnqueueChain, EnqueueMiddleware
 from headrace.queue.errors import BatchTooLarge, KeyReused, Refused
 from headrace.queue.keys import Keys
 from headrace.queue.kinds import Kinds
@@ -57,6 +58,25 @@ class Door:
         self.limits = limits or Limits()
         self._keys = Keys(hash_keys, key_lifetime, schema)
         self._schema = schema
+        self._around = EnqueueChain()
+
+    def use(self, middleware: EnqueueMiddleware, *payload_classes: type[Any]) -> None:
+        """Puts a middleware around the enqueueing of these kinds, or of all; the first one used is the outermost.
+
+        It is a generator function that is given jobs, yields what is to be enqueued in their stead (a NewJob, or a
+        Refused), is sent the results, and may return others:
+
+            def stamp(jobs):
+                results = yield [replace(job, tags=(*job.tags, tenant())) for job in jobs]
+                log.info("enqueued", jobs=len(results))
+
+        Or an `async def (jobs, call_next)`, for `accept_async` only. The ticks of periodic jobs don't pass it.
+
+        Raises:
+            KindUnknown: One of the classes is none of the kinds.
+            TypeError: It is neither a generator function nor an `async def`.
+        """
+        self._around.add(middleware, frozenset(self.kinds.of(each).name for each in payload_classes))
 
     def accept(self, connection: AnyConnection, jobs: Sequence[NewJob]) -> list[Accepted | Refused]:
         """Accepts jobs in the transaction of a psycopg or SQLAlchemy connection or session; commits nothing.
@@ -66,14 +86,14 @@ class Door:
 
         Raises:
             BatchTooLarge: There are more jobs than the limit.
-            TypeError: The connection is of another kind.
+            TypeError: The connection is of another kind, or a middleware is for asynchronous ones only.
             psycopg.Error: Postgres refused; the transaction is broken, as after any error.
         """
-        return run(connection, self.plan(jobs))
+        return self._around.around(lambda jobs: run(connection, self.plan(jobs)))(jobs)
 
     async def accept_async(self, connection: AnyAsyncConnection, jobs: Sequence[NewJob]) -> list[Accepted | Refused]:
         """The same, on an asynchronous connection or session."""
-        return await run_async(connection, self.plan(jobs))
+        return await self._around.around_async(lambda jobs: run_async(connection, self.plan(jobs)))(jobs)
 
     def accept_one(self, connection: AnyConnection, job: NewJob) -> Accepted:
         """Accepts one job, and raises where it is refused."""
@@ -92,14 +112,20 @@ class Door:
 
         Raises:
             Refused: A job is refused; a note says which. The transaction is broken, as after any error of Postgres.
-            TypeError: The connection is of another kind.
+            TypeError: The connection is of another kind, or the door has middleware, which COPY would go past.
             psycopg.Error: Postgres refused; the transaction is broken.
         """
+        self._require_no_middleware()
         return run(connection, copy_jobs(jobs, self.kinds, self.limits, self._schema))
 
     async def copy_async(self, connection: AnyAsyncConnection, jobs: Iterable[NewJob]) -> int:
         """The same, on an asynchronous connection or session."""
+        self._require_no_middleware()
         return await run_async(connection, copy_jobs(jobs, self.kinds, self.limits, self._schema))
+
+    def _require_no_middleware(self) -> None:
+        if self._around:
+            raise TypeError("COPY would go past this door's middleware: use accept, or a door without middleware")
 
     def plan(self, jobs: Sequence[NewJob]) -> Plan[list[Accepted | Refused]]:
         """The statements of `accept`, for the engine's own use. Raises BatchTooLarge."""
