@@ -17,8 +17,10 @@ from headrace.queue.transaction import CopyIn, Plan, Query
 
 # As the columns stand in copy_jobs.sql. An enum travels as text, and a transaction's number as any other one.
 TYPES = (
-    "text timestamptz int8 timestamptz timestamptz text text int2 int2 int2 int4 text text text text bytea text[] jsonb"
-).split()
+    *("text", "timestamptz", "int8", "timestamptz", "timestamptz"),
+    *("text", "text", "int2", "int2", "int2", "int4", "text"),
+    *("text", "text", "text", "bytea", "text[]", "jsonb"),
+)
 
 
 def copy_jobs(jobs: Iterable[NewJob], kinds: Kinds, limits: Limits, schema: str) -> Plan[int]:
@@ -43,6 +45,7 @@ class _Stream:
         self._limits = limits
         self._xid = xid
         self._at = at
+        self._trace = tracing.sound(tracing.current())
         self.count = 0
         self.woken: set[str] = set()
 
@@ -63,7 +66,7 @@ class _Stream:
         waits = job.run_at is not None and job.run_at > self._at
         if not waits:
             self.woken.add(item.queue)
-        trace = tracing.sound(job.trace or tracing.current())
+        trace = tracing.sound(job.trace) if job.trace else self._trace
         return (
             JobState.SCHEDULED.value if waits else JobState.AVAILABLE.value,
             self._at,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -17,6 +17,7 @@ from headrace.queue.new_job import Limits, NewJob
 MAX_KEY_LENGTH = 200
 MAX_TAGS, MAX_TAG_LENGTH = 20, 100
 MAX_METADATA = 16 * 1024
+MILLISECOND = timedelta(milliseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ class Checked:
     @property
     def timeout_ms(self) -> int:
         """The timeout of an attempt."""
-        return int((self.job.timeout or self.kind.timeout) / timedelta(milliseconds=1))
+        return (self.job.timeout or self.kind.timeout) // MILLISECOND
 
 
 def check(job: NewJob, kinds: Kinds, limits: Limits) -> Checked:
@@ -80,11 +81,13 @@ def _read_payload(payload: Any, kinds: Kinds) -> tuple[Kind, bytes]:
 def _metadata(job: NewJob) -> tuple[str | None, list[Violation]]:
     if job.metadata is None:
         return None, []
+    wanted = f"must be a JSON object of at most {MAX_METADATA} bytes"
+    if not isinstance(job.metadata, Mapping):
+        return None, [Violation("metadata", f"{wanted}, not a {type(job.metadata).__name__}")]
     try:
-        text = encoded(dict(job.metadata), what="it", limit=MAX_METADATA)
+        return encoded(dict(job.metadata), what="it", limit=MAX_METADATA), []
     except (TypeError, ValueError) as error:
-        return None, [Violation("metadata", f"must be a JSON object of at most {MAX_METADATA} bytes: {error}")]
-    return text, []
+        return None, [Violation("metadata", f"{wanted}: {error}")]
 
 
 def _option_violations(job: NewJob, kind: Kind) -> Iterator[Violation]:
@@ -102,8 +105,15 @@ def _option_violations(job: NewJob, kind: Kind) -> Iterator[Violation]:
             yield Violation(field, "must be text without NUL and without halves of surrogate pairs")
     if job.unique is not None:
         yield from job.unique.violations(kind)
-    if len(job.tags) > MAX_TAGS:
+    yield from _tag_violations(job.tags)
+
+
+def _tag_violations(tags: Sequence[str]) -> Iterator[Violation]:
+    if isinstance(tags, str):
+        yield Violation("tags", "must be a list of words, not one word")
+        return
+    if len(tags) > MAX_TAGS:
         yield Violation("tags", f"must be at most {MAX_TAGS}")
-    for place, tag in enumerate(job.tags):
+    for place, tag in enumerate(tags):
         if not (1 <= len(tag) <= MAX_TAG_LENGTH and tag.isprintable()):
             yield Violation(f"tags[{place}]", f"must have 1 to {MAX_TAG_LENGTH} printable characters")

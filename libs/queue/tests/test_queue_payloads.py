@@ -1,0 +1,232 @@
+"""Payloads that are dataclasses or pydantic models: JSON in the row, the class in the handler."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from engine_kinds import TestKinds
+from pydantic import BaseModel, Field, field_validator
+
+from headrace.queue import (
+    Accepted,
+    Door,
+    Handlers,
+    KindMisconfigured,
+    KindOverride,
+    Kinds,
+    KindUnknown,
+    Limits,
+    NewJob,
+    NotAKind,
+    PayloadInvalid,
+    PayloadTooLarge,
+    PayloadUnreadable,
+    RunningJob,
+    Unique,
+    Violation,
+    job_kind,
+)
+
+
+class Size(StrEnum):
+    SMALL = "small"
+    LARGE = "large"
+
+
+@dataclass(frozen=True)
+class Line:
+    article: str
+    count: int = 1
+
+
+@job_kind("shop.PackParcel", queue="parcels", max_retries=1, timeout=timedelta(seconds=5), priority=1)
+@dataclass(frozen=True, slots=True)
+class PackParcel:
+    parcel: UUID
+    size: Size
+    due: datetime
+    lines: list[Line] = field(default_factory=list)
+
+
+@job_kind("shop.SendReceipt", version=3)
+class SendReceipt(BaseModel):
+    order: int = Field(gt=0, alias="orderNumber")
+    note: str | None = Field(default=None, max_length=10)
+    extra: dict[str, int] = {}
+
+    @field_validator("note")
+    @classmethod
+    def polite(cls, note: str | None) -> str | None:
+        if note == "no":
+            raise ValueError("must be polite")
+        return note
+
+
+PARCEL = PackParcel(uuid4(), Size.LARGE, datetime(2030, 1, 2, 3, tzinfo=UTC), [Line("tea", 2), Line("Ωmega")])
+
+
+@pytest.fixture
+def kinds() -> Kinds:
+    return Kinds([PackParcel, SendReceipt, TestKinds.Greet])
+
+
+@pytest.fixture
+def shop(installation: Any, kinds: Kinds) -> Any:
+    """An installation whose kinds are of all three sorts."""
+    installation.kinds = kinds
+    installation.door = Door(kinds)
+    return installation
+
+
+async def refused(shop: Any, payload: Any, **options: Any) -> Any:
+    async with await shop.connect() as connection:
+        [result] = await shop.door.accept_async(connection, [NewJob(payload, **options)])
+    assert not isinstance(result, Accepted)
+    return result
+
+
+def test_the_decorator_says_what_a_messages_option_says(kinds: Kinds) -> None:
+    parcel, receipt = kinds["shop.PackParcel"], kinds.of(SendReceipt)
+    assert (parcel.queue, parcel.max_retries, parcel.timeout) == ("parcels", 1, timedelta(seconds=5))
+    assert (parcel.priority, parcel.version, parcel.message_class) == (1, 1, PackParcel)
+    assert (receipt.name, receipt.queue, receipt.max_retries, receipt.version) == ("shop.SendReceipt", "default", 3, 3)
+    overridden = Kinds([PackParcel], overrides={"shop.PackParcel": KindOverride(queue="vip")})
+    assert overridden.of(PARCEL).queue == "vip"
+
+
+async def test_handlers_get_what_was_sent(shop: Any, eventually: Any) -> None:
+    seen: dict[str, Any] = {}
+
+    async def pack(parcel: PackParcel, job: RunningJob) -> None:
+        seen[job.kind.name] = parcel
+
+    def send(receipt: SendReceipt, job: RunningJob) -> None:
+        seen[job.kind.name] = receipt
+
+    handlers = Handlers(shop.kinds)
+    handlers.add(PackParcel, pack)
+    handlers.add(SendReceipt, send)
+    receipt = SendReceipt(orderNumber=7, extra={"a": 1})
+    ids = [await shop.enqueue(PARCEL), await shop.enqueue(receipt)]
+    async with shop.working(shop.worker(handlers)):
+        for job_id in ids:
+            await eventually(lambda job_id=job_id: shop.is_in(job_id, "completed"))
+    assert seen == {"shop.PackParcel": PARCEL, "shop.SendReceipt": receipt}
+
+
+async def test_the_payload_is_json_that_an_operator_can_read(shop: Any) -> None:
+    await shop.enqueue(SendReceipt(orderNumber=7, note="é"))
+    [row] = await shop.execute("select convert_from(payload, 'UTF8')::jsonb from headrace.jobs")
+    assert row == ({"order": 7, "note": "é", "extra": {}},)
+
+
+async def test_what_breaks_the_types_or_validators_is_refused_with_every_violation(shop: Any) -> None:
+    bad = SendReceipt.model_construct(order=0, note="much too long")
+    error = await refused(shop, bad)
+    assert isinstance(error, PayloadInvalid)
+    assert error.violations == (
+        Violation("order", "Input should be greater than 0", "greater_than"),
+        Violation("note", "String should have at most 10 characters", "string_too_long"),
+    )
+    wrong = PackParcel("no uuid", Size.SMALL, PARCEL.due, [Line("tea", "many")])  # type: ignore[arg-type]
+    error = await refused(shop, wrong)
+    assert [violation.field for violation in error.violations] == ["parcel", "lines[0].count"]
+    assert "no uuid" not in str(error)
+    error = await refused(shop, SendReceipt.model_construct(order=1, note="no"))
+    assert "must be polite" in str(error)
+
+
+async def test_what_cant_be_written_or_is_too_large_is_refused(shop: Any) -> None:
+    unwritable: Any = object()
+    error = await refused(shop, SendReceipt.model_construct(order=1, extra={"a": unwritable}))
+    assert isinstance(error, PayloadUnreadable)
+    shop.door = Door(shop.kinds, limits=Limits(payload_bytes=20))
+    assert isinstance(await refused(shop, PARCEL), PayloadTooLarge)
+
+
+async def test_classes_that_are_no_kinds_are_refused_by_name(shop: Any) -> None:
+    class Receipt(SendReceipt):
+        """A subclass is another payload."""
+
+    for payload, name in [(Line("tea"), "test_queue_payloads.Line"), (Receipt(orderNumber=1), "Receipt"), (3, "int")]:
+        error = await refused(shop, payload)
+        assert isinstance(error, KindUnknown)
+        assert name in error.kind
+    with pytest.raises(NotAKind, match=r"Line is no job kind: put @job_kind"):
+        Kinds([Line])
+
+
+def test_names_and_options_that_make_no_sense_are_refused_at_the_start() -> None:
+    for name in ("", "a b", "a..b", "1a", "x" * 201):
+        with pytest.raises(KindMisconfigured, match="use words of letters, digits and underscores"):
+            job_kind(name)
+    with pytest.raises(
+        KindMisconfigured, match=r"a\.B: priority must be 1 \(first\) to 4 \(last\); version must be 1 to"
+    ):
+        Kinds([job_kind("a.B", priority=9, version=0)(dataclass(type("B", (), {})))])
+    with pytest.raises(KindMisconfigured, match=r"two classes are declared to be the kind shop\.SendReceipt"):
+        Kinds([SendReceipt, job_kind("shop.SendReceipt")(dataclass(type("B", (), {})))])
+
+
+async def test_a_payload_that_its_class_can_no_longer_read_is_quarantined(shop: Any, eventually: Any) -> None:
+    job_id = await shop.enqueue(SendReceipt(orderNumber=7))
+    await shop.execute('update headrace.jobs set payload = \'{"order": "seven"}\'')
+
+    async def send(receipt: SendReceipt, job: RunningJob) -> None:
+        """Is never called."""
+
+    handlers = Handlers(shop.kinds)
+    handlers.add(SendReceipt, send)
+    async with shop.working(shop.worker(handlers)):
+        await eventually(lambda: shop.is_in(job_id, "quarantined"))
+    job = await shop.job(job_id)
+    assert (job.attempt, job.errors[0].type) == (0, "undecodable")
+    assert "order: Input should be a valid integer" in job.errors[0].message
+
+
+async def test_uniqueness_looks_at_their_fields(shop: Any) -> None:
+    async def accept(payload: Any, *by: str) -> Any:
+        async with await shop.connect() as connection:
+            return await shop.door.accept_one_async(connection, NewJob(payload, unique=Unique(by=by or "all")))
+
+    first = await accept(SendReceipt(orderNumber=7, extra={"a": 1, "b": 2}))
+    assert (await accept(SendReceipt(orderNumber=7, extra={"b": 2, "a": 1}))).job_id == first.job_id
+    assert not (await accept(SendReceipt(orderNumber=7))).duplicate
+    by_order = await accept(SendReceipt(orderNumber=7), "order")
+    assert (await accept(SendReceipt(orderNumber=7, note="x"), "order")).job_id == by_order.job_id
+    assert not (await accept(SendReceipt(orderNumber=8), "order")).duplicate
+    assert (await refused(shop, SendReceipt(orderNumber=8), unique=Unique(by=("orderNumber",)))).violations
+
+
+async def test_tags_and_metadata_come_back_as_they_were_given(shop: Any) -> None:
+    tags = ["vip", 'with "quotes"', "back\\slash", "{a,b}", "NULL", "Ω", "a,b"]
+    metadata = {"tenant": 7, "nested": {"list": [1, None, "Ω\\u0000"]}}
+    with_both = await shop.job(await shop.enqueue(PARCEL, tags=tags, metadata=metadata))
+    without = await shop.job(await shop.enqueue(PARCEL))
+    assert (with_both.tags, with_both.metadata) == (tags, metadata)
+    assert (without.tags, without.metadata) == ([], None)
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ({"tags": ["x"] * 21}, "tags must be at most 20"),
+        ({"tags": ["a", ""]}, r"tags\[1\] must have 1 to 100 printable characters"),
+        ({"tags": ["x" * 101]}, r"tags\[0\] must have 1 to 100"),
+        ({"tags": ["a\0"]}, r"tags\[0\] must have 1 to 100"),
+        ({"tags": "word"}, "tags must be a list of words, not one word"),
+        ({"metadata": {"a": "x" * 16_384}}, "metadata must be a JSON object of at most 16384 bytes"),
+        ({"metadata": {"a": float("nan")}}, "metadata must be a JSON object"),
+        ({"metadata": {"a": object()}}, "metadata must be a JSON object"),
+        ({"metadata": {"a": "\0"}}, "metadata must be a JSON object"),
+        ({"metadata": [1]}, "metadata must be a JSON object"),
+    ],
+)
+async def test_tags_and_metadata_that_cant_be_kept_are_refused(shop: Any, options: Any, complaint: str) -> None:
+    assert re.search(complaint, str(await refused(shop, PARCEL, **options)))
