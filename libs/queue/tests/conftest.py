@@ -43,10 +43,12 @@ class Installation:
         connection: of connections, that `dsn` asks for.
     """
 
-    def __init__(self, dsn: str, *, options: Mapping[str, Any], connection: Mapping[str, Any]) -> None:
+    def __init__(
+        self, dsn: str, *, options: Mapping[str, Any] | None = None, connection: Mapping[str, Any] | None = None
+    ) -> None:
         self.dsn = dsn
-        self._options = options
-        self._connection = connection
+        self._options = options or {}
+        self._connection = connection or {}
         self.kinds = Kinds.of_file(FILE)
         self.door = Door(self.kinds, hash_keys=(b"test",))
 
@@ -128,7 +130,7 @@ def installation(database: str, request: pytest.FixtureRequest) -> Installation:
     """An installation of its own."""
     migrate.up(database)
     if getattr(request, "param", DIRECT) == DIRECT:
-        return Installation(database, options={}, connection={})
+        return Installation(database)
     poll = {"listen": False, "poll_interval": timedelta(milliseconds=50)}
     dsn = request.getfixturevalue("pooler").dsn(database)
     return Installation(dsn, options=poll, connection={"prepare_threshold": None})
