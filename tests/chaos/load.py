@@ -25,6 +25,8 @@ ROLLED_BACK, HELD_OPEN, KEYED, LATER, STUMBLING, LONG = 0.2, 0.1, 0.3, 0.1, 0.1,
 """Which share of transactions or jobs is so."""
 PAUSE = (0.1, 0.5)
 """Seconds between two transactions of one client."""
+CALLS = (6.0, 12.0)
+"""Seconds between two calls by RPC: each has Stripe's whole list of events read, which grows with the run."""
 AGAIN = 0.5
 """Seconds until a client asks again."""
 
@@ -133,7 +135,7 @@ class Caller(threading.Thread):
     def run(self) -> None:
         """Enqueues until stopped."""
         number = 0
-        while not self._stopping.wait(self._rng.uniform(1, 3)):
+        while not self._stopping.wait(self._rng.uniform(*CALLS)):
             number += 1
             for _ in range(2 if self._rng.random() < 0.3 else 1):
                 self._until_answered(f"chaos-{number}")
