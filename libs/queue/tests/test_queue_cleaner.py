@@ -116,7 +116,7 @@ async def test_a_queues_own_retention_goes_before_the_general_one(installation: 
             await set_retention(connection, "greetings", completed=timedelta(-1))
 
     async def left() -> bool:
-        return await installation.execute("select id from headrace.jobs") == [(ids["cancelled"],)]
+        return bool(await installation.execute("select id from headrace.jobs") == [(ids["cancelled"],)])
 
     async with installation.working(tidy_worker(installation)):
         await eventually(left)
