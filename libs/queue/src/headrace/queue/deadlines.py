@@ -12,7 +12,7 @@ from headrace.queue.running import RunningJob, Stop
 
 logger = logging.getLogger(__name__)
 STEP = 0.1
-# How long after its timeout a handler may tidy up before the log complains, and how often it is told again from then on.
+# How long after its timeout a handler may tidy up before the log complains, and how often it is told again from then.
 OVERDUE = 1.0
 AGAIN = 10.0
 
