@@ -129,7 +129,7 @@ class LeaseProtocol(RuleBasedStateMachine):
         life = self.lives[who]
         if self.open_claim is None or self.open_claim[0] is not life:
             mark, rows = self._claim(life, limit)
-            life.cursor.advance(mark, limit)
+            life.cursor.advance(mark)
             self._handed_out(life, rows)
 
     @rule(who=WORKERS)
@@ -139,7 +139,7 @@ class LeaseProtocol(RuleBasedStateMachine):
         if self.open_claim is not None:
             return
         mark, rows = self._claim(life, 1000)
-        life.cursor.advance(mark, 1000)
+        life.cursor.advance(mark)
         due = {id_ for id_, job in self.jobs.items() if job.state == AVAILABLE and not job.behind}
         assert due <= {row["id"] for row in rows}
         self._handed_out(life, rows)
@@ -160,7 +160,7 @@ class LeaseProtocol(RuleBasedStateMachine):
         life, limit, mark, rows = self.open_claim
         life.connection.commit()
         life.connection.autocommit = True
-        life.cursor.advance(mark, limit)
+        life.cursor.advance(mark)
         self.open_claim = None
         self._handed_out(life, rows)
 
