@@ -47,6 +47,7 @@ from headrace.queue.errors import (
     Violation,
 )
 from headrace.queue.events import Event, Events, EventsMissed, What
+from headrace.queue.failures import AttemptFailed
 from headrace.queue.handlers import Handlers
 from headrace.queue.job import AttemptError, Job, JobState, Pause, Queue, TraceParent
 from headrace.queue.kinds import Defaults, Kind, KindMisconfigured, KindOverride, Kinds, NotAKind, job_kind
@@ -74,6 +75,7 @@ __all__ = [
     "Accepted",
     "Acted",
     "AttemptError",
+    "AttemptFailed",
     "BatchTooLarge",
     "Cancel",
     "DatabaseAway",
