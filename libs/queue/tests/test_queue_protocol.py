@@ -157,7 +157,7 @@ class LeaseProtocol(RuleBasedStateMachine):
     def commit_claim(self) -> None:
         """It is committed, late."""
         assert self.open_claim is not None
-        life, limit, mark, rows = self.open_claim
+        life, _, mark, rows = self.open_claim
         life.connection.commit()
         life.connection.autocommit = True
         life.cursor.advance(mark)
@@ -200,6 +200,7 @@ class LeaseProtocol(RuleBasedStateMachine):
                 "spent": [outcome != AVAILABLE],
                 "delays_ms": [0],
                 "errors": [None],
+                "outputs": [None],
             }
             rows = life.connection.execute(statement("settle"), params).fetchall()
             assert bool(rows) == self._holds(job_id, lease)
