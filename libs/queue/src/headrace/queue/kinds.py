@@ -1,4 +1,4 @@
-"""Job kinds: protobuf messages with the option `headrace.jobs.v1.job`, dataclasses and pydantic models with `@job_kind`.
+"""Job kinds: protobuf messages with the option `headrace.jobs.v1.job`, dataclasses and models with `@job_kind`.
 
 A protobuf kind's name is its message's full name. What the option or the decorator leaves open comes from the
 deployment: overrides per kind, then defaults.
@@ -96,7 +96,7 @@ def job_kind(
     """Makes a dataclass or a pydantic model a kind of job, with JSON for its payload.
 
     Args:
-        name: The kind's name, such as "shop.SendReceipt". It is stored with each job: keep it when the class is renamed.
+        name: The kind's name, such as "shop.SendReceipt". It is stored with each job: keep it if the class is renamed.
         queue: Up to 100 characters.
         max_retries: 0 to 1000.
         timeout: Of one attempt; up to 24 hours.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
 import protovalidate
@@ -81,10 +82,8 @@ class ProtobufCodec:
         Raises:
             protovalidate.CompilationError: One makes no sense.
         """
-        try:
+        with suppress(protovalidate.EvaluationError):  # that is of the empty message alone
             protovalidate.collect_violations(self._class())
-        except protovalidate.EvaluationError:
-            pass  # of the empty message alone
 
     def canonical(self, message: Any, fields: Collection[str]) -> bytes:
         """See Codec."""
