@@ -106,7 +106,7 @@ class Door:
     def copy(self, connection: AnyConnection, jobs: Iterable[NewJob]) -> int:
         """Accepts any number of jobs by COPY, in the transaction of the connection; answers how many.
 
-        For bulk: several times as many jobs per second as `accept`, with the same checks and as durable, but neither
+        For bulk: cheaper per job than `accept`, with the same checks and as durable, but neither
         idempotency keys nor uniqueness, and no ids. The jobs may come from a generator: they are streamed. All or
         nothing is accepted.
 
