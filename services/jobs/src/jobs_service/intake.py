@@ -78,7 +78,7 @@ class Intake:
         return job
 
     def _record(self, job: NewJob, accepted: Accepted, began: int) -> None:
-        kind = self._door.kinds[job.payload.TypeName()]  # type: ignore[attr-defined]
+        kind = self._door.kinds[job.payload.TypeName()]
         queue = job.queue or kind.queue
         span = self._tracer.start_span(
             f"accept {queue}",

@@ -2,8 +2,9 @@
 
 A worker process holds at most five: claims, outcomes, maintenance, notifications, and the beat thread's own.
 
-What a session keeps (prepared statements, settings) is lost behind a pooler in transaction mode, or left to strangers. So a
-pooled connection keeps nothing: each statement goes out in one message with its settings in front, for its transaction.
+What a session keeps (prepared statements, settings) is lost behind a pooler in transaction mode, or left to strangers.
+So a pooled connection keeps nothing: each statement goes out in one message with its settings in front, for its
+transaction.
 """
 
 from __future__ import annotations
