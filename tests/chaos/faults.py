@@ -111,6 +111,8 @@ def lock_jobs(system: System, _name: str, _: random.Random) -> Iterator[None]:
 def hold_back_vacuum(system: System, name: str, _: random.Random) -> Iterator[None]:
     """A long snapshot in the jobs database, by a reader or, with a transaction id, by a writer."""
     with _session(system, "jobs") as connection:
+        # Never behind our own lock on the table, which this same thread would have to give up.
+        connection.execute("set lock_timeout = '2s'")
         connection.execute("begin isolation level repeatable read; select count(*) from headrace.jobs")
         if name == "a long writer":
             connection.execute("select pg_current_xact_id()")
