@@ -55,7 +55,8 @@ def generate(into: Path) -> None:
         rules = Path(scratch) / "rules.binpb"
         write_rules(rules)
         run_protoc([*sources, RULES], [f"--python_out={into}", f"--pyi_out={into}"], rules)
-        run_protoc(services, [f"--grpc_python_out={into}", f"--mypy_grpc_out={into}"], rules)
+        stubs = f"--plugin=protoc-gen-mypy_grpc={Path(sys.executable).parent / 'protoc-gen-mypy_grpc'}"
+        run_protoc(services, [f"--grpc_python_out={into}", stubs, f"--mypy_grpc_out={into}"], rules)
         image = into / "descriptors.binpb"
         run_protoc(sources, [f"--descriptor_set_out={image}", "--include_imports", "--include_source_info"], rules)
 

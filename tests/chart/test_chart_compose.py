@@ -7,6 +7,7 @@ import json
 import os
 import re
 import subprocess
+import sys
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -111,7 +112,9 @@ def test_both_databases_are_migrated_and_open_to_their_own_roles_only(dotenv: di
             service = SERVICES[name]
             database = name.removesuffix("-migrations")
             environment = service["environment"] | {variable: server.dsn(database, user=owner)}
-            subprocess.run(service["command"], env=os.environ | environment, check=True, capture_output=True)
+            path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+            environment = os.environ | environment | {"PATH": path}
+            subprocess.run(service["command"], env=environment, check=True, capture_output=True)
         reached = set()
         for user in ("api_server", "jobs_server", "jobs_worker"):
             for database in ("api", "jobs"):
