@@ -106,6 +106,7 @@ async def test_without_a_trace_the_job_goes_without_a_context(
         context.detach(token)
 
 
+@pytest.mark.usefixtures("spans")
 async def test_what_travels_with_the_job_is_w3c_whatever_the_process_propagates_by(
     house: OutboxHouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
