@@ -175,7 +175,7 @@ class Operator:
         assert not why, f"jobs were given up: {dict(why)}"
 
     def _jobs(self, *states: job_pb2.JobState) -> Sequence[job_pb2.Job]:
-        request = ListJobsRequest(states=states, page_size=500)
+        request = ListJobsRequest(filter={"states": states}, page_size=500)
         return list(self._clients.jobs.ListJobs(request, metadata=self._token, timeout=RPC_TIMEOUT).jobs)
 
     def mails_per_person(self, crowd: Crowd) -> Counter[str]:

@@ -75,7 +75,7 @@ async def test_a_list_can_be_narrowed_by_state_kind_and_queue(jobs: Any, verific
     put(database, done, "completed")
 
     async def ids(**wanted: Any) -> list[str]:
-        return [job.id for job in (await jobs.ListJobs(ListJobsRequest(**wanted))).jobs]
+        return [job.id for job in (await jobs.ListJobs(ListJobsRequest(filter=job_pb2.JobFilter(**wanted)))).jobs]
 
     assert await ids(states=[job_pb2.JOB_STATE_COMPLETED]) == [done]
     assert await ids(queues=["slow"]) == [slow]
@@ -94,13 +94,13 @@ async def test_a_page_token_is_good_for_its_filters_only(jobs: Any, verification
     await jobs.EnqueueBatch(EnqueueBatchRequest(requests=[verification() for _ in range(2)]))
     page = await jobs.ListJobs(ListJobsRequest(page_size=1))
     with pytest.raises(AioRpcError) as refused:
-        await jobs.ListJobs(ListJobsRequest(page_size=1, page_token=page.next_page_token, queues=["email"]))
+        await jobs.ListJobs(ListJobsRequest(page_size=1, page_token=page.next_page_token, filter={"queues": ["email"]}))
     assert "other filters" in (refused.value.details() or "")
 
 
 async def test_a_name_with_nul_is_refused(jobs: Any) -> None:
     with pytest.raises(AioRpcError) as refused:
-        await jobs.ListJobs(ListJobsRequest(queues=["a\0b"]))
+        await jobs.ListJobs(ListJobsRequest(filter={"queues": ["a\0b"]}))
     assert refused.value.code() == StatusCode.INVALID_ARGUMENT
 
 

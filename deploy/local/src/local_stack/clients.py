@@ -57,7 +57,9 @@ class Clients:
 
     def list_jobs(self, *kinds: str) -> Sequence[job_pb2.Job]:
         """The newest jobs of some kinds, newest first; without a kind, of all."""
-        request = jobs_service_pb2.ListJobsRequest(kinds=[f"saas.jobs.v1.{kind}" for kind in kinds], page_size=500)
+        request = jobs_service_pb2.ListJobsRequest(
+            filter={"kinds": [f"saas.jobs.v1.{kind}" for kind in kinds]}, page_size=500
+        )
         answer = self.jobs.ListJobs(request, metadata=self._operator, timeout=RPC_TIMEOUT)
         return list(answer.jobs)
 

@@ -68,7 +68,7 @@ class Jobs:
     async def cancel_all(self) -> None:
         """Cancels every job for Stripe's events, as an operator would."""
         kind = ProcessStripeWebhook.DESCRIPTOR.full_name
-        for job in (await self.stub.ListJobs(jobs_pb.ListJobsRequest(kinds=[kind]))).jobs:
+        for job in (await self.stub.ListJobs(jobs_pb.ListJobsRequest(filter={"kinds": [kind]}))).jobs:
             await self.stub.CancelJob(jobs_pb.CancelJobRequest(job_id=job.id))
 
     async def reconcile(self) -> None:

@@ -22,7 +22,8 @@ from jobs_service.database import Database
 from jobs_service.kinds import build_kinds
 from jobs_service.readiness import watch_readiness
 from jobs_service.refusals import TRANSLATIONS
-from jobs_service.service import SELF_VALIDATING, JobsServicer
+from jobs_service.rpc.enqueue import SELF_VALIDATING
+from jobs_service.service import JobsServicer
 from jobs_service.settings import JobsServerSettings
 
 log = structlog.get_logger()

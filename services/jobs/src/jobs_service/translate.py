@@ -14,7 +14,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from headrace.chassis.rpc_errors import RpcError, bad_request, error_info
 from headrace.chassis.rpc_validation import request_violations
-from headrace.jobs.v1 import job_pb2, jobs_service_pb2
+from headrace.jobs.v1 import job_pb2, jobs_service_pb2, kind_pb2, queue_pb2
 from headrace.queue import AttemptError, Job, JobState, Kind, Kinds, KindUnknown, NewJob, Queue, TraceParent
 from jobs_service.refusals import payload_path
 
@@ -157,16 +157,16 @@ def write_job(job: Job) -> job_pb2.Job:
     return answer
 
 
-def write_queue(queue: Queue) -> jobs_service_pb2.Queue:
+def write_queue(queue: Queue) -> queue_pb2.Queue:
     """Writes a queue."""
-    answer = jobs_service_pb2.Queue(name=queue.name, paused_by=queue.paused_by or "")
+    answer = queue_pb2.Queue(name=queue.name, paused_by=queue.paused_by or "")
     _write_time(answer.paused_at, queue.paused_at)
     return answer
 
 
-def write_kind(kind: Kind) -> jobs_service_pb2.JobKind:
+def write_kind(kind: Kind) -> kind_pb2.JobKind:
     """Writes a kind with the values in force."""
-    answer = jobs_service_pb2.JobKind(
+    answer = kind_pb2.JobKind(
         name=kind.name,
         queue=kind.queue,
         max_retries=kind.max_retries,

@@ -22,22 +22,34 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.protobuf import any_pb2 as google_dot_protobuf_dot_any__pb2
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
+from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1aheadrace/jobs/v1/job.proto\x12\x10headrace.jobs.v1\x1a\x19google/protobuf/any.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x88\x01\n\x0c\x41ttemptError\x12\x0f\n\x07\x61ttempt\x18\x01 \x01(\x05\x12\r\n\x05lease\x18\x02 \x01(\x03\x12&\n\x02\x61t\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04type\x18\x04 \x01(\t\x12\x0f\n\x07message\x18\x05 \x01(\t\x12\x11\n\ttraceback\x18\x06 \x01(\t\"\x8e\x05\n\x03Job\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\r\n\x05queue\x18\x03 \x01(\t\x12)\n\x05state\x18\x04 \x01(\x0e\x32\x1a.headrace.jobs.v1.JobState\x12\x10\n\x08priority\x18\x05 \x01(\x05\x12\x0f\n\x07\x61ttempt\x18\x06 \x01(\x05\x12\x13\n\x0bmax_retries\x18\x07 \x01(\x05\x12*\n\x07timeout\x18\x08 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0f\n\x07version\x18\t \x01(\x05\x12%\n\x07payload\x18\n \x01(\x0b\x32\x14.google.protobuf.Any\x12\x0e\n\x06\x63\x61ller\x18\x0b \x01(\t\x12\r\n\x05lease\x18\x0c \x01(\x03\x12\x0e\n\x06worker\x18\r \x01(\t\x12.\n\ncreated_at\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08ready_at\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nclaimed_at\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x66inished_at\x18\x11 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nhung_since\x18\x12 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x37\n\x13\x63\x61ncel_requested_at\x18\x13 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\x06\x65rrors\x18\x14 \x03(\x0b\x32\x1e.headrace.jobs.v1.AttemptError\x12\x10\n\x08trace_id\x18\x15 \x01(\t*\x84\x02\n\x08JobState\x12\x19\n\x15JOB_STATE_UNSPECIFIED\x10\x00\x12\x17\n\x13JOB_STATE_SCHEDULED\x10\x01\x12\x17\n\x13JOB_STATE_AVAILABLE\x10\x02\x12\x15\n\x11JOB_STATE_RUNNING\x10\x03\x12\x17\n\x13JOB_STATE_RETRYABLE\x10\x04\x12\x17\n\x13JOB_STATE_COMPLETED\x10\x05\x12\x17\n\x13JOB_STATE_CANCELLED\x10\x06\x12\x17\n\x13JOB_STATE_DISCARDED\x10\x07\x12\x19\n\x15JOB_STATE_QUARANTINED\x10\x08\x12\x15\n\x11JOB_STATE_PENDING\x10\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1aheadrace/jobs/v1/job.proto\x12\x10headrace.jobs.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x19google/protobuf/any.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x88\x01\n\x0c\x41ttemptError\x12\x0f\n\x07\x61ttempt\x18\x01 \x01(\x05\x12\r\n\x05lease\x18\x02 \x01(\x03\x12&\n\x02\x61t\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04type\x18\x04 \x01(\t\x12\x0f\n\x07message\x18\x05 \x01(\t\x12\x11\n\ttraceback\x18\x06 \x01(\t\"\xc0\x06\n\x03Job\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\r\n\x05queue\x18\x03 \x01(\t\x12)\n\x05state\x18\x04 \x01(\x0e\x32\x1a.headrace.jobs.v1.JobState\x12\x10\n\x08priority\x18\x05 \x01(\x05\x12\x0f\n\x07\x61ttempt\x18\x06 \x01(\x05\x12\x13\n\x0bmax_retries\x18\x07 \x01(\x05\x12*\n\x07timeout\x18\x08 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0f\n\x07version\x18\t \x01(\x05\x12%\n\x07payload\x18\n \x01(\x0b\x32\x14.google.protobuf.Any\x12\x0e\n\x06\x63\x61ller\x18\x0b \x01(\t\x12\r\n\x05lease\x18\x0c \x01(\x03\x12\x0e\n\x06worker\x18\r \x01(\t\x12.\n\ncreated_at\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08ready_at\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nclaimed_at\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x66inished_at\x18\x11 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nhung_since\x18\x12 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x37\n\x13\x63\x61ncel_requested_at\x18\x13 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\x06\x65rrors\x18\x14 \x03(\x0b\x32\x1e.headrace.jobs.v1.AttemptError\x12\x10\n\x08trace_id\x18\x15 \x01(\t\x12\x0c\n\x04tags\x18\x16 \x03(\t\x12)\n\x08metadata\x18\x17 \x01(\x0b\x32\x17.google.protobuf.Struct\x12&\n\x06output\x18\x18 \x01(\x0b\x32\x16.google.protobuf.Value\x12(\n\x08progress\x18\x19 \x01(\x0b\x32\x16.google.protobuf.Value\x12\x0e\n\x06\x64\x65\x61ths\x18\x1a \x01(\x05\x12\x15\n\rveiled_fields\x18\x1b \x03(\t\"\x95\x02\n\tJobFilter\x12=\n\x06states\x18\x01 \x03(\x0e\x32\x1a.headrace.jobs.v1.JobStateB\x11\xbaH\x0e\x92\x01\x0b\x10\x14\"\x07\x82\x01\x04\x10\x01 \x00\x12 \n\x05kinds\x18\x02 \x03(\tB\x11\xbaH\x0e\x92\x01\x0b\x10\x64\"\x07r\x05\x10\x01\x18\xc8\x01\x12 \n\x06queues\x18\x03 \x03(\tB\x10\xbaH\r\x92\x01\n\x10\x64\"\x06r\x04\x10\x01\x18\x64\x12\x1e\n\x04tags\x18\x04 \x03(\tB\x10\xbaH\r\x92\x01\n\x10\x14\"\x06r\x04\x10\x01\x18\x64\x12\x31\n\rcreated_after\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x0e\x63reated_before\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp*\x84\x02\n\x08JobState\x12\x19\n\x15JOB_STATE_UNSPECIFIED\x10\x00\x12\x17\n\x13JOB_STATE_SCHEDULED\x10\x01\x12\x17\n\x13JOB_STATE_AVAILABLE\x10\x02\x12\x15\n\x11JOB_STATE_RUNNING\x10\x03\x12\x17\n\x13JOB_STATE_RETRYABLE\x10\x04\x12\x17\n\x13JOB_STATE_COMPLETED\x10\x05\x12\x17\n\x13JOB_STATE_CANCELLED\x10\x06\x12\x17\n\x13JOB_STATE_DISCARDED\x10\x07\x12\x19\n\x15JOB_STATE_QUARANTINED\x10\x08\x12\x15\n\x11JOB_STATE_PENDING\x10\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'headrace.jobs.v1.job_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_JOBSTATE']._serialized_start=937
-  _globals['_JOBSTATE']._serialized_end=1197
-  _globals['_ATTEMPTERROR']._serialized_start=141
-  _globals['_ATTEMPTERROR']._serialized_end=277
-  _globals['_JOB']._serialized_start=280
-  _globals['_JOB']._serialized_end=934
+  _globals['_JOBFILTER'].fields_by_name['states']._loaded_options = None
+  _globals['_JOBFILTER'].fields_by_name['states']._serialized_options = b'\272H\016\222\001\013\020\024\"\007\202\001\004\020\001 \000'
+  _globals['_JOBFILTER'].fields_by_name['kinds']._loaded_options = None
+  _globals['_JOBFILTER'].fields_by_name['kinds']._serialized_options = b'\272H\016\222\001\013\020d\"\007r\005\020\001\030\310\001'
+  _globals['_JOBFILTER'].fields_by_name['queues']._loaded_options = None
+  _globals['_JOBFILTER'].fields_by_name['queues']._serialized_options = b'\272H\r\222\001\n\020d\"\006r\004\020\001\030d'
+  _globals['_JOBFILTER'].fields_by_name['tags']._loaded_options = None
+  _globals['_JOBFILTER'].fields_by_name['tags']._serialized_options = b'\272H\r\222\001\n\020\024\"\006r\004\020\001\030d'
+  _globals['_JOBSTATE']._serialized_start=1454
+  _globals['_JOBSTATE']._serialized_end=1714
+  _globals['_ATTEMPTERROR']._serialized_start=200
+  _globals['_ATTEMPTERROR']._serialized_end=336
+  _globals['_JOB']._serialized_start=339
+  _globals['_JOB']._serialized_end=1171
+  _globals['_JOBFILTER']._serialized_start=1174
+  _globals['_JOBFILTER']._serialized_end=1451
 # @@protoc_insertion_point(module_scope)

@@ -55,6 +55,11 @@ class JobsServiceStub:
                 request_serializer=headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.ListJobsRequest.SerializeToString,
                 response_deserializer=headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.ListJobsResponse.FromString,
                 _registered_method=True)
+        self.ExplainJob = channel.unary_unary(
+                '/headrace.jobs.v1.JobsService/ExplainJob',
+                request_serializer=headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.ExplainJobRequest.SerializeToString,
+                response_deserializer=headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.ExplainJobResponse.FromString,
+                _registered_method=True)
         self.CancelJob = channel.unary_unary(
                 '/headrace.jobs.v1.JobsService/CancelJob',
                 request_serializer=headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.CancelJobRequest.SerializeToString,
@@ -64,6 +69,41 @@ class JobsServiceStub:
                 '/headrace.jobs.v1.JobsService/RetryJob',
                 request_serializer=headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.RetryJobRequest.SerializeToString,
                 response_deserializer=headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.RetryJobResponse.FromString,
+                _registered_method=True)
+        self.DeleteJob = channel.unary_unary(
+                '/headrace.jobs.v1.JobsService/DeleteJob',
+                request_serializer=headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.DeleteJobRequest.SerializeToString,
+                response_deserializer=headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.DeleteJobResponse.FromString,
+                _registered_method=True)
+        self.CancelJobs = channel.unary_unary(
+                '/headrace.jobs.v1.JobsService/CancelJobs',
+                request_serializer=headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.CancelJobsRequest.SerializeToString,
+                response_deserializer=headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.CancelJobsResponse.FromString,
+                _registered_method=True)
+        self.RetryJobs = channel.unary_unary(
+                '/headrace.jobs.v1.JobsService/RetryJobs',
+                request_serializer=headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.RetryJobsRequest.SerializeToString,
+                response_deserializer=headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.RetryJobsResponse.FromString,
+                _registered_method=True)
+        self.DeleteJobs = channel.unary_unary(
+                '/headrace.jobs.v1.JobsService/DeleteJobs',
+                request_serializer=headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.DeleteJobsRequest.SerializeToString,
+                response_deserializer=headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.DeleteJobsResponse.FromString,
+                _registered_method=True)
+        self.ListQueues = channel.unary_unary(
+                '/headrace.jobs.v1.JobsService/ListQueues',
+                request_serializer=headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.ListQueuesRequest.SerializeToString,
+                response_deserializer=headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.ListQueuesResponse.FromString,
+                _registered_method=True)
+        self.GetQueueStats = channel.unary_unary(
+                '/headrace.jobs.v1.JobsService/GetQueueStats',
+                request_serializer=headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.GetQueueStatsRequest.SerializeToString,
+                response_deserializer=headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.GetQueueStatsResponse.FromString,
+                _registered_method=True)
+        self.UpdateQueue = channel.unary_unary(
+                '/headrace.jobs.v1.JobsService/UpdateQueue',
+                request_serializer=headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.UpdateQueueRequest.SerializeToString,
+                response_deserializer=headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.UpdateQueueResponse.FromString,
                 _registered_method=True)
         self.PauseQueue = channel.unary_unary(
                 '/headrace.jobs.v1.JobsService/PauseQueue',
@@ -75,10 +115,80 @@ class JobsServiceStub:
                 request_serializer=headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.ResumeQueueRequest.SerializeToString,
                 response_deserializer=headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.ResumeQueueResponse.FromString,
                 _registered_method=True)
+        self.PauseKind = channel.unary_unary(
+                '/headrace.jobs.v1.JobsService/PauseKind',
+                request_serializer=headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.PauseKindRequest.SerializeToString,
+                response_deserializer=headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.PauseKindResponse.FromString,
+                _registered_method=True)
+        self.ResumeKind = channel.unary_unary(
+                '/headrace.jobs.v1.JobsService/ResumeKind',
+                request_serializer=headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.ResumeKindRequest.SerializeToString,
+                response_deserializer=headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.ResumeKindResponse.FromString,
+                _registered_method=True)
+        self.PauseAll = channel.unary_unary(
+                '/headrace.jobs.v1.JobsService/PauseAll',
+                request_serializer=headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.PauseAllRequest.SerializeToString,
+                response_deserializer=headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.PauseAllResponse.FromString,
+                _registered_method=True)
+        self.ResumeAll = channel.unary_unary(
+                '/headrace.jobs.v1.JobsService/ResumeAll',
+                request_serializer=headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.ResumeAllRequest.SerializeToString,
+                response_deserializer=headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.ResumeAllResponse.FromString,
+                _registered_method=True)
+        self.ListPauses = channel.unary_unary(
+                '/headrace.jobs.v1.JobsService/ListPauses',
+                request_serializer=headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.ListPausesRequest.SerializeToString,
+                response_deserializer=headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.ListPausesResponse.FromString,
+                _registered_method=True)
         self.ListKinds = channel.unary_unary(
                 '/headrace.jobs.v1.JobsService/ListKinds',
                 request_serializer=headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.ListKindsRequest.SerializeToString,
                 response_deserializer=headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.ListKindsResponse.FromString,
+                _registered_method=True)
+        self.ListWorkers = channel.unary_unary(
+                '/headrace.jobs.v1.JobsService/ListWorkers',
+                request_serializer=headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.ListWorkersRequest.SerializeToString,
+                response_deserializer=headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.ListWorkersResponse.FromString,
+                _registered_method=True)
+        self.CreatePeriodicJob = channel.unary_unary(
+                '/headrace.jobs.v1.JobsService/CreatePeriodicJob',
+                request_serializer=headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.CreatePeriodicJobRequest.SerializeToString,
+                response_deserializer=headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.CreatePeriodicJobResponse.FromString,
+                _registered_method=True)
+        self.GetPeriodicJob = channel.unary_unary(
+                '/headrace.jobs.v1.JobsService/GetPeriodicJob',
+                request_serializer=headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.GetPeriodicJobRequest.SerializeToString,
+                response_deserializer=headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.GetPeriodicJobResponse.FromString,
+                _registered_method=True)
+        self.ListPeriodicJobs = channel.unary_unary(
+                '/headrace.jobs.v1.JobsService/ListPeriodicJobs',
+                request_serializer=headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.ListPeriodicJobsRequest.SerializeToString,
+                response_deserializer=headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.ListPeriodicJobsResponse.FromString,
+                _registered_method=True)
+        self.UpdatePeriodicJob = channel.unary_unary(
+                '/headrace.jobs.v1.JobsService/UpdatePeriodicJob',
+                request_serializer=headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.UpdatePeriodicJobRequest.SerializeToString,
+                response_deserializer=headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.UpdatePeriodicJobResponse.FromString,
+                _registered_method=True)
+        self.PausePeriodicJob = channel.unary_unary(
+                '/headrace.jobs.v1.JobsService/PausePeriodicJob',
+                request_serializer=headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.PausePeriodicJobRequest.SerializeToString,
+                response_deserializer=headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.PausePeriodicJobResponse.FromString,
+                _registered_method=True)
+        self.ResumePeriodicJob = channel.unary_unary(
+                '/headrace.jobs.v1.JobsService/ResumePeriodicJob',
+                request_serializer=headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.ResumePeriodicJobRequest.SerializeToString,
+                response_deserializer=headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.ResumePeriodicJobResponse.FromString,
+                _registered_method=True)
+        self.DeletePeriodicJob = channel.unary_unary(
+                '/headrace.jobs.v1.JobsService/DeletePeriodicJob',
+                request_serializer=headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.DeletePeriodicJobRequest.SerializeToString,
+                response_deserializer=headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.DeletePeriodicJobResponse.FromString,
+                _registered_method=True)
+        self.ListAuditEntries = channel.unary_unary(
+                '/headrace.jobs.v1.JobsService/ListAuditEntries',
+                request_serializer=headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.ListAuditEntriesRequest.SerializeToString,
+                response_deserializer=headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.ListAuditEntriesResponse.FromString,
                 _registered_method=True)
 
 
@@ -107,14 +217,23 @@ class JobsServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetJob(self, request, context):
-        """Answers one job. NOT_FOUND when there is none of that id, or no longer.
+        """Answers one job. NOT_FOUND (reason JOB_NOT_FOUND) when there is none of that id, or no longer.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListJobs(self, request, context):
-        """Lists jobs, newest first. Pages are stable: a job that exists throughout is listed exactly once.
+        """Lists jobs, newest first. Pages are stable: a job that exists throughout is listed exactly once. A page may be short,
+        or empty, and still have a next one: one look goes through some 20,000 jobs at most.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExplainJob(self, request, context):
+        """Says why a job does not run: one answer out of a closed set, with the evidence. Also for a job that is not there yet:
+        what would become of an enqueue.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -138,6 +257,58 @@ class JobsServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def DeleteJob(self, request, context):
+        """Deletes a job that does not run. Its idempotency key stays, so that a caller that repeats its enqueue does not make
+        it anew. FAILED_PRECONDITION (reason JOB_RUNNING) otherwise.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CancelJobs(self, request, context):
+        """Cancels all jobs that match a filter: scheduled, available, retryable and running ones; or counts them (dry_run).
+        From the newest job to the oldest, in transactions of their own, so what is broken off can be repeated.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RetryJobs(self, request, context):
+        """Retries all jobs that match a filter: scheduled, retryable, cancelled, discarded and quarantined ones; or counts
+        them (dry_run).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteJobs(self, request, context):
+        """Deletes all jobs that match a filter and do not run; or counts them (dry_run).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListQueues(self, request, context):
+        """Lists the queues there are, by name.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetQueueStats(self, request, context):
+        """Answers how queues are doing: counts by state, the longest wait, the rate, the time to work off what waits.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateQueue(self, request, context):
+        """Changes a queue's limit or retention.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def PauseQueue(self, request, context):
         """Stops the claiming of jobs of a queue. Running jobs finish. Pausing a paused queue changes nothing.
         """
@@ -152,8 +323,106 @@ class JobsServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PauseKind(self, request, context):
+        """Stops the claiming of jobs of a kind, in whatever queue they stand. Running jobs finish.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResumeKind(self, request, context):
+        """Lets a paused kind run again, at once.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PauseAll(self, request, context):
+        """Stops the claiming of all jobs. Running jobs finish.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResumeAll(self, request, context):
+        """Ends the pause of all jobs, at once. Kinds and queues that were paused for themselves stay paused.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListPauses(self, request, context):
+        """Lists everything that is paused.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListKinds(self, request, context):
-        """Lists the kinds that this service accepts from this caller.
+        """Lists the kinds that this service accepts from this caller, with what is needed to write one.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListWorkers(self, request, context):
+        """Lists the workers: those that live, and those that ended or died within about the last day.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreatePeriodicJob(self, request, context):
+        """Makes a periodic job. ALREADY_EXISTS (reason PERIODIC_JOB_EXISTS) when there is one of that name.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetPeriodicJob(self, request, context):
+        """Answers one periodic job, with its next runs. NOT_FOUND (reason PERIODIC_JOB_NOT_FOUND) when there is none.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListPeriodicJobs(self, request, context):
+        """Lists all periodic jobs, by name.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdatePeriodicJob(self, request, context):
+        """Gives a periodic job a new definition. A changed schedule counts from now on. NOT_FOUND when there is none.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PausePeriodicJob(self, request, context):
+        """Stops the ticks of a periodic job; what it would have made meanwhile is not made up for.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResumePeriodicJob(self, request, context):
+        """Lets a periodic job tick again, the next time after now.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeletePeriodicJob(self, request, context):
+        """Forgets a periodic job. The jobs that it has made stay.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListAuditEntries(self, request, context):
+        """Lists what was done to jobs, queues, kinds and periodic jobs, and by whom, newest first.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -182,6 +451,11 @@ def add_JobsServiceServicer_to_server(servicer, server):
                     request_deserializer=headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.ListJobsRequest.FromString,
                     response_serializer=headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.ListJobsResponse.SerializeToString,
             ),
+            'ExplainJob': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExplainJob,
+                    request_deserializer=headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.ExplainJobRequest.FromString,
+                    response_serializer=headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.ExplainJobResponse.SerializeToString,
+            ),
             'CancelJob': grpc.unary_unary_rpc_method_handler(
                     servicer.CancelJob,
                     request_deserializer=headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.CancelJobRequest.FromString,
@@ -191,6 +465,41 @@ def add_JobsServiceServicer_to_server(servicer, server):
                     servicer.RetryJob,
                     request_deserializer=headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.RetryJobRequest.FromString,
                     response_serializer=headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.RetryJobResponse.SerializeToString,
+            ),
+            'DeleteJob': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteJob,
+                    request_deserializer=headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.DeleteJobRequest.FromString,
+                    response_serializer=headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.DeleteJobResponse.SerializeToString,
+            ),
+            'CancelJobs': grpc.unary_unary_rpc_method_handler(
+                    servicer.CancelJobs,
+                    request_deserializer=headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.CancelJobsRequest.FromString,
+                    response_serializer=headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.CancelJobsResponse.SerializeToString,
+            ),
+            'RetryJobs': grpc.unary_unary_rpc_method_handler(
+                    servicer.RetryJobs,
+                    request_deserializer=headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.RetryJobsRequest.FromString,
+                    response_serializer=headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.RetryJobsResponse.SerializeToString,
+            ),
+            'DeleteJobs': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteJobs,
+                    request_deserializer=headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.DeleteJobsRequest.FromString,
+                    response_serializer=headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.DeleteJobsResponse.SerializeToString,
+            ),
+            'ListQueues': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListQueues,
+                    request_deserializer=headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.ListQueuesRequest.FromString,
+                    response_serializer=headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.ListQueuesResponse.SerializeToString,
+            ),
+            'GetQueueStats': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetQueueStats,
+                    request_deserializer=headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.GetQueueStatsRequest.FromString,
+                    response_serializer=headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.GetQueueStatsResponse.SerializeToString,
+            ),
+            'UpdateQueue': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateQueue,
+                    request_deserializer=headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.UpdateQueueRequest.FromString,
+                    response_serializer=headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.UpdateQueueResponse.SerializeToString,
             ),
             'PauseQueue': grpc.unary_unary_rpc_method_handler(
                     servicer.PauseQueue,
@@ -202,10 +511,80 @@ def add_JobsServiceServicer_to_server(servicer, server):
                     request_deserializer=headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.ResumeQueueRequest.FromString,
                     response_serializer=headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.ResumeQueueResponse.SerializeToString,
             ),
+            'PauseKind': grpc.unary_unary_rpc_method_handler(
+                    servicer.PauseKind,
+                    request_deserializer=headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.PauseKindRequest.FromString,
+                    response_serializer=headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.PauseKindResponse.SerializeToString,
+            ),
+            'ResumeKind': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResumeKind,
+                    request_deserializer=headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.ResumeKindRequest.FromString,
+                    response_serializer=headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.ResumeKindResponse.SerializeToString,
+            ),
+            'PauseAll': grpc.unary_unary_rpc_method_handler(
+                    servicer.PauseAll,
+                    request_deserializer=headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.PauseAllRequest.FromString,
+                    response_serializer=headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.PauseAllResponse.SerializeToString,
+            ),
+            'ResumeAll': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResumeAll,
+                    request_deserializer=headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.ResumeAllRequest.FromString,
+                    response_serializer=headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.ResumeAllResponse.SerializeToString,
+            ),
+            'ListPauses': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListPauses,
+                    request_deserializer=headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.ListPausesRequest.FromString,
+                    response_serializer=headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.ListPausesResponse.SerializeToString,
+            ),
             'ListKinds': grpc.unary_unary_rpc_method_handler(
                     servicer.ListKinds,
                     request_deserializer=headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.ListKindsRequest.FromString,
                     response_serializer=headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.ListKindsResponse.SerializeToString,
+            ),
+            'ListWorkers': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListWorkers,
+                    request_deserializer=headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.ListWorkersRequest.FromString,
+                    response_serializer=headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.ListWorkersResponse.SerializeToString,
+            ),
+            'CreatePeriodicJob': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreatePeriodicJob,
+                    request_deserializer=headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.CreatePeriodicJobRequest.FromString,
+                    response_serializer=headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.CreatePeriodicJobResponse.SerializeToString,
+            ),
+            'GetPeriodicJob': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetPeriodicJob,
+                    request_deserializer=headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.GetPeriodicJobRequest.FromString,
+                    response_serializer=headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.GetPeriodicJobResponse.SerializeToString,
+            ),
+            'ListPeriodicJobs': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListPeriodicJobs,
+                    request_deserializer=headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.ListPeriodicJobsRequest.FromString,
+                    response_serializer=headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.ListPeriodicJobsResponse.SerializeToString,
+            ),
+            'UpdatePeriodicJob': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdatePeriodicJob,
+                    request_deserializer=headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.UpdatePeriodicJobRequest.FromString,
+                    response_serializer=headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.UpdatePeriodicJobResponse.SerializeToString,
+            ),
+            'PausePeriodicJob': grpc.unary_unary_rpc_method_handler(
+                    servicer.PausePeriodicJob,
+                    request_deserializer=headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.PausePeriodicJobRequest.FromString,
+                    response_serializer=headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.PausePeriodicJobResponse.SerializeToString,
+            ),
+            'ResumePeriodicJob': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResumePeriodicJob,
+                    request_deserializer=headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.ResumePeriodicJobRequest.FromString,
+                    response_serializer=headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.ResumePeriodicJobResponse.SerializeToString,
+            ),
+            'DeletePeriodicJob': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeletePeriodicJob,
+                    request_deserializer=headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.DeletePeriodicJobRequest.FromString,
+                    response_serializer=headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.DeletePeriodicJobResponse.SerializeToString,
+            ),
+            'ListAuditEntries': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAuditEntries,
+                    request_deserializer=headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.ListAuditEntriesRequest.FromString,
+                    response_serializer=headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.ListAuditEntriesResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -328,6 +707,33 @@ class JobsService:
             _registered_method=True)
 
     @staticmethod
+    def ExplainJob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/headrace.jobs.v1.JobsService/ExplainJob',
+            headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.ExplainJobRequest.SerializeToString,
+            headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.ExplainJobResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def CancelJob(request,
             target,
             options=(),
@@ -371,6 +777,195 @@ class JobsService:
             '/headrace.jobs.v1.JobsService/RetryJob',
             headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.RetryJobRequest.SerializeToString,
             headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.RetryJobResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteJob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/headrace.jobs.v1.JobsService/DeleteJob',
+            headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.DeleteJobRequest.SerializeToString,
+            headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.DeleteJobResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CancelJobs(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/headrace.jobs.v1.JobsService/CancelJobs',
+            headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.CancelJobsRequest.SerializeToString,
+            headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.CancelJobsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RetryJobs(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/headrace.jobs.v1.JobsService/RetryJobs',
+            headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.RetryJobsRequest.SerializeToString,
+            headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.RetryJobsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteJobs(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/headrace.jobs.v1.JobsService/DeleteJobs',
+            headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.DeleteJobsRequest.SerializeToString,
+            headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.DeleteJobsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListQueues(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/headrace.jobs.v1.JobsService/ListQueues',
+            headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.ListQueuesRequest.SerializeToString,
+            headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.ListQueuesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetQueueStats(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/headrace.jobs.v1.JobsService/GetQueueStats',
+            headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.GetQueueStatsRequest.SerializeToString,
+            headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.GetQueueStatsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateQueue(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/headrace.jobs.v1.JobsService/UpdateQueue',
+            headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.UpdateQueueRequest.SerializeToString,
+            headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.UpdateQueueResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -436,6 +1031,141 @@ class JobsService:
             _registered_method=True)
 
     @staticmethod
+    def PauseKind(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/headrace.jobs.v1.JobsService/PauseKind',
+            headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.PauseKindRequest.SerializeToString,
+            headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.PauseKindResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResumeKind(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/headrace.jobs.v1.JobsService/ResumeKind',
+            headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.ResumeKindRequest.SerializeToString,
+            headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.ResumeKindResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PauseAll(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/headrace.jobs.v1.JobsService/PauseAll',
+            headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.PauseAllRequest.SerializeToString,
+            headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.PauseAllResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResumeAll(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/headrace.jobs.v1.JobsService/ResumeAll',
+            headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.ResumeAllRequest.SerializeToString,
+            headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.ResumeAllResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListPauses(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/headrace.jobs.v1.JobsService/ListPauses',
+            headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.ListPausesRequest.SerializeToString,
+            headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.ListPausesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def ListKinds(request,
             target,
             options=(),
@@ -452,6 +1182,249 @@ class JobsService:
             '/headrace.jobs.v1.JobsService/ListKinds',
             headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.ListKindsRequest.SerializeToString,
             headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.ListKindsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListWorkers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/headrace.jobs.v1.JobsService/ListWorkers',
+            headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.ListWorkersRequest.SerializeToString,
+            headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.ListWorkersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreatePeriodicJob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/headrace.jobs.v1.JobsService/CreatePeriodicJob',
+            headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.CreatePeriodicJobRequest.SerializeToString,
+            headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.CreatePeriodicJobResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetPeriodicJob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/headrace.jobs.v1.JobsService/GetPeriodicJob',
+            headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.GetPeriodicJobRequest.SerializeToString,
+            headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.GetPeriodicJobResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListPeriodicJobs(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/headrace.jobs.v1.JobsService/ListPeriodicJobs',
+            headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.ListPeriodicJobsRequest.SerializeToString,
+            headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.ListPeriodicJobsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdatePeriodicJob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/headrace.jobs.v1.JobsService/UpdatePeriodicJob',
+            headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.UpdatePeriodicJobRequest.SerializeToString,
+            headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.UpdatePeriodicJobResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PausePeriodicJob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/headrace.jobs.v1.JobsService/PausePeriodicJob',
+            headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.PausePeriodicJobRequest.SerializeToString,
+            headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.PausePeriodicJobResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResumePeriodicJob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/headrace.jobs.v1.JobsService/ResumePeriodicJob',
+            headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.ResumePeriodicJobRequest.SerializeToString,
+            headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.ResumePeriodicJobResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeletePeriodicJob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/headrace.jobs.v1.JobsService/DeletePeriodicJob',
+            headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.DeletePeriodicJobRequest.SerializeToString,
+            headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.DeletePeriodicJobResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListAuditEntries(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/headrace.jobs.v1.JobsService/ListAuditEntries',
+            headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.ListAuditEntriesRequest.SerializeToString,
+            headrace_dot_jobs_dot_v1_dot_jobs__service__pb2.ListAuditEntriesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -3,8 +3,9 @@
 isort:skip_file
 The service that takes jobs and answers for them.
 
-Every call but health checks and reflection needs "authorization: Bearer <token>"; the token says who
-is calling, which kinds that caller may enqueue, and which methods it may call.
+Every call but health checks and reflection needs "authorization: Bearer <token>", or a client certificate that a
+caller is known by; either says who is calling, which kinds and queues that caller may enqueue to, and which methods it
+may call. Calls beyond a caller's rate or number in flight get RESOURCE_EXHAUSTED (reason CALLER_LIMITED) with RetryInfo.
 
 Errors carry google.rpc details: BadRequest with every violated field, ErrorInfo with a stable reason
 (domain "headrace"), RetryInfo where it says when to come back.
@@ -53,9 +54,15 @@ class JobsServiceStub:
     are committed together, before the answer.
     """
     GetJob: _grpc.UnaryUnaryMultiCallable[_jobs_service_pb2.GetJobRequest, _jobs_service_pb2.GetJobResponse]
-    """Answers one job. NOT_FOUND when there is none of that id, or no longer."""
+    """Answers one job. NOT_FOUND (reason JOB_NOT_FOUND) when there is none of that id, or no longer."""
     ListJobs: _grpc.UnaryUnaryMultiCallable[_jobs_service_pb2.ListJobsRequest, _jobs_service_pb2.ListJobsResponse]
-    """Lists jobs, newest first. Pages are stable: a job that exists throughout is listed exactly once."""
+    """Lists jobs, newest first. Pages are stable: a job that exists throughout is listed exactly once. A page may be short,
+    or empty, and still have a next one: one look goes through some 20,000 jobs at most.
+    """
+    ExplainJob: _grpc.UnaryUnaryMultiCallable[_jobs_service_pb2.ExplainJobRequest, _jobs_service_pb2.ExplainJobResponse]
+    """Says why a job does not run: one answer out of a closed set, with the evidence. Also for a job that is not there yet:
+    what would become of an enqueue.
+    """
     CancelJob: _grpc.UnaryUnaryMultiCallable[_jobs_service_pb2.CancelJobRequest, _jobs_service_pb2.CancelJobResponse]
     """Cancels a job: at once where it waits; where it runs, its worker is told within about a second and
     the job ends as cancelled unless it finishes first. Cancelling a cancelled job changes nothing.
@@ -66,12 +73,60 @@ class JobsServiceStub:
     discarded and quarantined jobs. An available job is left as it is. FAILED_PRECONDITION (reason
     JOB_RUNNING or JOB_COMPLETED) otherwise.
     """
+    DeleteJob: _grpc.UnaryUnaryMultiCallable[_jobs_service_pb2.DeleteJobRequest, _jobs_service_pb2.DeleteJobResponse]
+    """Deletes a job that does not run. Its idempotency key stays, so that a caller that repeats its enqueue does not make
+    it anew. FAILED_PRECONDITION (reason JOB_RUNNING) otherwise.
+    """
+    CancelJobs: _grpc.UnaryUnaryMultiCallable[_jobs_service_pb2.CancelJobsRequest, _jobs_service_pb2.CancelJobsResponse]
+    """Cancels all jobs that match a filter: scheduled, available, retryable and running ones; or counts them (dry_run).
+    From the newest job to the oldest, in transactions of their own, so what is broken off can be repeated.
+    """
+    RetryJobs: _grpc.UnaryUnaryMultiCallable[_jobs_service_pb2.RetryJobsRequest, _jobs_service_pb2.RetryJobsResponse]
+    """Retries all jobs that match a filter: scheduled, retryable, cancelled, discarded and quarantined ones; or counts
+    them (dry_run).
+    """
+    DeleteJobs: _grpc.UnaryUnaryMultiCallable[_jobs_service_pb2.DeleteJobsRequest, _jobs_service_pb2.DeleteJobsResponse]
+    """Deletes all jobs that match a filter and do not run; or counts them (dry_run)."""
+    ListQueues: _grpc.UnaryUnaryMultiCallable[_jobs_service_pb2.ListQueuesRequest, _jobs_service_pb2.ListQueuesResponse]
+    """Lists the queues there are, by name."""
+    GetQueueStats: _grpc.UnaryUnaryMultiCallable[_jobs_service_pb2.GetQueueStatsRequest, _jobs_service_pb2.GetQueueStatsResponse]
+    """Answers how queues are doing: counts by state, the longest wait, the rate, the time to work off what waits."""
+    UpdateQueue: _grpc.UnaryUnaryMultiCallable[_jobs_service_pb2.UpdateQueueRequest, _jobs_service_pb2.UpdateQueueResponse]
+    """Changes a queue's limit or retention."""
     PauseQueue: _grpc.UnaryUnaryMultiCallable[_jobs_service_pb2.PauseQueueRequest, _jobs_service_pb2.PauseQueueResponse]
     """Stops the claiming of jobs of a queue. Running jobs finish. Pausing a paused queue changes nothing."""
     ResumeQueue: _grpc.UnaryUnaryMultiCallable[_jobs_service_pb2.ResumeQueueRequest, _jobs_service_pb2.ResumeQueueResponse]
     """Lets a paused queue run again, at once."""
+    PauseKind: _grpc.UnaryUnaryMultiCallable[_jobs_service_pb2.PauseKindRequest, _jobs_service_pb2.PauseKindResponse]
+    """Stops the claiming of jobs of a kind, in whatever queue they stand. Running jobs finish."""
+    ResumeKind: _grpc.UnaryUnaryMultiCallable[_jobs_service_pb2.ResumeKindRequest, _jobs_service_pb2.ResumeKindResponse]
+    """Lets a paused kind run again, at once."""
+    PauseAll: _grpc.UnaryUnaryMultiCallable[_jobs_service_pb2.PauseAllRequest, _jobs_service_pb2.PauseAllResponse]
+    """Stops the claiming of all jobs. Running jobs finish."""
+    ResumeAll: _grpc.UnaryUnaryMultiCallable[_jobs_service_pb2.ResumeAllRequest, _jobs_service_pb2.ResumeAllResponse]
+    """Ends the pause of all jobs, at once. Kinds and queues that were paused for themselves stay paused."""
+    ListPauses: _grpc.UnaryUnaryMultiCallable[_jobs_service_pb2.ListPausesRequest, _jobs_service_pb2.ListPausesResponse]
+    """Lists everything that is paused."""
     ListKinds: _grpc.UnaryUnaryMultiCallable[_jobs_service_pb2.ListKindsRequest, _jobs_service_pb2.ListKindsResponse]
-    """Lists the kinds that this service accepts from this caller."""
+    """Lists the kinds that this service accepts from this caller, with what is needed to write one."""
+    ListWorkers: _grpc.UnaryUnaryMultiCallable[_jobs_service_pb2.ListWorkersRequest, _jobs_service_pb2.ListWorkersResponse]
+    """Lists the workers: those that live, and those that ended or died within about the last day."""
+    CreatePeriodicJob: _grpc.UnaryUnaryMultiCallable[_jobs_service_pb2.CreatePeriodicJobRequest, _jobs_service_pb2.CreatePeriodicJobResponse]
+    """Makes a periodic job. ALREADY_EXISTS (reason PERIODIC_JOB_EXISTS) when there is one of that name."""
+    GetPeriodicJob: _grpc.UnaryUnaryMultiCallable[_jobs_service_pb2.GetPeriodicJobRequest, _jobs_service_pb2.GetPeriodicJobResponse]
+    """Answers one periodic job, with its next runs. NOT_FOUND (reason PERIODIC_JOB_NOT_FOUND) when there is none."""
+    ListPeriodicJobs: _grpc.UnaryUnaryMultiCallable[_jobs_service_pb2.ListPeriodicJobsRequest, _jobs_service_pb2.ListPeriodicJobsResponse]
+    """Lists all periodic jobs, by name."""
+    UpdatePeriodicJob: _grpc.UnaryUnaryMultiCallable[_jobs_service_pb2.UpdatePeriodicJobRequest, _jobs_service_pb2.UpdatePeriodicJobResponse]
+    """Gives a periodic job a new definition. A changed schedule counts from now on. NOT_FOUND when there is none."""
+    PausePeriodicJob: _grpc.UnaryUnaryMultiCallable[_jobs_service_pb2.PausePeriodicJobRequest, _jobs_service_pb2.PausePeriodicJobResponse]
+    """Stops the ticks of a periodic job; what it would have made meanwhile is not made up for."""
+    ResumePeriodicJob: _grpc.UnaryUnaryMultiCallable[_jobs_service_pb2.ResumePeriodicJobRequest, _jobs_service_pb2.ResumePeriodicJobResponse]
+    """Lets a periodic job tick again, the next time after now."""
+    DeletePeriodicJob: _grpc.UnaryUnaryMultiCallable[_jobs_service_pb2.DeletePeriodicJobRequest, _jobs_service_pb2.DeletePeriodicJobResponse]
+    """Forgets a periodic job. The jobs that it has made stay."""
+    ListAuditEntries: _grpc.UnaryUnaryMultiCallable[_jobs_service_pb2.ListAuditEntriesRequest, _jobs_service_pb2.ListAuditEntriesResponse]
+    """Lists what was done to jobs, queues, kinds and periodic jobs, and by whom, newest first."""
 
 @_typing.type_check_only
 class JobsServiceAsyncStub(JobsServiceStub):
@@ -91,9 +146,15 @@ class JobsServiceAsyncStub(JobsServiceStub):
     are committed together, before the answer.
     """
     GetJob: _aio.UnaryUnaryMultiCallable[_jobs_service_pb2.GetJobRequest, _jobs_service_pb2.GetJobResponse]  # type: ignore[assignment]
-    """Answers one job. NOT_FOUND when there is none of that id, or no longer."""
+    """Answers one job. NOT_FOUND (reason JOB_NOT_FOUND) when there is none of that id, or no longer."""
     ListJobs: _aio.UnaryUnaryMultiCallable[_jobs_service_pb2.ListJobsRequest, _jobs_service_pb2.ListJobsResponse]  # type: ignore[assignment]
-    """Lists jobs, newest first. Pages are stable: a job that exists throughout is listed exactly once."""
+    """Lists jobs, newest first. Pages are stable: a job that exists throughout is listed exactly once. A page may be short,
+    or empty, and still have a next one: one look goes through some 20,000 jobs at most.
+    """
+    ExplainJob: _aio.UnaryUnaryMultiCallable[_jobs_service_pb2.ExplainJobRequest, _jobs_service_pb2.ExplainJobResponse]  # type: ignore[assignment]
+    """Says why a job does not run: one answer out of a closed set, with the evidence. Also for a job that is not there yet:
+    what would become of an enqueue.
+    """
     CancelJob: _aio.UnaryUnaryMultiCallable[_jobs_service_pb2.CancelJobRequest, _jobs_service_pb2.CancelJobResponse]  # type: ignore[assignment]
     """Cancels a job: at once where it waits; where it runs, its worker is told within about a second and
     the job ends as cancelled unless it finishes first. Cancelling a cancelled job changes nothing.
@@ -104,12 +165,60 @@ class JobsServiceAsyncStub(JobsServiceStub):
     discarded and quarantined jobs. An available job is left as it is. FAILED_PRECONDITION (reason
     JOB_RUNNING or JOB_COMPLETED) otherwise.
     """
+    DeleteJob: _aio.UnaryUnaryMultiCallable[_jobs_service_pb2.DeleteJobRequest, _jobs_service_pb2.DeleteJobResponse]  # type: ignore[assignment]
+    """Deletes a job that does not run. Its idempotency key stays, so that a caller that repeats its enqueue does not make
+    it anew. FAILED_PRECONDITION (reason JOB_RUNNING) otherwise.
+    """
+    CancelJobs: _aio.UnaryUnaryMultiCallable[_jobs_service_pb2.CancelJobsRequest, _jobs_service_pb2.CancelJobsResponse]  # type: ignore[assignment]
+    """Cancels all jobs that match a filter: scheduled, available, retryable and running ones; or counts them (dry_run).
+    From the newest job to the oldest, in transactions of their own, so what is broken off can be repeated.
+    """
+    RetryJobs: _aio.UnaryUnaryMultiCallable[_jobs_service_pb2.RetryJobsRequest, _jobs_service_pb2.RetryJobsResponse]  # type: ignore[assignment]
+    """Retries all jobs that match a filter: scheduled, retryable, cancelled, discarded and quarantined ones; or counts
+    them (dry_run).
+    """
+    DeleteJobs: _aio.UnaryUnaryMultiCallable[_jobs_service_pb2.DeleteJobsRequest, _jobs_service_pb2.DeleteJobsResponse]  # type: ignore[assignment]
+    """Deletes all jobs that match a filter and do not run; or counts them (dry_run)."""
+    ListQueues: _aio.UnaryUnaryMultiCallable[_jobs_service_pb2.ListQueuesRequest, _jobs_service_pb2.ListQueuesResponse]  # type: ignore[assignment]
+    """Lists the queues there are, by name."""
+    GetQueueStats: _aio.UnaryUnaryMultiCallable[_jobs_service_pb2.GetQueueStatsRequest, _jobs_service_pb2.GetQueueStatsResponse]  # type: ignore[assignment]
+    """Answers how queues are doing: counts by state, the longest wait, the rate, the time to work off what waits."""
+    UpdateQueue: _aio.UnaryUnaryMultiCallable[_jobs_service_pb2.UpdateQueueRequest, _jobs_service_pb2.UpdateQueueResponse]  # type: ignore[assignment]
+    """Changes a queue's limit or retention."""
     PauseQueue: _aio.UnaryUnaryMultiCallable[_jobs_service_pb2.PauseQueueRequest, _jobs_service_pb2.PauseQueueResponse]  # type: ignore[assignment]
     """Stops the claiming of jobs of a queue. Running jobs finish. Pausing a paused queue changes nothing."""
     ResumeQueue: _aio.UnaryUnaryMultiCallable[_jobs_service_pb2.ResumeQueueRequest, _jobs_service_pb2.ResumeQueueResponse]  # type: ignore[assignment]
     """Lets a paused queue run again, at once."""
+    PauseKind: _aio.UnaryUnaryMultiCallable[_jobs_service_pb2.PauseKindRequest, _jobs_service_pb2.PauseKindResponse]  # type: ignore[assignment]
+    """Stops the claiming of jobs of a kind, in whatever queue they stand. Running jobs finish."""
+    ResumeKind: _aio.UnaryUnaryMultiCallable[_jobs_service_pb2.ResumeKindRequest, _jobs_service_pb2.ResumeKindResponse]  # type: ignore[assignment]
+    """Lets a paused kind run again, at once."""
+    PauseAll: _aio.UnaryUnaryMultiCallable[_jobs_service_pb2.PauseAllRequest, _jobs_service_pb2.PauseAllResponse]  # type: ignore[assignment]
+    """Stops the claiming of all jobs. Running jobs finish."""
+    ResumeAll: _aio.UnaryUnaryMultiCallable[_jobs_service_pb2.ResumeAllRequest, _jobs_service_pb2.ResumeAllResponse]  # type: ignore[assignment]
+    """Ends the pause of all jobs, at once. Kinds and queues that were paused for themselves stay paused."""
+    ListPauses: _aio.UnaryUnaryMultiCallable[_jobs_service_pb2.ListPausesRequest, _jobs_service_pb2.ListPausesResponse]  # type: ignore[assignment]
+    """Lists everything that is paused."""
     ListKinds: _aio.UnaryUnaryMultiCallable[_jobs_service_pb2.ListKindsRequest, _jobs_service_pb2.ListKindsResponse]  # type: ignore[assignment]
-    """Lists the kinds that this service accepts from this caller."""
+    """Lists the kinds that this service accepts from this caller, with what is needed to write one."""
+    ListWorkers: _aio.UnaryUnaryMultiCallable[_jobs_service_pb2.ListWorkersRequest, _jobs_service_pb2.ListWorkersResponse]  # type: ignore[assignment]
+    """Lists the workers: those that live, and those that ended or died within about the last day."""
+    CreatePeriodicJob: _aio.UnaryUnaryMultiCallable[_jobs_service_pb2.CreatePeriodicJobRequest, _jobs_service_pb2.CreatePeriodicJobResponse]  # type: ignore[assignment]
+    """Makes a periodic job. ALREADY_EXISTS (reason PERIODIC_JOB_EXISTS) when there is one of that name."""
+    GetPeriodicJob: _aio.UnaryUnaryMultiCallable[_jobs_service_pb2.GetPeriodicJobRequest, _jobs_service_pb2.GetPeriodicJobResponse]  # type: ignore[assignment]
+    """Answers one periodic job, with its next runs. NOT_FOUND (reason PERIODIC_JOB_NOT_FOUND) when there is none."""
+    ListPeriodicJobs: _aio.UnaryUnaryMultiCallable[_jobs_service_pb2.ListPeriodicJobsRequest, _jobs_service_pb2.ListPeriodicJobsResponse]  # type: ignore[assignment]
+    """Lists all periodic jobs, by name."""
+    UpdatePeriodicJob: _aio.UnaryUnaryMultiCallable[_jobs_service_pb2.UpdatePeriodicJobRequest, _jobs_service_pb2.UpdatePeriodicJobResponse]  # type: ignore[assignment]
+    """Gives a periodic job a new definition. A changed schedule counts from now on. NOT_FOUND when there is none."""
+    PausePeriodicJob: _aio.UnaryUnaryMultiCallable[_jobs_service_pb2.PausePeriodicJobRequest, _jobs_service_pb2.PausePeriodicJobResponse]  # type: ignore[assignment]
+    """Stops the ticks of a periodic job; what it would have made meanwhile is not made up for."""
+    ResumePeriodicJob: _aio.UnaryUnaryMultiCallable[_jobs_service_pb2.ResumePeriodicJobRequest, _jobs_service_pb2.ResumePeriodicJobResponse]  # type: ignore[assignment]
+    """Lets a periodic job tick again, the next time after now."""
+    DeletePeriodicJob: _aio.UnaryUnaryMultiCallable[_jobs_service_pb2.DeletePeriodicJobRequest, _jobs_service_pb2.DeletePeriodicJobResponse]  # type: ignore[assignment]
+    """Forgets a periodic job. The jobs that it has made stay."""
+    ListAuditEntries: _aio.UnaryUnaryMultiCallable[_jobs_service_pb2.ListAuditEntriesRequest, _jobs_service_pb2.ListAuditEntriesResponse]  # type: ignore[assignment]
+    """Lists what was done to jobs, queues, kinds and periodic jobs, and by whom, newest first."""
 
 class JobsServiceServicer(metaclass=_abc_1.ABCMeta):
     """Takes jobs, answers for them, and lets an operator act on them."""
@@ -144,7 +253,7 @@ class JobsServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _jobs_service_pb2.GetJobRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_jobs_service_pb2.GetJobResponse, _abc.Awaitable[_jobs_service_pb2.GetJobResponse]]:
-        """Answers one job. NOT_FOUND when there is none of that id, or no longer."""
+        """Answers one job. NOT_FOUND (reason JOB_NOT_FOUND) when there is none of that id, or no longer."""
 
     @_abc_1.abstractmethod
     def ListJobs(
@@ -152,7 +261,19 @@ class JobsServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _jobs_service_pb2.ListJobsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_jobs_service_pb2.ListJobsResponse, _abc.Awaitable[_jobs_service_pb2.ListJobsResponse]]:
-        """Lists jobs, newest first. Pages are stable: a job that exists throughout is listed exactly once."""
+        """Lists jobs, newest first. Pages are stable: a job that exists throughout is listed exactly once. A page may be short,
+        or empty, and still have a next one: one look goes through some 20,000 jobs at most.
+        """
+
+    @_abc_1.abstractmethod
+    def ExplainJob(
+        self,
+        request: _jobs_service_pb2.ExplainJobRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_jobs_service_pb2.ExplainJobResponse, _abc.Awaitable[_jobs_service_pb2.ExplainJobResponse]]:
+        """Says why a job does not run: one answer out of a closed set, with the evidence. Also for a job that is not there yet:
+        what would become of an enqueue.
+        """
 
     @_abc_1.abstractmethod
     def CancelJob(
@@ -177,6 +298,68 @@ class JobsServiceServicer(metaclass=_abc_1.ABCMeta):
         """
 
     @_abc_1.abstractmethod
+    def DeleteJob(
+        self,
+        request: _jobs_service_pb2.DeleteJobRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_jobs_service_pb2.DeleteJobResponse, _abc.Awaitable[_jobs_service_pb2.DeleteJobResponse]]:
+        """Deletes a job that does not run. Its idempotency key stays, so that a caller that repeats its enqueue does not make
+        it anew. FAILED_PRECONDITION (reason JOB_RUNNING) otherwise.
+        """
+
+    @_abc_1.abstractmethod
+    def CancelJobs(
+        self,
+        request: _jobs_service_pb2.CancelJobsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_jobs_service_pb2.CancelJobsResponse, _abc.Awaitable[_jobs_service_pb2.CancelJobsResponse]]:
+        """Cancels all jobs that match a filter: scheduled, available, retryable and running ones; or counts them (dry_run).
+        From the newest job to the oldest, in transactions of their own, so what is broken off can be repeated.
+        """
+
+    @_abc_1.abstractmethod
+    def RetryJobs(
+        self,
+        request: _jobs_service_pb2.RetryJobsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_jobs_service_pb2.RetryJobsResponse, _abc.Awaitable[_jobs_service_pb2.RetryJobsResponse]]:
+        """Retries all jobs that match a filter: scheduled, retryable, cancelled, discarded and quarantined ones; or counts
+        them (dry_run).
+        """
+
+    @_abc_1.abstractmethod
+    def DeleteJobs(
+        self,
+        request: _jobs_service_pb2.DeleteJobsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_jobs_service_pb2.DeleteJobsResponse, _abc.Awaitable[_jobs_service_pb2.DeleteJobsResponse]]:
+        """Deletes all jobs that match a filter and do not run; or counts them (dry_run)."""
+
+    @_abc_1.abstractmethod
+    def ListQueues(
+        self,
+        request: _jobs_service_pb2.ListQueuesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_jobs_service_pb2.ListQueuesResponse, _abc.Awaitable[_jobs_service_pb2.ListQueuesResponse]]:
+        """Lists the queues there are, by name."""
+
+    @_abc_1.abstractmethod
+    def GetQueueStats(
+        self,
+        request: _jobs_service_pb2.GetQueueStatsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_jobs_service_pb2.GetQueueStatsResponse, _abc.Awaitable[_jobs_service_pb2.GetQueueStatsResponse]]:
+        """Answers how queues are doing: counts by state, the longest wait, the rate, the time to work off what waits."""
+
+    @_abc_1.abstractmethod
+    def UpdateQueue(
+        self,
+        request: _jobs_service_pb2.UpdateQueueRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_jobs_service_pb2.UpdateQueueResponse, _abc.Awaitable[_jobs_service_pb2.UpdateQueueResponse]]:
+        """Changes a queue's limit or retention."""
+
+    @_abc_1.abstractmethod
     def PauseQueue(
         self,
         request: _jobs_service_pb2.PauseQueueRequest,
@@ -193,11 +376,123 @@ class JobsServiceServicer(metaclass=_abc_1.ABCMeta):
         """Lets a paused queue run again, at once."""
 
     @_abc_1.abstractmethod
+    def PauseKind(
+        self,
+        request: _jobs_service_pb2.PauseKindRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_jobs_service_pb2.PauseKindResponse, _abc.Awaitable[_jobs_service_pb2.PauseKindResponse]]:
+        """Stops the claiming of jobs of a kind, in whatever queue they stand. Running jobs finish."""
+
+    @_abc_1.abstractmethod
+    def ResumeKind(
+        self,
+        request: _jobs_service_pb2.ResumeKindRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_jobs_service_pb2.ResumeKindResponse, _abc.Awaitable[_jobs_service_pb2.ResumeKindResponse]]:
+        """Lets a paused kind run again, at once."""
+
+    @_abc_1.abstractmethod
+    def PauseAll(
+        self,
+        request: _jobs_service_pb2.PauseAllRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_jobs_service_pb2.PauseAllResponse, _abc.Awaitable[_jobs_service_pb2.PauseAllResponse]]:
+        """Stops the claiming of all jobs. Running jobs finish."""
+
+    @_abc_1.abstractmethod
+    def ResumeAll(
+        self,
+        request: _jobs_service_pb2.ResumeAllRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_jobs_service_pb2.ResumeAllResponse, _abc.Awaitable[_jobs_service_pb2.ResumeAllResponse]]:
+        """Ends the pause of all jobs, at once. Kinds and queues that were paused for themselves stay paused."""
+
+    @_abc_1.abstractmethod
+    def ListPauses(
+        self,
+        request: _jobs_service_pb2.ListPausesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_jobs_service_pb2.ListPausesResponse, _abc.Awaitable[_jobs_service_pb2.ListPausesResponse]]:
+        """Lists everything that is paused."""
+
+    @_abc_1.abstractmethod
     def ListKinds(
         self,
         request: _jobs_service_pb2.ListKindsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_jobs_service_pb2.ListKindsResponse, _abc.Awaitable[_jobs_service_pb2.ListKindsResponse]]:
-        """Lists the kinds that this service accepts from this caller."""
+        """Lists the kinds that this service accepts from this caller, with what is needed to write one."""
+
+    @_abc_1.abstractmethod
+    def ListWorkers(
+        self,
+        request: _jobs_service_pb2.ListWorkersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_jobs_service_pb2.ListWorkersResponse, _abc.Awaitable[_jobs_service_pb2.ListWorkersResponse]]:
+        """Lists the workers: those that live, and those that ended or died within about the last day."""
+
+    @_abc_1.abstractmethod
+    def CreatePeriodicJob(
+        self,
+        request: _jobs_service_pb2.CreatePeriodicJobRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_jobs_service_pb2.CreatePeriodicJobResponse, _abc.Awaitable[_jobs_service_pb2.CreatePeriodicJobResponse]]:
+        """Makes a periodic job. ALREADY_EXISTS (reason PERIODIC_JOB_EXISTS) when there is one of that name."""
+
+    @_abc_1.abstractmethod
+    def GetPeriodicJob(
+        self,
+        request: _jobs_service_pb2.GetPeriodicJobRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_jobs_service_pb2.GetPeriodicJobResponse, _abc.Awaitable[_jobs_service_pb2.GetPeriodicJobResponse]]:
+        """Answers one periodic job, with its next runs. NOT_FOUND (reason PERIODIC_JOB_NOT_FOUND) when there is none."""
+
+    @_abc_1.abstractmethod
+    def ListPeriodicJobs(
+        self,
+        request: _jobs_service_pb2.ListPeriodicJobsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_jobs_service_pb2.ListPeriodicJobsResponse, _abc.Awaitable[_jobs_service_pb2.ListPeriodicJobsResponse]]:
+        """Lists all periodic jobs, by name."""
+
+    @_abc_1.abstractmethod
+    def UpdatePeriodicJob(
+        self,
+        request: _jobs_service_pb2.UpdatePeriodicJobRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_jobs_service_pb2.UpdatePeriodicJobResponse, _abc.Awaitable[_jobs_service_pb2.UpdatePeriodicJobResponse]]:
+        """Gives a periodic job a new definition. A changed schedule counts from now on. NOT_FOUND when there is none."""
+
+    @_abc_1.abstractmethod
+    def PausePeriodicJob(
+        self,
+        request: _jobs_service_pb2.PausePeriodicJobRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_jobs_service_pb2.PausePeriodicJobResponse, _abc.Awaitable[_jobs_service_pb2.PausePeriodicJobResponse]]:
+        """Stops the ticks of a periodic job; what it would have made meanwhile is not made up for."""
+
+    @_abc_1.abstractmethod
+    def ResumePeriodicJob(
+        self,
+        request: _jobs_service_pb2.ResumePeriodicJobRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_jobs_service_pb2.ResumePeriodicJobResponse, _abc.Awaitable[_jobs_service_pb2.ResumePeriodicJobResponse]]:
+        """Lets a periodic job tick again, the next time after now."""
+
+    @_abc_1.abstractmethod
+    def DeletePeriodicJob(
+        self,
+        request: _jobs_service_pb2.DeletePeriodicJobRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_jobs_service_pb2.DeletePeriodicJobResponse, _abc.Awaitable[_jobs_service_pb2.DeletePeriodicJobResponse]]:
+        """Forgets a periodic job. The jobs that it has made stay."""
+
+    @_abc_1.abstractmethod
+    def ListAuditEntries(
+        self,
+        request: _jobs_service_pb2.ListAuditEntriesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_jobs_service_pb2.ListAuditEntriesResponse, _abc.Awaitable[_jobs_service_pb2.ListAuditEntriesResponse]]:
+        """Lists what was done to jobs, queues, kinds and periodic jobs, and by whom, newest first."""
 
 def add_JobsServiceServicer_to_server(servicer: JobsServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -26,7 +26,7 @@ from google.protobuf import descriptor_pb2 as google_dot_protobuf_dot_descriptor
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1eheadrace/jobs/v1/options.proto\x12\x10headrace.jobs.v1\x1a google/protobuf/descriptor.proto\x1a\x1egoogle/protobuf/duration.proto\"\xa6\x01\n\nJobOptions\x12\r\n\x05queue\x18\x01 \x01(\t\x12\x18\n\x0bmax_retries\x18\x02 \x01(\x05H\x00\x88\x01\x01\x12*\n\x07timeout\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0f\n\x07version\x18\x04 \x01(\x05\x12\x15\n\x08priority\x18\x05 \x01(\x05H\x01\x88\x01\x01\x42\x0e\n\x0c_max_retriesB\x0b\n\t_priority:L\n\x03job\x12\x1f.google.protobuf.MessageOptions\x18\x90\xa7\x03 \x01(\x0b\x32\x1c.headrace.jobs.v1.JobOptionsb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1eheadrace/jobs/v1/options.proto\x12\x10headrace.jobs.v1\x1a google/protobuf/descriptor.proto\x1a\x1egoogle/protobuf/duration.proto\"\xbc\x01\n\nJobOptions\x12\r\n\x05queue\x18\x01 \x01(\t\x12\x18\n\x0bmax_retries\x18\x02 \x01(\x05H\x00\x88\x01\x01\x12*\n\x07timeout\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0f\n\x07version\x18\x04 \x01(\x05\x12\x15\n\x08priority\x18\x05 \x01(\x05H\x01\x88\x01\x01\x12\x14\n\x0c\x66ormer_names\x18\x06 \x03(\tB\x0e\n\x0c_max_retriesB\x0b\n\t_priority:L\n\x03job\x12\x1f.google.protobuf.MessageOptions\x18\x90\xa7\x03 \x01(\x0b\x32\x1c.headrace.jobs.v1.JobOptionsb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,5 +34,5 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'headrace.jobs.v1.options_pb
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_JOBOPTIONS']._serialized_start=119
-  _globals['_JOBOPTIONS']._serialized_end=285
+  _globals['_JOBOPTIONS']._serialized_end=307
 # @@protoc_insertion_point(module_scope)

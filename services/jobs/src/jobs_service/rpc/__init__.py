@@ -1,0 +1,1 @@
+"""The methods of JobsService, a module for each thing that they are about."""

@@ -1,0 +1,51 @@
+"""Enqueue and EnqueueBatch: how jobs come in."""
+
+# ruff: noqa: N802, ARG002 (names and parameters are the contract's)
+
+from typing import Any
+
+import grpc
+
+from headrace.chassis.rpc_errors import RpcError, bad_request, error_info
+from headrace.jobs.v1 import jobs_service_pb2 as pb
+from headrace.queue import Door
+from jobs_service.callers import Callers
+from jobs_service.database import Database
+from jobs_service.intake import Intake
+from jobs_service.rpc.part import Part
+
+SELF_VALIDATING = ("headrace.jobs.v1.JobsService/Enqueue", "headrace.jobs.v1.JobsService/EnqueueBatch")
+"""Methods that check the rules of their items themselves, each for itself and together with its payload."""
+
+
+class EnqueuePart(Part):
+    """Accepts jobs."""
+
+    def __init__(self, door: Door, database: Database, callers: Callers) -> None:
+        super().__init__(door, database, callers)
+        self._intake = Intake(door, database)
+
+    async def Enqueue(self, request: pb.EnqueueRequest, context: Any) -> pb.EnqueueResponse:
+        """Accepts one job."""
+        (result,) = await self._intake.accept([request], self._callers.current())
+        if isinstance(result, RpcError):
+            raise result
+        return pb.EnqueueResponse(job_id=str(result.job_id), duplicate=result.duplicate)
+
+    async def EnqueueBatch(self, request: pb.EnqueueBatchRequest, context: Any) -> pb.EnqueueBatchResponse:
+        """Accepts many jobs, each on its own."""
+        if not request.requests:
+            raise RpcError(
+                grpc.StatusCode.INVALID_ARGUMENT,
+                "The batch has no requests.",
+                error_info("REQUEST_INVALID"),
+                bad_request([("requests", "must contain at least 1 item")]),
+            )
+        answer = pb.EnqueueBatchResponse()
+        for result in await self._intake.accept(request.requests, self._callers.current()):
+            if isinstance(result, RpcError):
+                answer.results.add(refused=result.status())
+            else:
+                accepted = pb.EnqueueResponse(job_id=str(result.job_id), duplicate=result.duplicate)
+                answer.results.add(accepted=accepted)
+        return answer
