@@ -1,31 +1,16 @@
-"""The command `headrace`: what an operator does to an installation from a shell."""
+"""`headrace migrate`: the tables, brought to a version and back."""
 
 from __future__ import annotations
 
 from typing import Annotated
 
-import psycopg
 import typer
 
 from headrace.queue import migrate as migrations
-from headrace.queue.errors import QueueError
+from headrace.queue.cli.options import DatabaseUrl, Schema, reported
 from headrace.queue.statements import DEFAULT_SCHEMA
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help="Headrace, the background-job backbone.")
 migrate = typer.Typer(no_args_is_help=True, help="Bring the jobs database to the version that this code needs.")
-app.add_typer(migrate, name="migrate")
-
-
-@app.callback()
-def headrace() -> None:
-    """Keeps the nouns apart from the verbs."""
-
-
-DatabaseUrl = Annotated[
-    str,
-    typer.Option(envvar=["JOBS_MIGRATION_DATABASE_URL", "JOBS_DATABASE_URL"], help="The jobs database, as its owner."),
-]
-Schema = Annotated[str, typer.Option(envvar="JOBS_SCHEMA", help="The installation's schema.")]
 
 
 @migrate.command()
@@ -38,7 +23,7 @@ def up(
 ) -> None:
     """Apply what is missing, and grant the named roles what they need."""
     named: dict[migrations.Role, str] = {"server": server_role, "worker": worker_role, "reader": reader_role}
-    with _reported():
+    with reported():
         applied = migrations.up(database_url, schema=schema, grants={k: v for k, v in named.items() if v})
     for migration in applied:
         typer.echo(f"applied {migration}")
@@ -52,7 +37,7 @@ def down(
     schema: Schema = DEFAULT_SCHEMA,
 ) -> None:
     """Take back every migration above a version. What only the later ones know is lost."""
-    with _reported():
+    with reported():
         taken_back = migrations.down(database_url, to=to, schema=schema)
     for migration in taken_back:
         typer.echo(f"took back {migration}")
@@ -66,32 +51,15 @@ def print_(
     schema: Schema = DEFAULT_SCHEMA,
 ) -> None:
     """Print the SQL that leads from one version to another, to be run by psql."""
-    with _reported():
+    with reported():
         typer.echo(migrations.script(start=start, to=to, schema=schema), nl=False)
 
 
 @migrate.command()
 def status(database_url: DatabaseUrl, schema: Schema = DEFAULT_SCHEMA) -> None:
     """List the migrations; exit with 1 when one is missing."""
-    with _reported():
+    with reported():
         listed = migrations.status(database_url, schema=schema)
     for migration in listed:
         typer.echo(f"{migration}  {migration.applied_at or 'missing'}")
     raise typer.Exit(int(any(migration.applied_at is None for migration in listed)))
-
-
-class _reported:  # noqa: N801  (reads as a statement)
-    """Turns what can go wrong into one line and exit code 1."""
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
-        if isinstance(error, QueueError | psycopg.Error | ValueError):
-            typer.echo(f"headrace: {error}".strip(), err=True)
-            raise typer.Exit(1) from None
-
-
-def main() -> None:
-    """The entry point."""
-    app()
