@@ -1,9 +1,15 @@
 """What every part of JobsService needs."""
 
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, TypeVar
+
 from headrace.jobs.v1 import jobs_service_pb2_grpc
 from headrace.queue import Door
+from headrace.queue.audit import record_act
 from jobs_service.callers import Callers
-from jobs_service.database import Database
+from jobs_service.database import Connection, Database
+
+T = TypeVar("T")
 
 
 class Part(jobs_service_pb2_grpc.JobsServiceServicer):
@@ -13,3 +19,40 @@ class Part(jobs_service_pb2_grpc.JobsServiceServicer):
         self._door = door
         self._database = database
         self._callers = callers
+
+    async def _act(
+        self,
+        action: str,
+        subject: str,
+        work: Callable[[Connection], Awaitable[T]],
+        *,
+        details: Mapping[str, Any] | None = None,
+        jobs: int | Callable[[T], int] = 0,
+    ) -> T:
+        """Does an administrative act and records it, in one transaction; answers what `work` answers.
+
+        Args:
+            action: The method's name: "CancelJob".
+            subject: To what: "job:17", "queue:email", "kind:…", "periodic:…", "filter" or "all".
+            work: Does it. What it raises is raised, and nothing is recorded.
+            details: What was asked for, as JSON; never the payload of a job.
+            jobs: How many jobs it changed, or how that is read from the answer.
+
+        Raises:
+            DatabaseAway: The act and its record may both have happened, or neither has.
+        """
+        actor = self._callers.current().name
+
+        async def recorded(connection: Connection) -> T:
+            answer = await work(connection)
+            await record_act(
+                connection,
+                actor=actor,
+                action=action,
+                subject=subject,
+                details=details,
+                jobs=jobs if isinstance(jobs, int) else jobs(answer),
+            )
+            return answer
+
+        return await self._database.run(recorded)
