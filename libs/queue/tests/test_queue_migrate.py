@@ -28,7 +28,7 @@ from headrace.queue import (
 from headrace.queue.cli import app
 from headrace.queue.migrate import MigrationChanged
 
-ALL = ["0001_jobs", "0002_features", "0003_lookups"]
+ALL = ["0001_jobs", "0002_features", "0003_lookups", "0004_service"]
 
 
 def test_up_applies_what_is_missing_and_then_nothing(database: str) -> None:
@@ -54,7 +54,7 @@ def test_a_migration_that_was_changed_afterwards_is_an_error(database: str) -> N
 
 
 def test_a_database_without_migrations_is_told_what_to_run(database: str) -> None:
-    with pytest.raises(SchemaOutdated, match=r"lacks 3 migrations \(.*\): run `headrace migrate up`"):
+    with pytest.raises(SchemaOutdated, match=r"lacks 4 migrations \(.*\): run `headrace migrate up`"):
         migrate.require_current(database)
 
 
@@ -121,10 +121,10 @@ def test_the_command_does_the_same_from_a_shell(database: str) -> None:
     assert (code, "missing" in listed) == (0, False)
     code, complaint = headrace("up", "--schema", "No")
     assert (code, "use up to 41 lower-case letters" in complaint) == (1, True)
-    assert headrace("down", "--to", "2") == (0, "took back 0003_lookups\nschema headrace is at version 2\n")
+    assert headrace("down", "--to", "3") == (0, "took back 0004_service\nschema headrace is at version 3\n")
     assert headrace("status")[0] == 1
     code, complaint = headrace("print", "--to", "9")
-    assert (code, "there is no version 9; the last one is 3" in complaint) == (1, True)
+    assert (code, "there is no version 9; the last one is 4" in complaint) == (1, True)
     assert headrace("print", "--from", "2") == (0, migrate.script(start=2))
 
 
@@ -155,7 +155,7 @@ def shape(database: str, schema: str = "headrace") -> list[Any]:
         return [(name, own.sub("headrace", str(text))) for name, text in found]
 
 
-@pytest.mark.parametrize("version", [2, 1])
+@pytest.mark.parametrize("version", [3, 2, 1])
 def test_down_leads_back_to_exactly_what_was_there(database: str, version: int) -> None:
     migrate.up(database)
     whole = shape(database)
@@ -206,12 +206,10 @@ def test_what_is_printed_does_what_up_and_down_do(database: str) -> None:
     def psql(script: str) -> None:
         with psycopg.connect(database, autocommit=True) as connection:
             bare = "\n".join(line for line in script.splitlines() if not line.startswith("--"))
-            transactional, *parts = bare.split("commit;")
-            for each in [transactional, *parts[:-1]]:
-                connection.execute(each + "commit;")
-            for each in parts[-1].split(";"):
-                if each.strip():
-                    connection.execute(each)
+            for each in re.split(r"(?ms)^(begin;.*?^commit;)", bare):
+                for part in [each] if each.startswith("begin;") else each.split(";"):
+                    if part.strip():
+                        connection.execute(part)
 
     psql(migrate.script())
     assert migrate.up(database) == []
@@ -219,7 +217,7 @@ def test_what_is_printed_does_what_up_and_down_do(database: str) -> None:
     migrate.down(database, to=0)
     migrate.up(database)
     assert shape(database) == printed
-    assert migrate.script(start=3, to=3) == "\n"
+    assert migrate.script(start=4, to=4) == "\n"
 
 
 async def test_a_worker_of_the_version_before_goes_on_while_the_schema_is_migrated(
@@ -250,7 +248,7 @@ async def test_a_worker_of_the_version_before_goes_on_while_the_schema_is_migrat
         await eventually(lambda: installation.is_in(jobs[-1], "completed"))
         assert not migration.done()
         await writer.commit()
-        assert [str(each) for each in await migration] == ["0003_lookups"]
+        assert [str(each) for each in await migration] == ALL[2:]
 
 
 def test_a_lock_that_is_held_is_waited_for_in_short_tries(database: str, monkeypatch: pytest.MonkeyPatch) -> None:

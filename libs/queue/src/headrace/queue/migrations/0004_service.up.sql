@@ -7,12 +7,14 @@ alter table {schema}.workers
   add column slots   integer,
   add column enabled boolean not null default true,
   add column running integer,
-  add column rates   jsonb;
+  add column rates   jsonb,
+  add column free    jsonb;
 
 comment on column {schema}.workers.slots is 'How many jobs it runs at once. NULL: it did not say.';
 comment on column {schema}.workers.enabled is 'Whether it claims jobs: false where JOBS_ENABLED is false.';
 comment on column {schema}.workers.running is 'How many jobs it ran at its last beat.';
-comment on column {schema}.workers.rates is 'How many jobs of each queue it ends per second, over about the last minute.';
+comment on column {schema}.workers.rates is 'How many attempts of each queue it ends per second, over about the last minute.';
+comment on column {schema}.workers.free is 'How many more jobs of each queue it could have taken at its last beat.';
 
 -- ── Kinds: what their payloads look like ────────────────────────────────────────────────────────────────────────────
 
