@@ -14,13 +14,13 @@ _TOKEN = struct.Struct(">B8sq")
 _VERSION = 1
 
 
-def write_page_token(wanted: JobFilter, last_id: int) -> str:
-    """Makes the token that asks for what follows the job `last_id`."""
-    return base64.urlsafe_b64encode(_TOKEN.pack(_VERSION, _fingerprint(wanted), last_id)).decode()
+def write_page_token(wanted: JobFilter, before_id: int) -> str:
+    """Makes the token that asks for what lies below the id `before_id`."""
+    return base64.urlsafe_b64encode(_TOKEN.pack(_VERSION, _fingerprint(wanted), before_id)).decode()
 
 
 def read_page_token(wanted: JobFilter, token: str) -> int | None:
-    """Answers the id that the page before ended with; None for the first page.
+    """Answers the id below which the page begins; None for the first page.
 
     Raises:
         RpcError: INVALID_ARGUMENT: the token is none of ours, or was made for other filters.
@@ -28,14 +28,14 @@ def read_page_token(wanted: JobFilter, token: str) -> int | None:
     if not token:
         return None
     try:
-        version, fingerprint, last_id = _TOKEN.unpack(base64.b64decode(token.encode(), b"-_", validate=True))
+        version, fingerprint, before_id = _TOKEN.unpack(base64.b64decode(token.encode(), b"-_", validate=True))
     except (binascii.Error, struct.error):
         raise _refused("is none that this service has given out") from None
-    if version != _VERSION or last_id < 1:
+    if version != _VERSION or before_id < 1:
         raise _refused("is none that this service has given out")
     if fingerprint != _fingerprint(wanted):
         raise _refused("was given out for other filters; ask for the first page again")
-    return int(last_id)
+    return int(before_id)
 
 
 def _refused(reason: str) -> RpcError:
@@ -48,5 +48,7 @@ def _refused(reason: str) -> RpcError:
 
 
 def _fingerprint(wanted: JobFilter) -> bytes:
-    text = repr((sorted(wanted.states), sorted(wanted.kinds), sorted(wanted.queues)))
+    times = [time.isoformat() if time else "" for time in (wanted.created_after, wanted.created_before)]
+    words = (sorted(wanted.states), sorted(wanted.kinds), sorted(wanted.queues), sorted(wanted.tags))
+    text = repr((*words, *times))
     return hashlib.blake2b(text.encode(), digest_size=8).digest()

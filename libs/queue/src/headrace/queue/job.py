@@ -82,6 +82,8 @@ class Job:
     """What the handler last reported."""
     tags: list[str] = field(default_factory=list)
     metadata: dict[str, Any] | None = None
+    deaths: int = 0
+    """How many workers died while they ran it."""
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> Job:

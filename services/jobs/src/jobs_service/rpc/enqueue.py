@@ -13,6 +13,7 @@ from jobs_service.callers import Callers
 from jobs_service.database import Database
 from jobs_service.intake import Intake
 from jobs_service.rpc.part import Part
+from jobs_service.translate import write_accepted
 
 SELF_VALIDATING = ("headrace.jobs.v1.JobsService/Enqueue", "headrace.jobs.v1.JobsService/EnqueueBatch")
 """Methods that check the rules of their items themselves, each for itself and together with its payload."""
@@ -30,7 +31,7 @@ class EnqueuePart(Part):
         (result,) = await self._intake.accept([request], self._callers.current())
         if isinstance(result, RpcError):
             raise result
-        return pb.EnqueueResponse(job_id=str(result.job_id), duplicate=result.duplicate)
+        return write_accepted(result)
 
     async def EnqueueBatch(self, request: pb.EnqueueBatchRequest, context: Any) -> pb.EnqueueBatchResponse:
         """Accepts many jobs, each on its own."""
@@ -46,6 +47,5 @@ class EnqueuePart(Part):
             if isinstance(result, RpcError):
                 answer.results.add(refused=result.status())
             else:
-                accepted = pb.EnqueueResponse(job_id=str(result.job_id), duplicate=result.duplicate)
-                answer.results.add(accepted=accepted)
+                answer.results.add(accepted=write_accepted(result))
         return answer

@@ -2,16 +2,17 @@
 
 # ruff: noqa: N802, ARG002 (names and parameters are the contract's)
 
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
 
-import grpc
-
-from headrace.chassis.rpc_errors import RpcError, bad_request, error_info
 from headrace.jobs.v1 import jobs_service_pb2 as pb
-from headrace.queue import JobFilter, cancel_job, get_job, list_jobs, retry_job
+from headrace.queue import cancel_job, delete_job, get_job, list_jobs, retry_job
+from jobs_service.database import Connection
 from jobs_service.paging import read_page_token, write_page_token
 from jobs_service.rpc.part import Part
-from jobs_service.translate import read_job_id, read_state, write_job
+from jobs_service.translate import read_filter, read_job_id, write_job
+
+T = TypeVar("T")
 
 DEFAULT_PAGE = 50
 # A page ends early rather than being larger than what clients take by default, which is 4 MiB.
@@ -19,7 +20,7 @@ PAGE_BYTES = 3 * 1024 * 1024
 
 
 class JobsPart(Part):
-    """Looks jobs up, cancels and retries them."""
+    """Looks jobs up, cancels, retries and deletes them."""
 
     async def GetJob(self, request: pb.GetJobRequest, context: Any) -> pb.GetJobResponse:
         """Answers one job."""
@@ -28,43 +29,37 @@ class JobsPart(Part):
 
     async def ListJobs(self, request: pb.ListJobsRequest, context: Any) -> pb.ListJobsResponse:
         """Lists jobs, newest first."""
-        wanted = JobFilter(
-            states=tuple(read_state(state) for state in request.filter.states),
-            kinds=_names("filter.kinds", request.filter.kinds),
-            queues=_names("filter.queues", request.filter.queues),
-        )
+        wanted = read_filter(request.filter)
         before = read_page_token(wanted, request.page_token)
         size = request.page_size or DEFAULT_PAGE
-        jobs = await self._database.run(lambda c: list_jobs(c, wanted, limit=size + 1, before_id=before))
+        page = await self._database.run(lambda c: list_jobs(c, wanted, limit=size + 1, before_id=before))
         answer = pb.ListJobsResponse()
+        following = page.before_id
         space = PAGE_BYTES
-        for job in jobs[:size]:
+        for job in page:
             written = write_job(job)
             space -= written.ByteSize()
-            if space < 0 and answer.jobs:
+            if len(answer.jobs) == size or (space < 0 and answer.jobs):
+                following = int(answer.jobs[-1].id)
                 break
             answer.jobs.append(written)
-        if len(answer.jobs) < len(jobs):
-            answer.next_page_token = write_page_token(wanted, jobs[len(answer.jobs) - 1].id)
+        if following is not None:
+            answer.next_page_token = write_page_token(wanted, following)
         return answer
 
     async def CancelJob(self, request: pb.CancelJobRequest, context: Any) -> pb.CancelJobResponse:
         """Cancels a job."""
-        job_id = read_job_id(request.job_id)
-        return pb.CancelJobResponse(job=write_job(await self._database.run(lambda c: cancel_job(c, job_id))))
+        return pb.CancelJobResponse(job=write_job(await self._on_job("CancelJob", request.job_id, cancel_job)))
 
     async def RetryJob(self, request: pb.RetryJobRequest, context: Any) -> pb.RetryJobResponse:
         """Puts a job back into line."""
-        job_id = read_job_id(request.job_id)
-        return pb.RetryJobResponse(job=write_job(await self._database.run(lambda c: retry_job(c, job_id))))
+        return pb.RetryJobResponse(job=write_job(await self._on_job("RetryJob", request.job_id, retry_job)))
 
+    async def DeleteJob(self, request: pb.DeleteJobRequest, context: Any) -> pb.DeleteJobResponse:
+        """Deletes a job."""
+        await self._on_job("DeleteJob", request.job_id, delete_job)
+        return pb.DeleteJobResponse()
 
-def _names(field: str, names: Any) -> tuple[str, ...]:
-    if any("\0" in name for name in names):
-        raise RpcError(
-            grpc.StatusCode.INVALID_ARGUMENT,
-            f"A name in {field} contains NUL.",
-            error_info("REQUEST_INVALID"),
-            bad_request([(field, "must not contain NUL")]),
-        )
-    return tuple(names)
+    async def _on_job(self, action: str, job_id: str, act: Callable[[Connection, int], Awaitable[T]]) -> T:
+        number = read_job_id(job_id)
+        return await self._act(action, f"job:{number}", lambda connection: act(connection, number), jobs=1)

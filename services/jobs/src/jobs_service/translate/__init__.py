@@ -1,0 +1,21 @@
+"""Between the wire and the engine: requests into its values, its values into answers; a module for each thing."""
+
+from jobs_service.translate.enqueue import read_enqueue, read_trace, trace_context, write_accepted
+from jobs_service.translate.jobs import MAX_ID, read_filter, read_job_id, read_state, write_error, write_job
+from jobs_service.translate.kinds import write_kind
+from jobs_service.translate.queues import write_queue
+
+__all__ = [
+    "MAX_ID",
+    "read_enqueue",
+    "read_filter",
+    "read_job_id",
+    "read_state",
+    "read_trace",
+    "trace_context",
+    "write_accepted",
+    "write_error",
+    "write_job",
+    "write_kind",
+    "write_queue",
+]

@@ -1,0 +1,105 @@
+"""Jobs to be accepted, as they are asked for."""
+
+from google.protobuf import any_pb2
+from google.protobuf.message import DecodeError
+from opentelemetry.baggage.propagation import W3CBaggagePropagator
+from opentelemetry.context import Context
+from opentelemetry.propagators.composite import CompositePropagator
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from headrace.chassis.rpc_validation import request_violations
+from headrace.jobs.v1 import jobs_service_pb2
+from headrace.queue import Accepted, Kinds, KindUnknown, NewJob, TraceParent, Unique
+from jobs_service.refusals import payload_path
+from jobs_service.translate.jobs import read_state
+from jobs_service.translate.values import Violations, noting, read_duration, read_struct, read_time, refuse
+
+# The fields of TraceContext are W3C headers, whatever OTEL_PROPAGATORS says of this process' own calls.
+_W3C = CompositePropagator([TraceContextTextMapPropagator(), W3CBaggagePropagator()])
+
+_DUPLICATE_BY = {
+    None: jobs_service_pb2.DUPLICATE_BY_UNSPECIFIED,
+    "key": jobs_service_pb2.DUPLICATE_BY_KEY,
+    "unique": jobs_service_pb2.DUPLICATE_BY_UNIQUE,
+}
+
+
+def read_enqueue(request: jobs_service_pb2.EnqueueRequest, *, caller: str, kinds: Kinds) -> NewJob:
+    """Reads a job to accept, and checks its options by the rules of the .proto file.
+
+    Raises:
+        RpcError: INVALID_ARGUMENT, with every bad field, those of a readable payload included.
+    """
+    violations = request_violations(request)
+    run_at = timeout = unique = metadata = None
+    if request.HasField("run_at"):
+        with noting(violations, "run_at"):
+            run_at = read_time(request.run_at)
+    if request.HasField("timeout"):
+        with noting(violations, "timeout"):
+            timeout = read_duration(request.timeout)
+    if request.HasField("unique"):
+        with noting(violations, "unique.period"):
+            unique = _read_unique(request.unique)
+    if request.HasField("metadata"):
+        try:
+            metadata = read_struct(request.metadata)
+        except ValueError as error:
+            violations.append(("metadata", f"must be a JSON object: {error}"))
+    if violations:
+        raise refuse(violations + _payload_violations(request.payload, kinds))
+    return NewJob(
+        payload=request.payload,
+        caller=caller,
+        key=request.idempotency_key,
+        queue=request.queue or None,
+        priority=request.priority if request.HasField("priority") else None,
+        max_retries=request.max_retries if request.HasField("max_retries") else None,
+        timeout=timeout,
+        run_at=run_at,
+        trace=read_trace(request.trace_context),
+        unique=unique,
+        tags=tuple(request.tags),
+        metadata=metadata,
+    )
+
+
+def _read_unique(sent: jobs_service_pb2.Unique) -> Unique:
+    return Unique(
+        by=tuple(sent.fields) or "all",
+        period=read_duration(sent.period) if sent.HasField("period") else None,
+        queue=sent.by_queue,
+        states=frozenset(map(read_state, sent.states)) or None,
+    )
+
+
+def _payload_violations(payload: any_pb2.Any, kinds: Kinds) -> Violations:
+    try:
+        message = kinds[payload.TypeName()].message_class.FromString(payload.value)
+    except (KindUnknown, DecodeError):
+        return []
+    return [(payload_path(field), description) for field, description in request_violations(message)]
+
+
+def write_accepted(accepted: Accepted) -> jobs_service_pb2.EnqueueResponse:
+    """Writes what became of an enqueue that was not refused."""
+    return jobs_service_pb2.EnqueueResponse(
+        job_id=str(accepted.job_id), duplicate=accepted.duplicate, duplicate_by=_DUPLICATE_BY[accepted.reason]
+    )
+
+
+def read_trace(sent: jobs_service_pb2.TraceContext) -> TraceParent | None:
+    """Reads what caused a job. None, as the W3C has it, where there is no valid traceparent."""
+    headers = {"traceparent": sent.traceparent, "tracestate": sent.tracestate, "baggage": sent.baggage}
+    clean: dict[str, str] = {}
+    _W3C.inject(clean, _W3C.extract({name: value for name, value in headers.items() if value}, Context()))
+    if "traceparent" not in clean:
+        return None
+    return TraceParent(clean["traceparent"], clean.get("tracestate", ""), clean.get("baggage", ""))
+
+
+def trace_context(trace: TraceParent) -> Context:
+    """Makes an OpenTelemetry context of a creation context."""
+    return TraceContextTextMapPropagator().extract(
+        {"traceparent": trace.traceparent, "tracestate": trace.tracestate}, Context()
+    )
