@@ -14,6 +14,7 @@ from opentelemetry import trace
 from opentelemetry.propagate import inject
 from opentelemetry.trace import SpanKind
 
+from headrace.chassis.renewing_channel import RenewingChannel
 from headrace.chassis.rpc_tracing import record_code
 from headrace.chassis.tls import ClientTls
 
@@ -62,12 +63,15 @@ def open_channel(
     Args:
         target: "host:port", or "dns:///host:port" for every address behind a name.
         token: Sent as "authorization: Bearer <token>".
-        tls: Certificates; None for plain text.
+        tls: Certificates, taken into use anew when their files change; None for plain text.
         carried: Whose span the server sees as its parent.
         timeout: Seconds that a call may take, repeats included, unless the call says otherwise.
         max_receive_bytes: The largest answer.
 
     Calls are repeated on UNAVAILABLE, so each must be safe to repeat: an idempotency key with Enqueue.
+
+    Raises:
+        CertificatesRefused: The files of `tls` can't be used.
     """
     options: list[tuple[str, Any]] = [
         ("grpc.service_config", _SERVICE_CONFIG),
@@ -82,7 +86,10 @@ def open_channel(
     interceptors = [ClientInterceptor(target, token, carried, timeout)]
     if tls is None:
         return grpc.aio.insecure_channel(target, options=options, interceptors=interceptors)
-    return grpc.aio.secure_channel(target, tls.credentials(), options=options, interceptors=interceptors)
+    return RenewingChannel(
+        tls,
+        lambda credentials: grpc.aio.secure_channel(target, credentials, options=options, interceptors=interceptors),
+    )
 
 
 class ClientInterceptor(grpc.aio.UnaryUnaryClientInterceptor):

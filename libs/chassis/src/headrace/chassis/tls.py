@@ -1,9 +1,25 @@
-"""Certificates, as paths of PEM files."""
+"""Certificates, as paths of PEM files; whoever uses them takes new files into use by itself, without a restart.
 
+A server looks at its files before each handshake, a client before a call, once a second at most. Files that can't be
+used, such as a certificate beside the key of its predecessor, are left alone until they can, and said in the log.
+"""
+
+import ssl
+import threading
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import grpc
+import structlog
+
+from headrace.chassis.watched_files import Signature, file_signature
+
+log = structlog.get_logger()
+
+
+class CertificatesRefused(Exception):
+    """Files that are no certificates, or don't belong together; the text says which and why."""
 
 
 @dataclass(frozen=True)
@@ -14,17 +30,63 @@ class ServerTls:
     key: Path
     client_ca: Path | None = None
 
-    def credentials(self) -> grpc.ServerCredentials:
-        """Reads the files.
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All of them."""
+        return _named(self.certificate, self.key, self.client_ca)
+
+    def read(self) -> grpc.ServerCertificateConfiguration:
+        """Reads the files, which belong together.
 
         Raises:
-            OSError: One can't be read.
+            CertificatesRefused: One can't be read or is none, the key is another certificate's, or they are being
+                replaced in this moment.
         """
-        return grpc.ssl_server_credentials(
-            [(self.key.read_bytes(), self.certificate.read_bytes())],
-            root_certificates=self.client_ca.read_bytes() if self.client_ca else None,
-            require_client_auth=self.client_ca is not None,
+        before = file_signature(*self.files)
+        certificate, key = _read(self.certificate), _read(self.key)
+        client_ca = _read(self.client_ca) if self.client_ca else None
+        _check_pair(self.certificate, self.key)
+        if self.client_ca and client_ca is not None:
+            _check_authorities(self.client_ca, client_ca)
+        _require_unchanged(before, self.files)
+        return grpc.ssl_server_certificate_configuration([(key, certificate)], root_certificates=client_ca)
+
+    def credentials(self) -> grpc.ServerCredentials:
+        """Reads the files, now and whenever they have changed.
+
+        Raises:
+            CertificatesRefused: They can't be used.
+        """
+        first = file_signature(*self.files)
+        fetch: Any = _Renewal(self, first).fetch  # gRPC's types don't know that it may answer None
+        return grpc.dynamic_ssl_server_credentials(
+            self.read(), fetch, require_client_authentication=self.client_ca is not None
         )
+
+
+class _Renewal:
+    """Called by gRPC before each handshake, from a thread of its own."""
+
+    def __init__(self, tls: ServerTls, known: Signature) -> None:
+        self._tls = tls
+        self._known = known
+        self._lock = threading.Lock()
+
+    def fetch(self) -> grpc.ServerCertificateConfiguration | None:
+        """Answers what the files hold now, or None for «as before»."""
+        with self._lock:
+            now = file_signature(*self._tls.files)
+            if now == self._known:
+                return None
+            try:
+                renewed = self._tls.read()
+            except CertificatesRefused as refused:
+                # Asked again at the next handshake: the files may be complete then.
+                log.error("new certificates refused, the ones before stay in use", reason=str(refused))
+                return None
+            self._known = now
+            log.info("certificates renewed", certificate=str(self._tls.certificate))
+            return renewed
 
 
 @dataclass(frozen=True)
@@ -35,14 +97,65 @@ class ClientTls:
     certificate: Path | None = None
     key: Path | None = None
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All of them."""
+        return _named(self.ca, self.certificate, self.key)
+
     def credentials(self) -> grpc.ChannelCredentials:
         """Reads the files.
 
         Raises:
-            OSError: One can't be read.
+            CertificatesRefused: One can't be read or is none, the key is another certificate's, or they are being
+                replaced in this moment.
         """
-        return grpc.ssl_channel_credentials(
-            root_certificates=self.ca.read_bytes() if self.ca else None,
-            private_key=self.key.read_bytes() if self.key else None,
-            certificate_chain=self.certificate.read_bytes() if self.certificate else None,
-        )
+        before = file_signature(*self.files)
+        ca = _read(self.ca) if self.ca else None
+        key = _read(self.key) if self.key else None
+        certificate = _read(self.certificate) if self.certificate else None
+        if self.ca and ca is not None:
+            _check_authorities(self.ca, ca)
+        if self.certificate and self.key:
+            _check_pair(self.certificate, self.key)
+        _require_unchanged(before, self.files)
+        return grpc.ssl_channel_credentials(root_certificates=ca, private_key=key, certificate_chain=certificate)
+
+
+def _named(*paths: Path | None) -> tuple[Path, ...]:
+    return tuple(path for path in paths if path is not None)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise CertificatesRefused(f"{path}: {error.strerror}") from None
+
+
+def _check_pair(certificate: Path, key: Path) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        # The empty password is for a key that needs one: without it OpenSSL would ask the terminal.
+        context.load_cert_chain(certificate, key, password="")
+    except (OSError, ssl.SSLError) as error:
+        raise CertificatesRefused(
+            f"{certificate} and {key}: expected a certificate and its key, both PEM, the key without a password: "
+            f"{_reason(error)}"
+        ) from None
+
+
+def _check_authorities(path: Path, content: bytes) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    try:
+        context.load_verify_locations(cadata=content.decode("ascii"))
+    except (UnicodeDecodeError, ssl.SSLError) as error:
+        raise CertificatesRefused(f"{path}: expected certificates (PEM): {_reason(error)}") from None
+
+
+def _require_unchanged(before: Signature, files: tuple[Path, ...]) -> None:
+    if file_signature(*files) != before:
+        raise CertificatesRefused(f"{', '.join(map(str, files))}: being replaced in this moment")
+
+
+def _reason(error: Exception) -> str:
+    return str(getattr(error, "reason", None) or getattr(error, "strerror", None) or error)
