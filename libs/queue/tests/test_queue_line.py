@@ -101,7 +101,14 @@ class Fire:
             row = await (
                 await connection.execute(
                     statement("register_worker"),
-                    {"name": "claimer", "queues": ["fire"], "kinds": kinds, "versions": [1] * len(kinds)},
+                    {
+                        "name": "claimer",
+                        "queues": ["fire"],
+                        "kinds": kinds,
+                        "versions": [1] * len(kinds),
+                        "slots": 200,
+                        "enabled": True,
+                    },
                 )
             ).fetchone()
             cursor = Cursor()
@@ -258,7 +265,14 @@ async def test_a_late_commit_is_found_at_the_next_claim_not_by_the_sweep(
             row = await (
                 await claimer.execute(
                     statement("register_worker"),
-                    {"name": "claimer", "queues": ["greetings"], "kinds": [GREET], "versions": [1]},
+                    {
+                        "name": "claimer",
+                        "queues": ["greetings"],
+                        "kinds": [GREET],
+                        "versions": [1],
+                        "slots": 10,
+                        "enabled": True,
+                    },
                 )
             ).fetchone()
 

@@ -248,13 +248,15 @@ class LeaseProtocol(RuleBasedStateMachine):
     @staticmethod
     def _life(connection: Connection) -> Life:
         params = {"name": "modelled", "queues": ["greetings"], "kinds": [GREET], "versions": [1]}
+        params |= {"slots": 10, "enabled": True}
         row = connection.execute(statement("register_worker"), params).fetchone()
         assert row is not None
         return Life(connection, row["id"])
 
     @staticmethod
     def _beat(life: Life) -> dict[str, Any]:
-        return {"worker_id": life.worker_id, "claim_floor": 0, "blocked_for": None}
+        vitals = {"running": 0, "rates": "{}", "free": "{}"}
+        return {"worker_id": life.worker_id, "claim_floor": 0, "blocked_for": None, **vitals}
 
     def _accept(self, count: int, priority: int) -> list[int]:
         jobs = [NewJob(TestKinds.Greet(), priority=priority) for _ in range(count)]

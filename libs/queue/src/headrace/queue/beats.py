@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -63,6 +63,7 @@ class Beats:
         schema: The installation's schema.
         ledger: Knows the claim floor, which every beat publishes.
         pulse: Knows whether the event loop moves.
+        vitals: What the worker says of itself besides, as parameters of beat.sql. Called by the thread, once per beat.
         on_cancel: Called on the event loop with the ids of running jobs that somebody wants cancelled.
         on_declared_dead: Called on the event loop when others have given this worker up. No more beats until `begin`.
     """
@@ -74,6 +75,7 @@ class Beats:
         ledger: ClaimLedger,
         pulse: Pulse,
         *,
+        vitals: Callable[[], Mapping[str, Any]],
         on_cancel: Callable[[Sequence[int]], None],
         on_declared_dead: Callable[[], None],
     ) -> None:
@@ -82,6 +84,7 @@ class Beats:
         self._beat = f"set local statement_timeout = 5000; {statement('beat', schema)}"
         self._ledger = ledger
         self._pulse = pulse
+        self._vitals = vitals
         self._on_cancel = on_cancel
         self._on_declared_dead = on_declared_dead
         self._loop = asyncio.get_running_loop()
@@ -145,6 +148,7 @@ class Beats:
             "worker_id": self._worker_id,
             "claim_floor": self._ledger.floor,
             "blocked_for": self._blocked_for,
+            **self._vitals(),
         }
         row = connection.execute(self._beat, params).set_result(-1).fetchone()
         if row is None:

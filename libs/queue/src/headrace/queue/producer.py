@@ -10,6 +10,7 @@ import asyncio
 import json
 import logging
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
@@ -71,8 +72,8 @@ class Producer:
         self._queue_slots = queue_slots
         self._poll_seconds = poll_interval.total_seconds()
         self._claim_text = statement("claim", schema)
-        self._kinds = [kind.name for kind in handlers.handled]
-        self._versions = [kind.version for kind in handlers.handled]
+        self._kinds = list(handlers.versions)
+        self._versions = list(handlers.versions.values())
         self._cursors = {queue: Cursor() for queue in handlers.queues}
         self._sweeps = {queue: Sweep(cursor) for queue, cursor in self._cursors.items()}
         self._sweeping: set[str] = set()
@@ -84,6 +85,7 @@ class Producer:
         self._poll_at = 0.0
         self._generation = 0
         self._stopped = False
+        self._claimed: Counter[str] = Counter()
         self.claiming = asyncio.Lock()
         """Held while a claim is on its way."""
         self.unclear: dict[int, float] = {}
@@ -93,6 +95,19 @@ class Producer:
     def queues(self) -> Sequence[str]:
         """The queues that are worked off, sorted."""
         return tuple(self._cursors)
+
+    @property
+    def running(self) -> int:
+        """How many jobs are in flight."""
+        return self._executor.running
+
+    def ended(self, queue: str) -> int:
+        """How many attempts of the queue have ended. In the moment of a claim it may be off by the claim's jobs."""
+        return self._claimed[queue] - self._executor.running_in(queue)
+
+    def room(self, queue: str) -> int:
+        """How many more jobs of the queue can be taken. May be asked from another thread."""
+        return 0 if self._stopped else self._room(queue)
 
     def ready(self, queue: str) -> None:
         """Something has come into a queue's line, or will soon; an empty name means any."""
@@ -231,6 +246,7 @@ class Producer:
                 raise
             self._ledger.answered(number, len(rows))
             self._executor.start([running_job(self._handlers, queue, number, row) for row in rows])
+            self._claimed[queue] += len(rows)
             return Mark.parse(json.loads(mark)), len(rows)
 
     def _rewind(self) -> None:

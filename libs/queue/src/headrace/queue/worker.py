@@ -41,6 +41,7 @@ from headrace.queue.progress import Progress
 from headrace.queue.roles import Backoff, repeat
 from headrace.queue.running import Home, RunningJob, Stop
 from headrace.queue.statements import DEFAULT_SCHEMA, statement
+from headrace.queue.vitals import Vitals
 from headrace.queue.witness import Witness
 
 logger = logging.getLogger(__name__)
@@ -207,6 +208,7 @@ class Worker:
             self._schema,
             self._ledger,
             self._pulse,
+            vitals=Vitals(self._producer).read,
             on_cancel=self._cancel,
             on_declared_dead=self._declared_dead.set,
         )
@@ -264,9 +266,11 @@ class Worker:
     async def _register(self, beats: Beats) -> None:
         params = {
             "name": self._settings.name,
-            "queues": list(self._handlers.queues),
-            "kinds": [kind.name for kind in self._handlers.handled],
-            "versions": [kind.version for kind in self._handlers.handled],
+            "queues": [queue for queue in self._handlers.queues if self._settings.queue_slots.get(queue) != 0],
+            "kinds": list(self._handlers.versions),
+            "versions": list(self._handlers.versions.values()),
+            "slots": self._settings.slots,
+            "enabled": self._settings.enabled,
         }
         [row] = await self._links["maintenance"].execute(statement("register_worker", self._schema), params)
         self._identity.worker_id = row["id"]

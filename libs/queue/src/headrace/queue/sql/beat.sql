@@ -5,6 +5,7 @@ with before as (
 )
 update {schema}.workers
 set beat = beat + 1, beat_at = clock_timestamp(), claim_floor = %(claim_floor)s, cancels = '{}',
+    running = %(running)s, rates = %(rates)s::jsonb, free = %(free)s::jsonb,
     hung_since = case when %(blocked_for)s::float8 is not null
                       then coalesce(hung_since, clock_timestamp() - make_interval(secs => %(blocked_for)s::float8)) end
 from before

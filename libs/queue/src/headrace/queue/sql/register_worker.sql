@@ -1,4 +1,4 @@
 -- A new life of a worker process.
-insert into {schema}.workers (name, queues, kinds, versions)
-values (%(name)s, %(queues)s, %(kinds)s, %(versions)s)
+insert into {schema}.workers (name, queues, kinds, versions, slots, enabled)
+values (%(name)s, %(queues)s, %(kinds)s, %(versions)s, %(slots)s, %(enabled)s)
 returning id

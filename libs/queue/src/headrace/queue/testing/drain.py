@@ -118,8 +118,10 @@ class Drain:
         params = {
             "name": "test",
             "queues": list(self._handlers.queues),
-            "kinds": [kind.name for kind in self._handlers.handled],
-            "versions": [kind.version for kind in self._handlers.handled],
+            "kinds": list(self._handlers.versions),
+            "versions": list(self._handlers.versions.values()),
+            "slots": 1,
+            "enabled": True,
         }
         [row] = yield Query(statement("register_worker", self._schema), params)
         yield from self._ticker.declare()
@@ -141,8 +143,8 @@ class Drain:
             "worker_id": worker_id,
             "claim_no": claim_no,
             "queue": queue,
-            "kinds": [kind.name for kind in self._handlers.handled],
-            "versions": [kind.version for kind in self._handlers.handled],
+            "kinds": list(self._handlers.versions),
+            "versions": list(self._handlers.versions.values()),
             "limit": 1,
         }
         _, *rows = yield Query(statement("claim", self._schema), params)

@@ -1,0 +1,89 @@
+"""What a worker says of itself with each beat: how much it runs, how fast, and how much more it could take.
+
+Read by the beat thread once a second, from numbers that the worker keeps anyway: nothing is counted per job. What ended
+is what was claimed and does not run any more.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+# Over how many seconds a rate looks back: what ended that long ago counts for a third of what ends now.
+MEMORY = 60.0
+
+
+class Load(Protocol):
+    """The numbers that a worker keeps. May be read from any thread."""
+
+    @property
+    def queues(self) -> Sequence[str]:
+        """The queues that it works off."""
+
+    @property
+    def running(self) -> int:
+        """How many jobs it runs now."""
+
+    def ended(self, queue: str) -> int:
+        """How many attempts of the queue have ended since it started."""
+
+    def room(self, queue: str) -> int:
+        """How many more jobs of the queue it could take."""
+
+
+class Rate:
+    """How many things happen per second: a mean over about the last minute that forgets exponentially.
+
+    In the first minute it is the mean since the beginning, rather than one that has still to come up from 0.
+    """
+
+    def __init__(self) -> None:
+        self._mean = 0.0
+        self._weight = 0.0
+
+    @property
+    def per_second(self) -> float:
+        """The rate now; never below 0."""
+        return max(self._mean / self._weight, 0.0) if self._weight else 0.0
+
+    def observe(self, happened: int, seconds: float) -> None:
+        """So many things happened in so many seconds since the last time."""
+        if seconds <= 0:
+            return
+        share = 1 - math.exp(-seconds / MEMORY)
+        self._mean += share * (happened / seconds - self._mean)
+        self._weight += share * (1 - self._weight)
+
+
+class Vitals:
+    """A worker's signs of life.
+
+    Args:
+        load: The worker's own numbers.
+        clock: Seconds that only grow.
+    """
+
+    def __init__(self, load: Load, clock: Callable[[], float] = time.monotonic) -> None:
+        self._load = load
+        self._clock = clock
+        self._looked_at = clock()
+        self._ended = dict.fromkeys(load.queues, 0)
+        self._rates = {queue: Rate() for queue in load.queues}
+
+    def read(self) -> Mapping[str, Any]:
+        """The signs as parameters of beat.sql. To be called by one thread."""
+        now = self._clock()
+        since, self._looked_at = now - self._looked_at, now
+        for queue, rate in self._rates.items():
+            ended = self._load.ended(queue)
+            rate.observe(ended - self._ended[queue], since)
+            self._ended[queue] = ended
+        rates = {queue: round(rate.per_second, 3) for queue, rate in self._rates.items()}
+        return {
+            "running": self._load.running,
+            "rates": json.dumps({queue: rate for queue, rate in rates.items() if rate}),
+            "free": json.dumps({queue: self._load.room(queue) for queue in self._rates}),
+        }
