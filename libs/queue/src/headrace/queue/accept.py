@@ -185,8 +185,8 @@ class Door:
         params: dict[str, Any] = {
             "ids": [job_id for job_id, _ in rows],
             "queues": [item.queue for item in items],
-            "kinds": [item.kind.name for item in items],
-            "versions": [item.kind.version for item in items],
+            "kinds": [item.name for item in items],
+            "versions": [item.version for item in items],
             "priorities": [item.priority for item in items],
             "max_retries": [item.max_retries for item in items],
             "timeouts_ms": [item.timeout_ms for item in items],

@@ -11,7 +11,7 @@ from google.protobuf.any_pb2 import Any as AnyMessage
 
 from headrace.queue.errors import OptionInvalid, PayloadTooLarge, PayloadUnreadable, Violation
 from headrace.queue.jsonb import encoded
-from headrace.queue.kinds import Kind, Kinds, option_violations
+from headrace.queue.kinds import MAX_VERSION, Kind, Kinds, name_of, option_violations
 from headrace.queue.new_job import Limits, NewJob
 
 MAX_KEY_LENGTH = 200
@@ -26,6 +26,8 @@ class Checked:
 
     job: NewJob
     kind: Kind
+    name: str
+    """The name of the kind that it came under, which may be a former one: workers of the release before know it."""
     payload: bytes
     message: Any
     metadata: str | None
@@ -35,6 +37,11 @@ class Checked:
     def queue(self) -> str:
         """Where it is to stand."""
         return self.job.queue or self.kind.queue
+
+    @property
+    def version(self) -> int:
+        """The version of the kind that the payload was written in."""
+        return self.job.version or self.kind.version
 
     @property
     def priority(self) -> int:
@@ -58,7 +65,7 @@ def check(job: NewJob, kinds: Kinds, limits: Limits) -> Checked:
     Raises:
         Refused: As one of its children, that says why.
     """
-    kind, payload = _read_payload(job.payload, kinds)
+    kind, name, payload = _read_payload(job.payload, kinds)
     if len(payload) > limits.payload_bytes:
         raise PayloadTooLarge(len(payload), limits.payload_bytes)
     message = kind.codec.check(payload)
@@ -66,16 +73,17 @@ def check(job: NewJob, kinds: Kinds, limits: Limits) -> Checked:
     violations += _option_violations(job, kind)
     if violations:
         raise OptionInvalid(violations)
-    return Checked(job, kind, payload, message, metadata)
+    return Checked(job, kind, name, payload, message, metadata)
 
 
-def _read_payload(payload: Any, kinds: Kinds) -> tuple[Kind, bytes]:
+def _read_payload(payload: Any, kinds: Kinds) -> tuple[Kind, str, bytes]:
     if isinstance(payload, AnyMessage):
         if "/" not in payload.type_url:
             raise PayloadUnreadable("", f"its type URL {payload.type_url!r} isn't of the form host/full.Name")
-        return kinds[payload.TypeName()], payload.value
+        name = payload.TypeName()
+        return kinds[name], name, payload.value
     kind = kinds.of(payload)
-    return kind, kind.codec.encode(payload)
+    return kind, name_of(type(payload)), kind.codec.encode(payload)
 
 
 def _metadata(job: NewJob) -> tuple[str | None, list[Violation]]:
@@ -103,6 +111,8 @@ def _option_violations(job: NewJob, kind: Kind) -> Iterator[Violation]:
             yield Violation(field, f"must have at most {MAX_KEY_LENGTH} characters")
         if "\0" in text or text.encode(errors="replace").decode() != text:
             yield Violation(field, "must be text without NUL and without halves of surrogate pairs")
+    if job.version is not None and not 1 <= job.version <= MAX_VERSION:
+        yield Violation("version", f"must be 1 to {MAX_VERSION}")
     if job.unique is not None:
         yield from job.unique.violations(kind)
     yield from _tag_violations(job.tags)

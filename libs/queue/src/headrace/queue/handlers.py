@@ -112,12 +112,18 @@ class Handlers:
         return [each for each in chosen if _is_async(each)], plain
 
     def __getitem__(self, kind: str) -> Handler:
-        return self._handlers[kind]
+        """The handler of a kind, by its name or a former one."""
+        return self._handlers[self.kinds[kind].name]
 
     @property
     def handled(self) -> tuple[Kind, ...]:
         """The kinds that have a handler, sorted by name."""
         return tuple(self._handlers[name].kind for name in sorted(self._handlers))
+
+    @property
+    def versions(self) -> dict[str, int]:
+        """The names that jobs may bear that run here, former ones included; to each, the highest version."""
+        return {name: kind.version for kind in self.handled for name in kind.names}
 
     @property
     def queues(self) -> tuple[str, ...]:

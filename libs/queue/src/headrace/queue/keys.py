@@ -119,7 +119,7 @@ class Keys:
 
 
 def _key(item: Checked) -> Key:
-    return (item.job.caller, item.kind.name, item.job.key)
+    return (item.job.caller, item.kind.first_name, item.job.key)
 
 
 def _key_arrays(items: Sequence[Checked]) -> dict[str, list[str]]:

@@ -7,7 +7,7 @@ deployment: overrides per kind, then defaults.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -70,6 +70,18 @@ class Kind:
     version: int
     priority: int
     codec: Codec = field(repr=False, compare=False)
+    former_names: tuple[str, ...] = ()
+    """What it was called before, the oldest name first."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names that jobs of it may bear: its own, then the former ones."""
+        return (self.name, *self.former_names)
+
+    @property
+    def first_name(self) -> str:
+        """The name that idempotency keys and uniqueness know it by: the oldest, so that they outlast a renaming."""
+        return self.former_names[0] if self.former_names else self.name
 
 
 @dataclass(frozen=True)
@@ -82,6 +94,7 @@ class _Declared:
     timeout: timedelta | None
     version: int
     priority: int | None
+    former_names: tuple[str, ...]
 
 
 def job_kind(
@@ -92,6 +105,7 @@ def job_kind(
     timeout: timedelta | None = None,
     version: int = 1,
     priority: int | None = None,
+    former_names: Sequence[str] = (),
 ) -> Callable[[type[T]], type[T]]:
     """Makes a dataclass or a pydantic model a kind of job, with JSON for its payload.
 
@@ -102,6 +116,7 @@ def job_kind(
         timeout: Of one attempt; up to 24 hours.
         version: Of the payload. A worker claims only versions that are not above its own.
         priority: 1 (first) to 4 (last).
+        former_names: What it was called before, the oldest name first. Jobs that bear one of them are jobs of it.
 
     Raises:
         KindMisconfigured: The name is none.
@@ -110,7 +125,8 @@ def job_kind(
         raise KindMisconfigured(f"kind name {name!r}: use words of letters, digits and underscores, joined by dots")
 
     def declare(payload_class: type[T]) -> type[T]:
-        setattr(payload_class, DECLARED, _Declared(name, queue, max_retries, timeout, version, priority))
+        declared = _Declared(name, queue, max_retries, timeout, version, priority, tuple(former_names))
+        setattr(payload_class, DECLARED, declared)
         return payload_class
 
     return declare
@@ -130,14 +146,16 @@ class Kinds:
 
         Raises:
             NotAKind: One of the classes is neither, or an override names none of them.
-            KindMisconfigured: A value in force for one of them is out of range, or two have the same name.
+            KindMisconfigured: A value in force for one of them is out of range, or two have a name in common.
         """
         overrides = overrides or {}
         made = [_kind(message, defaults or Defaults(), overrides) for message in messages]
         self._kinds = {kind.name: kind for kind in sorted(made, key=lambda kind: kind.name)}
+        self._by_any_name: dict[str, Kind] = {}
         for kind in made:
-            if kind.message_class is not self._kinds[kind.name].message_class:
-                raise KindMisconfigured(f"two classes are declared to be the kind {kind.name}")
+            for name in kind.names:
+                if self._by_any_name.setdefault(name, kind).message_class is not kind.message_class:
+                    raise KindMisconfigured(f"two classes are declared to be the kind {name}")
         if unknown := sorted(set(overrides) - set(self._kinds)):
             raise NotAKind(f"overrides for {', '.join(unknown)}: no such kind; known are {', '.join(self._kinds)}")
 
@@ -159,6 +177,11 @@ class Kinds:
         return tuple(self._kinds)
 
     @property
+    def names_of_jobs(self) -> tuple[str, ...]:
+        """The names that jobs of these kinds may bear, former ones included, sorted."""
+        return tuple(sorted(self._by_any_name))
+
+    @property
     def queues(self) -> tuple[str, ...]:
         """The queues that these kinds stand in, sorted."""
         return tuple(sorted({kind.queue for kind in self}))
@@ -167,16 +190,16 @@ class Kinds:
         return iter(self._kinds.values())
 
     def __contains__(self, name: object) -> bool:
-        return name in self._kinds
+        return name in self._by_any_name
 
     def __getitem__(self, name: str) -> Kind:
-        """The kind of that name.
+        """The kind of that name, or of that former name.
 
         Raises:
             KindUnknown: There is none here.
         """
         try:
-            return self._kinds[name]
+            return self._by_any_name[name]
         except KeyError:
             raise KindUnknown(name, self.names) from None
 
@@ -220,10 +243,12 @@ def _kind(payload_class: type[Any], defaults: Defaults, overrides: Mapping[str, 
         version=declared.version,
         priority=_first(override.priority, declared.priority, DEFAULT_PRIORITY),
         codec=codec,
+        former_names=declared.former_names,
     )
     violations = list(
         option_violations(queue=kind.queue, priority=kind.priority, max_retries=kind.max_retries, timeout=kind.timeout)
     )
+    violations += _name_violations(kind)
     if not 1 <= kind.version <= MAX_VERSION:
         violations.append(Violation("version", f"must be 1 to {MAX_VERSION}"))
     if violations:
@@ -243,6 +268,7 @@ def _of_message(message: type[Message]) -> _Declared:
         timeout=options.timeout.ToTimedelta() if options.HasField("timeout") else None,
         version=options.version or 1,
         priority=options.priority if options.HasField("priority") else None,
+        former_names=tuple(options.former_names),
     )
 
 
@@ -251,6 +277,14 @@ def _of_class(payload_class: type[Any]) -> _Declared:
     if declared is None:
         raise NotAKind(f'{name_of(payload_class)} is no job kind: put @job_kind("…") on it')
     return declared
+
+
+def _name_violations(kind: Kind) -> Iterator[Violation]:
+    for name in kind.former_names:
+        if not _KIND_NAME.fullmatch(name) or len(name) > MAX_NAME_LENGTH:
+            yield Violation("former_names", f"must be full names such as shop.SendReceipt, not {name!r}")
+    if len(set(kind.names)) < len(kind.names):
+        yield Violation("former_names", "must differ from each other and from the name")
 
 
 def option_violations(

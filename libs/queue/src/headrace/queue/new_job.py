@@ -37,6 +37,8 @@ class NewJob:
         unique: Which other jobs it must not be beside; None for any.
         tags: Up to 20 words to find it by, each of up to 100 characters.
         metadata: What else is to be kept with it: a JSON object of up to 16 KiB. No handler needs it.
+        version: The version of the kind that the payload was written in, where its writer may be of another release
+            than this process. Only workers that know it run the job.
     """
 
     payload: Any
@@ -51,6 +53,7 @@ class NewJob:
     unique: Unique | None = None
     tags: Sequence[str] = ()
     metadata: Mapping[str, Any] | None = None
+    version: int | None = None
 
 
 @dataclass(frozen=True)

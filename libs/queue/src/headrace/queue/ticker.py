@@ -51,7 +51,7 @@ class Ticker:
         """Which periodic jobs this worker ticks, as parameters."""
         return {
             "names": list(self._periodic),
-            "kinds": list(self._kinds.names),
+            "kinds": list(self._kinds.names_of_jobs),
             "excluded": list(self._unreadable),
         }
 

@@ -61,6 +61,7 @@ def read_enqueue(request: jobs_service_pb2.EnqueueRequest, *, caller: str, kinds
         unique=unique,
         tags=tuple(request.tags),
         metadata=metadata,
+        version=request.version or None,
     )
 
 
