@@ -24,6 +24,7 @@ SOURCE_FOLDERS = (
 PLANTED = [
     ("libs/queue/src/headrace/queue", "import jobs_service", "The engine knows no service"),
     ("libs/queue/src/headrace/queue", "import grpc", "The engine knows no service"),
+    ("libs/queue/src/headrace/veil", "import headrace.queue", "The veil knows protobuf"),
     ("libs/outbox/src/headrace/outbox", "import headrace.queue", "The outbox knows the contract"),
     ("libs/chassis/src/headrace/chassis", "import headrace.queue", "The chassis knows no service"),
     ("services/api/src/api_service", "import headrace.queue.accept", "The api service reaches jobs by gRPC only"),

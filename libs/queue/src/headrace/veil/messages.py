@@ -1,0 +1,150 @@
+"""Which values of a message are not to be seen, and the message without them.
+
+Those of fields with `debug_redact`, at any depth: in messages, lists, maps, and in an `Any` whose type is known here.
+What can't be looked into (an `Any` of an unknown type, fields that a newer .proto file has) counts as redacted: nobody
+here can say that it isn't.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, TypeVar
+
+from google.protobuf import any_pb2, unknown_fields
+from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.message import DecodeError, Message
+from google.protobuf.message_factory import GetMessageClass
+
+MARK = "[redacted]"
+"""What stands for a text that is not to be seen."""
+# As deep as protobuf itself reads a message; an Any in an Any starts anew for it, but not here.
+DEEPEST = 100
+ANY = any_pb2.Any.DESCRIPTOR.full_name
+Secret = str | bytes | int | float
+M = TypeVar("M", bound=Message)
+
+
+def veiled(message: M) -> tuple[M, tuple[str, ...]]:
+    """A copy of a message without its redacted values, and the paths of what was veiled: "address.street", "lines[2]".
+
+    A redacted text reads `MARK`, and so does each of a list of texts; all else that is redacted is unset. A field that
+    has no value is not veiled. A field that this process does not know is called by its number: "#9".
+    """
+    copy = type(message)()
+    copy.CopyFrom(message)
+    return copy, tuple(_veil(copy, "", DEEPEST))
+
+
+def secrets_of(message: Message) -> Iterator[Secret]:
+    """Every redacted value of a message: texts, bytes, numbers; those inside of redacted messages each for itself."""
+    return _secrets(message, DEEPEST, all_of_it=False)
+
+
+def _veil(message: Message, prefix: str, depth: int) -> Iterator[str]:
+    for field, value in message.ListFields():
+        path = prefix + _name(field)
+        if field.GetOptions().debug_redact:
+            yield path
+            _blank(message, field, value)
+        elif field.message_type is not None:
+            for step, inner in _messages(field, value):
+                yield from _veil_inner(inner, path + step, depth - 1)
+    unknown: Any = unknown_fields.UnknownFieldSet(message)
+    if numbers := sorted({field.field_number for field in unknown}):
+        yield from (f"{prefix}#{number}" for number in numbers)
+        message.DiscardUnknownFields()  # those of messages in it are gone already
+
+
+def _veil_inner(message: Message, path: str, depth: int) -> Iterator[str]:
+    if message.DESCRIPTOR.full_name != ANY:
+        yield from _veil(message, f"{path}.", depth)
+        return
+    held: Any = message
+    inner = _opened(held, depth)
+    if inner is None:
+        if held.value:
+            yield path
+            held.value = b""
+        return
+    if paths := list(_veil(inner, f"{path}.", depth)):
+        yield from paths
+        held.value = inner.SerializeToString()
+
+
+def _secrets(message: Message, depth: int, *, all_of_it: bool) -> Iterator[Secret]:
+    for field, value in message.ListFields():
+        redacted = all_of_it or field.GetOptions().debug_redact
+        if redacted and _is_map(field):
+            yield from value  # the keys; what they lead to follows
+        if field.message_type is not None and not _is_map_of_scalars(field):
+            for _, inner in _messages(field, value):
+                yield from _secrets_inside(inner, depth - 1, all_of_it=redacted)
+        elif redacted and field.enum_type is None and field.cpp_type != FieldDescriptor.CPPTYPE_BOOL:
+            yield from value.values() if _is_map(field) else value if field.is_repeated else [value]
+
+
+def _secrets_inside(message: Message, depth: int, *, all_of_it: bool) -> Iterator[Secret]:
+    if message.DESCRIPTOR.full_name == ANY:
+        inner = _opened(message, depth)
+        if inner is not None:
+            yield from _secrets(inner, depth, all_of_it=all_of_it)
+        return
+    written = getattr(message, "ToJsonString", None) if all_of_it else None
+    if written is not None:  # a time is rather met as one text than as its numbers
+        try:
+            yield written()
+        except ValueError:  # it is out of range, and so in no text
+            return
+    yield from _secrets(message, depth, all_of_it=all_of_it)
+
+
+def _opened(held: Any, depth: int) -> Message | None:
+    """What an Any holds; None where nobody here can tell."""
+    if depth <= 0:
+        return None
+    try:
+        descriptor = held.DESCRIPTOR.file.pool.FindMessageTypeByName(held.TypeName())
+        inner: Message = GetMessageClass(descriptor).FromString(held.value)
+    except (KeyError, DecodeError):
+        return None
+    return inner
+
+
+def _messages(field: FieldDescriptor, value: Any) -> Iterator[tuple[str, Message]]:
+    """The messages that a field holds, each with the step that leads to it."""
+    if _is_map(field):
+        if not _is_map_of_scalars(field):
+            for key in value:
+                yield f"[{key}]", value[key]
+    elif field.is_repeated:
+        for place, inner in enumerate(value):
+            yield f"[{place}]", inner
+    else:
+        yield "", value
+
+
+def _blank(message: Any, field: Any, value: Any) -> None:
+    if field.cpp_type != FieldDescriptor.CPPTYPE_STRING or field.type == FieldDescriptor.TYPE_BYTES:
+        if field.is_extension:
+            message.ClearExtension(field)
+        else:
+            message.ClearField(field.name)
+    elif field.is_repeated:
+        value[:] = [MARK] * len(value)
+    elif field.is_extension:
+        message.Extensions[field] = MARK
+    else:
+        setattr(message, field.name, MARK)
+
+
+def _name(field: FieldDescriptor) -> str:
+    return f"[{field.full_name}]" if field.is_extension else field.name
+
+
+def _is_map(field: FieldDescriptor) -> bool:
+    return field.message_type is not None and field.message_type.GetOptions().map_entry
+
+
+def _is_map_of_scalars(field: FieldDescriptor) -> bool:
+    entry: Any = field.message_type
+    return _is_map(field) and entry.fields_by_name["value"].message_type is None
