@@ -73,16 +73,18 @@ class Explanation(_message.Message):
         __slots__ = ()
         def __init__(self) -> None: ...
     class Paused(_message.Message):
-        __slots__ = ("scope", "name", "paused_at", "paused_by")
+        __slots__ = ("scope", "name", "paused_at", "paused_by", "others")
         SCOPE_FIELD_NUMBER: _ClassVar[int]
         NAME_FIELD_NUMBER: _ClassVar[int]
         PAUSED_AT_FIELD_NUMBER: _ClassVar[int]
         PAUSED_BY_FIELD_NUMBER: _ClassVar[int]
+        OTHERS_FIELD_NUMBER: _ClassVar[int]
         scope: str
         name: str
         paused_at: _timestamp_pb2.Timestamp
         paused_by: str
-        def __init__(self, scope: _Optional[str] = ..., name: _Optional[str] = ..., paused_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., paused_by: _Optional[str] = ...) -> None: ...
+        others: int
+        def __init__(self, scope: _Optional[str] = ..., name: _Optional[str] = ..., paused_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., paused_by: _Optional[str] = ..., others: _Optional[int] = ...) -> None: ...
     class KindUnknown(_message.Message):
         __slots__ = ("kind", "live_workers", "last_known_at")
         KIND_FIELD_NUMBER: _ClassVar[int]
@@ -114,25 +116,33 @@ class Explanation(_message.Message):
         workers: _containers.RepeatedScalarFieldContainer[str]
         def __init__(self, workers: _Optional[_Iterable[str]] = ...) -> None: ...
     class QueueFull(_message.Message):
-        __slots__ = ("queue", "max_running", "jobs_before")
+        __slots__ = ("queue", "max_running", "jobs_before", "more")
         QUEUE_FIELD_NUMBER: _ClassVar[int]
         MAX_RUNNING_FIELD_NUMBER: _ClassVar[int]
         JOBS_BEFORE_FIELD_NUMBER: _ClassVar[int]
+        MORE_FIELD_NUMBER: _ClassVar[int]
         queue: str
         max_running: int
         jobs_before: int
-        def __init__(self, queue: _Optional[str] = ..., max_running: _Optional[int] = ..., jobs_before: _Optional[int] = ...) -> None: ...
+        more: bool
+        def __init__(self, queue: _Optional[str] = ..., max_running: _Optional[int] = ..., jobs_before: _Optional[int] = ..., more: _Optional[bool] = ...) -> None: ...
     class Behind(_message.Message):
-        __slots__ = ("jobs_before", "more", "jobs_per_second", "eta")
+        __slots__ = ("jobs_before", "more", "jobs_per_second", "eta", "free_slots", "workers", "hung_workers")
         JOBS_BEFORE_FIELD_NUMBER: _ClassVar[int]
         MORE_FIELD_NUMBER: _ClassVar[int]
         JOBS_PER_SECOND_FIELD_NUMBER: _ClassVar[int]
         ETA_FIELD_NUMBER: _ClassVar[int]
+        FREE_SLOTS_FIELD_NUMBER: _ClassVar[int]
+        WORKERS_FIELD_NUMBER: _ClassVar[int]
+        HUNG_WORKERS_FIELD_NUMBER: _ClassVar[int]
         jobs_before: int
         more: bool
         jobs_per_second: float
         eta: _duration_pb2.Duration
-        def __init__(self, jobs_before: _Optional[int] = ..., more: _Optional[bool] = ..., jobs_per_second: _Optional[float] = ..., eta: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+        free_slots: int
+        workers: int
+        hung_workers: int
+        def __init__(self, jobs_before: _Optional[int] = ..., more: _Optional[bool] = ..., jobs_per_second: _Optional[float] = ..., eta: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., free_slots: _Optional[int] = ..., workers: _Optional[int] = ..., hung_workers: _Optional[int] = ...) -> None: ...
     class Next(_message.Message):
         __slots__ = ("ready_at",)
         READY_AT_FIELD_NUMBER: _ClassVar[int]
