@@ -3,14 +3,14 @@
 kinds     Kinds, Kind, Defaults, KindOverride, job_kind: job kinds, made from protobuf messages, dataclasses, models
 accept    Door, NewJob, Unique, Accepted: the one door, in the caller's own transaction
 worker    Worker, WorkerSettings, Handlers, RunningJob, the outcomes, RetryPolicy, Periodic
-lookup    get_job, list_jobs, count_jobs, JobFilter
+lookup    get_job, list_jobs, count_jobs, JobFilter; queues: list_queues; fleet: list_workers
 control   cancel_job, retry_job, delete_job, pause_queue, resume_queue; actions: retry_jobs, cancel_jobs, delete_jobs
 events    Events, Event, EventsMissed: what happens to jobs, as it happens; Worker.subscribe
 errors    everything that is refused, with the data that a caller needs
 """
 
 from headrace.queue.accept import Door
-from headrace.queue.actions import Acted, cancel_jobs, delete_jobs, retry_jobs
+from headrace.queue.actions import Acted, Action, cancel_jobs, delete_jobs, retry_jobs
 from headrace.queue.backoff import RetryPolicy
 from headrace.queue.cleaner import Retention
 from headrace.queue.control import (
@@ -40,6 +40,7 @@ from headrace.queue.errors import (
     PayloadTooLarge,
     PayloadUnreadable,
     PeriodicExists,
+    PeriodicInvalid,
     PeriodicNotFound,
     QueueError,
     Refused,
@@ -48,6 +49,7 @@ from headrace.queue.errors import (
 )
 from headrace.queue.events import Event, Events, EventsMissed, What
 from headrace.queue.failures import AttemptFailed
+from headrace.queue.fleet import WorkerInfo, WorkerState, list_workers
 from headrace.queue.handlers import Handlers
 from headrace.queue.job import AttemptError, Job, JobState, Pause, Queue, TraceParent
 from headrace.queue.kinds import Defaults, Kind, KindMisconfigured, KindOverride, Kinds, NotAKind, job_kind
@@ -66,6 +68,7 @@ from headrace.queue.periodic_control import (
     update_periodic,
 )
 from headrace.queue.program import run_worker
+from headrace.queue.queues import list_queues
 from headrace.queue.running import RunningJob, current_job
 from headrace.queue.search import JobFilter
 from headrace.queue.unique import Unique
@@ -74,6 +77,7 @@ from headrace.queue.worker import Worker, WorkerSettings
 __all__ = [
     "Accepted",
     "Acted",
+    "Action",
     "AttemptError",
     "AttemptFailed",
     "BatchTooLarge",
@@ -112,6 +116,7 @@ __all__ = [
     "PayloadUnreadable",
     "Periodic",
     "PeriodicExists",
+    "PeriodicInvalid",
     "PeriodicJob",
     "PeriodicNotFound",
     "Queue",
@@ -128,7 +133,9 @@ __all__ = [
     "Violation",
     "What",
     "Worker",
+    "WorkerInfo",
     "WorkerSettings",
+    "WorkerState",
     "cancel_job",
     "cancel_jobs",
     "count_jobs",
@@ -144,6 +151,8 @@ __all__ = [
     "list_jobs",
     "list_pauses",
     "list_periodic",
+    "list_queues",
+    "list_workers",
     "pause_all",
     "pause_kind",
     "pause_periodic",

@@ -7,25 +7,45 @@ repeated.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from typing import Any
 
 from psycopg import AsyncConnection
 
 from headrace.queue.job import JobState
-from headrace.queue.search import JobFilter, search
+from headrace.queue.search import Found, JobFilter, search
 from headrace.queue.statements import DEFAULT_SCHEMA, statement
 
 BATCH = 1000
-RETRIED = (
-    JobState.SCHEDULED,
-    JobState.RETRYABLE,
-    JobState.CANCELLED,
-    JobState.DISCARDED,
-    JobState.QUARANTINED,
-)
-CANCELLED = (JobState.SCHEDULED, JobState.AVAILABLE, JobState.RETRYABLE, JobState.RUNNING)
-DELETED = tuple(state for state in JobState if state is not JobState.RUNNING)
+# What is only counted holds no locks.
+COUNTED_AT_ONCE = 20_000
+
+
+class Action(StrEnum):
+    """What can be done to many jobs."""
+
+    RETRY = "retry"
+    """Back into line with a fresh retry budget: those that wait for a time, or were set aside."""
+    CANCEL = "cancel"
+    """Waiting ones at once, running ones through their workers."""
+    DELETE = "delete"
+    """Waiting ones as well, except those that run. Their idempotency keys stay."""
+
+
+POSSIBLE: Mapping[Action, tuple[JobState, ...]] = {
+    Action.RETRY: (
+        JobState.SCHEDULED,
+        JobState.RETRYABLE,
+        JobState.CANCELLED,
+        JobState.DISCARDED,
+        JobState.QUARANTINED,
+    ),
+    Action.CANCEL: (JobState.SCHEDULED, JobState.AVAILABLE, JobState.RETRYABLE, JobState.RUNNING),
+    Action.DELETE: tuple(state for state in JobState if state is not JobState.RUNNING),
+}
+"""The states in which a job can be acted on."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +66,7 @@ async def retry_jobs(
     Raises:
         ValueError: The filter is empty. To mean all jobs, name their states.
     """
-    return await _act(connection, "retry_jobs", wanted, RETRIED, dry_run=dry_run, schema=schema)
+    return await _act(connection, Action.RETRY, wanted, dry_run=dry_run, schema=schema)
 
 
 async def cancel_jobs(
@@ -57,7 +77,7 @@ async def cancel_jobs(
     Raises:
         ValueError: The filter is empty. To mean all jobs, name their states.
     """
-    return await _act(connection, "cancel_jobs", wanted, CANCELLED, dry_run=dry_run, schema=schema)
+    return await _act(connection, Action.CANCEL, wanted, dry_run=dry_run, schema=schema)
 
 
 async def delete_jobs(
@@ -68,32 +88,54 @@ async def delete_jobs(
     Raises:
         ValueError: The filter is empty. To mean all jobs, name their states.
     """
-    return await _act(connection, "delete_jobs", wanted, DELETED, dry_run=dry_run, schema=schema)
+    return await _act(connection, Action.DELETE, wanted, dry_run=dry_run, schema=schema)
+
+
+async def find_actionable(
+    connection: AsyncConnection[Any],
+    action: Action,
+    wanted: JobFilter,
+    *,
+    limit: int = BATCH,
+    before_id: int | None = None,
+    schema: str = DEFAULT_SCHEMA,
+) -> Found:
+    """The next jobs that match and are in a state in which they can be acted on: below `before_id`, at most `limit`.
+
+    They may be few, or none, and still not be the last ones: see `Found.before_id`.
+
+    Raises:
+        ValueError: The filter is empty. To mean all jobs, name their states.
+    """
+    if wanted == JobFilter():
+        raise ValueError("an empty filter means every job there is: name the states, if that is what is meant")
+    states = tuple(state for state in POSSIBLE[action] if not wanted.states or state in wanted.states)
+    if not states:
+        return Found([], None)
+    return await search(connection, replace(wanted, states=states), limit=limit, before_id=before_id, schema=schema)
+
+
+async def act_on(
+    connection: AsyncConnection[Any], action: Action, ids: Sequence[int], *, schema: str = DEFAULT_SCHEMA
+) -> int:
+    """Acts on these jobs in one statement, which locks them; answers how many it was done to.
+
+    Jobs that can't be acted on in the state that they are in, or that are gone, are left out.
+    """
+    return (await connection.execute(statement(f"{action}_jobs", schema), {"ids": list(ids)})).rowcount
 
 
 async def _act(
-    connection: AsyncConnection[Any],
-    name: str,
-    wanted: JobFilter,
-    possible: tuple[JobState, ...],
-    *,
-    dry_run: bool,
-    schema: str,
+    connection: AsyncConnection[Any], action: Action, wanted: JobFilter, *, dry_run: bool, schema: str
 ) -> Acted:
-    if wanted == JobFilter():
-        raise ValueError("an empty filter means every job there is: name the states, if that is what is meant")
-    states = tuple(state for state in possible if not wanted.states or state in wanted.states)
-    if not states:
-        return Acted(0, 0)
+    limit = COUNTED_AT_ONCE if dry_run else BATCH
     matched = changed = 0
     before_id: int | None = None
     while True:
-        found = await search(
-            connection, replace(wanted, states=states), limit=BATCH, before_id=before_id, schema=schema
-        )
+        found = await find_actionable(connection, action, wanted, limit=limit, before_id=before_id, schema=schema)
         matched += len(found.ids)
         if found.ids and not dry_run:
-            changed += (await connection.execute(statement(name, schema), {"ids": found.ids})).rowcount
+            changed += await act_on(connection, action, found.ids, schema=schema)
         if found.before_id is None:
             return Acted(matched, changed)
         before_id = found.before_id

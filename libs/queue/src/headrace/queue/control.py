@@ -15,7 +15,10 @@ from psycopg.rows import dict_row
 from headrace.queue.errors import JobNotActionable
 from headrace.queue.job import FINAL_STATES, Job, JobState, Pause, Queue
 from headrace.queue.lookup import get_job
+from headrace.queue.queues import read_queue
 from headrace.queue.statements import DEFAULT_SCHEMA, statement
+
+MAX_KEPT = timedelta(days=3660)
 
 
 async def cancel_job(connection: AsyncConnection[Any], job_id: int, *, schema: str = DEFAULT_SCHEMA) -> Job:
@@ -97,18 +100,20 @@ async def set_retention(
     discarded: timedelta | None = None,
     quarantined: timedelta | None = None,
     schema: str = DEFAULT_SCHEMA,
-) -> None:
+) -> Queue:
     """Sets how long a queue's finished jobs are kept, by the state in which they have ended; None means as everywhere.
 
     Raises:
-        ValueError: A time is below 0.
+        ValueError: A time is below 0, or longer than ten years.
     """
     given = {"completed": completed, "cancelled": cancelled, "discarded": discarded, "quarantined": quarantined}
     own = {state: f"{kept.total_seconds():f} seconds" for state, kept in given.items() if kept is not None}
     if negative := [state for state, kept in given.items() if kept is not None and kept < timedelta(0)]:
         raise ValueError(f"retention of queue {queue!r}: {', '.join(negative)} must be at least 0")
+    if endless := [state for state, kept in given.items() if kept is not None and kept > MAX_KEPT]:
+        raise ValueError(f"retention of queue {queue!r}: {', '.join(endless)} must be at most ten years")
     params = {"queue": queue, "retention": json.dumps(own) if own else None}
-    await _rows(connection, "set_retention", params, schema)
+    return await _queue(connection, "set_retention", params, schema)
 
 
 async def pause_kind(connection: AsyncConnection[Any], kind: str, *, by: str, schema: str = DEFAULT_SCHEMA) -> Pause:
@@ -146,7 +151,7 @@ async def _act(connection: AsyncConnection[Any], name: str, job_id: int, schema:
 
 async def _queue(connection: AsyncConnection[Any], name: str, params: dict[str, Any], schema: str) -> Queue:
     [row] = await _rows(connection, name, params, schema)
-    return Queue(row["name"], row["paused_at"], row["paused_by"], row["max_running"])
+    return read_queue(row)
 
 
 async def _rows(

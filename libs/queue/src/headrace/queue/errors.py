@@ -137,6 +137,17 @@ class PeriodicNotFound(QueueError):
         self.name = name
 
 
+class PeriodicInvalid(QueueError, ValueError):
+    """A periodic job's definition makes no sense."""
+
+    def __init__(self, name: str, field: str, reason: str) -> None:
+        super().__init__(f"periodic job {name!r}: {reason}")
+        self.name = name
+        self.field = field
+        """The argument of Periodic that is wrong."""
+        self.reason = reason
+
+
 class PeriodicExists(QueueError):
     """There is a periodic job of that name already."""
 

@@ -106,6 +106,8 @@ class Queue:
     paused_by: str | None = None
     max_running: int | None = None
     """How many of its jobs may run at once, over all processes; None: any number."""
+    retention: Mapping[JobState, timedelta] = field(default_factory=dict)
+    """How long its finished jobs are kept, by the state they have ended in, where that is not as everywhere."""
 
 
 @dataclass(frozen=True)

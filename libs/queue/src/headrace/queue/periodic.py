@@ -13,14 +13,16 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
+from headrace.queue.errors import PeriodicInvalid
 from headrace.queue.kinds import Kinds
-from headrace.queue.schedules import Cron, Interval, Schedule
+from headrace.queue.schedules import Cron, Interval, Schedule, TimeZoneUnknown
 
 # A tick that is decided about within this time was not missed.
 ON_TIME = timedelta(seconds=30)
 # So many ticks are made up for in one transaction.
 MOST_AT_ONCE = 100
 MAX_NAME_LENGTH = 200
+LONGEST = timedelta(days=3660)
 _INSTANT = timedelta(microseconds=1)
 _SPANS = (timedelta(minutes=1), timedelta(hours=1), timedelta(days=1), timedelta(days=32), timedelta(days=366))
 
@@ -52,7 +54,7 @@ class Periodic:
         window: How late a missed tick may be made up for; None means any time.
 
     Raises:
-        ValueError: Something makes no sense; the text names it.
+        PeriodicInvalid: Something makes no sense; the text names it. It is a ValueError.
     """
 
     name: str
@@ -67,23 +69,27 @@ class Periodic:
     def __post_init__(self) -> None:
         """Refuses what makes no sense."""
         if not 1 <= len(self.name) <= MAX_NAME_LENGTH or not self.name.isprintable():
-            raise ValueError(f"periodic job {self.name!r}: a name has 1 to {MAX_NAME_LENGTH} printable characters")
+            raise self._wrong("name", f"a name has 1 to {MAX_NAME_LENGTH} printable characters")
         if (self.every is None) == (self.cron is None):
-            raise self._wrong("give either every or cron")
-        if self.every is not None and self.every <= timedelta(0):
-            raise self._wrong(f"every must be above 0, and is {self.every}")
-        if self.window is not None and self.window <= timedelta(0):
-            raise self._wrong(f"window must be above 0, and is {self.window}")
+            raise self._wrong("every", "give either every or cron")
+        for field, time in (("every", self.every), ("window", self.window)):
+            if time is not None and not timedelta(0) < time <= LONGEST:
+                raise self._wrong(field, f"{field} must be above 0 and at most ten years, and is {time}")
         if self.missed is Missed.ALL and self.window is None:
-            raise self._wrong("missed=ALL needs a window, lest a long absence ends in a flood of jobs")
+            raise self._wrong("window", "missed=ALL needs a window, lest a long absence ends in a flood of jobs")
         try:
             Missed(self.missed)
-            schedule(self.every, self.cron, self.time_zone, origin=datetime.now(UTC))
         except ValueError as error:
-            raise self._wrong(str(error)) from None
+            raise self._wrong("missed", str(error)) from None
+        try:
+            schedule(self.every, self.cron, self.time_zone, origin=datetime.now(UTC))
+        except TimeZoneUnknown as error:
+            raise self._wrong("time_zone", str(error)) from None
+        except ValueError as error:
+            raise self._wrong("cron", str(error)) from None
 
-    def _wrong(self, what: str) -> ValueError:
-        return ValueError(f"periodic job {self.name!r}: {what}")
+    def _wrong(self, field: str, reason: str) -> PeriodicInvalid:
+        return PeriodicInvalid(self.name, field, reason)
 
     def row(self, kinds: Kinds) -> dict[str, Any]:
         """The definition as parameters of the statements that write it, its payload checked like a job's.

@@ -24,6 +24,13 @@ LONGEST_GAP = timedelta(hours=25)
 SECOND = timedelta(seconds=1)
 
 
+class TimeZoneUnknown(ValueError):
+    """There is no such time zone."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"time zone {name!r} is unknown: use an IANA name such as Europe/Berlin")
+
+
 class Schedule(Protocol):
     """The times at which something ticks."""
 
@@ -64,9 +71,7 @@ class Cron:
         try:
             object.__setattr__(self, "_zone", ZoneInfo(self.time_zone))
         except (KeyError, ValueError, OSError):  # unknown; no name at all; a directory
-            raise ValueError(
-                f"time zone {self.time_zone!r} is unknown: use an IANA name such as Europe/Berlin"
-            ) from None
+            raise TimeZoneUnknown(self.time_zone) from None
         try:
             next(CronSim(self.expression, datetime(2000, 1, 1)))  # noqa: DTZ001  (a wall clock)
         except CronSimError as error:

@@ -7,7 +7,7 @@ come, so that nothing takes long, however rare the jobs are that one looks for.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from psycopg import AsyncConnection
@@ -23,6 +23,8 @@ SCAN = 20_000
 FIRST_SCAN = 4
 # By how much the order of ids and the order of times may differ.
 DISORDER = timedelta(minutes=1)
+# Beyond these there is no room for that, and no job.
+EARLIEST, LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
 # States that no index knows of: completed jobs are most of the table, and nothing makes pending ones yet.
 UNMARKED = frozenset({JobState.COMPLETED, JobState.PENDING})
 
@@ -83,9 +85,9 @@ async def search(
     before = min(before_id or MAX_ID, MAX_ID)
     lowest = 0
     if wanted.created_after is not None:
-        lowest = await _id_at(connection, wanted.created_after - DISORDER, schema)
+        lowest = await _id_at(connection, max(wanted.created_after, EARLIEST) - DISORDER, schema)
     if wanted.created_before is not None:
-        before = min(before, await _id_at(connection, wanted.created_before + DISORDER, schema))
+        before = min(before, await _id_at(connection, min(wanted.created_before, LATEST) + DISORDER, schema))
     params = {**wanted.params(), "limit": limit, "before": before, "from": lowest}
     row: dict[str, Any] = {}
     for scan in (min(limit * FIRST_SCAN, SCAN), max(SCAN, limit)):

@@ -3,9 +3,9 @@
 with limited as (
   insert into {schema}.queues (name, max_running) values (%(queue)s, %(max_running)s)
   on conflict (name) do update set max_running = excluded.max_running
-  returning name, paused_at, paused_by, max_running
+  returning name, paused_at, paused_by, max_running, retention
 ),
 forgotten as (
   delete from {schema}.slot_log using limited where slot_log.queue = limited.name and limited.max_running is null
 )
-select name, paused_at, paused_by, max_running, pg_notify('{channel}', name)::text from limited
+select {include queue_columns}, pg_notify('{channel}', name)::text from limited

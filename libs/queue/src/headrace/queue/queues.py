@@ -1,0 +1,37 @@
+"""Reading queues: which there are, and what was said about them. What a person may do to them is in control.py."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from psycopg import AsyncConnection
+from psycopg.rows import dict_row
+
+from headrace.queue.job import FINAL_STATES, Queue
+from headrace.queue.statements import DEFAULT_SCHEMA, statement
+
+
+async def list_queues(
+    connection: AsyncConnection[Any], names: Sequence[str] | None = None, *, schema: str = DEFAULT_SCHEMA
+) -> list[Queue]:
+    """Queues by name: those that jobs stand in, and those that were ever paused, limited or given a retention.
+
+    Takes as long as queues are many, not jobs.
+
+    Args:
+        connection: In a transaction or not.
+        names: Only these of them; None for all.
+        schema: The installation's schema.
+    """
+    params = {"names": None if names is None else list(names)}
+    async with connection.cursor(row_factory=dict_row) as cursor:
+        await cursor.execute(statement("list_queues", schema), params)
+        return [read_queue(row) for row in await cursor.fetchall()]
+
+
+def read_queue(row: Mapping[str, Any]) -> Queue:
+    """The queue of a row with queue_columns.sql."""
+    kept = {state: row[f"keeps_{state}"] for state in sorted(FINAL_STATES)}
+    retention = {state: time for state, time in kept.items() if time is not None}
+    return Queue(row["name"], row["paused_at"], row["paused_by"], row["max_running"], retention)
