@@ -4,6 +4,7 @@
     python proto/generate.py --check    exit 1 when proto/gen is not what the .proto files make
 
 proto/gen is the one place of generated code in this repository, and nothing in it is written by hand.
+Beside the code of the job kinds lies their descriptor with its comments, from which ListKinds describes them.
 The rules of `buf/validate/validate.proto` come out of the installed protovalidate as a descriptor, so
 that the code and the validator always speak of the same rules.
 """
@@ -25,6 +26,7 @@ from protovalidate._gen.buf.validate import validate_pb
 PROTO = Path(__file__).resolve().parent
 GENERATED = PROTO / "gen"
 RULES = "buf/validate/validate.proto"
+KINDS = "saas/jobs/v1/kinds.proto"
 
 
 def write_rules(path: Path) -> None:
@@ -59,6 +61,8 @@ def generate(into: Path) -> None:
         run_protoc(services, [f"--grpc_python_out={into}", stubs, f"--mypy_grpc_out={into}"], rules)
         image = into / "descriptors.binpb"
         run_protoc(sources, [f"--descriptor_set_out={image}", "--include_imports", "--include_source_info"], rules)
+        comments = into / Path(KINDS).with_suffix(".binpb")
+        run_protoc([KINDS], [f"--descriptor_set_out={comments}", "--include_source_info"], rules)
 
 
 def differences(expected: Path, actual: Path) -> list[str]:

@@ -22,26 +22,35 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from headrace.jobs.v1 import job_pb2 as headrace_dot_jobs_dot_v1_dot_job__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cheadrace/jobs/v1/queue.proto\x12\x10headrace.jobs.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1aheadrace/jobs/v1/job.proto\"\xd7\x01\n\x05Queue\x12\x0c\n\x04name\x18\x01 \x01(\t\x12-\n\tpaused_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tpaused_by\x18\x03 \x01(\t\x12\x18\n\x0bmax_running\x18\x04 \x01(\x05H\x00\x88\x01\x01\x12.\n\tretention\x18\x05 \x01(\x0b\x32\x1b.headrace.jobs.v1.Retention\x12\x16\n\tmax_depth\x18\x06 \x01(\x03H\x01\x88\x01\x01\x42\x0e\n\x0c_max_runningB\x0c\n\n_max_depth\"\xc5\x01\n\tRetention\x12,\n\tcompleted\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12,\n\tcancelled\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12,\n\tdiscarded\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12.\n\x0bquarantined\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x82\x01\n\x05Pause\x12\r\n\x03\x61ll\x18\x01 \x01(\x08H\x00\x12\x0e\n\x04kind\x18\x02 \x01(\tH\x00\x12\x0f\n\x05queue\x18\x03 \x01(\tH\x00\x12-\n\tpaused_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tpaused_by\x18\x05 \x01(\tB\x07\n\x05scope\"\xd2\x01\n\nQueueStats\x12\r\n\x05queue\x18\x01 \x01(\t\x12,\n\x06\x63ounts\x18\x02 \x03(\x0b\x32\x1c.headrace.jobs.v1.StateCount\x12.\n\x0boldest_wait\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x17\n\x0fjobs_per_second\x18\x04 \x01(\x01\x12-\n\ndrain_time\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0f\n\x07workers\x18\x06 \x01(\x05\"E\n\nStateCount\x12)\n\x05state\x18\x01 \x01(\x0e\x32\x1a.headrace.jobs.v1.JobState\x12\x0c\n\x04jobs\x18\x02 \x01(\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cheadrace/jobs/v1/queue.proto\x12\x10headrace.jobs.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1aheadrace/jobs/v1/job.proto\"\xd7\x01\n\x05Queue\x12\x0c\n\x04name\x18\x01 \x01(\t\x12-\n\tpaused_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tpaused_by\x18\x03 \x01(\t\x12\x18\n\x0bmax_running\x18\x04 \x01(\x05H\x00\x88\x01\x01\x12.\n\tretention\x18\x05 \x01(\x0b\x32\x1b.headrace.jobs.v1.Retention\x12\x16\n\tmax_depth\x18\x06 \x01(\x03H\x01\x88\x01\x01\x42\x0e\n\x0c_max_runningB\x0c\n\n_max_depth\"\x8d\x02\n\tRetention\x12>\n\tcompleted\x18\x01 \x01(\x0b\x32\x19.google.protobuf.DurationB\x10\xbaH\r\xaa\x01\n\"\x06\x08\x80\x86\xb0\x96\x01\x32\x00\x12>\n\tcancelled\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationB\x10\xbaH\r\xaa\x01\n\"\x06\x08\x80\x86\xb0\x96\x01\x32\x00\x12>\n\tdiscarded\x18\x03 \x01(\x0b\x32\x19.google.protobuf.DurationB\x10\xbaH\r\xaa\x01\n\"\x06\x08\x80\x86\xb0\x96\x01\x32\x00\x12@\n\x0bquarantined\x18\x04 \x01(\x0b\x32\x19.google.protobuf.DurationB\x10\xbaH\r\xaa\x01\n\"\x06\x08\x80\x86\xb0\x96\x01\x32\x00\"\x82\x01\n\x05Pause\x12\r\n\x03\x61ll\x18\x01 \x01(\x08H\x00\x12\x0e\n\x04kind\x18\x02 \x01(\tH\x00\x12\x0f\n\x05queue\x18\x03 \x01(\tH\x00\x12-\n\tpaused_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tpaused_by\x18\x05 \x01(\tB\x07\n\x05scope\"\xd2\x01\n\nQueueStats\x12\r\n\x05queue\x18\x01 \x01(\t\x12,\n\x06\x63ounts\x18\x02 \x03(\x0b\x32\x1c.headrace.jobs.v1.StateCount\x12.\n\x0boldest_wait\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x17\n\x0fjobs_per_second\x18\x04 \x01(\x01\x12-\n\ndrain_time\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0f\n\x07workers\x18\x06 \x01(\x05\"E\n\nStateCount\x12)\n\x05state\x18\x01 \x01(\x0e\x32\x1a.headrace.jobs.v1.JobState\x12\x0c\n\x04jobs\x18\x02 \x01(\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'headrace.jobs.v1.queue_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_QUEUE']._serialized_start=144
-  _globals['_QUEUE']._serialized_end=359
-  _globals['_RETENTION']._serialized_start=362
-  _globals['_RETENTION']._serialized_end=559
-  _globals['_PAUSE']._serialized_start=562
-  _globals['_PAUSE']._serialized_end=692
-  _globals['_QUEUESTATS']._serialized_start=695
-  _globals['_QUEUESTATS']._serialized_end=905
-  _globals['_STATECOUNT']._serialized_start=907
-  _globals['_STATECOUNT']._serialized_end=976
+  _globals['_RETENTION'].fields_by_name['completed']._loaded_options = None
+  _globals['_RETENTION'].fields_by_name['completed']._serialized_options = b'\272H\r\252\001\n\"\006\010\200\206\260\226\0012\000'
+  _globals['_RETENTION'].fields_by_name['cancelled']._loaded_options = None
+  _globals['_RETENTION'].fields_by_name['cancelled']._serialized_options = b'\272H\r\252\001\n\"\006\010\200\206\260\226\0012\000'
+  _globals['_RETENTION'].fields_by_name['discarded']._loaded_options = None
+  _globals['_RETENTION'].fields_by_name['discarded']._serialized_options = b'\272H\r\252\001\n\"\006\010\200\206\260\226\0012\000'
+  _globals['_RETENTION'].fields_by_name['quarantined']._loaded_options = None
+  _globals['_RETENTION'].fields_by_name['quarantined']._serialized_options = b'\272H\r\252\001\n\"\006\010\200\206\260\226\0012\000'
+  _globals['_QUEUE']._serialized_start=173
+  _globals['_QUEUE']._serialized_end=388
+  _globals['_RETENTION']._serialized_start=391
+  _globals['_RETENTION']._serialized_end=660
+  _globals['_PAUSE']._serialized_start=663
+  _globals['_PAUSE']._serialized_end=793
+  _globals['_QUEUESTATS']._serialized_start=796
+  _globals['_QUEUESTATS']._serialized_end=1006
+  _globals['_STATECOUNT']._serialized_start=1008
+  _globals['_STATECOUNT']._serialized_end=1077
 # @@protoc_insertion_point(module_scope)
