@@ -19,6 +19,7 @@ from headrace.queue import (
     PayloadTooLarge,
     PayloadUnreadable,
     QueueError,
+    VersionUnknown,
 )
 
 RETRY_SECONDS = 1.0
@@ -28,6 +29,12 @@ def kind_unknown(error: KindUnknown) -> RpcError:
     """This server may be older than its caller: UNIMPLEMENTED, with the kinds there are."""
     metadata = {"kind": error.kind, "kinds": ",".join(error.known)}
     return RpcError(grpc.StatusCode.UNIMPLEMENTED, _sentence(error), error_info("KIND_UNKNOWN", metadata))
+
+
+def version_unknown(error: VersionUnknown) -> RpcError:
+    """This server is older than its caller: UNIMPLEMENTED, with the version that it knows."""
+    metadata = {"kind": error.kind, "version": str(error.version), "known": str(error.known)}
+    return RpcError(grpc.StatusCode.UNIMPLEMENTED, _sentence(error), error_info("VERSION_UNKNOWN", metadata))
 
 
 def payload_unreadable(error: PayloadUnreadable) -> RpcError:
@@ -122,6 +129,7 @@ def _sentence(error: Exception) -> str:
 
 _TABLE: dict[type[Exception], Callable[[Any], RpcError]] = {
     KindUnknown: kind_unknown,
+    VersionUnknown: version_unknown,
     PayloadUnreadable: payload_unreadable,
     PayloadInvalid: payload_invalid,
     PayloadTooLarge: too_large("PAYLOAD_TOO_LARGE"),

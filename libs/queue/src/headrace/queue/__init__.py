@@ -45,6 +45,7 @@ from headrace.queue.errors import (
     QueueError,
     Refused,
     SchemaOutdated,
+    VersionUnknown,
     Violation,
 )
 from headrace.queue.events import Event, Events, EventsMissed, What
@@ -130,6 +131,7 @@ __all__ = [
     "Snooze",
     "TraceParent",
     "Unique",
+    "VersionUnknown",
     "Violation",
     "What",
     "Worker",

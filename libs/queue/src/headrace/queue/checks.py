@@ -9,9 +9,9 @@ from typing import Any
 
 from google.protobuf.any_pb2 import Any as AnyMessage
 
-from headrace.queue.errors import OptionInvalid, PayloadTooLarge, PayloadUnreadable, Violation
+from headrace.queue.errors import OptionInvalid, PayloadTooLarge, PayloadUnreadable, VersionUnknown, Violation
 from headrace.queue.jsonb import encoded
-from headrace.queue.kinds import MAX_VERSION, Kind, Kinds, name_of, option_violations
+from headrace.queue.kinds import Kind, Kinds, name_of, option_violations
 from headrace.queue.new_job import Limits, NewJob
 
 MAX_KEY_LENGTH = 200
@@ -66,6 +66,8 @@ def check(job: NewJob, kinds: Kinds, limits: Limits) -> Checked:
         Refused: As one of its children, that says why.
     """
     kind, name, payload = _read_payload(job.payload, kinds)
+    if job.version is not None and job.version > kind.version:
+        raise VersionUnknown(name, job.version, kind.version)
     if len(payload) > limits.payload_bytes:
         raise PayloadTooLarge(len(payload), limits.payload_bytes)
     message = kind.codec.check(payload)
@@ -111,8 +113,8 @@ def _option_violations(job: NewJob, kind: Kind) -> Iterator[Violation]:
             yield Violation(field, f"must have at most {MAX_KEY_LENGTH} characters")
         if "\0" in text or text.encode(errors="replace").decode() != text:
             yield Violation(field, "must be text without NUL and without halves of surrogate pairs")
-    if job.version is not None and not 1 <= job.version <= MAX_VERSION:
-        yield Violation("version", f"must be 1 to {MAX_VERSION}")
+    if job.version is not None and job.version < 1:
+        yield Violation("version", "must be at least 1")
     if job.unique is not None:
         yield from job.unique.violations(kind)
     yield from _tag_violations(job.tags)

@@ -42,6 +42,16 @@ class KindUnknown(Refused):
         self.known = tuple(known)
 
 
+class VersionUnknown(Refused):
+    """The payload was written in a later version of its kind than is known here, so its rules are not known either."""
+
+    def __init__(self, kind: str, version: int, known: int) -> None:
+        super().__init__(f"version {version} of {kind} is not known here, only versions up to {known}")
+        self.kind = kind
+        self.version = version
+        self.known = known
+
+
 class PayloadUnreadable(Refused):
     """The payload's bytes are not a message of its kind."""
 

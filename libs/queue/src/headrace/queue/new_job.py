@@ -38,7 +38,7 @@ class NewJob:
         tags: Up to 20 words to find it by, each of up to 100 characters.
         metadata: What else is to be kept with it: a JSON object of up to 16 KiB. No handler needs it.
         version: The version of the kind that the payload was written in, where its writer may be of another release
-            than this process. Only workers that know it run the job.
+            than this process: an earlier one, since the door lets no later one in. None: the kind's.
     """
 
     payload: Any
@@ -65,3 +65,14 @@ class Accepted:
     """Whether the job was there before."""
     reason: Literal["key", "unique"] | None = None
     """What made it a duplicate: its idempotency key, or another job that holds its uniqueness."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A job that stands for another one, which would be a duplicate of it."""
+
+    job_id: int
+    by: Literal["key", "unique"]
+    """What they have in common."""
+    until: datetime | None
+    """When that ends: the key's expiry, the end of the uniqueness' period. None: as long as the job's state does."""
