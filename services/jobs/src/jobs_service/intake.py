@@ -1,4 +1,4 @@
-"""How jobs come in: permission, options and trace context of each item, then the engine's door, in one transaction.
+"""How jobs come in: permission, options and trace context of each item, then the engine's door (group_commit.py).
 
 Used by Enqueue (one item) and EnqueueBatch alike. Each accepted item leaves an `accept <queue>` span under its
 creation context: what the item says, or else the current span, which is the call's own.
@@ -6,6 +6,7 @@ creation context: what the item says, or else the current span, which is the cal
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 import grpc
 import structlog
@@ -14,9 +15,11 @@ from opentelemetry.trace import SpanKind
 
 from headrace.chassis.rpc_errors import RpcError, error_info
 from headrace.jobs.v1 import jobs_service_pb2
-from headrace.queue import Accepted, BatchTooLarge, Door, KindUnknown, NewJob
+from headrace.queue import Accepted, BatchTooLarge, Door, KindUnknown, NewJob, tracing
 from jobs_service.callers import Caller
 from jobs_service.database import Database
+from jobs_service.depths import QueueDepths
+from jobs_service.group_commit import GroupCommit
 from jobs_service.refusals import refusal
 from jobs_service.translate import read_enqueue, trace_context
 
@@ -26,9 +29,10 @@ log = structlog.get_logger()
 class Intake:
     """Accepts jobs for callers."""
 
-    def __init__(self, door: Door, database: Database) -> None:
+    def __init__(self, door: Door, database: Database, depths: QueueDepths) -> None:
         self._door = door
-        self._database = database
+        self._depths = depths
+        self._group_commit = GroupCommit(door, database)
         self._tracer = trace.get_tracer("jobs_service")
 
     async def accept(
@@ -45,15 +49,19 @@ class Intake:
             raise BatchTooLarge(len(requests), limit)
         results: dict[int, Accepted | RpcError] = {}
         jobs: dict[int, NewJob] = {}
+        origin = tracing.current()
         for place, request in enumerate(requests):
             try:
-                jobs[place] = self._admit(request, caller)
+                job = self._admit(request, caller)
+                jobs[place] = job if job.trace else replace(job, trace=origin)
             except RpcError as refused:
                 results[place] = refused
+        if self._depths.limits:
+            await self._take_places(jobs, results)
         if jobs:
             began = time.time_ns()
             wanted = list(jobs.values())
-            answers = await self._database.run(lambda connection: self._door.accept_async(connection, wanted))
+            answers = await self._group_commit.accept(wanted)
             for place, job, answer in zip(jobs, wanted, answers, strict=True):
                 if isinstance(answer, Accepted):
                     results[place] = answer
@@ -69,13 +77,27 @@ class Intake:
         kind = request.payload.TypeName()
         if kind not in self._door.kinds:
             raise refusal(KindUnknown(kind, self._door.kinds.names))
-        if not caller.may_enqueue(kind):
-            raise RpcError(
-                grpc.StatusCode.PERMISSION_DENIED,
-                f"The caller {caller.name!r} may not enqueue {kind}.",
-                error_info("KIND_NOT_ALLOWED", {"caller": caller.name, "kind": kind}),
-            )
+        caller.require_kind(kind)
+        caller.require_queue(self._queue(job))
         return job
+
+    async def _take_places(self, jobs: dict[int, NewJob], results: dict[int, Accepted | RpcError]) -> None:
+        """Moves what finds its queue full from `jobs` into `results`. Raises DatabaseAway."""
+        limited = {
+            place: queue
+            for place, job in jobs.items()
+            if job.payload.TypeName() in self._door.kinds and (queue := self._queue(job)) in self._depths.limits
+        }
+        await self._depths.look(set(limited.values()))
+        for place, queue in limited.items():
+            try:
+                self._depths.take(queue)
+            except RpcError as full:
+                results[place] = full
+                del jobs[place]
+
+    def _queue(self, job: NewJob) -> str:
+        return job.queue or self._door.kinds[job.payload.TypeName()].queue
 
     def _record(self, job: NewJob, accepted: Accepted, began: int) -> None:
         kind = self._door.kinds[job.payload.TypeName()]

@@ -1,0 +1,153 @@
+"""Group commit: calls for one job each that come in together are accepted in one transaction, and answered after it.
+
+At rest a call has a transaction of its own, at once. Under load what comes in while one transaction is under way goes
+together in the next one: they share the price of a commit. No call pays for another one:
+
+- What fails together is tried again one by one.
+- A call that has to wait for a stranger's lock (another transaction has taken its key, and is not committed yet) is
+  left to wait by itself, and the others go on.
+- A call that was given up before the commit leaves no job: what was done for it is rolled back.
+"""
+
+import asyncio
+import contextvars
+from collections.abc import Coroutine, Sequence
+from typing import Any
+
+import psycopg
+
+from headrace.queue import Accepted, DatabaseAway, Door, NewJob, Refused
+from jobs_service.database import Connection, Database
+
+GROUP_JOBS = 200
+"""The most jobs of one group: some milliseconds of Postgres' time."""
+PATIENCE = 0.02
+"""How many seconds the others wait for a stranger's lock that a call needs, before it is left to itself."""
+
+Results = list[Accepted | Refused]
+
+
+class GivenUp(Exception):
+    """A call ended before its commit; the transaction is rolled back."""
+
+
+class Held(Exception):
+    """A stranger holds what a group needs; the transaction is rolled back."""
+
+
+class _Call:
+    """A call that waits for its results."""
+
+    def __init__(self, jobs: Sequence[NewJob]) -> None:
+        self.jobs = jobs
+        self.answer: asyncio.Future[list[Results]] = asyncio.get_running_loop().create_future()
+
+    @property
+    def is_given_up(self) -> bool:
+        """Whether nobody waits any more: the client has gone, or its deadline has passed."""
+        return self.answer.cancelled()
+
+    def succeed(self, results: Results) -> None:
+        """Answers."""
+        if not self.answer.done():
+            self.answer.set_result([results])
+
+    def fail(self, error: Exception) -> None:
+        """Raises."""
+        if not self.answer.done():
+            self.answer.set_exception(error)
+
+
+class GroupCommit:
+    """Accepts the jobs of calls, together where they come together."""
+
+    def __init__(self, door: Door, database: Database) -> None:
+        self._door = door
+        self._database = database
+        self._largest = min(GROUP_JOBS, door.limits.batch)
+        self._waiting: list[_Call] = []
+        self._working = False
+        # They end by themselves: each waits for nothing but the database, for a bounded time.
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def accept(self, jobs: Sequence[NewJob]) -> Results:
+        """Accepts the jobs of one call; answers one result per job, in order, after the commit.
+
+        Given up (cancelled) before its commit, it leaves nothing; after it, the jobs are there. Jobs must name their
+        trace: there is no current span where they are inserted.
+
+        Raises:
+            BatchTooLarge: There are more jobs than the limit; nothing was accepted.
+            DatabaseAway: Postgres is away or too slow. What was asked may or may not have happened.
+            QueueError: The engine lost a race too often.
+        """
+        call = _Call(jobs)
+        if len(jobs) > 1:  # a group already
+            self._start(self._alone(call))
+        else:
+            self._waiting.append(call)
+            if not self._working:
+                self._working = True
+                self._start(self._work())
+        (results,) = await call.answer
+        return results
+
+    async def _work(self) -> None:
+        """Takes group after group, until nobody waits."""
+        while group := self._next():
+            if len(group) == 1:
+                # Without a timeout of locks, which would cost a call at rest a round trip.
+                await asyncio.wait({self._start(self._alone(group[0]))}, timeout=PATIENCE)
+            else:
+                await self._together(group)
+        self._working = False
+
+    def _next(self) -> list[_Call]:
+        waiting = [call for call in self._waiting if not call.is_given_up]
+        self._waiting = waiting[self._largest :]
+        return waiting[: self._largest]
+
+    async def _together(self, group: list[_Call]) -> None:
+        jobs = [job for call in group for job in call.jobs]  # one of each
+
+        async def work(connection: Connection) -> Results:
+            await connection.execute(f"set local lock_timeout = {round(PATIENCE * 1000)}")
+            try:
+                return await self._accept(connection, jobs, group)
+            except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected) as error:
+                raise Held from error
+
+        try:
+            results = await self._database.run(work)
+        except GivenUp:
+            self._waiting[:0] = group
+        except DatabaseAway as away:
+            for call in group:
+                call.fail(away)
+        except Exception:  # noqa: BLE001  (whose error it is shows when each goes by itself)
+            for call in group:
+                self._start(self._alone(call))
+        else:
+            for call, result in zip(group, results, strict=True):
+                call.succeed([result])
+
+    async def _alone(self, call: _Call) -> None:
+        try:
+            call.succeed(await self._database.run(lambda connection: self._accept(connection, call.jobs, [call])))
+        except GivenUp:
+            pass
+        except Exception as error:  # noqa: BLE001  (raised where the call waits)
+            call.fail(error)
+
+    async def _accept(self, connection: Connection, jobs: Sequence[NewJob], group: Sequence[_Call]) -> Results:
+        results = await self._door.accept_async(connection, jobs)
+        if any(call.is_given_up for call in group):
+            raise GivenUp
+        return results
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Starts a task that belongs to no call: none's span is current in it."""
+        task = asyncio.create_task(work, context=contextvars.Context())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
