@@ -18,11 +18,16 @@ from headrace.queue import (
     PayloadInvalid,
     PayloadTooLarge,
     PayloadUnreadable,
+    PeriodicExists,
+    PeriodicNotFound,
     QueueError,
     VersionUnknown,
 )
 
 RETRY_SECONDS = 1.0
+
+# The engine's names of options that the contract calls otherwise.
+_OPTIONS = {"unique.by": "unique.fields"}
 
 
 def kind_unknown(error: KindUnknown) -> RpcError:
@@ -63,7 +68,7 @@ def option_invalid(error: OptionInvalid) -> RpcError:
         grpc.StatusCode.INVALID_ARGUMENT,
         _sentence(error),
         error_info("REQUEST_INVALID"),
-        bad_request((found.field, found.description) for found in error.violations),
+        bad_request((_OPTIONS.get(found.field, found.field), found.description) for found in error.violations),
     )
 
 
@@ -95,6 +100,20 @@ def job_not_actionable(error: JobNotActionable) -> RpcError:
     """Its state doesn't allow it: FAILED_PRECONDITION."""
     metadata = {"job_id": str(error.job.id), "state": error.job.state.value}
     return RpcError(grpc.StatusCode.FAILED_PRECONDITION, _sentence(error), error_info(error.reason, metadata))
+
+
+def periodic_not_found(error: PeriodicNotFound) -> RpcError:
+    """There is no such periodic job: NOT_FOUND."""
+    return RpcError(
+        grpc.StatusCode.NOT_FOUND, _sentence(error), error_info("PERIODIC_JOB_NOT_FOUND", {"name": error.name})
+    )
+
+
+def periodic_exists(error: PeriodicExists) -> RpcError:
+    """There is one of that name: ALREADY_EXISTS."""
+    return RpcError(
+        grpc.StatusCode.ALREADY_EXISTS, _sentence(error), error_info("PERIODIC_JOB_EXISTS", {"name": error.name})
+    )
 
 
 def database_away(_error: DatabaseAway) -> RpcError:
@@ -138,6 +157,8 @@ _TABLE: dict[type[Exception], Callable[[Any], RpcError]] = {
     BatchTooLarge: too_large("BATCH_TOO_LARGE"),
     JobNotFound: job_not_found,
     JobNotActionable: job_not_actionable,
+    PeriodicNotFound: periodic_not_found,
+    PeriodicExists: periodic_exists,
     DatabaseAway: database_away,
     QueueError: contended,
 }

@@ -4,11 +4,18 @@ Each method reads its request, asks the engine in one transaction, writes the an
 raises them; the server's boundary turns them into statuses (`refusals`).
 """
 
+from jobs_service.rpc.audit import AuditPart
+from jobs_service.rpc.bulk import BulkPart
 from jobs_service.rpc.enqueue import EnqueuePart
 from jobs_service.rpc.jobs import JobsPart
 from jobs_service.rpc.kinds import KindsPart
+from jobs_service.rpc.pauses import PausesPart
+from jobs_service.rpc.periodic import PeriodicPart
 from jobs_service.rpc.queues import QueuesPart
+from jobs_service.rpc.workers import WorkersPart
 
 
-class JobsServicer(EnqueuePart, JobsPart, QueuesPart, KindsPart):
+class JobsServicer(
+    EnqueuePart, JobsPart, BulkPart, QueuesPart, PausesPart, KindsPart, WorkersPart, PeriodicPart, AuditPart
+):
     """Every method of headrace.jobs.v1.JobsService."""

@@ -5,6 +5,9 @@
 from typing import Any
 
 from headrace.jobs.v1 import jobs_service_pb2 as pb
+from headrace.queue import Kind, Pause, WorkerInfo, WorkerState, list_pauses, list_workers
+from jobs_service.comments import kind_comments
+from jobs_service.database import Connection
 from jobs_service.rpc.part import Part
 from jobs_service.translate import write_kind
 
@@ -14,7 +17,27 @@ class KindsPart(Part):
 
     async def ListKinds(self, request: pb.ListKindsRequest, context: Any) -> pb.ListKindsResponse:
         """Lists the kinds that the caller may enqueue."""
+        workers, pauses = await self._database.run(_look)
+        paused = {pause.name: pause for pause in pauses if pause.what == "kind"}
         caller = self._callers.current()
         return pb.ListKindsResponse(
-            kinds=[write_kind(kind) for kind in self._door.kinds if caller.may_enqueue(kind.name)]
+            kinds=[
+                write_kind(
+                    kind,
+                    kind_comments(),
+                    worker_version=_worker_version(kind, workers),
+                    pause=paused.get(kind.name),
+                )
+                for kind in self._door.kinds
+                if caller.may_enqueue(kind.name)
+            ]
         )
+
+
+async def _look(connection: Connection) -> tuple[list[WorkerInfo], list[Pause]]:
+    return await list_workers(connection), await list_pauses(connection)
+
+
+def _worker_version(kind: Kind, workers: list[WorkerInfo]) -> int:
+    alive = (worker for worker in workers if worker.state in {WorkerState.LIVE, WorkerState.HUNG})
+    return max((worker.kinds.get(kind.name, 0) for worker in alive), default=0)

@@ -1,25 +1,54 @@
-"""Queues: paused and resumed."""
+"""Queues: which there are, how they are doing, what holds for them."""
 
 # ruff: noqa: N802, ARG002 (names and parameters are the contract's)
 
 from typing import Any
 
+from google.protobuf.json_format import MessageToDict
+
 from headrace.jobs.v1 import jobs_service_pb2 as pb
-from headrace.queue import pause_queue, resume_queue
+from headrace.queue import JobState, Queue, count_jobs, limit_queue, list_queues, set_retention
+from headrace.queue.queue_flow import QueueFlow, queue_flows
+from jobs_service.database import Connection
 from jobs_service.rpc.part import Part
-from jobs_service.translate import write_queue
+from jobs_service.translate import read_retention, write_queue, write_stats
 
 
 class QueuesPart(Part):
-    """Acts on queues."""
+    """Tells of queues, and changes what holds for them."""
 
-    async def PauseQueue(self, request: pb.PauseQueueRequest, context: Any) -> pb.PauseQueueResponse:
-        """Stops the claiming of a queue's jobs."""
-        caller = self._callers.current().name
-        queue = await self._database.run(lambda c: pause_queue(c, request.queue, by=caller))
-        return pb.PauseQueueResponse(queue=write_queue(queue))
+    async def ListQueues(self, request: pb.ListQueuesRequest, context: Any) -> pb.ListQueuesResponse:
+        """Lists the queues there are, by name."""
+        limits = self._depths.limits
+        queues = {name: Queue(name) for name in (*self._door.kinds.queues, *limits)}
+        queues |= {queue.name: queue for queue in await self._database.run(list_queues)}
+        return pb.ListQueuesResponse(queues=[write_queue(queues[name], limits.get(name)) for name in sorted(queues)])
 
-    async def ResumeQueue(self, request: pb.ResumeQueueRequest, context: Any) -> pb.ResumeQueueResponse:
-        """Lets a paused queue run again."""
-        queue = await self._database.run(lambda c: resume_queue(c, request.queue))
-        return pb.ResumeQueueResponse(queue=write_queue(queue))
+    async def GetQueueStats(self, request: pb.GetQueueStatsRequest, context: Any) -> pb.GetQueueStatsResponse:
+        """Answers how queues are doing; one that there isn't has no jobs and no workers."""
+        counts, flows = await self._database.run(_look)
+        wanted = request.queues or {*self._door.kinds.queues, *counts, *flows}
+        return pb.GetQueueStatsResponse(
+            stats=[write_stats(name, counts.get(name, {}), flows.get(name)) for name in sorted(set(wanted))]
+        )
+
+    async def UpdateQueue(self, request: pb.UpdateQueueRequest, context: Any) -> pb.UpdateQueueResponse:
+        """Changes a queue's limit or retention."""
+        name = request.queue
+        retention = read_retention(request.retention)
+
+        async def update(connection: Connection) -> Queue:
+            queue = Queue(name)
+            if request.HasField("max_running"):
+                queue = await limit_queue(connection, name, request.max_running or None)
+            if request.HasField("retention"):
+                queue = await set_retention(connection, name, **retention)
+            return next(iter(await list_queues(connection, [name])), queue)
+
+        details = MessageToDict(request, preserving_proto_field_name=True)
+        queue = await self._act("UpdateQueue", f"queue:{name}", update, details=details)
+        return pb.UpdateQueueResponse(queue=write_queue(queue, self._depths.limits.get(name)))
+
+
+async def _look(connection: Connection) -> tuple[dict[str, dict[JobState, int]], dict[str, QueueFlow]]:
+    return await count_jobs(connection), await queue_flows(connection)

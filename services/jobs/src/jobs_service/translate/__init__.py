@@ -3,13 +3,17 @@
 from jobs_service.translate.enqueue import read_enqueue, read_trace, trace_context, write_accepted
 from jobs_service.translate.jobs import MAX_ID, read_filter, read_job_id, read_state, write_error, write_job
 from jobs_service.translate.kinds import write_kind
-from jobs_service.translate.queues import write_queue
+from jobs_service.translate.periodic import read_periodic, write_periodic
+from jobs_service.translate.queues import read_retention, write_pause, write_queue, write_stats
+from jobs_service.translate.workers import write_worker
 
 __all__ = [
     "MAX_ID",
     "read_enqueue",
     "read_filter",
     "read_job_id",
+    "read_periodic",
+    "read_retention",
     "read_state",
     "read_trace",
     "trace_context",
@@ -17,5 +21,9 @@ __all__ = [
     "write_error",
     "write_job",
     "write_kind",
+    "write_pause",
+    "write_periodic",
     "write_queue",
+    "write_stats",
+    "write_worker",
 ]

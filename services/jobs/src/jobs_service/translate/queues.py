@@ -1,12 +1,83 @@
 """Queues, how they are doing, and what is paused."""
 
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any, Literal, TypedDict
+
 from headrace.jobs.v1 import queue_pb2
-from headrace.queue import Queue
-from jobs_service.translate.values import write_time
+from headrace.queue import JobState, Pause, Queue
+from headrace.queue.queue_flow import QueueFlow
+from jobs_service.translate.jobs import STATES
+from jobs_service.translate.values import Violations, noting, read_duration, refuse, write_duration, write_time
+
+FINAL: tuple[Literal["completed", "cancelled", "discarded", "quarantined"], ...] = (
+    "completed",
+    "cancelled",
+    "discarded",
+    "quarantined",
+)
 
 
-def write_queue(queue: Queue) -> queue_pb2.Queue:
-    """Writes a queue."""
-    answer = queue_pb2.Queue(name=queue.name, paused_by=queue.paused_by or "", max_running=queue.max_running)
+def write_queue(queue: Queue, max_depth: int | None = None) -> queue_pb2.Queue:
+    """Writes a queue, with how many jobs the deployment lets wait in it."""
+    answer = queue_pb2.Queue(
+        name=queue.name, paused_by=queue.paused_by or "", max_running=queue.max_running, max_depth=max_depth
+    )
     write_time(answer.paused_at, queue.paused_at)
+    for state, kept in queue.retention.items():
+        write_duration(getattr(answer.retention, state), kept)
+    return answer
+
+
+class Kept(TypedDict, total=False):
+    """How long finished jobs are kept: the arguments of `set_retention`."""
+
+    completed: timedelta
+    cancelled: timedelta
+    discarded: timedelta
+    quarantined: timedelta
+
+
+def read_retention(sent: queue_pb2.Retention) -> Kept:
+    """Reads a retention; what is unset is left out.
+
+    Raises:
+        RpcError: INVALID_ARGUMENT, with every time that Python can't hold.
+    """
+    violations: Violations = []
+    kept = Kept()
+    for field in FINAL:
+        if sent.HasField(field):
+            with noting(violations, f"retention.{field}"):
+                kept[field] = read_duration(getattr(sent, field))
+    if violations:
+        raise refuse(violations)
+    return kept
+
+
+def write_pause(pause: Pause) -> queue_pb2.Pause:
+    """Writes a pause."""
+    scope: dict[str, Any] = {"all": True} if pause.what == "all" else {pause.what: pause.name}
+    answer = queue_pb2.Pause(**scope, paused_by=pause.paused_by)
+    write_time(answer.paused_at, pause.paused_at)
+    return answer
+
+
+def write_stats(queue: str, counts: Mapping[JobState, int], flow: QueueFlow | None) -> queue_pb2.QueueStats:
+    """Writes how a queue is doing.
+
+    Args:
+        queue: Its name.
+        counts: How many jobs there are, by state.
+        flow: How it moves; None where nothing stands in line and no live worker claims from it.
+    """
+    flow = flow or QueueFlow(queue, oldest_wait=None, jobs_per_second=0, workers=0)
+    answer = queue_pb2.QueueStats(
+        queue=queue,
+        counts=[queue_pb2.StateCount(state=STATES[state], jobs=counts[state]) for state in JobState if state in counts],
+        jobs_per_second=flow.jobs_per_second,
+        workers=flow.workers,
+    )
+    write_duration(answer.oldest_wait, flow.oldest_wait)
+    write_duration(answer.drain_time, flow.time_for(counts.get(JobState.AVAILABLE, 0)))
     return answer

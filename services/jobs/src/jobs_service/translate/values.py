@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from google.protobuf import duration_pb2, struct_pb2, timestamp_pb2
+from google.rpc.error_details_pb2 import BadRequest
 from grpc import StatusCode
 
 from headrace.chassis.rpc_errors import RpcError, bad_request, error_info
@@ -24,6 +25,16 @@ def refuse(violations: Violations) -> RpcError:
         error_info("REQUEST_INVALID"),
         bad_request(violations),
     )
+
+
+def under(error: RpcError, field: str) -> RpcError:
+    """The same error, its bad fields being those of the request's field `field`."""
+    details = [_under(detail, field) if isinstance(detail, BadRequest) else detail for detail in error.details]
+    return RpcError(error.code, error.message, *details)
+
+
+def _under(detail: BadRequest, field: str) -> BadRequest:
+    return bad_request((f"{field}.{each.field}", each.description) for each in detail.field_violations)
 
 
 @contextmanager

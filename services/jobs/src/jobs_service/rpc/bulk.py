@@ -1,0 +1,97 @@
+"""What is done to all jobs that match a filter, or only counted."""
+
+# ruff: noqa: N802 (names and parameters are the contract's)
+
+from typing import Any, NamedTuple
+
+import grpc
+from google.protobuf.json_format import MessageToDict
+
+from headrace.chassis.rpc_errors import RpcError, bad_request, error_info
+from headrace.jobs.v1 import job_pb2
+from headrace.jobs.v1 import jobs_service_pb2 as pb
+from headrace.queue import Action, JobFilter
+from headrace.queue.actions import BATCH, COUNTED_AT_ONCE, act_on, find_actionable
+from headrace.queue.search import Found
+from jobs_service.rpc.part import Part
+from jobs_service.translate import read_filter
+
+SUBJECT = "filter"
+
+
+class _Counts(NamedTuple):
+    matched: int
+    changed: int
+
+
+class BulkPart(Part):
+    """Acts on many jobs, from the newest to the oldest, each batch of them in a transaction of its own.
+
+    Each batch is recorded with the number of jobs that it changed. A call that ends early, by its deadline or with its
+    client, leaves what was done: called again, it goes on with the rest.
+    """
+
+    async def CancelJobs(self, request: pb.CancelJobsRequest, context: Any) -> pb.CancelJobsResponse:
+        """Cancels all jobs that match."""
+        done = await self._act_on_all("CancelJobs", Action.CANCEL, request.filter, request.dry_run, context)
+        return pb.CancelJobsResponse(**done._asdict())
+
+    async def RetryJobs(self, request: pb.RetryJobsRequest, context: Any) -> pb.RetryJobsResponse:
+        """Retries all jobs that match."""
+        done = await self._act_on_all("RetryJobs", Action.RETRY, request.filter, request.dry_run, context)
+        return pb.RetryJobsResponse(**done._asdict())
+
+    async def DeleteJobs(self, request: pb.DeleteJobsRequest, context: Any) -> pb.DeleteJobsResponse:
+        """Deletes all jobs that match."""
+        done = await self._act_on_all("DeleteJobs", Action.DELETE, request.filter, request.dry_run, context)
+        return pb.DeleteJobsResponse(**done._asdict())
+
+    async def _act_on_all(
+        self, method: str, action: Action, sent: job_pb2.JobFilter, dry_run: bool, context: Any
+    ) -> _Counts:
+        wanted = read_filter(sent)
+        if wanted == JobFilter():
+            raise RpcError(
+                grpc.StatusCode.INVALID_ARGUMENT,
+                "The filter is empty, which would mean every job there is: name all states, if that is what is meant.",
+                error_info("FILTER_EMPTY"),
+                bad_request([("filter", "must ask something; to mean all jobs, name all states")]),
+            )
+        details = MessageToDict(sent, preserving_proto_field_name=True)
+        limit = COUNTED_AT_ONCE if dry_run else BATCH
+        matched = changed = 0
+        before_id: int | None = None
+        while True:
+            _require_time(context, changed)
+            found = await self._find(action, wanted, limit, before_id)
+            matched += len(found.ids)
+            is_last = found.before_id is None
+            if not dry_run and (found.ids or (is_last and not matched)):  # that nothing matched is recorded once
+                changed += await self._act_on_batch(method, action, found.ids, details)
+            if is_last:
+                return _Counts(matched, changed)
+            before_id = found.before_id
+
+    async def _find(self, action: Action, wanted: JobFilter, limit: int, before_id: int | None) -> Found:
+        return await self._database.run(
+            lambda connection: find_actionable(connection, action, wanted, limit=limit, before_id=before_id)
+        )
+
+    async def _act_on_batch(self, method: str, action: Action, ids: list[int], details: dict[str, Any]) -> int:
+        return await self._act(
+            method,
+            SUBJECT,
+            lambda connection: act_on(connection, action, ids),
+            details={"filter": details},
+            jobs=lambda changed: changed,
+        )
+
+
+def _require_time(context: Any, changed: int) -> None:
+    """Ends a call that nobody waits for any more, rather than doing what its client may have asked for anew."""
+    left = context.time_remaining()
+    if left is not None and left <= 0:
+        raise RpcError(
+            grpc.StatusCode.DEADLINE_EXCEEDED,
+            f"The deadline passed when {changed} jobs were changed; they stay so. Call again to go on with the rest.",
+        )

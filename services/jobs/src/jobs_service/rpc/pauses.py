@@ -1,0 +1,53 @@
+"""What no job is claimed of: queues, kinds, or everything."""
+
+# ruff: noqa: N802, ARG002 (names and parameters are the contract's)
+
+from typing import Any
+
+from headrace.jobs.v1 import jobs_service_pb2 as pb
+from headrace.queue import list_pauses, pause_all, pause_kind, pause_queue, resume_all, resume_kind, resume_queue
+from jobs_service.rpc.part import Part
+from jobs_service.translate import write_pause, write_queue
+
+
+class PausesPart(Part):
+    """Pauses and resumes."""
+
+    async def PauseQueue(self, request: pb.PauseQueueRequest, context: Any) -> pb.PauseQueueResponse:
+        """Stops the claiming of a queue's jobs."""
+        caller, name = self._callers.current().name, request.queue
+        queue = await self._act("PauseQueue", f"queue:{name}", lambda c: pause_queue(c, name, by=caller))
+        return pb.PauseQueueResponse(queue=write_queue(queue, self._depths.limits.get(name)))
+
+    async def ResumeQueue(self, request: pb.ResumeQueueRequest, context: Any) -> pb.ResumeQueueResponse:
+        """Lets a paused queue run again."""
+        name = request.queue
+        queue = await self._act("ResumeQueue", f"queue:{name}", lambda c: resume_queue(c, name))
+        return pb.ResumeQueueResponse(queue=write_queue(queue, self._depths.limits.get(name)))
+
+    async def PauseKind(self, request: pb.PauseKindRequest, context: Any) -> pb.PauseKindResponse:
+        """Stops the claiming of a kind's jobs."""
+        caller, kind = self._callers.current().name, request.kind
+        pause = await self._act("PauseKind", f"kind:{kind}", lambda c: pause_kind(c, kind, by=caller))
+        return pb.PauseKindResponse(pause=write_pause(pause))
+
+    async def ResumeKind(self, request: pb.ResumeKindRequest, context: Any) -> pb.ResumeKindResponse:
+        """Lets a paused kind run again."""
+        kind = request.kind
+        was_paused = await self._act("ResumeKind", f"kind:{kind}", lambda c: resume_kind(c, kind))
+        return pb.ResumeKindResponse(was_paused=was_paused)
+
+    async def PauseAll(self, request: pb.PauseAllRequest, context: Any) -> pb.PauseAllResponse:
+        """Stops the claiming of all jobs."""
+        caller = self._callers.current().name
+        pause = await self._act("PauseAll", "all", lambda c: pause_all(c, by=caller))
+        return pb.PauseAllResponse(pause=write_pause(pause))
+
+    async def ResumeAll(self, request: pb.ResumeAllRequest, context: Any) -> pb.ResumeAllResponse:
+        """Ends the pause of all jobs."""
+        return pb.ResumeAllResponse(was_paused=await self._act("ResumeAll", "all", resume_all))
+
+    async def ListPauses(self, request: pb.ListPausesRequest, context: Any) -> pb.ListPausesResponse:
+        """Lists everything that is paused."""
+        pauses = await self._database.run(list_pauses)
+        return pb.ListPausesResponse(pauses=[write_pause(pause) for pause in pauses])

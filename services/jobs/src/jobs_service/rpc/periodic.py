@@ -1,0 +1,111 @@
+"""Periodic jobs: made, changed, paused and looked at, at run time."""
+
+# ruff: noqa: N802, ARG002 (names and parameters are the contract's)
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from google.protobuf.json_format import MessageToDict
+
+from headrace.jobs.v1 import jobs_service_pb2 as pb
+from headrace.jobs.v1 import periodic_job_pb2
+from headrace.queue import (
+    PeriodicJob,
+    PeriodicNotFound,
+    create_periodic,
+    delete_periodic,
+    get_periodic,
+    list_periodic,
+    pause_periodic,
+    resume_periodic,
+    update_periodic,
+)
+from jobs_service.database import Connection
+from jobs_service.rpc.part import Part
+from jobs_service.translate import read_periodic, write_periodic
+
+# What the service sets, and the payload, have no place in the record of a change.
+_NOT_RECORDED = ("payload", "declared", "last_run", "next_runs", "paused_at", "paused_by")
+
+
+class PeriodicPart(Part):
+    """Acts on periodic jobs. A caller makes only those whose jobs it could enqueue."""
+
+    async def CreatePeriodicJob(
+        self, request: pb.CreatePeriodicJobRequest, context: Any
+    ) -> pb.CreatePeriodicJobResponse:
+        """Makes a periodic job."""
+        made = await self._define("CreatePeriodicJob", request.periodic_job, create_periodic)
+        return pb.CreatePeriodicJobResponse(periodic_job=write_periodic(made))
+
+    async def GetPeriodicJob(self, request: pb.GetPeriodicJobRequest, context: Any) -> pb.GetPeriodicJobResponse:
+        """Answers one periodic job, with its next runs."""
+        name, runs = _known(request.name), request.runs or 1
+        found = await self._database.run(lambda c: get_periodic(c, name, runs=runs))
+        return pb.GetPeriodicJobResponse(periodic_job=write_periodic(found))
+
+    async def ListPeriodicJobs(self, request: pb.ListPeriodicJobsRequest, context: Any) -> pb.ListPeriodicJobsResponse:
+        """Lists all periodic jobs, by name."""
+        found = await self._database.run(lambda c: list_periodic(c, runs=request.runs or 1))
+        return pb.ListPeriodicJobsResponse(periodic_jobs=[write_periodic(periodic) for periodic in found])
+
+    async def UpdatePeriodicJob(
+        self, request: pb.UpdatePeriodicJobRequest, context: Any
+    ) -> pb.UpdatePeriodicJobResponse:
+        """Gives a periodic job a new definition."""
+        changed = await self._define("UpdatePeriodicJob", request.periodic_job, update_periodic)
+        return pb.UpdatePeriodicJobResponse(periodic_job=write_periodic(changed))
+
+    async def PausePeriodicJob(self, request: pb.PausePeriodicJobRequest, context: Any) -> pb.PausePeriodicJobResponse:
+        """Stops the ticks of a periodic job."""
+        name, caller = _known(request.name), self._callers.current().name
+        paused = await self._act("PausePeriodicJob", _subject(name), lambda c: pause_periodic(c, name, by=caller))
+        return pb.PausePeriodicJobResponse(periodic_job=write_periodic(paused))
+
+    async def ResumePeriodicJob(
+        self, request: pb.ResumePeriodicJobRequest, context: Any
+    ) -> pb.ResumePeriodicJobResponse:
+        """Lets a periodic job tick again."""
+        name = _known(request.name)
+        resumed = await self._act("ResumePeriodicJob", _subject(name), lambda c: resume_periodic(c, name))
+        return pb.ResumePeriodicJobResponse(periodic_job=write_periodic(resumed))
+
+    async def DeletePeriodicJob(
+        self, request: pb.DeletePeriodicJobRequest, context: Any
+    ) -> pb.DeletePeriodicJobResponse:
+        """Forgets a periodic job."""
+        name = _known(request.name)
+        await self._act("DeletePeriodicJob", _subject(name), lambda c: delete_periodic(c, name))
+        return pb.DeletePeriodicJobResponse()
+
+    async def _define(
+        self, method: str, sent: periodic_job_pb2.PeriodicJob, define: Callable[..., Awaitable[PeriodicJob]]
+    ) -> PeriodicJob:
+        periodic, payload = read_periodic(sent, self._door)
+        caller = self._callers.current()
+        caller.require_kind(payload.kind.name)
+        caller.require_queue(payload.queue)
+
+        async def defined(connection: Connection) -> PeriodicJob:
+            return await define(connection, periodic, kinds=self._door.kinds)
+
+        return await self._act(method, _subject(periodic.name), defined, details=_details(sent, payload.kind.name))
+
+
+def _details(sent: periodic_job_pb2.PeriodicJob, kind: str) -> dict[str, Any]:
+    recorded = periodic_job_pb2.PeriodicJob()
+    recorded.CopyFrom(sent)
+    for field in _NOT_RECORDED:
+        recorded.ClearField(field)
+    return {**MessageToDict(recorded, preserving_proto_field_name=True), "kind": kind}
+
+
+def _known(name: str) -> str:
+    """Refuses a name that no periodic job can have, as Postgres could not even look for it."""
+    if not name.isprintable():
+        raise PeriodicNotFound(name)
+    return name
+
+
+def _subject(name: str) -> str:
+    return f"periodic:{name}"
