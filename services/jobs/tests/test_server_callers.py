@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from headrace.chassis.tokens import token_hash
-from jobs_service.callers import CallersRefused, load_callers, read_callers
+from jobs_service.callers_file import CallersRefused, load_callers, read_callers
 
 HASH = token_hash("secret")
 API = f'[[callers]]\nname = "api"\ntoken_sha256 = ["{HASH}"]\nkinds = ["saas.jobs.v1.*"]\nmethods = ["Enqueue"]\n'
@@ -35,7 +35,7 @@ def test_a_caller_may_what_its_entry_says(file: Path) -> None:
         (API.replace('name = "api"\n', ""), "callers[0].name: Field required"),
         (API.replace(HASH, "abc"), "callers[0].token_sha256[0]: expected a token's SHA-256 as 64"),
         (API.replace(HASH, HASH.upper()), "callers[0].token_sha256[0]: expected a token's SHA-256 as 64"),
-        (API.replace(f'"{HASH}"', ""), "callers[0].token_sha256: Tuple should have at least 1 item"),
+        (API.replace(f'"{HASH}"', ""), "callers[0]: expected token_sha256 or identities"),
         (
             API.replace('"Enqueue"', '"Enque"'),
             'callers[0].methods[0]: expected "*" or methods of JobsService: Enqueue,',

@@ -1,38 +1,28 @@
-"""Who may call the jobs service: a TOML file of callers, read at start and refused whole where it is wrong.
+"""Who may call the jobs service, how each caller is known, and what each may do. `callers_file` reads them."""
 
-    [[callers]]
-    name = "api"
-    token_sha256 = ["9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"]
-    kinds = ["saas.jobs.v1.*"]
-    methods = ["Enqueue", "EnqueueBatch", "GetJob", "ListKinds"]
-
-`token_sha256` has one hash for each token in use (two while a token is replaced); `kinds` and `methods` may be ["*"].
-"""
-
-import sys
-import tomllib
-from collections import Counter
-from collections.abc import Iterable
+import contextlib
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from contextvars import ContextVar
 from fnmatch import fnmatchcase
-from pathlib import Path
-from typing import Annotated
+from functools import cached_property
+from typing import Annotated, Self
 
 import grpc
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from headrace.chassis.rpc_errors import RpcError, error_info
 from headrace.chassis.rpc_interceptors import Call
-from headrace.chassis.settings import USAGE_ERROR
-from headrace.chassis.tokens import TokenInterceptor, current_caller, is_token_hash
+from headrace.chassis.tokens import Tokens, is_token_hash
 from headrace.jobs.v1 import jobs_service_pb2
 
 SERVICE = jobs_service_pb2.DESCRIPTOR.services_by_name["JobsService"]
 METHODS = tuple(method.name for method in SERVICE.methods)
 ANY = "*"
+IDENTITY_SORTS = ("dns", "uri", "email", "cn")
 
-
-class CallersRefused(Exception):
-    """A callers file can't be used; the text has a line for each reason."""
+_current: ContextVar["Caller"] = ContextVar("caller")
 
 
 def _hash(text: str) -> str:
@@ -47,113 +37,189 @@ def _method(name: str) -> str:
     return name
 
 
+def _identity(pattern: str) -> str:
+    sort, _, name = pattern.partition(":")
+    if sort not in IDENTITY_SORTS or not name.strip("*"):
+        raise ValueError(
+            'expected a name in a certificate, for example "dns:api.example.com", "uri:spiffe://…", "cn:api"'
+        )
+    return pattern
+
+
 class Caller(BaseModel):
     """A program that may call, and what it may do."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,62}$")]
-    token_sha256: Annotated[tuple[Annotated[str, AfterValidator(_hash)], ...], Field(min_length=1)]
+    token_sha256: tuple[Annotated[str, AfterValidator(_hash)], ...] = ()
+    identities: tuple[Annotated[str, AfterValidator(_identity)], ...] = ()
     kinds: tuple[Annotated[str, Field(pattern=r"^(\*|[A-Za-z_][\w.]*(\.\*)?)$")], ...]
+    queues: tuple[Annotated[str, Field(pattern=r"^(\*|[a-z0-9][a-z0-9_.-]*\*?)$")], ...] = (ANY,)
     methods: tuple[Annotated[str, AfterValidator(_method)], ...]
+    see_redacted: bool = False
+    rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    burst: Annotated[int, Field(ge=1)] | None = None
+    in_flight: Annotated[int, Field(ge=1)] | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if not self.token_sha256 and not self.identities:
+            raise ValueError("expected token_sha256 or identities: nobody could be known as this caller")
+        if self.burst is not None and self.rate is None:
+            raise ValueError("burst: needs rate")
+        return self
+
+    @property
+    def capacity(self) -> float:
+        """How many calls may come at once after a pause; a second's worth unless said otherwise."""
+        return float(self.burst or math.ceil(self.rate or 1))
 
     def may_enqueue(self, kind: str) -> bool:
         """Says whether jobs of a kind are accepted from this caller."""
         return any(fnmatchcase(kind, pattern) for pattern in self.kinds)
 
+    def may_use_queue(self, queue: str) -> bool:
+        """Says whether this caller's jobs may stand in a queue."""
+        return any(fnmatchcase(queue, pattern) for pattern in self.queues)
+
     def may_call(self, method: str) -> bool:
         """Says whether a method ("Enqueue") is open to this caller."""
         return ANY in self.methods or method in self.methods
 
+    def require_kind(self, kind: str) -> None:
+        """Checks that this caller may enqueue jobs of a kind.
 
-class _File(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+        Raises:
+            RpcError: PERMISSION_DENIED (reason KIND_NOT_ALLOWED).
+        """
+        if not self.may_enqueue(kind):
+            raise RpcError(
+                grpc.StatusCode.PERMISSION_DENIED,
+                f"The caller {self.name!r} may not enqueue {kind}.",
+                error_info("KIND_NOT_ALLOWED", {"caller": self.name, "kind": kind}),
+            )
 
-    callers: Annotated[tuple[Caller, ...], Field(min_length=1)]
+    def require_queue(self, queue: str) -> None:
+        """Checks that this caller's jobs may stand in a queue.
+
+        Raises:
+            RpcError: PERMISSION_DENIED (reason QUEUE_NOT_ALLOWED).
+        """
+        if not self.may_use_queue(queue):
+            raise RpcError(
+                grpc.StatusCode.PERMISSION_DENIED,
+                f"The caller {self.name!r} may not enqueue to the queue {queue!r}.",
+                error_info("QUEUE_NOT_ALLOWED", {"caller": self.name, "queue": queue}),
+            )
+
+    def require_method(self, method: str) -> None:
+        """Checks that a method ("Enqueue") is open to this caller.
+
+        Raises:
+            RpcError: PERMISSION_DENIED (reason METHOD_NOT_ALLOWED).
+        """
+        if not self.may_call(method):
+            raise RpcError(
+                grpc.StatusCode.PERMISSION_DENIED,
+                f"The caller {self.name!r} may not call {method}.",
+                error_info("METHOD_NOT_ALLOWED", {"caller": self.name, "method": method}),
+            )
+
+    def is_known_by(self, identity: str) -> bool:
+        """Says whether a name in a certificate ("dns:api.example.com") is one of this caller's."""
+        return any(pattern.fullmatch(identity) for pattern in self._identities)
+
+    @cached_property
+    def _identities(self) -> tuple[re.Pattern[str], ...]:
+        return tuple(_pattern(identity) for identity in self.identities)
+
+
+def _pattern(identity: str) -> re.Pattern[str]:
+    """A star stands for a part of a name: no dot or slash in "dns:*.example.com", no slash in "uri:spiffe://d/ns/*"."""
+    part = "[^/]*" if identity.startswith("uri:") else "[^./@]*"
+    return re.compile(part.join(re.escape(piece) for piece in identity.split("*")))
 
 
 class Callers:
-    """All callers, by name."""
+    """All callers that are known now."""
 
     def __init__(self, callers: Iterable[Caller]) -> None:
-        self._callers = {caller.name: caller for caller in callers}
+        self._set(callers)
 
-    @property
-    def hashes(self) -> dict[str, tuple[str, ...]]:
-        """The hashes of each caller's tokens, by its name."""
-        return {name: caller.token_sha256 for name, caller in self._callers.items()}
+    def _set(self, callers: Iterable[Caller]) -> None:
+        self._callers = {caller.name: caller for caller in callers}
+        self._tokens = Tokens({name: caller.token_sha256 for name, caller in self._callers.items()})
+        self.by_certificate = any(caller.identities for caller in self._callers.values())
+        """Whether somebody is known by a certificate."""
+
+    def replace(self, callers: Iterable[Caller]) -> None:
+        """From now on these are all. A call that is being answered goes on as it began."""
+        self._set(callers)
 
     def __getitem__(self, name: str) -> Caller:
         return self._callers[name]
 
-    def current(self) -> Caller:
-        """Answers the caller whose call is being answered."""
-        return self._callers[current_caller()]
+    @property
+    def all(self) -> tuple[Caller, ...]:
+        """Each of them, in the file's order."""
+        return tuple(self._callers.values())
 
-
-class CallerInterceptor(TokenInterceptor):
-    """Lets a call pass when its token is a caller's and the method is open to that caller."""
-
-    def __init__(self, callers: Callers) -> None:
-        super().__init__(callers.hashes)
-        self._callers = callers
-
-    def authorize(self, caller: str, call: Call) -> None:
-        """Checks the method.
+    def of_token(self, call: Call) -> Caller:
+        """The caller whose token a call carries.
 
         Raises:
-            RpcError: PERMISSION_DENIED.
+            RpcError: UNAUTHENTICATED.
         """
-        method = call.method.rpartition("/")[2]
-        if not self._callers[caller].may_call(method):
+        return self._callers[self._tokens.owner(call)]
+
+    def of_certificate(self, peer: Mapping[str, Iterable[bytes]]) -> Caller:
+        """The caller that a connection's certificate names: the first in the file, should it name several.
+
+        Args:
+            peer: What gRPC says of the other end (`ServicerContext.auth_context`).
+
+        Raises:
+            RpcError: UNAUTHENTICATED: there is no certificate, or it names none.
+        """
+        identities = read_identities(peer)
+        for caller in self._callers.values():
+            if any(caller.is_known_by(identity) for identity in identities):
+                return caller
+        if not identities:
             raise RpcError(
-                grpc.StatusCode.PERMISSION_DENIED,
-                f"The caller {caller!r} may not call {method}.",
-                error_info("METHOD_NOT_ALLOWED", {"caller": caller, "method": method}),
+                grpc.StatusCode.UNAUTHENTICATED,
+                'The call carries neither a token nor a client certificate; send the header "authorization: Bearer '
+                '<token>".',
+                error_info("TOKEN_MISSING"),
             )
+        raise RpcError(
+            grpc.StatusCode.UNAUTHENTICATED,
+            f"No caller is known by this certificate's names: {', '.join(identities)[:300]}.",
+            error_info("IDENTITY_UNKNOWN", {"identities": ",".join(identities)}),
+        )
+
+    def current(self) -> Caller:
+        """Answers the caller whose call is being answered, as it was known when the call began.
+
+        Raises:
+            LookupError: No call is being answered here.
+        """
+        return _current.get()
+
+    @contextlib.contextmanager
+    def calling(self, caller: Caller) -> Iterator[None]:
+        """Makes a caller the current one for a block."""
+        token = _current.set(caller)
+        try:
+            yield
+        finally:
+            _current.reset(token)
 
 
-def read_callers(path: Path) -> Callers:
-    """Reads a callers file.
-
-    Raises:
-        CallersRefused: It can't be read, is no TOML, or says something that it may not.
-    """
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise CallersRefused(f"{path}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise CallersRefused(f"{path}: not TOML: {error}") from None
-    try:
-        callers = _File.model_validate(content).callers
-    except ValidationError as error:
-        raise CallersRefused(
-            "\n".join(f"{path}: {_place(e['loc'])}: {e['msg'].removeprefix('Value error, ')}" for e in error.errors())
-        ) from None
-    if reasons := _repeated("name", (caller.name for caller in callers)) + _repeated(
-        "token_sha256", (digest for caller in callers for digest in caller.token_sha256)
-    ):
-        raise CallersRefused("\n".join(f"{path}: {reason}" for reason in reasons))
-    return Callers(callers)
-
-
-def load_callers(path: Path) -> Callers:
-    """Reads the callers file of the settings; ends the program with exit code 2 where it can't be used."""
-    try:
-        return read_callers(path)
-    except CallersRefused as refused:
-        for line in str(refused).splitlines():
-            print(f"JOBS_CALLERS_FILE: {line}", file=sys.stderr)
-        raise SystemExit(USAGE_ERROR) from None
-
-
-def _place(path: tuple[int | str, ...]) -> str:
-    text = ""
-    for part in path:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}"
-    return text.removeprefix(".")
-
-
-def _repeated(name: str, values: Iterable[str]) -> list[str]:
-    return [f"{name} {value!r} stands there {count} times" for value, count in Counter(values).items() if count > 1]
+def read_identities(peer: Mapping[str, Iterable[bytes]]) -> list[str]:
+    """Reads the names in a verified client certificate: "dns:api.example.com", "uri:spiffe://…", "cn:api"."""
+    properties = {"dns": "peer_dns", "uri": "peer_uri", "email": "peer_email", "cn": "x509_common_name"}
+    return [
+        f"{sort}:{name.decode('utf-8', 'replace')}" for sort, key in properties.items() for name in peer.get(key, ())
+    ]

@@ -35,7 +35,15 @@ RECONNECT_SECONDS = 1.0
 class Database:
     """Runs work in transactions of its own. To be entered before use; starts also while Postgres is away."""
 
-    def __init__(self, url: str, *, pool_size: int, timeout: timedelta) -> None:
+    def __init__(self, url: str, *, pool_size: int, waiting: int, timeout: timedelta) -> None:
+        """Prepares the pool.
+
+        Args:
+            url: The jobs database.
+            pool_size: The most connections.
+            waiting: How much work may wait for one; more ends with `DatabaseAway` at once.
+            timeout: How long a piece of work may take, waiting included.
+        """
         self._timeout = timeout.total_seconds()
         self._working: set[asyncio.Task[Any]] = set()
         self._pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
@@ -43,6 +51,7 @@ class Database:
             kwargs={"autocommit": True},
             min_size=min(2, pool_size),
             max_size=pool_size,
+            max_waiting=waiting,
             timeout=self._timeout,
             reconnect_timeout=RECONNECT_SECONDS,
             name="jobs-server",

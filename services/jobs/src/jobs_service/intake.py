@@ -8,12 +8,11 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 
-import grpc
 import structlog
 from opentelemetry import trace
 from opentelemetry.trace import SpanKind
 
-from headrace.chassis.rpc_errors import RpcError, error_info
+from headrace.chassis.rpc_errors import RpcError
 from headrace.jobs.v1 import jobs_service_pb2
 from headrace.queue import Accepted, BatchTooLarge, Door, KindUnknown, NewJob, tracing
 from jobs_service.callers import Caller

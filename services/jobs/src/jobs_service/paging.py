@@ -1,4 +1,4 @@
-"""Page tokens of ListJobs: opaque to clients, and good only for the filters that they were made for."""
+"""Page tokens of lists: opaque to clients, and good only for the conditions that they were made for."""
 
 import base64
 import binascii
@@ -13,13 +13,16 @@ from headrace.queue import JobFilter
 _TOKEN = struct.Struct(">B8sq")
 _VERSION = 1
 
+Conditions = JobFilter | tuple[str, ...]
+"""What is listed: jobs by a filter; of other things the name of the list, and the values of its conditions."""
 
-def write_page_token(wanted: JobFilter, before_id: int) -> str:
+
+def write_page_token(wanted: Conditions, before_id: int) -> str:
     """Makes the token that asks for what lies below the id `before_id`."""
     return base64.urlsafe_b64encode(_TOKEN.pack(_VERSION, _fingerprint(wanted), before_id)).decode()
 
 
-def read_page_token(wanted: JobFilter, token: str) -> int | None:
+def read_page_token(wanted: Conditions, token: str) -> int | None:
     """Answers the id below which the page begins; None for the first page.
 
     Raises:
@@ -47,8 +50,13 @@ def _refused(reason: str) -> RpcError:
     )
 
 
-def _fingerprint(wanted: JobFilter) -> bytes:
+def _fingerprint(wanted: Conditions) -> bytes:
+    return hashlib.blake2b(_words(wanted).encode(), digest_size=8).digest()
+
+
+def _words(wanted: Conditions) -> str:
+    if not isinstance(wanted, JobFilter):
+        return repr(wanted)
     times = [time.isoformat() if time else "" for time in (wanted.created_after, wanted.created_before)]
     words = (sorted(wanted.states), sorted(wanted.kinds), sorted(wanted.queues), sorted(wanted.tags))
-    text = repr((*words, *times))
-    return hashlib.blake2b(text.encode(), digest_size=8).digest()
+    return repr((*words, *times))

@@ -15,10 +15,14 @@ from headrace.chassis.lifecycle import run_until_signal
 from headrace.chassis.logs import start_logging
 from headrace.chassis.settings import load
 from headrace.chassis.telemetry import start_telemetry
+from headrace.chassis.watched_files import Signature, file_signature
 from headrace.jobs.v1 import jobs_service_pb2_grpc
 from headrace.queue import Door, Kinds, Limits
-from jobs_service.callers import SERVICE, CallerInterceptor, Callers, load_callers
+from jobs_service.admission import AdmissionInterceptor
+from jobs_service.callers import SERVICE, Callers
+from jobs_service.callers_file import load_callers, watch_callers
 from jobs_service.database import Database
+from jobs_service.depths import QueueDepths
 from jobs_service.kinds import build_kinds
 from jobs_service.readiness import watch_readiness
 from jobs_service.refusals import TRANSLATIONS
@@ -32,12 +36,21 @@ log = structlog.get_logger()
 class JobsServer:
     """The server, from entering to leaving: then it takes no new calls and lets those under way finish."""
 
-    def __init__(self, settings: JobsServerSettings, callers: Callers, kinds: Kinds) -> None:
+    def __init__(
+        self, settings: JobsServerSettings, callers: Callers, kinds: Kinds, *, callers_seen: Signature | None = None
+    ) -> None:
+        """`callers_seen` is how the callers file looked before it was read; unset, it is not watched."""
         self.port = 0
         """Where it listens, once entered."""
+        self._callers = callers
+        self._callers_file = settings.jobs_callers_file
+        self._callers_seen = callers_seen
         self._drain_seconds = settings.jobs_drain_timeout.total_seconds()
         self._database = Database(
-            settings.jobs_database_url, pool_size=settings.jobs_pool_size, timeout=settings.jobs_database_timeout
+            settings.jobs_database_url,
+            pool_size=settings.jobs_pool_size,
+            waiting=settings.jobs_pool_waiting,
+            timeout=settings.jobs_database_timeout,
         )
         door = Door(
             kinds,
@@ -47,12 +60,13 @@ class JobsServer:
         self._grpc = GrpcServer(
             address=settings.jobs_grpc_address,
             tls=settings.tls,
-            interceptors=[CallerInterceptor(callers)],
+            interceptors=[AdmissionInterceptor(callers)],
             translations=TRANSLATIONS,
             self_validating=SELF_VALIDATING,
             max_receive_bytes=settings.jobs_request_limit,
+            max_connection_age=settings.jobs_grpc_max_connection_age,
         )
-        servicer = JobsServicer(door, self._database, callers)
+        servicer = JobsServicer(door, self._database, callers, QueueDepths(settings.jobs_queue_depths, self._database))
         self._grpc.add(jobs_service_pb2_grpc.add_JobsServiceServicer_to_server, servicer, SERVICE.full_name)
         self._stack = contextlib.AsyncExitStack()
 
@@ -63,6 +77,9 @@ class JobsServer:
             stack.push_async_callback(self._grpc.stop, self._drain_seconds)
             watching = asyncio.create_task(watch_readiness(self._database, self._grpc.set_serving), name="readiness")
             stack.push_async_callback(_cancel, watching)
+            if self._callers_seen is not None:
+                rereading = watch_callers(self._callers_file, self._callers, since=self._callers_seen)
+                stack.push_async_callback(_cancel, asyncio.create_task(rereading, name="callers file"))
             self._stack = stack.pop_all()
         return self
 
@@ -81,13 +98,14 @@ async def _cancel(task: "asyncio.Task[None]") -> None:
 def main() -> None:
     """Runs the server until SIGTERM or SIGINT."""
     settings = load(JobsServerSettings)
+    callers_seen = file_signature(settings.jobs_callers_file)
     callers = load_callers(settings.jobs_callers_file)
     kinds = build_kinds(settings)
     start_logging()
     telemetry = start_telemetry("jobs-server")
 
     async def serve(stop: asyncio.Event) -> None:
-        async with JobsServer(settings, callers, kinds):
+        async with JobsServer(settings, callers, kinds, callers_seen=callers_seen):
             await stop.wait()
 
     try:

@@ -55,8 +55,26 @@ def _read_json(value: object) -> object:
         raise ValueError(f"expected JSON: {error}") from None
 
 
+def _read_numbers(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    numbers: dict[str, int] = {}
+    for part in (part.strip() for part in value.split(",")):
+        queue, _, number = part.partition("=")
+        if not queue or not number.isdecimal() or int(number) < 1:
+            raise ValueError(
+                f'expected "queue=number" with a number above zero, such as "email=6,webhooks=4"; {part!r}'
+            )
+        if queue in numbers:
+            raise ValueError(f"the queue {queue!r} is named twice")
+        numbers[queue] = int(number)
+    return numbers
+
+
 DatabaseUrl = Annotated[str, Sensitive(), AfterValidator(_database_url)]
 HashKeys = Annotated[tuple[bytes, ...], NoDecode, Sensitive(), BeforeValidator(_read_hash_keys)]
+QueueNumbers = Annotated[dict[str, int], NoDecode, BeforeValidator(_read_numbers)]
+"""A number above zero for each queue that is named: "email=6,webhooks=4"."""
 
 
 class OverrideSetting(BaseModel):
@@ -113,7 +131,7 @@ class JobsServerSettings(JobsSettings):
 
     jobs_grpc_address: Address = Field(default="0.0.0.0:50051", description="Where JobsService listens.")
     jobs_callers_file: Path = Field(
-        description="The TOML file that says who may call: their tokens' hashes, their kinds, their methods.",
+        description="The TOML file that says who may call, and what. It is read anew when it changes.",
         examples=["/etc/headrace/callers.toml"],
     )
     jobs_hash_keys: HashKeys = Field(
@@ -128,6 +146,14 @@ class JobsServerSettings(JobsSettings):
         default=262_144, ge=1, le=64 * 1024 * 1024, description="The largest payload that is accepted, in bytes."
     )
     jobs_batch_limit: int = Field(default=1000, ge=1, le=100_000, description="The most jobs that one batch may have.")
+    jobs_queue_depths: QueueNumbers = Field(
+        default_factory=dict,
+        description=(
+            "At most how many jobs may stand in line in a queue: queue=number, separated by commas. Above it jobs for "
+            "it are refused with RESOURCE_EXHAUSTED, to be tried again. A queue that isn't named takes any number."
+        ),
+        examples=["email=100000,webhooks=50000"],
+    )
     jobs_request_limit: int = Field(
         default=64 * 1024 * 1024,
         ge=1024 * 1024,
@@ -140,6 +166,12 @@ class JobsServerSettings(JobsSettings):
     jobs_pool_size: int = Field(
         default=10, ge=1, le=500, description="The most connections to Postgres that one server holds."
     )
+    jobs_pool_waiting: int = Field(
+        default=1000,
+        ge=1,
+        le=100_000,
+        description="How many calls may wait for one of these connections; more are answered with UNAVAILABLE at once.",
+    )
     jobs_database_timeout: Duration = Field(
         default=timedelta(seconds=4),
         ge=timedelta(milliseconds=100),
@@ -148,8 +180,20 @@ class JobsServerSettings(JobsSettings):
             "too, by a startup option: PgBouncer needs ignore_startup_parameters = options."
         ),
     )
+    jobs_grpc_max_connection_age: Duration = Field(
+        default=timedelta(minutes=5),
+        ge=timedelta(seconds=1),
+        description=(
+            "How long a client's connection lives, spread by 10 %. Then it connects anew, calls under way unharmed: so "
+            "calls spread over replicas that were added, and removed callers' connections end."
+        ),
+    )
     jobs_grpc_tls_certificate: Path | None = Field(
-        default=None, description="The server's certificate (PEM). Unset: plain text, for a mesh or a private network."
+        default=None,
+        description=(
+            "The server's certificate (PEM). Unset: plain text, for a mesh or a private network. This file and the "
+            "next two are read anew when they change."
+        ),
     )
     jobs_grpc_tls_key: Path | None = Field(default=None, description="The certificate's key (PEM).")
     jobs_grpc_tls_client_ca: Path | None = Field(

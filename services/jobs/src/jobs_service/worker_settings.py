@@ -7,27 +7,10 @@ import re
 from datetime import timedelta
 from typing import Annotated
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
-from pydantic_settings import NoDecode
+from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from headrace.chassis.settings import Address, Duration
-from jobs_service.settings import JobsSettings
-
-
-def _read_slots(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    slots: dict[str, int] = {}
-    for part in (part.strip() for part in value.split(",")):
-        queue, _, number = part.partition("=")
-        if not queue or not number.isdecimal() or int(number) < 1:
-            raise ValueError(
-                f'expected "queue=number" with a number above zero, such as "email=6,webhooks=4"; {part!r}'
-            )
-        if queue in slots:
-            raise ValueError(f"the queue {queue!r} is named twice")
-        slots[queue] = int(number)
-    return slots
+from jobs_service.settings import JobsSettings, QueueNumbers
 
 
 def _own_header(name: str) -> str:
@@ -41,13 +24,11 @@ _TAKEN_HEADERS = frozenset(
     | {"mime-version", "content-type", "content-transfer-encoding"}
 )
 
-QueueSlots = Annotated[dict[str, int], NoDecode, BeforeValidator(_read_slots)]
-
 
 class JobsWorkerSettings(JobsSettings):
     """What the worker reads."""
 
-    jobs_queue_slots: QueueSlots = Field(
+    jobs_queue_slots: QueueNumbers = Field(
         default_factory=dict,
         description=(
             "At most how many of the worker's JOBS_WORKER_COUNT jobs may be of one queue: queue=number, separated by "

@@ -56,46 +56,19 @@ def current_caller() -> str:
     return _caller.get()
 
 
-class TokenInterceptor(UnaryInterceptor):
-    """Lets a call pass when its token is that of a known caller, and refuses it before the request is read."""
+class Tokens:
+    """The tokens that are known, and whose they are."""
 
     def __init__(self, hashes: Mapping[str, Iterable[str]]) -> None:
         """`hashes` are each caller's `token_hash`es, by the caller's name."""
         self._known = [(name, digest.encode()) for name, digests in hashes.items() for digest in digests]
 
-    def authorize(self, caller: str, call: Call) -> None:
-        """Lets a known caller call a method, unless an heir says otherwise.
+    def owner(self, call: Call) -> str:
+        """Answers the name of the caller whose token a call carries.
 
         Raises:
-            RpcError: It may not.
+            RpcError: UNAUTHENTICATED: it carries none, or one that is not known.
         """
-
-    async def intercept_service(
-        self, continuation: Continuation, handler_call_details: grpc.HandlerCallDetails
-    ) -> Handler | None:
-        """Called by gRPC once for each call, before the request is read."""
-        handler = await continuation(handler_call_details)
-        if handler is None or handler_call_details.method.startswith(INFRASTRUCTURE):
-            return handler
-        call = describe_call(handler_call_details)
-        try:
-            caller = self._authenticate(call)
-            self.authorize(caller, call)
-        except RpcError as refusal:
-            # Refused calls leave this line and no span: strangers shall not fill our traces.
-            log.warning("call refused", method=call.service_and_method, code=refusal.code.name, reason=refusal.message)
-            return refusing_handler(rpc_status.to_status(refusal.status()))
-        return self.wrap(call, handler)
-
-    async def around(self, call: Call, request: Any, context: Context, proceed: Proceed) -> Any:
-        """Makes the caller's name known to what follows."""
-        token = _caller.set(self._authenticate(call))
-        try:
-            return await proceed(request, context)
-        finally:
-            _caller.reset(token)
-
-    def _authenticate(self, call: Call) -> str:
         scheme, _, token = call.metadata.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not token:
             raise RpcError(
@@ -111,3 +84,42 @@ class TokenInterceptor(UnaryInterceptor):
         if found is None:
             raise RpcError(grpc.StatusCode.UNAUTHENTICATED, "The token is not known.", error_info("TOKEN_UNKNOWN"))
         return found
+
+
+def refuse_unread(call: Call, refusal: RpcError) -> Handler:
+    """Answers a handler that refuses a call before its request is read.
+
+    Such calls leave a line in the log and no span: strangers shall not fill our traces.
+    """
+    log.warning("call refused", method=call.service_and_method, code=refusal.code.name, reason=refusal.message)
+    return refusing_handler(rpc_status.to_status(refusal.status()))
+
+
+class TokenInterceptor(UnaryInterceptor):
+    """Lets a call pass when its token is that of a known caller, and refuses it before the request is read."""
+
+    def __init__(self, hashes: Mapping[str, Iterable[str]]) -> None:
+        """`hashes` are each caller's `token_hash`es, by the caller's name."""
+        self._tokens = Tokens(hashes)
+
+    async def intercept_service(
+        self, continuation: Continuation, handler_call_details: grpc.HandlerCallDetails
+    ) -> Handler | None:
+        """Called by gRPC once for each call, before the request is read."""
+        handler = await continuation(handler_call_details)
+        if handler is None or handler_call_details.method.startswith(INFRASTRUCTURE):
+            return handler
+        call = describe_call(handler_call_details)
+        try:
+            self._tokens.owner(call)
+        except RpcError as refusal:
+            return refuse_unread(call, refusal)
+        return self.wrap(call, handler)
+
+    async def around(self, call: Call, request: Any, context: Context, proceed: Proceed) -> Any:
+        """Makes the caller's name known to what follows."""
+        token = _caller.set(self._tokens.owner(call))
+        try:
+            return await proceed(request, context)
+        finally:
+            _caller.reset(token)

@@ -11,6 +11,7 @@ from headrace.jobs.v1 import jobs_service_pb2 as pb
 from headrace.queue import Door
 from jobs_service.callers import Callers
 from jobs_service.database import Database
+from jobs_service.depths import QueueDepths
 from jobs_service.intake import Intake
 from jobs_service.rpc.part import Part
 from jobs_service.translate import write_accepted
@@ -22,9 +23,9 @@ SELF_VALIDATING = ("headrace.jobs.v1.JobsService/Enqueue", "headrace.jobs.v1.Job
 class EnqueuePart(Part):
     """Accepts jobs."""
 
-    def __init__(self, door: Door, database: Database, callers: Callers) -> None:
-        super().__init__(door, database, callers)
-        self._intake = Intake(door, database)
+    def __init__(self, door: Door, database: Database, callers: Callers, depths: QueueDepths) -> None:
+        super().__init__(door, database, callers, depths)
+        self._intake = Intake(door, database, depths)
 
     async def Enqueue(self, request: pb.EnqueueRequest, context: Any) -> pb.EnqueueResponse:
         """Accepts one job."""

@@ -8,6 +8,7 @@ from headrace.queue import Door
 from headrace.queue.audit import record_act
 from jobs_service.callers import Callers
 from jobs_service.database import Connection, Database
+from jobs_service.depths import QueueDepths
 
 T = TypeVar("T")
 
@@ -15,10 +16,11 @@ T = TypeVar("T")
 class Part(jobs_service_pb2_grpc.JobsServiceServicer):
     """Some of the methods; `service` puts the parts together."""
 
-    def __init__(self, door: Door, database: Database, callers: Callers) -> None:
+    def __init__(self, door: Door, database: Database, callers: Callers, depths: QueueDepths) -> None:
         self._door = door
         self._database = database
         self._callers = callers
+        self._depths = depths
 
     async def _act(
         self,

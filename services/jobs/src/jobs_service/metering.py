@@ -1,0 +1,73 @@
+"""How much one caller may ask for: calls per second, by a token bucket, and calls in flight.
+
+Each server counts for itself: three replicas let pass three times as much.
+"""
+
+import contextlib
+from collections.abc import Callable, Iterator
+
+import grpc
+
+from headrace.chassis.rpc_errors import RpcError, error_info, retry_info
+from jobs_service.callers import Caller
+
+# When a call may be over, so that another one has its place: nobody knows, so soon.
+IN_FLIGHT_RETRY_SECONDS = 0.5
+
+
+class Meter:
+    """What one caller has asked for lately. Its limits are the caller's of the moment, so they may change.
+
+    Args:
+        clock: Seconds that only grow.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._tokens = float("inf")  # full, however much that is
+        self._at = clock()
+        self._in_flight = 0
+
+    def admit(self, caller: Caller) -> None:
+        """Counts a call that comes in.
+
+        Raises:
+            RpcError: RESOURCE_EXHAUSTED (reason CALLER_LIMITED), with RetryInfo: there are too many in flight, or were
+                too many of late. The call isn't counted then.
+        """
+        self._require_room(caller)
+        if caller.rate is None:
+            return
+        now = self._clock()
+        self._tokens = min(caller.capacity, self._tokens + (now - self._at) * caller.rate)
+        self._at = now
+        if self._tokens < 1:
+            raise _limited(caller, "rate", f"{caller.rate:g} calls per second", (1 - self._tokens) / caller.rate)
+        self._tokens -= 1
+
+    @contextlib.contextmanager
+    def answering(self, caller: Caller) -> Iterator[None]:
+        """Counts a call as in flight for a block.
+
+        Raises:
+            RpcError: As `admit`: others have come in meanwhile.
+        """
+        self._require_room(caller)
+        self._in_flight += 1
+        try:
+            yield
+        finally:
+            self._in_flight -= 1
+
+    def _require_room(self, caller: Caller) -> None:
+        if caller.in_flight is not None and self._in_flight >= caller.in_flight:
+            raise _limited(caller, "in_flight", f"{caller.in_flight} calls in flight", IN_FLIGHT_RETRY_SECONDS)
+
+
+def _limited(caller: Caller, limit: str, words: str, seconds: float) -> RpcError:
+    return RpcError(
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+        f"The caller {caller.name!r} is limited to {words}; try again later.",
+        error_info("CALLER_LIMITED", {"caller": caller.name, "limit": limit}),
+        retry_info(seconds),
+    )
