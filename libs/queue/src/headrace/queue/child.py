@@ -30,6 +30,7 @@ from headrace.queue.kinds import Kind
 from headrace.queue.middleware import wrapped
 from headrace.queue.outcomes import Outcome
 from headrace.queue.running import Home, RunningJob, enter_job
+from headrace.veil import hide, veil_here
 
 PR_SET_PDEATHSIG = 1
 Work = Callable[[Any, RunningJob], Any]
@@ -91,8 +92,11 @@ class _Server:
             kind, work = self._works[head["kind"]]()
             job = job_of(head, payload, kind, self._home)
             enter_job(job)
+            veil_here()
             context.attach(propagate.extract(head["context"]))
             message = kind.codec.decode(payload)
+            for secret in kind.codec.secrets(message):
+                hide(secret)
             _limit_memory(head["memory_limit"])
             try:
                 answer = outcome_head(_call(work, message, job))

@@ -29,6 +29,7 @@ from headrace.queue.outcomes import Cancel, Discard, Done, Outcome, Retry, Snooz
 from headrace.queue.processes import Processes
 from headrace.queue.running import OUTPUT_LIMIT, Home, RunningJob, Stop, enter_job
 from headrace.queue.threads import in_thread
+from headrace.veil import hide, veil_here, veiled_text
 
 logger = logging.getLogger(__name__)
 MESSAGE_LIMIT = 2_000
@@ -151,6 +152,7 @@ class Executor:
     async def _run(self, job: RunningJob, *, traced: bool) -> None:
         try:
             enter_job(job)
+            veil_here()
             with tracing.attempt_span(job, records=traced) as span:
                 decision = await self._attempt(job, span)
             if job.stop_reason is Stop.LEASE_LOST:
@@ -174,6 +176,8 @@ class Executor:
         except PayloadUnreadable as error:
             tracing.failed(span, "undecodable")
             return Decision(JobState.QUARANTINED, spent=False, error=_error(job, "undecodable", error.reason))
+        for secret in job.kind.codec.secrets(message):
+            hide(secret)
         self._deadlines.watch(job)
         try:
             job.interruptible = True
@@ -272,8 +276,8 @@ def _error(job: RunningJob, type_: str, message: str, trace: str = "") -> dict[s
         "lease": job.lease,
         "at": datetime.now(UTC).isoformat(),
         "type": type_,
-        "message": _storable(str(message))[:MESSAGE_LIMIT],
-        "traceback": _storable(trace)[-TRACEBACK_LIMIT:],
+        "message": _storable(veiled_text(str(message)))[:MESSAGE_LIMIT],
+        "traceback": _storable(veiled_text(trace))[-TRACEBACK_LIMIT:],
     }
 
 

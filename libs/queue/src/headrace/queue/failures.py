@@ -5,6 +5,7 @@ from __future__ import annotations
 import traceback
 
 from headrace.queue.errors import QueueError
+from headrace.veil import veiled_text
 
 # More than the table keeps; it bounds what a process sends.
 LONGEST_TEXT = 20_000
@@ -26,7 +27,7 @@ class AttemptFailed(QueueError):
 
     @classmethod
     def of(cls, error: BaseException) -> AttemptFailed:
-        """What is kept of whatever a handler has raised."""
+        """What is kept of whatever a handler has raised: without the values that are not to be seen."""
         if isinstance(error, AttemptFailed):
             return error
         try:
@@ -34,4 +35,5 @@ class AttemptFailed(QueueError):
         except Exception:  # noqa: BLE001  (a handler's own exception class may be as broken as the handler)
             message = "its text can't be read: __str__ itself raised"
         trace = "".join(traceback.format_exception(error))
-        return cls(type(error).__name__, message[:LONGEST_TEXT], trace[-LONGEST_TEXT:])
+        # Veiled before it is cut: half a value would not be found any more.
+        return cls(type(error).__name__, veiled_text(message)[:LONGEST_TEXT], veiled_text(trace)[-LONGEST_TEXT:])

@@ -23,6 +23,7 @@ from headrace.queue.jsonb import encoded
 from headrace.queue.kinds import Kind
 from headrace.queue.outcomes import Cancel, Discard, Done, Outcome, Retry, Snooze
 from headrace.queue.running import OUTPUT_LIMIT, Home, RunningJob
+from headrace.veil import veiled_text
 
 Head = dict[str, Any]
 _LENGTHS = struct.Struct(">II")
@@ -95,11 +96,15 @@ def outcome_head(outcome: Outcome | None) -> Head:
         case Done(output=output):
             return {"outcome": "Done", "output": encoded(output, what="the output", limit=OUTPUT_LIMIT)}
         case Retry(error=text, after=after):
-            return {"outcome": "Retry", "error": str(text), "after": None if after is None else _seconds(after)}
+            return {
+                "outcome": "Retry",
+                "error": veiled_text(str(text)),
+                "after": None if after is None else _seconds(after),
+            }
         case Snooze(delay=delay):
             return {"outcome": "Snooze", "delay": _seconds(delay)}
         case Cancel(reason=reason) | Discard(reason=reason):
-            return {"outcome": type(outcome).__name__, "reason": str(reason)}
+            return {"outcome": type(outcome).__name__, "reason": veiled_text(str(reason))}
     raise TypeError(f"the handler returned {type(outcome).__name__}, which is no outcome")
 
 

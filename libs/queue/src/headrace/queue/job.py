@@ -64,7 +64,7 @@ class Job:
     max_retries: int
     timeout: timedelta
     version: int
-    payload: bytes
+    payload: bytes = field(repr=False)
     caller: str
     lease: int
     worker: str | None

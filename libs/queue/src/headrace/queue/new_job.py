@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
@@ -41,7 +41,7 @@ class NewJob:
             than this process: an earlier one, since the door lets no later one in. None: the kind's.
     """
 
-    payload: Any
+    payload: Any = field(repr=False)
     caller: str = ""
     key: str = ""
     queue: str | None = None

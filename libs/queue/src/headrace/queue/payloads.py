@@ -6,7 +6,7 @@ What is written is read back at the door, so that a worker of the same release c
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -14,6 +14,7 @@ import protovalidate
 from google.protobuf.message import DecodeError, EncodeError, Message
 
 from headrace.queue.errors import PayloadInvalid, PayloadUnreadable, Violation
+from headrace.veil import Secret, Veil, may_redact, secrets_of, veiled
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
@@ -41,6 +42,12 @@ class Codec(Protocol):
     def canonical(self, message: Any, fields: Collection[str]) -> bytes:
         """These fields of a message, as bytes that are equal where the fields are."""
 
+    def secrets(self, message: Any) -> Iterable[Secret]:
+        """The values of a message that are not to be seen."""
+
+    def veiled(self, data: bytes) -> tuple[bytes, tuple[str, ...]]:
+        """A payload without them, and the paths of what was veiled. Raises PayloadUnreadable."""
+
 
 class ProtobufCodec:
     """Messages of a protobuf class, with the rules of its .proto file."""
@@ -49,6 +56,7 @@ class ProtobufCodec:
         self._class = message_class
         self._name = message_class.DESCRIPTOR.full_name
         self.fields = frozenset(message_class.DESCRIPTOR.fields_by_name)
+        self._may_redact = may_redact(message_class)
 
     def encode(self, payload: Any) -> bytes:
         """See Codec."""
@@ -73,8 +81,16 @@ class ProtobufCodec:
         except protovalidate.EvaluationError as error:
             broken = [Violation("", f"breaks a rule, which can't be evaluated with it: {error}")]
         if broken:
-            raise PayloadInvalid(self._name, broken)
+            raise PayloadInvalid(self._name, self._unseen(message, broken))
         return message
+
+    def _unseen(self, message: Message, broken: list[Violation]) -> list[Violation]:
+        """Violations without redacted values: a rule of the user's own may quote them, a path may be a map's key."""
+        if not self._may_redact:
+            return broken
+        veil = Veil()
+        veil.hide(message)
+        return [Violation(veil.text(found.field), veil.text(found.description), found.rule) for found in broken]
 
     def compile_rules(self) -> None:
         """Compiles the rules now, not when the first job arrives.
@@ -94,6 +110,15 @@ class ProtobufCodec:
                 chosen.ClearField(field.name)
         chosen.DiscardUnknownFields()
         return chosen.SerializeToString(deterministic=True)
+
+    def secrets(self, message: Any) -> Iterable[Secret]:
+        """See Codec: fields with `debug_redact`."""
+        return secrets_of(message) if self._may_redact else ()
+
+    def veiled(self, data: bytes) -> tuple[bytes, tuple[str, ...]]:
+        """See Codec. What nothing is veiled in stays as it is, byte by byte."""
+        seen, paths = veiled(self.decode(data))
+        return (seen.SerializeToString(), paths) if paths else (data, ())
 
 
 class JsonCodec:
@@ -150,6 +175,14 @@ class JsonCodec:
         """See Codec."""
         written = json.loads(self.encode(message))
         return json.dumps({name: written.get(name) for name in fields}, sort_keys=True).encode()
+
+    def secrets(self, message: Any) -> Iterable[Secret]:  # noqa: ARG002
+        """See Codec: there is no such mark for dataclasses and models."""
+        return ()
+
+    def veiled(self, data: bytes) -> tuple[bytes, tuple[str, ...]]:
+        """See Codec."""
+        return data, ()
 
     def _read(self, data: bytes) -> Any:
         return self._adapter.validate_json(data, by_alias=False, by_name=True)

@@ -12,11 +12,14 @@ from datetime import datetime
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
+from google.protobuf.message import Message
+
 from headrace.queue.in_transaction import completion
 from headrace.queue.job import TraceParent
 from headrace.queue.jsonb import encoded
 from headrace.queue.kinds import Kind
 from headrace.queue.transaction import Plan, run, run_async
+from headrace.veil import Secret, hide
 
 if TYPE_CHECKING:
     from headrace.queue.transaction import AnyAsyncConnection, AnyConnection
@@ -56,7 +59,7 @@ class RunningJob:
     kind: Kind
     queue: str
     version: int
-    payload: bytes
+    payload: bytes = field(repr=False)
     attempt: int
     max_retries: int
     timeout: float
@@ -103,6 +106,14 @@ class RunningJob:
     def remaining(self) -> float:
         """The seconds until the timeout strikes, at least 0."""
         return max(0.0, self.deadline - time.monotonic())
+
+    def hide(self, secret: Message | Secret) -> None:
+        """Keeps a value, or the redacted ones of a message, out of this attempt's errors, log lines and spans.
+
+        The payload's own are hidden from the start. This is for what the handler gets hold of beside it: the address
+        that a mail goes to, an answer from elsewhere. To be called within the handler, or a task or thread of it.
+        """
+        hide(secret)
 
     def report_progress(self, progress: Any) -> None:
         """Says how far the job has come, for those who look on: `Job.progress`. From any thread, and without waiting.

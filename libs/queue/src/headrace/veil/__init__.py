@@ -7,7 +7,18 @@ piece of work, `hide` tells it of a message, `veiled_text` writes a text without
 A package of its own because the engine and the services stand on it alike; it needs protobuf and nothing else.
 """
 
-from headrace.veil.messages import MARK, secrets_of, veiled
+from headrace.veil.messages import MARK, Secret, may_redact, secrets_of, veiled
 from headrace.veil.texts import Veil, current_veil, hide, veil_here, veiled_text
 
-__all__ = ["MARK", "Veil", "current_veil", "hide", "secrets_of", "veil_here", "veiled", "veiled_text"]
+__all__ = [
+    "MARK",
+    "Secret",
+    "Veil",
+    "current_veil",
+    "hide",
+    "may_redact",
+    "secrets_of",
+    "veil_here",
+    "veiled",
+    "veiled_text",
+]

@@ -24,6 +24,20 @@ Secret = str | bytes | int | float
 M = TypeVar("M", bound=Message)
 
 
+def may_redact(message_class: type[Message]) -> bool:
+    """Whether messages of a type can hold redacted values: it, or a message in it, has such a field or an Any."""
+    seen: set[str] = set()
+    waiting: list[Any] = [message_class.DESCRIPTOR]
+    while waiting:
+        each = waiting.pop()
+        if each.full_name == ANY or any(field.GetOptions().debug_redact for field in each.fields):
+            return True
+        seen.add(each.full_name)
+        inner = (field.message_type for field in each.fields if field.message_type is not None)
+        waiting += [message for message in inner if message.full_name not in seen]
+    return False
+
+
 def veiled(message: M) -> tuple[M, tuple[str, ...]]:
     """A copy of a message without its redacted values, and the paths of what was veiled: "address.street", "lines[2]".
 

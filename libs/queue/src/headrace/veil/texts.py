@@ -30,37 +30,38 @@ Span = tuple[int, int]
 
 
 class Veil:
-    """The values that a piece of work has in its hands. Knows none at first; to be used on one thread at a time."""
+    """The values that a piece of work has in its hands. Knows none at first."""
 
-    __slots__ = ("_find", "_secrets")
+    __slots__ = ("_find", "_hidden")
 
     def __init__(self) -> None:
-        self._secrets: list[Secret] = []
+        self._hidden: list[Message | Secret] = []
         self._find: Callable[[str], list[Span]] | None = None
 
-    def __bool__(self) -> bool:
-        """Whether there is anything to hide."""
-        return bool(self._secrets)
-
     def hide(self, secret: Message | Secret) -> None:
-        """Hides a value from now on, or every redacted value of a message."""
-        secrets = list(secrets_of(secret)) if isinstance(secret, Message) else [secret]
-        if secrets:
-            self._secrets = [*self._secrets, *secrets]
-            self._find = None
+        """Hides a value from now on, or every redacted value of a message. Costs next to nothing until a text comes."""
+        self._hidden.append(secret)
+        self._find = None
 
     def text(self, text: str) -> str:
         """The text with `MARK` in the place of what is hidden."""
-        if not self._secrets or len(text) < SHORTEST:
+        if not self._hidden or len(text) < SHORTEST:
             return text
         find = self._find
         if find is None:
-            find = self._find = _finder(self._secrets)
+            find = self._find = _finder(self._secrets())
         written, at = [], 0
         for start, end in _joined(find(text)):
             written += [text[at:start], MARK]
             at = end
         return "".join([*written, text[at:]]) if written else text
+
+    def _secrets(self) -> list[Secret]:
+        """Each value once: the many jobs of one batch may all be somebody's."""
+        found: dict[Secret, None] = {}
+        for hidden in tuple(self._hidden):
+            found |= dict.fromkeys(secrets_of(hidden) if isinstance(hidden, Message) else [hidden])
+        return list(found)
 
 
 _current: ContextVar[Veil | None] = ContextVar("headrace_veil", default=None)
