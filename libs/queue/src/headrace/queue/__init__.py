@@ -4,6 +4,7 @@ kinds     Kinds, Kind, Defaults, KindOverride, job_kind: job kinds, made from pr
 accept    Door, NewJob, Unique, Accepted: the one door, in the caller's own transaction
 worker    Worker, WorkerSettings, Handlers, RunningJob, the outcomes, RetryPolicy, Periodic
 lookup    get_job, list_jobs, count_jobs, JobFilter; queues: list_queues; fleet: list_workers
+explain   explain_job, explain_enqueue: why a job does not run (reasons); queue_flow: queue_flows
 control   cancel_job, retry_job, delete_job, pause_queue, resume_queue; actions: retry_jobs, cancel_jobs, delete_jobs
 events    Events, Event, EventsMissed: what happens to jobs, as it happens; Worker.subscribe
 errors    everything that is refused, with the data that a caller needs
@@ -49,6 +50,7 @@ from headrace.queue.errors import (
     Violation,
 )
 from headrace.queue.events import Event, Events, EventsMissed, What
+from headrace.queue.explain import Explanation, explain_enqueue, explain_job
 from headrace.queue.failures import AttemptFailed
 from headrace.queue.fleet import WorkerInfo, WorkerState, list_workers
 from headrace.queue.handlers import Handlers
@@ -69,6 +71,7 @@ from headrace.queue.periodic_control import (
     update_periodic,
 )
 from headrace.queue.program import run_worker
+from headrace.queue.queue_flow import QueueFlow, queue_flows
 from headrace.queue.queues import list_queues
 from headrace.queue.running import RunningJob, current_job
 from headrace.queue.search import JobFilter
@@ -91,6 +94,7 @@ __all__ = [
     "Event",
     "Events",
     "EventsMissed",
+    "Explanation",
     "Handlers",
     "Job",
     "JobFilter",
@@ -122,6 +126,7 @@ __all__ = [
     "PeriodicNotFound",
     "Queue",
     "QueueError",
+    "QueueFlow",
     "Refused",
     "Retention",
     "Retry",
@@ -146,6 +151,8 @@ __all__ = [
     "delete_job",
     "delete_jobs",
     "delete_periodic",
+    "explain_enqueue",
+    "explain_job",
     "get_job",
     "get_periodic",
     "job_kind",
@@ -159,6 +166,7 @@ __all__ = [
     "pause_kind",
     "pause_periodic",
     "pause_queue",
+    "queue_flows",
     "recount_jobs",
     "resume_all",
     "resume_kind",

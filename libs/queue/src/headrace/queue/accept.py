@@ -20,9 +20,10 @@ from headrace.queue.errors import BatchTooLarge, KeyReused, Refused
 from headrace.queue.keys import Keys
 from headrace.queue.kinds import Kinds
 from headrace.queue.new_job import Accepted, Limits, NewJob
+from headrace.queue.standing import Standing
 from headrace.queue.statements import DEFAULT_SCHEMA, statement
 from headrace.queue.transaction import Plan, Query, run, run_async
-from headrace.queue.unique import Wanted, claim_uniques
+from headrace.queue.unique import Wanted, claim_uniques, look_up_unique
 
 if TYPE_CHECKING:
     from headrace.queue.transaction import AnyAsyncConnection, AnyConnection
@@ -103,6 +104,16 @@ class Door:
         """Accepts one job, and raises where it is refused."""
         return _accepted(await self.accept_async(connection, [job]))
 
+    async def standing_async(self, connection: AnyAsyncConnection, job: NewJob) -> Standing | None:
+        """The job that stands for this one, which would be a duplicate of it; None where it would be accepted.
+
+        Nothing is accepted, taken or waited for, and no middleware is called.
+
+        Raises:
+            Refused: It would be refused, as one of its children.
+        """
+        return await run_async(connection, self._look(job))
+
     def copy(self, connection: AnyConnection, jobs: Iterable[NewJob]) -> int:
         """Accepts any number of jobs by COPY, in the transaction of the connection; answers how many.
 
@@ -178,6 +189,15 @@ class Door:
                         answers[place] = replace(answer, job_id=moved[job_id][1])
                     case KeyReused(job_id=job_id, key=key) if job_id in moved:
                         answers[place] = KeyReused(key, moved[job_id][1])
+
+    def _look(self, job: NewJob) -> Plan[Standing | None]:
+        item = check(job, self.kinds, self.limits)
+        if job.key and (standing := (yield from self._keys.look(item))):
+            return standing
+        if job.unique is None:
+            return None
+        key = job.unique.key(item.kind, item.message, item.queue)
+        return (yield from look_up_unique(Wanted(key, job.unique, None), self._schema))
 
     def _insert(self, rows: Sequence[tuple[int | None, Checked]]) -> Query:
         items = [item for _, item in rows]

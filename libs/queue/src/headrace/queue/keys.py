@@ -13,6 +13,7 @@ from datetime import timedelta
 from headrace.queue.checks import Checked
 from headrace.queue.errors import KeyReused, QueueError
 from headrace.queue.new_job import Accepted
+from headrace.queue.standing import Standing
 from headrace.queue.statements import statement
 from headrace.queue.transaction import Plan, Query
 
@@ -84,6 +85,19 @@ class Keys:
         if pending:
             raise QueueError(f"idempotency keys expired while they were read, {ROUNDS} times in a row; try again")
         return answer
+
+    def look(self, item: Checked) -> Plan[Standing | None]:
+        """What a job's key stands for, if for anything. Takes nothing, waits for nobody.
+
+        Raises:
+            KeyReused: It stands for a job with another payload.
+        """
+        rows = yield Query(statement("look_up_key", self._schema), _key_arrays([item]))
+        for row in rows:
+            if not self._same_payload(item, bytes(row["payload_hash"])):
+                raise KeyReused(item.job.key, row["job_id"])
+            return Standing(row["job_id"], "key", row["expires_at"])
+        return None
 
     def repoint(self, moved: Sequence[tuple[Checked, int]]) -> Query:
         """Makes keys that were reserved just now stand for other jobs."""

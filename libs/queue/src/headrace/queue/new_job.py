@@ -65,14 +65,3 @@ class Accepted:
     """Whether the job was there before."""
     reason: Literal["key", "unique"] | None = None
     """What made it a duplicate: its idempotency key, or another job that holds its uniqueness."""
-
-
-@dataclass(frozen=True)
-class Standing:
-    """A job that stands for another one, which would be a duplicate of it."""
-
-    job_id: int
-    by: Literal["key", "unique"]
-    """What they have in common."""
-    until: datetime | None
-    """When that ends: the key's expiry, the end of the uniqueness' period. None: as long as the job's state does."""

@@ -16,6 +16,7 @@ from typing import Any, Literal
 from headrace.queue.errors import Violation
 from headrace.queue.job import JobState
 from headrace.queue.kinds import Kind
+from headrace.queue.standing import Standing
 from headrace.queue.statements import statement
 from headrace.queue.transaction import Plan, Query
 
@@ -117,6 +118,13 @@ def claim_uniques(wanted: Mapping[int, Wanted], schema: str) -> Plan[Answer]:
                 continue
             del pending[place]
     return answer
+
+
+def look_up_unique(want: Wanted, schema: str) -> Plan[Standing | None]:
+    """Who holds a uniqueness, if anybody does who counts. Takes nothing, waits for nobody."""
+    params = {"key": want.key, "states": sorted(want.rule.counted), "period": want.rule.period}
+    rows = yield Query(statement("look_up_unique", schema), params)
+    return Standing(rows[0]["job_id"], "unique", rows[0]["until"]) if rows else None
 
 
 def _take(wanted: Mapping[bytes, Wanted], schema: str) -> Plan[dict[bytes, int]]:
