@@ -23,16 +23,12 @@ def veiled_job(job: Job, kinds: Kinds) -> tuple[Job, tuple[str, ...]]:
 
     A payload that can't be read is empty then, and its path is "*".
     """
-    try:
-        codec = kinds[job.kind].codec
-        payload, paths = codec.veiled(job.payload)
-        secrets = codec.secrets(codec.decode(job.payload)) if paths else ()
-    except (KindUnknown, PayloadUnreadable):
-        return replace(job, payload=b""), EVERYTHING if job.payload else ()
-    if not paths:
-        return job, ()
+    payload, paths = veiled_payload(job.kind, job.payload, kinds)
+    if not paths or paths == EVERYTHING:
+        return replace(job, payload=payload), paths
+    codec = kinds[job.kind].codec
     veil = Veil()
-    for secret in secrets:
+    for secret in codec.secrets(codec.decode(job.payload)):
         veil.hide(secret)
     seen = replace(
         job,
@@ -47,6 +43,14 @@ def veiled_job(job: Job, kinds: Kinds) -> tuple[Job, tuple[str, ...]]:
         tags=[veil.text(tag) for tag in job.tags],
     )
     return seen, paths
+
+
+def veiled_payload(kind: str, payload: bytes, kinds: Kinds) -> tuple[bytes, tuple[str, ...]]:
+    """A payload without redacted values, and the paths of what was veiled; see `veiled_job`."""
+    try:
+        return kinds[kind].codec.veiled(payload)
+    except (KindUnknown, PayloadUnreadable):
+        return b"", EVERYTHING if payload else ()
 
 
 def _unseen(value: Any, veil: Veil) -> Any:

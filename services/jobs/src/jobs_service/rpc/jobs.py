@@ -10,7 +10,7 @@ from headrace.queue import cancel_job, delete_job, get_job, list_jobs, retry_job
 from jobs_service.database import Connection
 from jobs_service.paging import read_page_token, write_page_token
 from jobs_service.rpc.part import Part
-from jobs_service.translate import read_filter, read_job_id, write_job
+from jobs_service.translate import read_filter, read_job_id
 
 T = TypeVar("T")
 
@@ -25,7 +25,7 @@ class JobsPart(Part):
     async def GetJob(self, request: pb.GetJobRequest, context: Any) -> pb.GetJobResponse:
         """Answers one job."""
         job_id = read_job_id(request.job_id)
-        return pb.GetJobResponse(job=write_job(await self._database.run(lambda c: get_job(c, job_id))))
+        return pb.GetJobResponse(job=self._seen.job(await self._database.run(lambda c: get_job(c, job_id))))
 
     async def ListJobs(self, request: pb.ListJobsRequest, context: Any) -> pb.ListJobsResponse:
         """Lists jobs, newest first."""
@@ -37,7 +37,7 @@ class JobsPart(Part):
         following = page.before_id
         space = PAGE_BYTES
         for job in page:
-            written = write_job(job)
+            written = self._seen.job(job)
             space -= written.ByteSize()
             if len(answer.jobs) == size or (space < 0 and answer.jobs):
                 following = int(answer.jobs[-1].id)
@@ -49,11 +49,11 @@ class JobsPart(Part):
 
     async def CancelJob(self, request: pb.CancelJobRequest, context: Any) -> pb.CancelJobResponse:
         """Cancels a job."""
-        return pb.CancelJobResponse(job=write_job(await self._on_job("CancelJob", request.job_id, cancel_job)))
+        return pb.CancelJobResponse(job=self._seen.job(await self._on_job("CancelJob", request.job_id, cancel_job)))
 
     async def RetryJob(self, request: pb.RetryJobRequest, context: Any) -> pb.RetryJobResponse:
         """Puts a job back into line."""
-        return pb.RetryJobResponse(job=write_job(await self._on_job("RetryJob", request.job_id, retry_job)))
+        return pb.RetryJobResponse(job=self._seen.job(await self._on_job("RetryJob", request.job_id, retry_job)))
 
     async def DeleteJob(self, request: pb.DeleteJobRequest, context: Any) -> pb.DeleteJobResponse:
         """Deletes a job."""

@@ -9,6 +9,7 @@ from headrace.queue.audit import record_act
 from jobs_service.callers import Callers
 from jobs_service.database import Connection, Database
 from jobs_service.depths import QueueDepths
+from jobs_service.seen import Seen
 
 T = TypeVar("T")
 
@@ -21,6 +22,7 @@ class Part(jobs_service_pb2_grpc.JobsServiceServicer):
         self._database = database
         self._callers = callers
         self._depths = depths
+        self._seen = Seen(door.kinds, callers)
 
     async def _act(
         self,

@@ -22,7 +22,7 @@ from headrace.queue import (
 )
 from jobs_service.database import Connection
 from jobs_service.rpc.part import Part
-from jobs_service.translate import read_periodic, write_periodic
+from jobs_service.translate import read_periodic
 
 # What the service sets, and the payload, have no place in the record of a change.
 _NOT_RECORDED = ("payload", "declared", "last_run", "next_runs", "paused_at", "paused_by")
@@ -36,31 +36,31 @@ class PeriodicPart(Part):
     ) -> pb.CreatePeriodicJobResponse:
         """Makes a periodic job."""
         made = await self._define("CreatePeriodicJob", request.periodic_job, create_periodic)
-        return pb.CreatePeriodicJobResponse(periodic_job=write_periodic(made))
+        return pb.CreatePeriodicJobResponse(periodic_job=self._seen.periodic(made))
 
     async def GetPeriodicJob(self, request: pb.GetPeriodicJobRequest, context: Any) -> pb.GetPeriodicJobResponse:
         """Answers one periodic job, with its next runs."""
         name, runs = _known(request.name), request.runs or 1
         found = await self._database.run(lambda c: get_periodic(c, name, runs=runs))
-        return pb.GetPeriodicJobResponse(periodic_job=write_periodic(found))
+        return pb.GetPeriodicJobResponse(periodic_job=self._seen.periodic(found))
 
     async def ListPeriodicJobs(self, request: pb.ListPeriodicJobsRequest, context: Any) -> pb.ListPeriodicJobsResponse:
         """Lists all periodic jobs, by name."""
         found = await self._database.run(lambda c: list_periodic(c, runs=request.runs or 1))
-        return pb.ListPeriodicJobsResponse(periodic_jobs=[write_periodic(periodic) for periodic in found])
+        return pb.ListPeriodicJobsResponse(periodic_jobs=[self._seen.periodic(periodic) for periodic in found])
 
     async def UpdatePeriodicJob(
         self, request: pb.UpdatePeriodicJobRequest, context: Any
     ) -> pb.UpdatePeriodicJobResponse:
         """Gives a periodic job a new definition."""
         changed = await self._define("UpdatePeriodicJob", request.periodic_job, update_periodic)
-        return pb.UpdatePeriodicJobResponse(periodic_job=write_periodic(changed))
+        return pb.UpdatePeriodicJobResponse(periodic_job=self._seen.periodic(changed))
 
     async def PausePeriodicJob(self, request: pb.PausePeriodicJobRequest, context: Any) -> pb.PausePeriodicJobResponse:
         """Stops the ticks of a periodic job."""
         name, caller = _known(request.name), self._callers.current().name
         paused = await self._act("PausePeriodicJob", _subject(name), lambda c: pause_periodic(c, name, by=caller))
-        return pb.PausePeriodicJobResponse(periodic_job=write_periodic(paused))
+        return pb.PausePeriodicJobResponse(periodic_job=self._seen.periodic(paused))
 
     async def ResumePeriodicJob(
         self, request: pb.ResumePeriodicJobRequest, context: Any
@@ -68,7 +68,7 @@ class PeriodicPart(Part):
         """Lets a periodic job tick again."""
         name = _known(request.name)
         resumed = await self._act("ResumePeriodicJob", _subject(name), lambda c: resume_periodic(c, name))
-        return pb.ResumePeriodicJobResponse(periodic_job=write_periodic(resumed))
+        return pb.ResumePeriodicJobResponse(periodic_job=self._seen.periodic(resumed))
 
     async def DeletePeriodicJob(
         self, request: pb.DeletePeriodicJobRequest, context: Any

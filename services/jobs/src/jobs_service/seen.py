@@ -1,0 +1,35 @@
+"""What a caller sees of a job: everything but what its kind redacts, unless the caller has the right to see that too."""
+
+from dataclasses import replace
+
+from headrace.jobs.v1 import job_pb2, periodic_job_pb2
+from headrace.queue import Job, Kinds, PeriodicJob
+from headrace.queue.veil import veiled_job, veiled_payload
+from jobs_service.callers import Callers
+from jobs_service.translate import write_job, write_periodic
+
+
+class Seen:
+    """Writes answers for the caller whose call is being answered (`see_redacted` in the callers file)."""
+
+    def __init__(self, kinds: Kinds, callers: Callers) -> None:
+        self._kinds = kinds
+        self._callers = callers
+
+    def job(self, job: Job) -> job_pb2.Job:
+        """Writes a job."""
+        if self._callers.current().see_redacted:
+            return write_job(job)
+        seen, paths = veiled_job(job, self._kinds)
+        answer = write_job(seen)
+        answer.veiled_fields.extend(paths)
+        return answer
+
+    def periodic(self, periodic: PeriodicJob) -> periodic_job_pb2.PeriodicJob:
+        """Writes a periodic job."""
+        if self._callers.current().see_redacted:
+            return write_periodic(periodic)
+        payload, paths = veiled_payload(periodic.kind, periodic.payload, self._kinds)
+        answer = write_periodic(replace(periodic, payload=payload))
+        answer.veiled_fields.extend(paths)
+        return answer
