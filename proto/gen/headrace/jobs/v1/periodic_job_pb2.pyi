@@ -25,7 +25,7 @@ MISSED_RUNS_ONE: MissedRuns
 MISSED_RUNS_ALL: MissedRuns
 
 class PeriodicJob(_message.Message):
-    __slots__ = ("name", "payload", "every", "cron", "time_zone", "missed_runs", "missed_window", "declared", "last_run", "next_runs", "paused_at", "paused_by")
+    __slots__ = ("name", "payload", "every", "cron", "time_zone", "missed_runs", "missed_window", "declared", "last_run", "next_runs", "paused_at", "paused_by", "veiled_fields")
     NAME_FIELD_NUMBER: _ClassVar[int]
     PAYLOAD_FIELD_NUMBER: _ClassVar[int]
     EVERY_FIELD_NUMBER: _ClassVar[int]
@@ -38,6 +38,7 @@ class PeriodicJob(_message.Message):
     NEXT_RUNS_FIELD_NUMBER: _ClassVar[int]
     PAUSED_AT_FIELD_NUMBER: _ClassVar[int]
     PAUSED_BY_FIELD_NUMBER: _ClassVar[int]
+    VEILED_FIELDS_FIELD_NUMBER: _ClassVar[int]
     name: str
     payload: _any_pb2.Any
     every: _duration_pb2.Duration
@@ -50,4 +51,5 @@ class PeriodicJob(_message.Message):
     next_runs: _containers.RepeatedCompositeFieldContainer[_timestamp_pb2.Timestamp]
     paused_at: _timestamp_pb2.Timestamp
     paused_by: str
-    def __init__(self, name: _Optional[str] = ..., payload: _Optional[_Union[_any_pb2.Any, _Mapping]] = ..., every: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., cron: _Optional[str] = ..., time_zone: _Optional[str] = ..., missed_runs: _Optional[_Union[MissedRuns, str]] = ..., missed_window: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., declared: _Optional[bool] = ..., last_run: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., next_runs: _Optional[_Iterable[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]]] = ..., paused_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., paused_by: _Optional[str] = ...) -> None: ...
+    veiled_fields: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, name: _Optional[str] = ..., payload: _Optional[_Union[_any_pb2.Any, _Mapping]] = ..., every: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., cron: _Optional[str] = ..., time_zone: _Optional[str] = ..., missed_runs: _Optional[_Union[MissedRuns, str]] = ..., missed_window: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., declared: _Optional[bool] = ..., last_run: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., next_runs: _Optional[_Iterable[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]]] = ..., paused_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., paused_by: _Optional[str] = ..., veiled_fields: _Optional[_Iterable[str]] = ...) -> None: ...
