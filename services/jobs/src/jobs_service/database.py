@@ -44,15 +44,16 @@ class Database:
             waiting: How much work may wait for one; more ends with `DatabaseAway` at once.
             timeout: How long a piece of work may take, waiting included.
         """
-        self._timeout = timeout.total_seconds()
+        self.timeout = timeout.total_seconds()
+        """Seconds that a piece of work may take."""
         self._working: set[asyncio.Task[Any]] = set()
         self._pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
-            _conninfo(url, self._timeout),
+            _conninfo(url, self.timeout),
             kwargs={"autocommit": True},
             min_size=min(2, pool_size),
             max_size=pool_size,
             max_waiting=waiting,
-            timeout=self._timeout,
+            timeout=self.timeout,
             reconnect_timeout=RECONNECT_SECONDS,
             name="jobs-server",
             open=False,
@@ -89,7 +90,7 @@ class Database:
             task.exception()  # nobody else may be there any more to see it
 
     async def _run(self, work: Callable[[Connection], Awaitable[T]]) -> T:
-        deadline = asyncio.get_running_loop().time() + self._timeout
+        deadline = asyncio.get_running_loop().time() + self.timeout
         try:
             async with self._connection(deadline) as connection, connection.transaction():
                 return await work(connection)

@@ -89,7 +89,11 @@ class GroupCommit:
             if not self._working:
                 self._working = True
                 self._start(self._work())
-        (results,) = await call.answer
+        try:
+            async with asyncio.timeout(self._database.timeout):
+                (results,) = await call.answer
+        except TimeoutError:
+            raise DatabaseAway(f"no answer within {self._database.timeout:g} s: others come first") from None
         return results
 
     async def _work(self) -> None:
@@ -122,7 +126,9 @@ class GroupCommit:
         except GivenUp:
             self._waiting[:0] = group
         except DatabaseAway as away:
-            for call in group:
+            # Those that came in meanwhile too: one outage after the other would pile up what they wait.
+            waiting, self._waiting = self._waiting, []
+            for call in (*group, *waiting):
                 call.fail(away)
         except Exception:  # noqa: BLE001  (whose error it is shows when each goes by itself)
             for call in group:
