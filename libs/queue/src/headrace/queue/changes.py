@@ -80,7 +80,7 @@ def changes(before: Descriptor, after: Descriptor) -> list[Change]:
             continue
         seen.add((old.full_name, new.full_name))
         for field in old.fields:
-            found.update(dict.fromkeys(_of_field(field, new)))
+            found.update(dict.fromkeys(_of_field(old.full_name, field, new)))
             now = new.fields_by_number.get(field.number)
             if now is not None and field.message_type is not None and now.message_type is not None:
                 waiting.append((field.message_type, now.message_type))
@@ -100,8 +100,7 @@ def used(message: Message, wanted: Iterable[Change]) -> set[Change]:
     }
 
 
-def _of_field(field: FieldDescriptor, new: Descriptor) -> Iterator[Change]:
-    owner = field.containing_type.full_name
+def _of_field(owner: str, field: FieldDescriptor, new: Descriptor) -> Iterator[Change]:
     now = new.fields_by_number.get(field.number)
     moved = new.fields_by_name.get(field.name)
     if moved is not None and moved.number != field.number:

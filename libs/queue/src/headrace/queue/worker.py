@@ -38,9 +38,11 @@ from headrace.queue.notifier import Notifier
 from headrace.queue.periodic import Periodic
 from headrace.queue.producer import Identity, Producer
 from headrace.queue.progress import Progress
+from headrace.queue.register import registration
 from headrace.queue.roles import Backoff, repeat
 from headrace.queue.running import Home, RunningJob, Stop
 from headrace.queue.statements import DEFAULT_SCHEMA, statement
+from headrace.queue.transaction import run_async
 from headrace.queue.vitals import Vitals
 from headrace.queue.witness import Witness
 
@@ -251,6 +253,8 @@ class Worker:
         while not self._stopping.is_set():
             try:
                 await asyncio.to_thread(migrate.require_current, self._with_timeout(), schema=self._schema)
+                async with self._links["maintenance"].use() as connection:
+                    await run_async(connection, registration(self._handlers.kinds, self._schema))
                 await self._register(beats)
             except (DatabaseAway, SchemaOutdated, psycopg.OperationalError) as error:
                 await backoff.wait(logger, f"not at work yet: {str(error).strip()}")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import typer
 
+from headrace.queue.cli.kinds import kinds
 from headrace.queue.cli.migrate import migrate
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Headrace, the background-job backbone.")
 app.add_typer(migrate, name="migrate")
+app.add_typer(kinds, name="kinds")
 
 
 @app.callback()

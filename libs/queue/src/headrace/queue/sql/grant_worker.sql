@@ -9,3 +9,4 @@ grant select, insert, update on {schema}.periodic_jobs to {role};
 grant select, update on {schema}.chores to {role};
 grant usage on all sequences in schema {schema} to {role};
 grant select, update on {schema}.wakes to {role};
+grant select, insert on {schema}.kind_descriptors to {role};

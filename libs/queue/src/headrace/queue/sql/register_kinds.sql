@@ -1,0 +1,8 @@
+-- Notes how the payloads of kinds look here. What is known is left as it is, with the time at which it first was. Sorted, so
+-- that processes that start together wait for each other instead of deadlocking.
+insert into {schema}.kind_descriptors (kind, version, fingerprint, descriptors)
+select kind, version, fingerprint, descriptors
+from unnest(%(kinds)s::text[], %(versions)s::smallint[], %(fingerprints)s::bytea[], %(descriptors)s::bytea[])
+     as known (kind, version, fingerprint, descriptors)
+order by kind, version, fingerprint
+on conflict do nothing
