@@ -47,7 +47,13 @@ class QueueDepths:
             RpcError: RESOURCE_EXHAUSTED (reason QUEUE_FULL), with RetryInfo.
         """
         if line := self._lines.get(queue):
+            line.require()
             line.take()
+
+    def require(self, queue: str) -> None:
+        """The same, but no place is taken."""
+        if line := self._lines.get(queue):
+            line.require()
 
 
 class _Line:
@@ -76,7 +82,7 @@ class _Line:
     def _is_fresh(self) -> bool:
         return self._clock() < self._fresh_until
 
-    def take(self) -> None:
+    def require(self) -> None:
         if self._jobs >= self._limit:
             raise RpcError(
                 grpc.StatusCode.RESOURCE_EXHAUSTED,
@@ -84,4 +90,6 @@ class _Line:
                 error_info("QUEUE_FULL", {"queue": self._queue, "limit": str(self._limit)}),
                 retry_info(RETRY_SECONDS),
             )
+
+    def take(self) -> None:
         self._jobs += 1

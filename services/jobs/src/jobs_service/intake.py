@@ -51,7 +51,7 @@ class Intake:
         origin = tracing.current()
         for place, request in enumerate(requests):
             try:
-                job = self._admit(request, caller)
+                job = self.admit(request, caller)
                 jobs[place] = job if job.trace else replace(job, trace=origin)
             except RpcError as refused:
                 results[place] = refused
@@ -69,7 +69,8 @@ class Intake:
                     results[place] = refusal(answer)
         return [results[place] for place in range(len(requests))]
 
-    def _admit(self, request: jobs_service_pb2.EnqueueRequest, caller: Caller) -> NewJob:
+    def admit(self, request: jobs_service_pb2.EnqueueRequest, caller: Caller) -> NewJob:
+        """Reads a job that the caller may enqueue. Raises RpcError."""
         job = read_enqueue(request, caller=caller.name, kinds=self._door.kinds)
         if "/" not in request.payload.type_url:
             return job  # the door says what is wrong with it
@@ -79,6 +80,12 @@ class Intake:
         caller.require_kind(kind)
         caller.require_queue(self._queue(job))
         return job
+
+    async def require_place(self, job: NewJob) -> None:
+        """Raises RpcError where the job's queue is full; takes nothing. The job must be of a kind that is known."""
+        queue = self._queue(job)
+        await self._depths.look({queue})
+        self._depths.require(queue)
 
     async def _take_places(self, jobs: dict[int, NewJob], results: dict[int, Accepted | RpcError]) -> None:
         """Moves what finds its queue full from `jobs` into `results`. Raises DatabaseAway."""

@@ -6,7 +6,7 @@ raises them; the server's boundary turns them into statuses (`refusals`).
 
 from jobs_service.rpc.audit import AuditPart
 from jobs_service.rpc.bulk import BulkPart
-from jobs_service.rpc.enqueue import EnqueuePart
+from jobs_service.rpc.explain import ExplainPart
 from jobs_service.rpc.jobs import JobsPart
 from jobs_service.rpc.kinds import KindsPart
 from jobs_service.rpc.pauses import PausesPart
@@ -16,6 +16,6 @@ from jobs_service.rpc.workers import WorkersPart
 
 
 class JobsServicer(
-    EnqueuePart, JobsPart, BulkPart, QueuesPart, PausesPart, KindsPart, WorkersPart, PeriodicPart, AuditPart
+    ExplainPart, JobsPart, BulkPart, QueuesPart, PausesPart, KindsPart, WorkersPart, PeriodicPart, AuditPart
 ):
     """Every method of headrace.jobs.v1.JobsService."""

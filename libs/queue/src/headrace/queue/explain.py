@@ -8,7 +8,7 @@ those one with jobs enabled; or its queue is full; or others stand before it, or
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -64,6 +64,15 @@ class Explanation:
     def summary(self) -> str:
         """In a sentence or two, for a person. Says nothing of what is in a payload."""
         return sentence(self.reason, self.at)
+
+    def seen_as(self, job: Job) -> Explanation:
+        """The same, of the job as somebody may see it: with its errors in the place of the original's."""
+        match self.reason:
+            case Finished() | WaitsForRetry():
+                return replace(self, job=job, reason=replace(self.reason, last_error=_last(job)))
+            case Quarantined():
+                return replace(self, job=job, reason=replace(self.reason, error=_last(job)))
+        return replace(self, job=job)
 
 
 async def explain_job(connection: AsyncConnection[Any], job_id: int, *, schema: str = DEFAULT_SCHEMA) -> Explanation:

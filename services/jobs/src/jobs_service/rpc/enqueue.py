@@ -16,7 +16,9 @@ from jobs_service.intake import Intake
 from jobs_service.rpc.part import Part
 from jobs_service.translate import write_accepted
 
-SELF_VALIDATING = ("headrace.jobs.v1.JobsService/Enqueue", "headrace.jobs.v1.JobsService/EnqueueBatch")
+SELF_VALIDATING = tuple(
+    f"headrace.jobs.v1.JobsService/{method}" for method in ("Enqueue", "EnqueueBatch", "ExplainJob")
+)
 """Methods that check the rules of their items themselves, each for itself and together with its payload."""
 
 

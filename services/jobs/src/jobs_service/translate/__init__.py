@@ -1,6 +1,7 @@
 """Between the wire and the engine: requests into its values, its values into answers; a module for each thing."""
 
 from jobs_service.translate.enqueue import read_enqueue, read_trace, trace_context, write_accepted
+from jobs_service.translate.explanations import write_explanation
 from jobs_service.translate.jobs import MAX_ID, read_filter, read_job_id, read_state, write_error, write_job
 from jobs_service.translate.kinds import write_kind
 from jobs_service.translate.periodic import read_periodic, write_periodic
@@ -19,6 +20,7 @@ __all__ = [
     "trace_context",
     "write_accepted",
     "write_error",
+    "write_explanation",
     "write_job",
     "write_kind",
     "write_pause",

@@ -1,0 +1,56 @@
+"""Why a job does not run; and what would become of an enqueue."""
+
+# ruff: noqa: N802, ARG002 (names and parameters are the contract's)
+
+from typing import Any
+
+from headrace.chassis.rpc_errors import RpcError
+from headrace.chassis.rpc_validation import request_violations
+from headrace.jobs.v1 import jobs_service_pb2 as pb
+from headrace.queue import Explanation, Refused, explain_enqueue, explain_job
+from headrace.queue.veil import veiled_job
+from jobs_service.refusals import refusal
+from jobs_service.rpc.enqueue import EnqueuePart
+from jobs_service.translate import read_job_id, write_explanation, write_job
+from jobs_service.translate.values import refuse, under
+
+ENQUEUE = "enqueue"
+"""What the request calls the enqueue that it asks about."""
+
+
+class ExplainPart(EnqueuePart):
+    """Explains jobs, and enqueues: those as the same caller's Enqueue would be decided now."""
+
+    async def ExplainJob(self, request: pb.ExplainJobRequest, context: Any) -> pb.ExplainJobResponse:
+        """Says why a job does not run, or what would become of an enqueue."""
+        if request.WhichOneof("subject") == ENQUEUE:
+            try:
+                explanation = await self._of_enqueue(request.enqueue)
+            except Refused as refused:
+                raise under(refusal(refused), ENQUEUE) from None
+            except RpcError as refused:
+                raise under(refused, ENQUEUE) from None
+        else:
+            if violations := request_violations(request):
+                raise refuse(violations)
+            job_id = read_job_id(request.job_id)
+            explanation = await self._database.run(lambda connection: explain_job(connection, job_id))
+        return self._answer(explanation)
+
+    async def _of_enqueue(self, request: pb.EnqueueRequest) -> Explanation:
+        wanted = self._intake.admit(request, self._callers.current())
+        explanation = await self._database.run(lambda connection: explain_enqueue(connection, self._door, wanted))
+        if explanation.job is None:
+            await self._intake.require_place(wanted)
+        return explanation
+
+    def _answer(self, explanation: Explanation) -> pb.ExplainJobResponse:
+        job = explanation.job
+        if job is None:
+            return pb.ExplainJobResponse(explanation=write_explanation(explanation))
+        veiled: tuple[str, ...] = ()
+        if not self._callers.current().see_redacted:
+            job, veiled = veiled_job(job, self._door.kinds)
+        written = write_job(job)
+        written.veiled_fields[:] = veiled
+        return pb.ExplainJobResponse(job=written, explanation=write_explanation(explanation.seen_as(job)))
