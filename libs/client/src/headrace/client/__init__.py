@@ -1,0 +1,52 @@
+"""The client of a Headrace jobs service.
+
+    with JobsClient("jobs:50051", token=token) as jobs:
+        job = jobs.enqueue(SendVerificationEmail(mail_id=mail_id))
+        jobs.wait(job.job_id, timeout=timedelta(minutes=1))
+
+`AsyncJobsClient` is the same with `await`. What the service answers are the messages of its contract, headrace.jobs.v1.
+"""
+
+from headrace.client.async_client import AsyncJobsClient
+from headrace.client.channel import Tls, Token
+from headrace.client.errors import (
+    AlreadyExists,
+    Busy,
+    InvalidRequest,
+    JobsError,
+    KeyReused,
+    KindUnknown,
+    NotActionable,
+    NotAllowed,
+    NotFound,
+    TooLarge,
+    Unavailable,
+    Violation,
+)
+from headrace.client.new_job import Enqueued, NewJob, Unique, new_key
+from headrace.client.plans import NotEnded
+from headrace.client.sync_client import JobsClient
+
+__all__ = [
+    "AlreadyExists",
+    "AsyncJobsClient",
+    "Busy",
+    "Enqueued",
+    "InvalidRequest",
+    "JobsClient",
+    "JobsError",
+    "KeyReused",
+    "KindUnknown",
+    "NewJob",
+    "NotActionable",
+    "NotAllowed",
+    "NotEnded",
+    "NotFound",
+    "Tls",
+    "Token",
+    "TooLarge",
+    "Unavailable",
+    "Unique",
+    "Violation",
+    "new_key",
+]

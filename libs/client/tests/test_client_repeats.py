@@ -1,0 +1,138 @@
+"""What the clients do when the service is away, busy, or slow: against a scripted server, over real connections."""
+
+from __future__ import annotations
+
+import socket
+import time
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import grpc
+import pytest
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+
+from headrace.chassis.rpc_errors import RpcError, error_info, retry_info
+from headrace.client import Busy, Enqueued, InvalidRequest, NewJob, TooLarge, Unavailable
+from headrace.jobs.v1 import jobs_service_pb2 as pb
+from saas.jobs.v1.kinds_pb2 import SendVerificationEmail
+
+AWAY = RpcError(grpc.StatusCode.UNAVAILABLE, "The database is away.", error_info("DATABASE_AWAY"), retry_info(0.05))
+LIMITED = RpcError(grpc.StatusCode.RESOURCE_EXHAUSTED, "Too fast.", error_info("CALLER_LIMITED"), retry_info(0.2))
+FULL = RpcError(grpc.StatusCode.RESOURCE_EXHAUSTED, "It is full.", error_info("QUEUE_FULL"), retry_info(0.05))
+WRONG = RpcError(grpc.StatusCode.INVALID_ARGUMENT, "It is wrong.", error_info("REQUEST_INVALID"))
+
+
+def mail() -> SendVerificationEmail:
+    return SendVerificationEmail(mail_id=str(uuid4()))
+
+
+async def test_a_repeat_carries_the_same_key(connect: Any, script: Any) -> None:
+    script.answers = [AWAY, AWAY, pb.EnqueueResponse(job_id="17")]
+    async with connect(script.target) as jobs:
+        enqueued = await jobs.enqueue(mail())
+    assert enqueued.job_id == "17"
+    assert [request.idempotency_key for request in script.requests] == [enqueued.key] * 3
+    assert script.headers[-1]["authorization"] == "Bearer client-token"
+
+
+async def test_a_service_that_asks_for_a_pause_gets_it(connect: Any, script: Any) -> None:
+    script.answers = [LIMITED, pb.EnqueueResponse(job_id="17")]
+    async with connect(script.target) as jobs:
+        begun = time.monotonic()
+        await jobs.enqueue(mail())
+    assert time.monotonic() - begun >= 0.2
+
+
+async def test_what_is_wrong_is_not_repeated(connect: Any, script: Any) -> None:
+    script.answers = [WRONG]
+    async with connect(script.target) as jobs:
+        with pytest.raises(InvalidRequest):
+            await jobs.enqueue(mail())
+    assert len(script.requests) == 1
+
+
+async def test_repeats_end_with_the_time_for_the_call(connect: Any, script: Any) -> None:
+    script.answers = [AWAY]
+    async with connect(script.target, call_timeout=timedelta(seconds=0.5)) as jobs:
+        begun = time.monotonic()
+        with pytest.raises(Unavailable, match="The database is away"):
+            await jobs.enqueue(mail())
+    assert time.monotonic() - begun < 2
+    assert len(script.requests) > 1
+
+
+async def test_a_pause_that_is_too_long_ends_the_call_at_once(connect: Any, script: Any) -> None:
+    script.answers = [LIMITED]
+    async with connect(script.target, call_timeout=timedelta(seconds=0.15)) as jobs:
+        with pytest.raises(Busy):
+            await jobs.enqueue(mail())
+    assert len(script.requests) == 1
+
+
+async def test_a_service_that_is_not_there(connect: Any) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    async with connect(f"127.0.0.1:{port}", call_timeout=timedelta(seconds=0.5)) as jobs:
+        with pytest.raises(Unavailable):
+            await jobs.enqueue(mail())
+
+
+async def test_a_deletion_is_not_repeated_where_no_answer_came(connect: Any, script: Any) -> None:
+    script.answers = [AWAY]
+    async with connect(script.target) as jobs:
+        with pytest.raises(Unavailable):
+            await jobs.delete("17")
+    assert len(script.requests) == 1
+
+
+async def test_of_a_batch_only_what_was_refused_for_the_moment_is_sent_again(connect: Any, script: Any) -> None:
+    accepted = pb.EnqueueResult(accepted=pb.EnqueueResponse(job_id="1"))
+    full, wrong = pb.EnqueueResult(refused=FULL.status()), pb.EnqueueResult(refused=WRONG.status())
+    script.answers = [
+        AWAY,
+        pb.EnqueueBatchResponse(results=[accepted, full, wrong, full]),
+        pb.EnqueueBatchResponse(results=[accepted, full]),
+        pb.EnqueueBatchResponse(results=[accepted]),
+    ]
+    wanted = [NewJob(mail()) for _ in range(4)]
+    async with connect(script.target) as jobs:
+        results = await jobs.enqueue_many(wanted)
+    assert [type(result) for result in results] == [Enqueued, Enqueued, InvalidRequest, Enqueued]
+    keys = [[each.idempotency_key for each in request.requests] for request in script.requests]
+    sent = [job.key for job in wanted]
+    assert keys == [sent, sent, [sent[1], sent[3]], [sent[3]]]
+
+
+async def test_what_stays_refused_is_answered_as_it_is(connect: Any, script: Any) -> None:
+    script.answers = [pb.EnqueueBatchResponse(results=[pb.EnqueueResult(refused=FULL.status())])]
+    async with connect(script.target, call_timeout=timedelta(seconds=0.3)) as jobs:
+        (result,) = await jobs.enqueue_many([NewJob(mail())])
+    assert isinstance(result, Busy)
+    assert (result.reason, result.retry_after) == ("QUEUE_FULL", 0.05)
+
+
+async def test_too_large_for_the_channel_is_not_repeated(connect: Any, script: Any) -> None:
+    script.answers = [pb.EnqueueResponse(job_id="17")]
+    async with connect(script.target) as jobs:
+        with pytest.raises(TooLarge):
+            await jobs.enqueue(mail(), metadata={"text": "x" * 5_000_000})
+    assert script.requests == []
+
+
+async def test_the_current_trace_travels_with_every_job(connect: Any, script: Any) -> None:
+    if not isinstance(trace.get_tracer_provider(), TracerProvider):
+        trace.set_tracer_provider(TracerProvider())
+    accepted = pb.EnqueueResult(accepted=pb.EnqueueResponse(job_id="1"))
+    script.answers = [pb.EnqueueResponse(job_id="17"), pb.EnqueueBatchResponse(results=[accepted])]
+    with trace.get_tracer("tests").start_as_current_span("request") as span:
+        async with connect(script.target) as jobs:
+            await jobs.enqueue(mail())
+            await jobs.enqueue_many([NewJob(mail())])
+    context = span.get_span_context()
+    one, many = (header["traceparent"].split("-") for header in script.headers)
+    assert one[1] == many[1] == f"{context.trace_id:032x}"
+    assert f"{context.span_id:016x}" not in (one[2], many[2])  # the call has a span of its own
+    item = script.requests[1].requests[0].trace_context.traceparent.split("-")
+    assert item[1:3] == [f"{context.trace_id:032x}", f"{context.span_id:016x}"]
