@@ -1,5 +1,6 @@
 """What tests of the jobs server share: a served, migrated database, callers with tokens, and clients of both kinds."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -18,11 +19,13 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from headrace.chassis.tokens import token_hash
 from headrace.jobs.v1.jobs_service_pb2 import EnqueueRequest
 from headrace.jobs.v1.jobs_service_pb2_grpc import JobsServiceStub
+from headrace.queue import Handlers, Kinds, Worker, WorkerSettings
 from headrace.queue.migrate import up
 from jobs_service.callers import Caller, Callers
 from jobs_service.kinds import build_kinds
 from jobs_service.server import JobsServer
 from jobs_service.settings import JobsServerSettings
+from saas.jobs.v1 import kinds_pb2
 from saas.jobs.v1.kinds_pb2 import SendVerificationEmail
 
 CALLERS = Callers(
@@ -33,6 +36,12 @@ CALLERS = Callers(
             token_sha256=(token_hash("mailer-token"),),
             kinds=("saas.jobs.v1.SendVerificationEmail",),
             methods=("Enqueue", "EnqueueBatch", "ListKinds"),
+        ),
+        Caller(
+            name="clock",
+            token_sha256=(token_hash("clock-token"),),
+            kinds=("saas.jobs.v1.ProcessStripeWebhook",),
+            methods=("*",),
         ),
     ]
 )
@@ -45,7 +54,9 @@ def serve(database: str, tmp_path: Path) -> Serve:
     """Runs the server on the test's database (or another), with settings of the test's choice."""
 
     @asynccontextmanager
-    async def running(url: str = database, *, migrate: bool = True, **settings: Any) -> AsyncIterator[JobsServer]:
+    async def running(
+        url: str = database, *, migrate: bool = True, callers: Callers = CALLERS, **settings: Any
+    ) -> AsyncIterator[JobsServer]:
         if migrate:
             up(url)
         chosen = JobsServerSettings(
@@ -55,7 +66,7 @@ def serve(database: str, tmp_path: Path) -> Serve:
             jobs_grpc_address="127.0.0.1:0",
             **settings,
         )
-        async with JobsServer(chosen, CALLERS, build_kinds(chosen)) as server:
+        async with JobsServer(chosen, callers, build_kinds(chosen)) as server:
             yield server
 
     return running
@@ -107,6 +118,26 @@ def verification() -> Callable[..., EnqueueRequest]:
         return EnqueueRequest(payload=packed(SendVerificationEmail(mail_id=mail_id or str(uuid4()))), **options)
 
     return request
+
+
+@pytest.fixture
+def working(database: str) -> Callable[..., AbstractAsyncContextManager[Worker]]:
+    """Runs a worker on the test's database for the length of a block, with handlers by the kind's short name."""
+
+    @asynccontextmanager
+    async def running(settings: WorkerSettings | None = None, **functions: Any) -> AsyncIterator[Worker]:
+        handlers = Handlers(Kinds.of_file(kinds_pb2.DESCRIPTOR))
+        for name, function in functions.items():
+            handlers.add(getattr(kinds_pb2, name), function)
+        worker = Worker(database, handlers, settings=settings)
+        run = asyncio.create_task(worker.run())
+        try:
+            yield worker
+        finally:
+            worker.stop()
+            await run
+
+    return running
 
 
 def packed(message: Message) -> any_pb2.Any:
