@@ -1,16 +1,11 @@
 """Encrypted connections, and identities on both ends."""
 
-from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+from authority import Authority, replace_file
 
 from headrace.chassis import renewing_channel
 from headrace.chassis.grpc_client import open_channel
@@ -19,46 +14,6 @@ from headrace.jobs.v1 import jobs_service_pb2
 from headrace.jobs.v1.jobs_service_pb2_grpc import JobsServiceStub
 
 ONE = jobs_service_pb2.GetJobRequest(job_id="1")
-
-
-class Authority:
-    """A certificate authority that writes PEM files into a folder."""
-
-    def __init__(self, folder: Path, name: str) -> None:
-        self._folder = folder
-        self._key = ec.generate_private_key(ec.SECP256R1())
-        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        self.certificate = folder / f"{name}-ca.pem"
-        signed = self._sign(self._name, self._key, x509.BasicConstraints(ca=True, path_length=0))
-        self.certificate.write_bytes(signed.public_bytes(serialization.Encoding.PEM))
-
-    def issue(self, name: str) -> tuple[Path, Path]:
-        """A certificate for 127.0.0.1, and its key."""
-        key = ec.generate_private_key(ec.SECP256R1())
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        names = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
-        paths = self._folder / f"{name}.pem", self._folder / f"{name}-key.pem"
-        paths[0].write_bytes(self._sign(subject, key, names).public_bytes(serialization.Encoding.PEM))
-        paths[1].write_bytes(
-            key.private_bytes(
-                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-            )
-        )
-        return paths
-
-    def _sign(self, subject: x509.Name, key: ec.EllipticCurvePrivateKey, extension: x509.ExtensionType) -> Any:
-        now = datetime.now(UTC)
-        return (
-            x509.CertificateBuilder()
-            .subject_name(subject)
-            .issuer_name(self._name)
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - timedelta(minutes=1))
-            .not_valid_after(now + timedelta(hours=1))
-            .add_extension(extension, critical=False)
-            .sign(self._key, hashes.SHA256())
-        )
 
 
 @pytest.fixture
@@ -104,9 +59,9 @@ async def test_a_new_certificate_is_shown_to_new_connections_without_a_restart(
     async with serve(tls=tls) as (_, address):
         async with open_channel(address, tls=ClientTls(ours.certificate), timeout=10) as old:
             await JobsServiceStub(old).GetJob(ONE)
-            replace(tls.certificate, others.issue("next")[0])
+            replace_file(tls.certificate, others.issue("next")[0])
             await refused(address, ClientTls(others.certificate))  # its key is not there yet
-            replace(tls.key, tmp_path / "next-key.pem")
+            replace_file(tls.key, tmp_path / "next-key.pem")
             async with open_channel(address, tls=ClientTls(others.certificate), timeout=10) as new:
                 await JobsServiceStub(new).GetJob(ONE)
             await JobsServiceStub(old).GetJob(ONE)  # its connection lives on
@@ -117,12 +72,12 @@ async def test_a_new_authority_for_clients_is_taken_into_use_without_a_restart(
     ours: Authority, tmp_path: Path, serve: Any
 ) -> None:
     tls = ServerTls(*ours.issue("server"), client_ca=tmp_path / "clients.pem")
-    replace(tmp_path / "clients.pem", ours.certificate)
+    replace_file(tmp_path / "clients.pem", ours.certificate)
     others = Authority(tmp_path, "others")
     stranger = ClientTls(ours.certificate, *others.issue("stranger"))
     async with serve(tls=tls) as (_, address):
         await refused(address, stranger)
-        replace(tmp_path / "clients.pem", others.certificate)
+        replace_file(tmp_path / "clients.pem", others.certificate)
         async with open_channel(address, tls=stranger, timeout=10) as channel:
             await JobsServiceStub(channel).GetJob(ONE)
 
@@ -135,13 +90,13 @@ async def test_a_client_takes_a_new_authority_and_certificate_into_use_on_the_sa
     others = Authority(tmp_path, "others")
     mine = ClientTls(tmp_path / "mine-ca.pem", tmp_path / "mine.pem", tmp_path / "mine-key.pem")
     for path, content in zip(mine.files, (others.certificate, *others.issue("client")), strict=True):
-        replace(path, content)
+        replace_file(path, content)
     async with serve(tls=server) as (_, address), open_channel(address, tls=mine, timeout=10) as channel:
         stub = JobsServiceStub(channel)
         with pytest.raises(grpc.aio.AioRpcError):
             await stub.GetJob(ONE)
         for path, content in zip(mine.files, (ours.certificate, *ours.issue("client")), strict=True):
-            replace(path, content)
+            replace_file(path, content)
         await stub.GetJob(ONE)
         mine.files[0].write_text("no certificate")
         await stub.GetJob(ONE)  # what can't be used changes nothing
@@ -167,10 +122,3 @@ async def refused(address: str, tls: ClientTls) -> None:
         with pytest.raises(grpc.aio.AioRpcError) as error:
             await JobsServiceStub(channel).GetJob(ONE)
     assert error.value.code() == grpc.StatusCode.UNAVAILABLE
-
-
-def replace(path: Path, source: Path) -> None:
-    """Puts a copy in a file's place, as Kubernetes and certificate managers do: at once."""
-    copy = path.with_suffix(".new")
-    copy.write_bytes(source.read_bytes())
-    copy.replace(path)
