@@ -10,6 +10,7 @@ import structlog
 import uvicorn
 
 from headrace.chassis.settings import split_address
+from headrace.veil import veil_here
 
 log = structlog.get_logger()
 
@@ -21,7 +22,7 @@ class HttpServer:
         self._address = address
         self._name = name
         config = uvicorn.Config(
-            app,
+            _veiling(app),
             log_config=None,
             log_level="warning",  # that it starts and ends is told here, in the program's own words
             access_log=False,
@@ -54,6 +55,16 @@ class HttpServer:
         self._server.config.timeout_graceful_shutdown = max(1, round(grace))
         self._server.should_exit = True
         await self._serving
+
+
+def _veiling(app: Any) -> Any:
+    """Makes each request a piece of work of its own: what it hides is in none of its log lines and spans."""
+
+    async def veiled(scope: Any, receive: Any, send: Any) -> None:
+        veil_here()
+        await app(scope, receive, send)
+
+    return veiled
 
 
 class _EmbeddedServer(uvicorn.Server):

@@ -1,4 +1,4 @@
-"""Logs: one JSON object per line on standard output, with the ids of the trace they belong to.
+"""Logs: one JSON object per line on standard output, with the ids of the trace they belong to, and no hidden value.
 
 Lines of the standard library's loggers (grpc, psycopg, uvicorn) take the same way; their `extra` becomes fields.
 """
@@ -14,6 +14,7 @@ from pydantic import BeforeValidator, Field
 from structlog.typing import Processor
 
 from headrace.chassis.settings import Settings, load
+from headrace.chassis.veiling import veil_event
 
 
 def _upper(value: object) -> object:
@@ -72,6 +73,14 @@ def _rendering(log_format: str) -> list[Processor]:
     if log_format == "console":
         # The plain formatter: a pretty one prints local variables too, and with them passwords and addresses.
         return [
-            structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty(), exception_formatter=structlog.dev.plain_traceback)
+            structlog.processors.format_exc_info,
+            veil_event,
+            structlog.dev.ConsoleRenderer(
+                colors=sys.stdout.isatty(), exception_formatter=structlog.dev.plain_traceback
+            ),
         ]
-    return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(default=repr, ensure_ascii=False)]
+    return [
+        structlog.processors.format_exc_info,
+        veil_event,
+        structlog.processors.JSONRenderer(default=repr, ensure_ascii=False),
+    ]

@@ -17,6 +17,7 @@ from opentelemetry.trace import Link, Span, SpanKind, StatusCode
 
 from headrace.chassis.rpc_errors import SERVER_FAILURES, RpcError
 from headrace.chassis.rpc_interceptors import Call, Context, Proceed, UnaryInterceptor
+from headrace.veil import veil_here
 
 
 class OutsideContext(enum.Enum):
@@ -35,6 +36,7 @@ class TracingInterceptor(UnaryInterceptor):
 
     async def around(self, call: Call, request: Any, context: Context, proceed: Proceed) -> Any:
         """Starts the span, makes it current, and ends it with the code that the client will see."""
+        veil_here()  # before the span, and outside of all that may log: what the request holds is hidden in all of it
         parent, links = self._origin(call)
         span = self._tracer.start_span(
             call.service_and_method,

@@ -15,6 +15,7 @@ from headrace.chassis.rpc_interceptors import (
     Handler,
     unary_handler,
 )
+from headrace.veil import hide, veiled_text
 
 
 class ValidationInterceptor(grpc.aio.ServerInterceptor):
@@ -38,6 +39,7 @@ class ValidationInterceptor(grpc.aio.ServerInterceptor):
 
         async def behaviour(received: bytes, context: Context) -> Any:
             message = _decode(decode, received)
+            hide(message)
             if validated:
                 validate_request(message)
             return await proceed(message, context)
@@ -76,10 +78,12 @@ def validate_request(message: Message) -> None:
 
 def request_violations(message: Message) -> list[tuple[str, str]]:
     """Answers every violated field's path ("items[3].name") with what is wrong with it."""
-    return [
-        (field_path(violation.proto.field), violation.proto.message)
-        for violation in protovalidate.collect_violations(message)
-    ]
+    try:
+        found = protovalidate.collect_violations(message)
+    except protovalidate.EvaluationError as error:  # a rule's own slip, such as an index beyond a list's end
+        return [("", f"breaks a rule, which can't be evaluated with it: {veiled_text(str(error))}")]
+    # A path may end in a map's key, and a rule may quote the value that it is about.
+    return [(veiled_text(field_path(each.proto.field)), veiled_text(each.proto.message)) for each in found]
 
 
 def field_path(path: protovalidate.FieldPathPb | None) -> str:

@@ -17,6 +17,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 from opentelemetry.sdk.trace.id_generator import IdGenerator
 
 from headrace.chassis.settings import USAGE_ERROR
+from headrace.chassis.veiling import VeilingProcessor
 
 _EXPORTERS: dict[str, type[GrpcSpanExporter] | type[HttpSpanExporter]] = {
     "grpc": GrpcSpanExporter,
@@ -49,7 +50,7 @@ def start_telemetry(service: str, id_generator: IdGenerator | None = None) -> Te
     )
     exporter = _exporter()
     if exporter is not None:
-        provider.add_span_processor(BatchSpanProcessor(exporter))
+        provider.add_span_processor(VeilingProcessor(BatchSpanProcessor(exporter)))
     trace.set_tracer_provider(provider)
     return Telemetry(provider)
 

@@ -160,7 +160,7 @@ class Books:
         for price in standing.prices:
             if price not in self._prices:
                 _alerts.add(1, {"reason": "price"})
-                log.error("subscription to a price that STRIPE_PRICES lacks; no access", id=standing.id, price=price)
+                log.error("subscription to a price that STRIPE_PRICES lacks; no access", id=standing.id, price_id=price)
 
 
 def _read(event: InboxEvent, object_json: bytes) -> dict[str, Any] | None:

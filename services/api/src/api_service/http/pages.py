@@ -22,6 +22,7 @@ from starlette.routing import Route
 from api_service.auth.accounts import Accounts
 from api_service.auth.errors import HashingBusyError, PasswordRefusedError, TokenInvalidError
 from api_service.db import DatabaseUnavailable
+from headrace.veil import hide
 
 FORM_LIMIT = 16 * 1024
 """Bytes of a posted form; a password of 256 characters fits several times."""
@@ -64,7 +65,7 @@ class Pages:
         ]
 
     async def _show_verify(self, request: Request) -> Response:
-        token = request.query_params.get("token", "")
+        token = _token(request)
         if not token:
             return self._no_token()
         return self._page("verify.html", "Confirm your address", token=token)
@@ -83,7 +84,7 @@ class Pages:
         return self._message("Address confirmed", "Your account is ready: you can log in now.")
 
     async def _show_reset(self, request: Request) -> Response:
-        token = request.query_params.get("token", "")
+        token = _token(request)
         if not token:
             return self._no_token()
         return self._page("reset.html", "Choose a new password", token=token)
@@ -141,5 +142,14 @@ async def _form(request: Request) -> dict[str, str] | None:
         fields = parse_qs(body.decode(), max_num_fields=10)
     except (TimeoutError, ClientDisconnect, ValueError):
         return None
-    token = fields.get("token") or [request.query_params.get("token", "")]
-    return {"token": token[0], "password": fields.get("password", [""])[0]}
+    form = {"token": fields.get("token", [""])[0] or _token(request), "password": fields.get("password", [""])[0]}
+    for secret in form.values():
+        hide(secret)
+    return form
+
+
+def _token(request: Request) -> str:
+    """The token in the address; it is in no log line and no span from now on."""
+    token = request.query_params.get("token", "")
+    hide(token)
+    return token

@@ -1,0 +1,107 @@
+"""Logs and spans without what must not be seen: the values that a call or an attempt has in its hands (`headrace.veil`).
+
+A call hides the redacted fields of its request, an attempt those of its payload, a handler what it is told elsewhere. What
+they then log or write on a span, exceptions and their tracebacks included, leaves the process without these values.
+"""
+
+from collections.abc import Mapping, MutableMapping, Sequence
+from typing import Any, TypeVar
+
+from google.protobuf.message import Message
+from opentelemetry.context import Context
+from opentelemetry.sdk.trace import Event, ReadableSpan, Span, SpanProcessor
+from opentelemetry.trace import Status
+
+from headrace.veil import Veil, current_veil, veiled
+
+# What the chain of processors has put there itself.
+_OURS = frozenset({"timestamp", "level", "logger"})
+# Spans that have these are the engine's and the chassis' own, in whose names and attributes no value ever is.
+_CONVENTIONAL = ("rpc.system.name", "messaging.system")
+V = TypeVar("V")
+
+
+def veil_event(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """A processor for structlog, the last one before rendering: takes hidden values out of a log line.
+
+    What is logged as an id (`id`, `mail_id`) stays: a line that doesn't say what it is about is of no use. Messages of
+    protobuf are written without their redacted fields wherever they are logged.
+    """
+    veil = current_veil() or Veil()
+    for key in event.keys() - _OURS:
+        if not (key == "id" or key.endswith("_id")):
+            event[key] = _unseen(event[key], veil)
+    return event
+
+
+class VeilingProcessor(SpanProcessor):
+    """Hands each span on without what is hidden where it ends: in its events, attributes, description and name."""
+
+    def __init__(self, following: SpanProcessor) -> None:
+        self._following = following
+
+    def on_start(self, span: Span, parent_context: Context | None = None) -> None:
+        """Hands it on."""
+        self._following.on_start(span, parent_context)
+
+    def on_end(self, span: ReadableSpan) -> None:
+        """Hands it on, veiled."""
+        veil = current_veil()
+        self._following.on_end(span if veil is None else _veiled_span(span, veil))
+
+    def shutdown(self) -> None:
+        """Hands it on."""
+        self._following.shutdown()
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        """Hands it on."""
+        return self._following.force_flush(timeout_millis)
+
+
+def _veiled_span(span: ReadableSpan, veil: Veil) -> ReadableSpan:
+    attributes = span.attributes or {}
+    conventional = any(name in attributes for name in _CONVENTIONAL)
+    if conventional and not span.events and not span.status.description:
+        return span
+    told = span.status.description
+    return ReadableSpan(
+        name=span.name if conventional else veil.text(span.name),
+        context=span.context,
+        parent=span.parent,
+        resource=span.resource,
+        attributes=attributes if conventional else _attributes(attributes, veil),
+        events=[
+            Event(veil.text(each.name), _attributes(each.attributes, veil), each.timestamp) for each in span.events
+        ],
+        links=span.links,
+        kind=span.kind,
+        status=Status(span.status.status_code, veil.text(told)) if told else span.status,
+        start_time=span.start_time,
+        end_time=span.end_time,
+        instrumentation_scope=span.instrumentation_scope,
+    )
+
+
+def _attributes(attributes: Mapping[str, Any] | None, veil: Veil) -> dict[str, Any]:
+    return {name: _unseen(value, veil) for name, value in (attributes or {}).items()}
+
+
+def _unseen(value: Any, veil: Veil) -> Any:
+    """A value without what is hidden; what is neither text nor a collection stays, unless its text says too much."""
+    match value:
+        case str():
+            return veil.text(value)
+        case bool() | None:
+            return value
+        case Mapping():
+            return {_unseen(key, veil): _unseen(each, veil) for key, each in value.items()}
+        case bytes():
+            written = repr(value)
+        case Sequence() | set() | frozenset():
+            return [_unseen(each, veil) for each in value]
+        case Message():
+            return veil.text(repr(veiled(value)[0]))
+        case _:
+            written = repr(value)
+    seen = veil.text(written)
+    return value if seen == written else seen
