@@ -1,10 +1,13 @@
-"""The reasons why a job does not run: a closed set, each with its evidence. `explain` finds the one that holds."""
+"""The reasons why a job does not run: a closed set, each with its evidence. `explain` finds the one that holds.
+
+A reason's `code` is its name in the contract.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import ClassVar, Literal
 
 from headrace.queue.job import AttemptError, JobState
 
@@ -13,6 +16,7 @@ from headrace.queue.job import AttemptError, JobState
 class Finished:
     """It has ended: completed, cancelled or discarded."""
 
+    code: ClassVar = "finished"
     state: JobState
     finished_at: datetime
     last_error: AttemptError | None
@@ -22,6 +26,7 @@ class Finished:
 class Quarantined:
     """It was set aside without spending an attempt: it can't be decoded, or too many workers died with it."""
 
+    code: ClassVar = "quarantined"
     quarantined_at: datetime
     error: AttemptError | None
     deaths: int
@@ -31,6 +36,7 @@ class Quarantined:
 class Hung:
     """It runs, but its worker's event loop does not move. The process lives, so nobody else gets the job."""
 
+    code: ClassVar = "hung"
     worker: str
     hung_since: datetime
     claimed_at: datetime
@@ -40,6 +46,7 @@ class Hung:
 class Running:
     """It runs."""
 
+    code: ClassVar = "running"
     worker: str
     claimed_at: datetime
     deadline: datetime
@@ -53,6 +60,7 @@ class Running:
 class Scheduled:
     """It waits for its time."""
 
+    code: ClassVar = "scheduled"
     run_at: datetime
 
 
@@ -60,6 +68,7 @@ class Scheduled:
 class WaitsForRetry:
     """An attempt failed; it waits for the next one."""
 
+    code: ClassVar = "waits_for_retry"
     retry_at: datetime
     attempt: int
     max_attempts: int
@@ -70,11 +79,14 @@ class WaitsForRetry:
 class Pending:
     """It waits for other jobs."""
 
+    code: ClassVar = "pending"
+
 
 @dataclass(frozen=True)
 class Paused:
     """Everything, its kind or its queue is paused."""
 
+    code: ClassVar = "paused"
     what: Literal["all", "kind", "queue"]
     name: str
     """Of the kind or the queue."""
@@ -88,6 +100,7 @@ class Paused:
 class KindNotKnown:
     """No live worker knows its kind."""
 
+    code: ClassVar = "kind_unknown"
     kind: str
     live_workers: int
     last_known_at: datetime | None
@@ -98,6 +111,7 @@ class KindNotKnown:
 class VersionNotKnown:
     """Live workers know its kind in older versions only."""
 
+    code: ClassVar = "version_unknown"
     kind: str
     version: int
     worker_version: int
@@ -108,6 +122,7 @@ class VersionNotKnown:
 class QueueUnserved:
     """Live workers know its kind and version, but none of them claims from its queue."""
 
+    code: ClassVar = "queue_unserved"
     queue: str
     served_queues: tuple[str, ...]
     """Those that they claim from."""
@@ -117,6 +132,7 @@ class QueueUnserved:
 class JobsDisabled:
     """The workers that could run it have jobs disabled."""
 
+    code: ClassVar = "jobs_disabled"
     workers: tuple[str, ...]
     """Their names; at most 10."""
 
@@ -125,6 +141,7 @@ class JobsDisabled:
 class QueueFull:
     """As many jobs of its queue run as may run at once."""
 
+    code: ClassVar = "queue_full"
     queue: str
     max_running: int
     jobs_before: int
@@ -136,6 +153,7 @@ class QueueFull:
 class Behind:
     """It stands in line behind others, or first in a line that nobody has a free slot for."""
 
+    code: ClassVar = "behind"
     jobs_before: int
     """Those that could be claimed."""
     more: bool
@@ -155,6 +173,7 @@ class Behind:
 class Next:
     """Nothing is in its way."""
 
+    code: ClassVar = "next"
     ready_at: datetime
 
 
@@ -162,6 +181,7 @@ class Next:
 class Duplicate:
     """There is no such job: an earlier one stands for it."""
 
+    code: ClassVar = "duplicate"
     job_id: int
     state: JobState | None
     """Where that job stands; None when its row is gone and only its key is left."""
@@ -173,6 +193,8 @@ class Duplicate:
 @dataclass(frozen=True)
 class NotEnqueued:
     """There is no such job, and enqueuing it would be accepted."""
+
+    code: ClassVar = "not_enqueued"
 
 
 Reason = (

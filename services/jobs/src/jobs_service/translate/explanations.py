@@ -14,110 +14,107 @@ Written = explanation_pb2.Explanation
 def write_explanation(explanation: Explanation) -> Written:
     """Writes why a job does not run."""
     answer = Written(summary=explanation.summary)
-    field, evidence = _written(explanation.reason)
-    getattr(answer, field).CopyFrom(evidence)
+    getattr(answer, explanation.reason.code).CopyFrom(_evidence(explanation.reason))
     return answer
 
 
 @singledispatch
-def _written(reason: Any) -> tuple[str, Any]:
-    """The field of a reason, and its evidence."""
+def _evidence(reason: Any) -> Any:
+    """What there is to know of a reason."""
     raise TypeError(f"the contract has no words for {reason!r}")
 
 
-@_written.register
-def _(reason: reasons.Finished) -> tuple[str, Any]:
+@_evidence.register
+def _(reason: reasons.Finished) -> Any:
     evidence = Written.Finished(state=STATES[reason.state], last_error=_error(reason.last_error))
     write_time(evidence.finished_at, reason.finished_at)
-    return "finished", evidence
+    return evidence
 
 
-@_written.register
-def _(reason: reasons.Quarantined) -> tuple[str, Any]:
+@_evidence.register
+def _(reason: reasons.Quarantined) -> Any:
     evidence = Written.Quarantined(error=_error(reason.error), deaths=reason.deaths)
     write_time(evidence.quarantined_at, reason.quarantined_at)
-    return "quarantined", evidence
+    return evidence
 
 
-@_written.register
-def _(reason: reasons.Hung) -> tuple[str, Any]:
+@_evidence.register
+def _(reason: reasons.Hung) -> Any:
     evidence = Written.Hung(worker=reason.worker)
     write_time(evidence.hung_since, reason.hung_since)
     write_time(evidence.claimed_at, reason.claimed_at)
-    return "hung", evidence
+    return evidence
 
 
-@_written.register
-def _(reason: reasons.Running) -> tuple[str, Any]:
+@_evidence.register
+def _(reason: reasons.Running) -> Any:
     evidence = Written.Running(worker=reason.worker)
     write_time(evidence.claimed_at, reason.claimed_at)
     write_time(evidence.deadline, reason.deadline)
     write_duration(evidence.silence, reason.silence)
     write_time(evidence.cancel_requested_at, reason.cancel_requested_at)
-    return "running", evidence
+    return evidence
 
 
-@_written.register
-def _(reason: reasons.Scheduled) -> tuple[str, Any]:
+@_evidence.register
+def _(reason: reasons.Scheduled) -> Any:
     evidence = Written.Scheduled()
     write_time(evidence.run_at, reason.run_at)
-    return "scheduled", evidence
+    return evidence
 
 
-@_written.register
-def _(reason: reasons.WaitsForRetry) -> tuple[str, Any]:
+@_evidence.register
+def _(reason: reasons.WaitsForRetry) -> Any:
     evidence = Written.WaitsForRetry(
         attempt=reason.attempt, max_attempts=reason.max_attempts, last_error=_error(reason.last_error)
     )
     write_time(evidence.retry_at, reason.retry_at)
-    return "waits_for_retry", evidence
+    return evidence
 
 
-@_written.register
-def _(_reason: reasons.Pending) -> tuple[str, Any]:
-    return "pending", Written.Pending()
+@_evidence.register
+def _(_reason: reasons.Pending) -> Any:
+    return Written.Pending()
 
 
-@_written.register
-def _(reason: reasons.Paused) -> tuple[str, Any]:
+@_evidence.register
+def _(reason: reasons.Paused) -> Any:
     evidence = Written.Paused(scope=reason.what, name=reason.name, paused_by=reason.paused_by, others=reason.others)
     write_time(evidence.paused_at, reason.paused_at)
-    return "paused", evidence
+    return evidence
 
 
-@_written.register
-def _(reason: reasons.KindNotKnown) -> tuple[str, Any]:
+@_evidence.register
+def _(reason: reasons.KindNotKnown) -> Any:
     evidence = Written.KindUnknown(kind=reason.kind, live_workers=reason.live_workers)
     write_time(evidence.last_known_at, reason.last_known_at)
-    return "kind_unknown", evidence
+    return evidence
 
 
-@_written.register
-def _(reason: reasons.VersionNotKnown) -> tuple[str, Any]:
-    return "version_unknown", Written.VersionUnknown(
-        kind=reason.kind, version=reason.version, worker_version=reason.worker_version
-    )
+@_evidence.register
+def _(reason: reasons.VersionNotKnown) -> Any:
+    return Written.VersionUnknown(kind=reason.kind, version=reason.version, worker_version=reason.worker_version)
 
 
-@_written.register
-def _(reason: reasons.QueueUnserved) -> tuple[str, Any]:
-    return "queue_unserved", Written.QueueUnserved(queue=reason.queue, served_queues=reason.served_queues)
+@_evidence.register
+def _(reason: reasons.QueueUnserved) -> Any:
+    return Written.QueueUnserved(queue=reason.queue, served_queues=reason.served_queues)
 
 
-@_written.register
-def _(reason: reasons.JobsDisabled) -> tuple[str, Any]:
-    return "jobs_disabled", Written.JobsDisabled(workers=reason.workers)
+@_evidence.register
+def _(reason: reasons.JobsDisabled) -> Any:
+    return Written.JobsDisabled(workers=reason.workers)
 
 
-@_written.register
-def _(reason: reasons.QueueFull) -> tuple[str, Any]:
-    return "queue_full", Written.QueueFull(
+@_evidence.register
+def _(reason: reasons.QueueFull) -> Any:
+    return Written.QueueFull(
         queue=reason.queue, max_running=reason.max_running, jobs_before=reason.jobs_before, more=reason.more
     )
 
 
-@_written.register
-def _(reason: reasons.Behind) -> tuple[str, Any]:
+@_evidence.register
+def _(reason: reasons.Behind) -> Any:
     evidence = Written.Behind(
         jobs_before=reason.jobs_before,
         more=reason.more,
@@ -127,27 +124,27 @@ def _(reason: reasons.Behind) -> tuple[str, Any]:
         hung_workers=reason.hung_workers,
     )
     write_duration(evidence.eta, reason.eta)
-    return "behind", evidence
+    return evidence
 
 
-@_written.register
-def _(reason: reasons.Next) -> tuple[str, Any]:
+@_evidence.register
+def _(reason: reasons.Next) -> Any:
     evidence = Written.Next()
     write_time(evidence.ready_at, reason.ready_at)
-    return "next", evidence
+    return evidence
 
 
-@_written.register
-def _(reason: reasons.Duplicate) -> tuple[str, Any]:
+@_evidence.register
+def _(reason: reasons.Duplicate) -> Any:
     state = STATES[reason.state] if reason.state else None
     evidence = Written.Duplicate(job_id=str(reason.job_id), state=state, by=reason.by)
     write_time(evidence.until, reason.until)
-    return "duplicate", evidence
+    return evidence
 
 
-@_written.register
-def _(_reason: reasons.NotEnqueued) -> tuple[str, Any]:
-    return "not_enqueued", Written.NotEnqueued()
+@_evidence.register
+def _(_reason: reasons.NotEnqueued) -> Any:
+    return Written.NotEnqueued()
 
 
 def _error(error: AttemptError | None) -> Any:

@@ -1,0 +1,108 @@
+"""`headrace explain`: why a job does not run, in words."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator
+from dataclasses import fields
+from datetime import datetime, timedelta
+from typing import Annotated, Any
+
+import psycopg
+import typer
+
+from headrace.queue.cli.options import Schema, reported
+from headrace.queue.explain import Explanation, explain_job
+from headrace.queue.job import AttemptError
+from headrace.queue.statements import DEFAULT_SCHEMA
+from headrace.queue.words import moment, span
+
+CONNECT_TIMEOUT = 5
+
+
+def explain(
+    job_id: Annotated[int, typer.Argument(metavar="JOB", help="The job's id.")],
+    database_url: Annotated[
+        str,
+        typer.Option(
+            envvar=["JOBS_DATABASE_URL", "JOBS_MIGRATION_DATABASE_URL"],
+            help="The jobs database, as a role that may read it.",
+        ),
+    ],
+    schema: Schema = DEFAULT_SCHEMA,
+    as_json: Annotated[bool, typer.Option("--json", help="For a program to read.")] = False,
+) -> None:
+    """Say why a job does not run, with the evidence. Exit with 1 when there is no such job."""
+    with reported():
+        explanation = asyncio.run(_explained(database_url, job_id, schema))
+    job = explanation.job
+    assert job is not None
+    if as_json:
+        typer.echo(json.dumps(_as_json(explanation)))
+        return
+    typer.echo(f"job {job.id}, {job.kind}, in queue {job.queue}: {job.state}")
+    typer.echo(explanation.summary)
+    for name, value in _evidence(explanation):
+        if (written := _written(value)) is not None:
+            typer.echo(f"  {name.replace('_', ' ')}: {written}")
+
+
+async def _explained(database_url: str, job_id: int, schema: str) -> Explanation:
+    async with await psycopg.AsyncConnection.connect(
+        database_url, autocommit=True, connect_timeout=CONNECT_TIMEOUT, application_name=f"{schema} explain"
+    ) as connection:
+        return await explain_job(connection, job_id, schema=schema)
+
+
+def _as_json(explanation: Explanation) -> dict[str, Any]:
+    job = explanation.job
+    assert job is not None
+    return {
+        "job_id": str(job.id),
+        "kind": job.kind,
+        "queue": job.queue,
+        "state": job.state,
+        "reason": explanation.reason.code,
+        "summary": explanation.summary,
+        "evidence": {name: _plain(value) for name, value in _evidence(explanation)},
+        "at": explanation.at.isoformat(),
+    }
+
+
+def _evidence(explanation: Explanation) -> Iterator[tuple[str, Any]]:
+    for field in fields(explanation.reason):
+        yield field.name, getattr(explanation.reason, field.name)
+
+
+def _written(value: Any) -> str | None:
+    """For a person; None for what there isn't."""
+    match value:
+        case None | "" | ():
+            return None
+        case bool():
+            return "yes" if value else "no"
+        case datetime():
+            return moment(value)
+        case timedelta():
+            return span(value)
+        case float():
+            return f"{value:.3g}"
+        case tuple():
+            return ", ".join(map(str, value))
+        case AttemptError():
+            # Not its message: what a handler says may quote a payload, and who runs this may not be meant to see that.
+            return f"{value.type} in attempt {value.attempt}, at {moment(value.at)}"
+    return str(value)
+
+
+def _plain(value: Any) -> Any:
+    """For JSON: times as RFC 3339 has them, lengths of time in seconds."""
+    match value:
+        case datetime():
+            return value.isoformat()
+        case timedelta():
+            return value.total_seconds()
+        case AttemptError():
+            return {"type": value.type, "attempt": value.attempt, "at": value.at.isoformat()}
+    return value
