@@ -34,7 +34,7 @@ log, tracer = structlog.get_logger(), trace.get_tracer("test")
 
 class Careless(auth_service_pb2_grpc.AuthServiceServicer):
     async def Register(self, request, context):
-        log.info("registers", user_id="7", request=request, email=request.email, fields=[{"to": request.email}, 5, None])
+        log.info("registers", user_id="7", request=request, email=request.email, fields=[{"to": request.email}, 5])
         logging.getLogger("library").warning("password is %r", request.password, extra={"mail": request.email.upper()})
         with tracer.start_as_current_span(f"mail {request.email}", attributes={"to": request.email, "n": 1}) as span:
             span.add_event("posted", {"to": [request.email]})
@@ -70,7 +70,7 @@ class Collector(trace_service_pb2_grpc.TraceServiceServicer):
     def __init__(self) -> None:
         self.spans: list[Any] = []
 
-    def Export(self, request: Any, context: Any) -> Any:  # noqa: N802
+    def Export(self, request: Any, _context: Any) -> Any:  # noqa: N802
         self.spans += [s for resource in request.resource_spans for scope in resource.scope_spans for s in scope.spans]
         return trace_service_pb2.ExportTraceServiceResponse()
 
@@ -80,7 +80,7 @@ def collector() -> Iterator[tuple[Collector, str]]:
     """A collector and its URL."""
     kept = Collector()
     server = grpc.server(futures.ThreadPoolExecutor(2))
-    trace_service_pb2_grpc.add_TraceServiceServicer_to_server(kept, server)
+    trace_service_pb2_grpc.add_TraceServiceServicer_to_server(kept, server)  # type: ignore[no-untyped-call]
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     yield kept, f"http://127.0.0.1:{port}"
@@ -112,7 +112,7 @@ def test_a_careless_servicer_tells_nobody_what_its_request_redacts(
     assert {span.name for span in kept.spans} == {"saas.auth.v1.AuthService/Register", "mail [redacted]"}
     if log_format == "json":
         lines = {line["event"]: line for line in map(json.loads, said.splitlines())}
-        assert (lines["registers"]["user_id"], lines["registers"]["fields"]) == ("7", [{"to": "[redacted]"}, 5, None])
+        assert (lines["registers"]["user_id"], lines["registers"]["fields"]) == ("7", [{"to": "[redacted]"}, 5])
         assert lines["password is '[redacted]'"]["mail"] == "[redacted]"
         assert "ValueError: no room for" in lines["call failed"]["exception"]
         assert lines["page"]["token"] == "[redacted]"

@@ -1,7 +1,8 @@
-"""Logs and spans without what must not be seen: the values that a call or an attempt has in its hands (`headrace.veil`).
+"""Logs and spans without what must not be seen: the values that a call or an attempt has in its hands.
 
-A call hides the redacted fields of its request, an attempt those of its payload, a handler what it is told elsewhere. What
-they then log or write on a span, exceptions and their tracebacks included, leaves the process without these values.
+A call hides the redacted fields of its request, an attempt those of its payload, a handler what it is told elsewhere
+(see `headrace.veil`). What they then log or write on a span, exceptions and their tracebacks included, leaves the
+process without these values.
 """
 
 from collections.abc import Mapping, MutableMapping, Sequence
