@@ -100,8 +100,8 @@ def test_counting_reads_no_more_of_the_index_than_the_limit(database: str) -> No
     with psycopg.connect(database) as connection:
         connection.execute(
             "insert into headrace.jobs (queue, kind, version, priority, max_retries, timeout_ms, payload, caller, "
-            "state, ready_xid, ready_at) select 'email', 'k', 1, 2, 3, 1000, '', '', 'available', pg_current_xact_id(), "
-            "now() from generate_series(1, 20000)"
+            "state, ready_xid, ready_at) select 'email', 'k', 1, 2, 3, 1000, '', '', 'available', "
+            "pg_current_xact_id(), now() from generate_series(1, 20000)"
         )
         connection.execute("analyze headrace.jobs")
         plan = connection.execute(
