@@ -49,6 +49,7 @@ class Change:
     """The full name, before, of the message that has the field."""
     field: str
     number: int
+    """0 where fields have none: in JSON."""
     before: str
     """What it was: "string", "repeated int32", or an enum's value."""
     after: str
@@ -57,7 +58,7 @@ class Change:
     """Of a removed enum value: its number."""
 
     def __str__(self) -> str:
-        where = f"{self.message}.{self.field} (= {self.number})"
+        where = f"{self.message}.{self.field}" + (f" (= {self.number})" if self.number else "")
         match self.what:
             case What.REMOVED:
                 return f"{where}, {self.before}, is gone"

@@ -39,13 +39,21 @@ class Reason(StrEnum):
     ENUM_VALUE_REMOVED = "ENUM_VALUE_REMOVED"
 
 
+class Severity(StrEnum):
+    """How bad it is."""
+
+    ERROR = "error"
+    """Jobs that are queued now would not survive."""
+    WARNING = "warning"
+    """Jobs to come might not, or nobody but the handler can know."""
+
+
 @dataclass(frozen=True)
 class Finding:
     """Something that this release can't do with jobs."""
 
     reason: Reason
-    is_error: bool
-    """Whether jobs that are queued now would not survive; else it is a warning."""
+    severity: Severity
     kind: str
     """As the jobs have it, which may be a former name."""
     version: int
@@ -60,6 +68,9 @@ class Finding:
     """The first ten of them."""
     periodic: tuple[str, ...] = ()
     """The names of the periodic jobs that it concerns."""
+
+
+_ERROR, _WARNING = Severity.ERROR, Severity.WARNING
 
 
 @dataclass(frozen=True)
@@ -77,7 +88,7 @@ class KindsReport:
     @property
     def ok(self) -> bool:
         """Whether every queued job survives."""
-        return not any(finding.is_error for finding in self.findings)
+        return not any(finding.severity is Severity.ERROR for finding in self.findings)
 
 
 def check_kinds(
@@ -130,7 +141,7 @@ class _Check:
             found += self._of_jobs(line, revisions.get(line["kind"], []))
         found += self._of_periodic(periodic)
         found += self._of_jobs_to_come(revisions, found)
-        found.sort(key=lambda finding: (not finding.is_error, finding.kind, finding.version, finding.reason))
+        found.sort(key=lambda finding: (finding.severity, finding.kind, finding.version, finding.reason))
         return KindsReport(len(list(self._kinds)), self._jobs, self._unseen, tuple(found))
 
     def _of_jobs(self, line: Mapping[str, Any], revisions: Sequence[Revision]) -> Iterator[Finding]:
@@ -138,13 +149,13 @@ class _Check:
         name, version, count, ids = line["kind"], line["version"], line["jobs"], tuple(line["job_ids"])
         if name not in self._kinds:
             yield Finding(
-                Reason.KIND_GONE, True, name, version, "the kind is none of this release", _KIND_GONE, count, ids
+                Reason.KIND_GONE, _ERROR, name, version, "the kind is none of this release", _KIND_GONE, count, ids
             )
             return
         kind = self._kinds[name]
         if version > kind.version:
             what = f"this release knows versions up to {kind.version} only"
-            yield Finding(Reason.VERSION_UNKNOWN, True, name, version, what, _VERSION_UNKNOWN, count, ids)
+            yield Finding(Reason.VERSION_UNKNOWN, _ERROR, name, version, what, _VERSION_UNKNOWN, count, ids)
             return
         older = [revision for revision in revisions if revision.version == version]
         look = troubles_of(kind, older)
@@ -164,12 +175,12 @@ class _Check:
             told = (row["name"],)
             if name not in self._kinds:
                 what = "the kind is none of this release"
-                yield Finding(Reason.KIND_GONE, True, name, 0, what, _PERIODIC_GONE, periodic=told)
+                yield Finding(Reason.KIND_GONE, _ERROR, name, 0, what, _PERIODIC_GONE, periodic=told)
                 continue
             try:
                 self._kinds[name].codec.decode(bytes(row["payload"]))
             except PayloadUnreadable as error:
-                yield Finding(Reason.UNREADABLE, True, name, 0, error.reason, _PERIODIC_UNREADABLE, periodic=told)
+                yield Finding(Reason.UNREADABLE, _ERROR, name, 0, error.reason, _PERIODIC_UNREADABLE, periodic=told)
 
     def _of_jobs_to_come(
         self, revisions: Mapping[str, Sequence[Revision]], found: Sequence[Finding]
@@ -183,7 +194,7 @@ class _Check:
                 continue
             for change in changes(of_version[-1].message, message):
                 if (kind.name, Reason(change.what.value), str(change)) not in told:
-                    yield Finding(Reason(change.what.value), False, kind.name, kind.version, str(change), _TO_COME)
+                    yield Finding(Reason(change.what.value), _WARNING, kind.name, kind.version, str(change), _TO_COME)
 
     def _payloads(self, kind: str, version: int) -> Iterator[tuple[int, bytes]]:
         with self._connection.cursor(name="payloads") as cursor:  # on the server: they may be many
@@ -212,13 +223,13 @@ def _of_trouble(
 ) -> Finding:
     count, ids = concerned[0], tuple(concerned[1])
     if isinstance(trouble, str):
-        return Finding(Reason.UNREADABLE, True, name, version, trouble, _UNREADABLE, count, ids)
+        return Finding(Reason.UNREADABLE, _ERROR, name, version, trouble, _UNREADABLE, count, ids)
     reason = Reason(trouble.what.value)
     if version < kind.version:
-        return Finding(reason, False, name, version, str(trouble), _STEPPED, count, ids)
+        return Finding(reason, _WARNING, name, version, str(trouble), _STEPPED, count, ids)
     if _was_there_before(kind, trouble, revisions):
-        return Finding(reason, False, name, version, str(trouble), _ROLLED_BACK, count, ids)
-    return Finding(reason, True, name, version, str(trouble), _CHANGED, count, ids)
+        return Finding(reason, _WARNING, name, version, str(trouble), _ROLLED_BACK, count, ids)
+    return Finding(reason, _ERROR, name, version, str(trouble), _CHANGED, count, ids)
 
 
 def _was_there_before(kind: Kind, change: Change, revisions: Sequence[Revision]) -> bool:
@@ -227,7 +238,8 @@ def _was_there_before(kind: Kind, change: Change, revisions: Sequence[Revision])
     So whoever added the field has said that workers which don't know it may run such jobs: this release is a roll-back.
     """
     message = descriptor_of(kind)
-    assert message is not None
+    if message is None:
+        return False
     mine = fingerprint(message)
     for revision in revisions:
         if revision.fingerprint == mine:

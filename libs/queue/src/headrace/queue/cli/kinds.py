@@ -128,21 +128,12 @@ def _words(text: str) -> list[str]:
 
 
 def _as_json(report: KindsReport) -> str:
-    findings = [
-        {"severity": "error" if finding.is_error else "warning", **_without(asdict(finding), "is_error")}
-        for finding in report.findings
-    ]
-    told = {"ok": report.ok, "kinds": report.kinds, "jobs": report.jobs, "unseen": report.unseen}
-    return json.dumps({**told, "findings": findings}, indent=2)
-
-
-def _without(values: dict[str, Any], key: str) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if name != key}
+    return json.dumps({"ok": report.ok, **asdict(report)}, indent=2)
 
 
 def _in_words(report: KindsReport) -> Iterator[str]:
     for finding in report.findings:
-        yield f"{'ERROR' if finding.is_error else 'warning'} {finding.reason}: {finding.kind}{_version(finding)}"
+        yield f"{finding.severity} {finding.reason}: {finding.kind}{_version(finding)}"
         yield f"  what: {finding.what}"
         if finding.jobs:
             more = "" if finding.jobs <= len(finding.job_ids) else ", …"
