@@ -55,7 +55,12 @@ def serve(database: str, tmp_path: Path) -> Serve:
 
     @asynccontextmanager
     async def running(
-        url: str = database, *, migrate: bool = True, callers: Callers = CALLERS, **settings: Any
+        url: str = database,
+        *,
+        migrate: bool = True,
+        callers: Callers = CALLERS,
+        kinds: Kinds | None = None,
+        **settings: Any,
     ) -> AsyncIterator[JobsServer]:
         if migrate:
             up(url)
@@ -66,7 +71,7 @@ def serve(database: str, tmp_path: Path) -> Serve:
             jobs_grpc_address="127.0.0.1:0",
             **settings,
         )
-        async with JobsServer(chosen, callers, build_kinds(chosen)) as server:
+        async with JobsServer(chosen, callers, kinds or build_kinds(chosen)) as server:
             yield server
 
     return running
