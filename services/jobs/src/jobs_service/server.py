@@ -26,6 +26,7 @@ from jobs_service.depths import QueueDepths
 from jobs_service.kinds import build_kinds
 from jobs_service.readiness import watch_readiness
 from jobs_service.refusals import TRANSLATIONS
+from jobs_service.registration import register
 from jobs_service.rpc.enqueue import SELF_VALIDATING
 from jobs_service.service import JobsServicer
 from jobs_service.settings import JobsServerSettings
@@ -45,6 +46,7 @@ class JobsServer:
         self._callers = callers
         self._callers_file = settings.jobs_callers_file
         self._callers_seen = callers_seen
+        self._kinds = kinds
         self._drain_seconds = settings.jobs_drain_timeout.total_seconds()
         self._database = Database(
             settings.jobs_database_url,
@@ -77,6 +79,8 @@ class JobsServer:
             stack.push_async_callback(self._grpc.stop, self._drain_seconds)
             watching = asyncio.create_task(watch_readiness(self._database, self._grpc.set_serving), name="readiness")
             stack.push_async_callback(_cancel, watching)
+            registering = asyncio.create_task(register(self._database, self._kinds), name="kinds")
+            stack.push_async_callback(_cancel, registering)
             if self._callers_seen is not None:
                 rereading = watch_callers(self._callers_file, self._callers, since=self._callers_seen)
                 stack.push_async_callback(_cancel, asyncio.create_task(rereading, name="callers file"))
