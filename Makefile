@@ -40,6 +40,8 @@ lint: setup ## Check format, style, types, import arrows, contract and generated
 	ruff check $(SOURCES)
 	python proto/generate.py --check
 	python docs/settings_reference.py --check
+	python docs/proto_reference.py --check
+	buf format --diff --exit-code proto
 	buf lint $(CONTRACT)
 	buf breaking --against proto/landed.binpb $(CONTRACT)
 	lint-imports --no-logo

@@ -16,7 +16,7 @@ from opentelemetry import environment_variables as api_variables
 from opentelemetry.sdk import environment_variables as sdk_variables
 from typer.testing import CliRunner
 
-from jobs_service.callers import read_callers
+from jobs_service.callers_file import read_callers
 
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
@@ -164,4 +164,4 @@ def test_opentelemetry_knows_its_variables_that_the_reference_names() -> None:
 def test_the_callers_file_of_the_reference_can_be_used(tmp_path: Path) -> None:
     [example] = [block["text"] for block in BLOCK.finditer(REFERENCE.read_text()) if block["language"] == "toml"]
     (tmp_path / "callers.toml").write_text(example)
-    assert list(read_callers(tmp_path / "callers.toml").hashes) == ["api"]
+    assert read_callers(tmp_path / "callers.toml").names == ["api"]
