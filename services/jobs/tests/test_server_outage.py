@@ -132,14 +132,12 @@ async def test_more_calls_than_may_wait_are_answered_at_once(
         job_id = (await jobs.Enqueue(verification())).job_id
         with psycopg.connect(database) as other:
             other.execute("lock table headrace.jobs")
-            began = time.monotonic()
             calls = [asyncio.create_task(code_of(jobs.GetJob(GetJobRequest(job_id=job_id)))) for _ in range(20)]
-            refused, _ = await asyncio.wait(calls, return_when=asyncio.FIRST_COMPLETED)
-            assert time.monotonic() - began < 1
-            assert {task.result() for task in refused} == {StatusCode.UNAVAILABLE}
+            ended = asyncio.as_completed(calls)
+            assert {await next(ended) for _ in range(16)} == {StatusCode.UNAVAILABLE}
+            assert not all(call.done() for call in calls)  # four have their place: one at Postgres, three behind it
             other.rollback()
-        answers = await asyncio.gather(*calls)
-    assert answers.count(StatusCode.OK) in range(3, 5)
+        await asyncio.gather(*calls)
 
 
 async def code_of(call: Any) -> StatusCode:
