@@ -33,6 +33,7 @@ async def test_a_committed_row_holds_kind_queue_and_payload(house: OutboxHouse) 
     row = await house.row(str(row_id))
     assert (row["kind"], row["queue"]) == ("saas.jobs.v1.SendVerificationEmail", "email")
     assert SendVerificationEmail.FromString(row["payload"]) == message
+    assert row["version"] == 1
     assert row["idempotency_key"] == str(row_id)
     assert row["due_at"] == row["created_at"]
 

@@ -337,3 +337,15 @@ async def _until_logged(caplog: pytest.LogCaptureFixture, event: str) -> None:
     async with asyncio.timeout(10):
         while event not in caplog.messages:  # noqa: ASYNC110 - a log signals nothing
             await asyncio.sleep(0.01)
+
+
+async def test_the_version_that_a_payload_was_written_in_goes_with_it_where_it_is_known(
+    house: OutboxHouse, jobs: JobsDouble, relaying: Relaying
+) -> None:
+    [known, unknown] = await house.add(2)
+    async with house.engine.begin() as connection:  # as a replica of the release before has written it
+        await connection.execute(text("update outbox set version = null where id = cast(:id as uuid)"), {"id": unknown})
+    async with relaying():
+        await house.until_sent()
+    sent = {item.idempotency_key: item.version for request in jobs.received for item in request.requests}
+    assert sent == {known: 1, unknown: 0}

@@ -92,13 +92,15 @@ class Outbox:
         key = str(row_id) if key is None else key
         if not 0 < len(key) <= _LONGEST_KEY:
             raise ValueError(f"an idempotency key has 1 to {_LONGEST_KEY} characters; this one has {len(key)}: {key!r}")
-        kind, queue = message.DESCRIPTOR.full_name, _queue_of(message)
+        options = _options_of(message)
+        kind, queue = message.DESCRIPTOR.full_name, str(options.queue) or _DEFAULT_QUEUE
         payload = message.SerializeToString(deterministic=True)
         with create_span(kind=kind, queue=queue, key=key) as headers:
             row = self._row(
                 id=row_id,
                 kind=kind,
                 queue=queue,
+                version=options.version or 1,
                 payload=payload,
                 idempotency_key=key,
                 traceparent=headers.get("traceparent"),
@@ -154,8 +156,9 @@ class Outbox:
             callback()
 
 
-def _queue_of(message: Message) -> str:
+def _options_of(message: Message) -> options_pb2.JobOptions:
     options = message.DESCRIPTOR.GetOptions()
     if not options.HasExtension(_JOB):
         raise NotAJobKind(message.DESCRIPTOR.full_name)
-    return str(options.Extensions[_JOB].queue) or _DEFAULT_QUEUE
+    job: options_pb2.JobOptions = options.Extensions[_JOB]
+    return job

@@ -62,6 +62,7 @@ def lease(table: Table, *, by: str, rows: int, size: int, length: timedelta, old
             table.c.id,
             table.c.kind,
             table.c.queue,
+            table.c.version,
             table.c.payload,
             table.c.idempotency_key,
             table.c.traceparent,
