@@ -9,12 +9,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import structlog
-from opentelemetry import trace
-from opentelemetry.trace import SpanKind
+from opentelemetry.trace import SpanKind, get_tracer
 
 from headrace.chassis.rpc_errors import RpcError
 from headrace.jobs.v1 import jobs_service_pb2
-from headrace.queue import Accepted, BatchTooLarge, Door, KindUnknown, NewJob, tracing
+from headrace.queue import Accepted, BatchTooLarge, Door, KindUnknown, NewJob, TraceParent, tracing
 from jobs_service.callers import Caller
 from jobs_service.database import Database
 from jobs_service.depths import QueueDepths
@@ -32,7 +31,7 @@ class Intake:
         self._door = door
         self._depths = depths
         self._group_commit = GroupCommit(door, database)
-        self._tracer = trace.get_tracer("jobs_service")
+        self._tracer = get_tracer("jobs_service")
 
     async def accept(
         self, requests: Sequence[jobs_service_pb2.EnqueueRequest], caller: Caller
@@ -64,7 +63,7 @@ class Intake:
             for place, job, answer in zip(jobs, wanted, answers, strict=True):
                 if isinstance(answer, Accepted):
                     results[place] = answer
-                    self._record(job, answer, began)
+                    self._record(job, answer, began, None if job.trace is origin else job.trace)
                 else:
                     results[place] = refusal(answer)
         return [results[place] for place in range(len(requests))]
@@ -105,12 +104,13 @@ class Intake:
     def _queue(self, job: NewJob) -> str:
         return job.queue or self._door.kinds[job.payload.TypeName()].queue
 
-    def _record(self, job: NewJob, accepted: Accepted, began: int) -> None:
+    def _record(self, job: NewJob, accepted: Accepted, began: int, trace: TraceParent | None) -> None:
+        """Leaves a span, under the current one unless the job has a creation context of its own."""
         kind = self._door.kinds[job.payload.TypeName()]
         queue = job.queue or kind.queue
         span = self._tracer.start_span(
             f"accept {queue}",
-            trace_context(job.trace) if job.trace else None,
+            trace_context(trace) if trace else None,
             kind=SpanKind.INTERNAL,
             attributes={
                 "messaging.system": "headrace",

@@ -11,7 +11,7 @@ from typing import Self
 import structlog
 
 from headrace.chassis.grpc_server import GrpcServer
-from headrace.chassis.lifecycle import run_until_signal
+from headrace.chassis.lifecycle import run_until_signal, settle
 from headrace.chassis.logs import start_logging
 from headrace.chassis.settings import load
 from headrace.chassis.telemetry import start_telemetry
@@ -110,6 +110,7 @@ def main() -> None:
 
     async def serve(stop: asyncio.Event) -> None:
         async with JobsServer(settings, callers, kinds, callers_seen=callers_seen):
+            settle()
             await stop.wait()
 
     try:

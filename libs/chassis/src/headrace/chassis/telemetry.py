@@ -16,6 +16,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 from opentelemetry.sdk.trace.id_generator import IdGenerator
 
+from headrace.chassis.carrying import CarryingTracerProvider
 from headrace.chassis.settings import USAGE_ERROR
 from headrace.chassis.veiling import VeilingProcessor
 
@@ -28,12 +29,12 @@ _EXPORTERS: dict[str, type[GrpcSpanExporter] | type[HttpSpanExporter]] = {
 class Telemetry:
     """What was started; to be shut down last."""
 
-    def __init__(self, provider: TracerProvider) -> None:
-        self.provider = provider
+    def __init__(self, provider: TracerProvider | CarryingTracerProvider) -> None:
+        self._provider = provider
 
     def shutdown(self) -> None:
         """Sends what is still to be sent. Blocks for as long as the exporter's time limit."""
-        self.provider.shutdown()
+        self._provider.shutdown()
 
 
 def start_telemetry(service: str, id_generator: IdGenerator | None = None) -> Telemetry:
@@ -43,12 +44,16 @@ def start_telemetry(service: str, id_generator: IdGenerator | None = None) -> Te
         service: The service's name, unless OTEL_SERVICE_NAME or OTEL_RESOURCE_ATTRIBUTES says another.
         id_generator: Where span ids come from, unless the SDK's own.
     """
+    exporter = _exporter()
+    if exporter is None and id_generator is None and not _is_disabled():
+        carrying = CarryingTracerProvider()
+        trace.set_tracer_provider(carrying)
+        return Telemetry(carrying)
     provider = TracerProvider(
         resource=_resource(service),
         id_generator=id_generator,
         shutdown_on_exit=False,
     )
-    exporter = _exporter()
     if exporter is not None:
         provider.add_span_processor(VeilingProcessor(BatchSpanProcessor(exporter)))
     trace.set_tracer_provider(provider)

@@ -91,6 +91,8 @@ def write_accepted(accepted: Accepted) -> jobs_service_pb2.EnqueueResponse:
 
 def read_trace(sent: jobs_service_pb2.TraceContext) -> TraceParent | None:
     """Reads what caused a job. None, as the W3C has it, where there is no valid traceparent."""
+    if not sent.traceparent:
+        return None
     headers = {"traceparent": sent.traceparent, "tracestate": sent.tracestate, "baggage": sent.baggage}
     clean: dict[str, str] = {}
     _W3C.inject(clean, _W3C.extract({name: value for name, value in headers.items() if value}, Context()))
