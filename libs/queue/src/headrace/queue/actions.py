@@ -7,7 +7,7 @@ repeated.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
@@ -15,12 +15,13 @@ from typing import Any
 from psycopg import AsyncConnection
 
 from headrace.queue.job import JobState
-from headrace.queue.search import Found, JobFilter, search
+from headrace.queue.search import SCAN, Found, JobFilter, search
 from headrace.queue.statements import DEFAULT_SCHEMA, statement
 
+# Jobs that are locked by one statement.
 BATCH = 1000
-# What is only counted holds no locks.
-COUNTED_AT_ONCE = 20_000
+# Jobs that are looked for at once: that locks nothing, and costs the least by the job when it is many.
+LOOK = SCAN
 
 
 class Action(StrEnum):
@@ -96,7 +97,7 @@ async def find_actionable(
     action: Action,
     wanted: JobFilter,
     *,
-    limit: int = BATCH,
+    limit: int = LOOK,
     before_id: int | None = None,
     schema: str = DEFAULT_SCHEMA,
 ) -> Found:
@@ -125,17 +126,22 @@ async def act_on(
     return (await connection.execute(statement(f"{action}_jobs", schema), {"ids": list(ids)})).rowcount
 
 
+def batches(ids: Sequence[int]) -> Iterator[Sequence[int]]:
+    """Jobs in such numbers as are acted on in one transaction."""
+    for begin in range(0, len(ids), BATCH):
+        yield ids[begin : begin + BATCH]
+
+
 async def _act(
     connection: AsyncConnection[Any], action: Action, wanted: JobFilter, *, dry_run: bool, schema: str
 ) -> Acted:
-    limit = COUNTED_AT_ONCE if dry_run else BATCH
     matched = changed = 0
     before_id: int | None = None
     while True:
-        found = await find_actionable(connection, action, wanted, limit=limit, before_id=before_id, schema=schema)
+        found = await find_actionable(connection, action, wanted, before_id=before_id, schema=schema)
         matched += len(found.ids)
-        if found.ids and not dry_run:
-            changed += await act_on(connection, action, found.ids, schema=schema)
+        for ids in batches(found.ids) if not dry_run else ():
+            changed += await act_on(connection, action, ids, schema=schema)
         if found.before_id is None:
             return Acted(matched, changed)
         before_id = found.before_id

@@ -60,9 +60,9 @@ class JobFilter:
             "created_before": self.created_before,
         }
 
-    def way(self) -> str:
-        """The statement that reads the best index for it."""
-        if self.states and not UNMARKED & set(self.states):
+    def way(self, *, crowded: bool = False) -> str:
+        """The statement that reads the best index for it, where the live jobs that it asks for are many, or few."""
+        if self.states and not UNMARKED & set(self.states) and not crowded:
             return "search_marked"
         if self.tags:
             return "search_tagged"
@@ -89,13 +89,28 @@ async def search(
     if wanted.created_before is not None:
         before = min(before, await _id_at(connection, min(wanted.created_before, LATEST) + DISORDER, schema))
     params = {**wanted.params(), "limit": limit, "before": before, "from": lowest}
+    way = wanted.way()
+    if way == "search_marked" and await _is_crowded(connection, wanted, schema):
+        way = wanted.way(crowded=True)
     row: dict[str, Any] = {}
     for scan in (min(limit * FIRST_SCAN, SCAN), max(SCAN, limit)):
-        row = await _one(connection, statement(wanted.way(), schema), {**params, "scan": scan})
+        row = await _one(connection, statement(way, schema), {**params, "scan": scan})
         if len(row["ids"]) == limit or not row["floor"]:
             break
     ids: list[int] = row["ids"]
     return Found(ids, ids[-1] if len(ids) == limit else row["floor"] or None)
+
+
+async def _is_crowded(connection: AsyncConnection[Any], wanted: JobFilter, schema: str) -> bool:
+    """Whether the small indexes of live jobs are small no longer: they are in no order that a look could stop in."""
+    params = {
+        "in_line": JobState.AVAILABLE in wanted.states,
+        "waiting": bool({JobState.SCHEDULED, JobState.RETRYABLE} & set(wanted.states)),
+        "scan": SCAN,
+    }
+    if not (params["in_line"] or params["waiting"]):
+        return False
+    return bool((await _one(connection, statement("is_crowded", schema), params))["is_crowded"])
 
 
 async def _id_at(connection: AsyncConnection[Any], at: datetime, schema: str) -> int:

@@ -2,6 +2,7 @@
 
 # ruff: noqa: N802 (names and parameters are the contract's)
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import grpc
@@ -11,7 +12,7 @@ from headrace.chassis.rpc_errors import RpcError, bad_request, error_info
 from headrace.jobs.v1 import job_pb2
 from headrace.jobs.v1 import jobs_service_pb2 as pb
 from headrace.queue import Action, JobFilter
-from headrace.queue.actions import BATCH, COUNTED_AT_ONCE, act_on, find_actionable
+from headrace.queue.actions import act_on, batches, find_actionable
 from headrace.queue.search import Found
 from jobs_service.rpc.part import Part
 from jobs_service.translate import read_filter
@@ -58,26 +59,28 @@ class BulkPart(Part):
                 bad_request([("filter", "must ask something; to mean all jobs, name all states")]),
             )
         details = MessageToDict(sent, preserving_proto_field_name=True)
-        limit = COUNTED_AT_ONCE if dry_run else BATCH
         matched = changed = 0
         before_id: int | None = None
         while True:
             _require_time(context, changed)
-            found = await self._find(action, wanted, limit, before_id)
+            found = await self._find(action, wanted, before_id)
             matched += len(found.ids)
-            is_last = found.before_id is None
-            if not dry_run and (found.ids or (is_last and not matched)):  # that nothing matched is recorded once
-                changed += await self._act_on_batch(method, action, found.ids, details)
-            if is_last:
-                return _Counts(matched, changed)
+            for ids in batches(found.ids) if not dry_run else ():
+                _require_time(context, changed)
+                changed += await self._act_on_batch(method, action, ids, details)
+            if found.before_id is None:
+                break
             before_id = found.before_id
+        if not matched and not dry_run:  # that nothing matched is on record, too
+            await self._act_on_batch(method, action, [], details)
+        return _Counts(matched, changed)
 
-    async def _find(self, action: Action, wanted: JobFilter, limit: int, before_id: int | None) -> Found:
+    async def _find(self, action: Action, wanted: JobFilter, before_id: int | None) -> Found:
         return await self._database.run(
-            lambda connection: find_actionable(connection, action, wanted, limit=limit, before_id=before_id)
+            lambda connection: find_actionable(connection, action, wanted, before_id=before_id)
         )
 
-    async def _act_on_batch(self, method: str, action: Action, ids: list[int], details: dict[str, Any]) -> int:
+    async def _act_on_batch(self, method: str, action: Action, ids: Sequence[int], details: dict[str, Any]) -> int:
         return await self._act(
             method,
             SUBJECT,

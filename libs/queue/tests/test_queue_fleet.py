@@ -1,0 +1,112 @@
+"""Queues and workers are listed, at a cost that does not grow with the jobs; look-ups stay bounded in a long line."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from engine_kinds import TestKinds
+from plans import plan_of, scans
+
+from headrace.queue import (
+    JobFilter,
+    JobState,
+    RunningJob,
+    WorkerState,
+    cancel_jobs,
+    limit_queue,
+    list_jobs,
+    list_queues,
+    list_workers,
+    pause_queue,
+    search,
+    set_retention,
+)
+from headrace.queue.statements import statement
+
+HOUR = timedelta(hours=1)
+
+
+async def do_nothing(message: Any, job: RunningJob) -> None:
+    """Completes its job."""
+
+
+async def test_queues_with_jobs_and_queues_that_something_was_said_about_are_listed(installation: Any) -> None:
+    for queue in ("b", "a", "a"):
+        await installation.enqueue(TestKinds.Count(name="x"), queue=queue)
+    async with await installation.connect() as connection:
+        await pause_queue(connection, "c", by="me")
+        await limit_queue(connection, "a", 3)
+        await set_retention(connection, "a", completed=HOUR, discarded=2 * HOUR)
+        a, b, c = await list_queues(connection)
+        assert [each.name for each in await list_queues(connection, ["c", "none"])] == ["c"]
+    assert (a.name, a.max_running) == ("a", 3)
+    assert a.retention == {JobState.COMPLETED: HOUR, JobState.DISCARDED: 2 * HOUR}
+    assert (b.name, b.paused_at, b.retention) == ("b", None, {})
+    assert (c.name, c.paused_by) == ("c", "me")
+
+
+async def test_queues_are_found_by_going_from_one_to_the_next(installation: Any) -> None:
+    async with await installation.connect() as connection:
+        await _fill(connection, 5_000)
+        await connection.execute("set enable_seqscan = off")
+        cursor = await connection.execute(f"explain (format json) {statement('list_queues')}", {"names": None})
+        [[answer]] = await cursor.fetchall()
+        assert [queue.name for queue in await list_queues(connection)] == ["q0", "q1", "q2"]
+    assert set(scans(plan_of(answer))) == {("Index Scan", "jobs_lanes")}
+
+
+async def test_a_retention_beyond_ten_years_is_refused(installation: Any) -> None:
+    async with await installation.connect() as connection:
+        with pytest.raises(ValueError, match="cancelled must be at most ten years"):
+            await set_retention(connection, "a", cancelled=timedelta(days=5000))
+
+
+async def test_a_worker_is_listed_with_what_it_knows_and_how_it_is(installation: Any, eventually: Any) -> None:
+    async with await installation.connect() as connection:
+
+        async def is_there() -> bool:
+            return bool(await list_workers(connection))
+
+        async with installation.working(installation.worker(installation.handlers(Count=do_nothing), slots=4)):
+            await eventually(is_there)
+            [live] = await list_workers(connection)
+        assert await list_workers(connection) == []
+        [gone] = await list_workers(connection, include_gone=True)
+    assert (live.state, live.slots, live.enabled, live.hung_since) == (WorkerState.LIVE, 4, True, None)
+    assert live.kinds == {"headrace.test.v1.Count": 1}
+    assert live.silence < timedelta(seconds=3)
+    assert (gone.id, gone.state) == (live.id, WorkerState.STOPPED)
+
+
+async def test_in_a_long_line_a_look_goes_through_a_bounded_number_of_jobs_too(
+    installation: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiting = JobFilter(states=(JobState.AVAILABLE,), queues=("q1",))
+    async with await installation.connect() as connection:
+        await _fill(connection, 900)
+        few = await list_jobs(connection, waiting, limit=500)
+        monkeypatch.setattr(search, "SCAN", 100)
+        listed, before_id, pages = [], None, 0
+        while pages == 0 or before_id is not None:
+            page = await list_jobs(connection, waiting, limit=50, before_id=before_id)
+            listed, before_id, pages = [*listed, *page], page.before_id, pages + 1
+        assert [job.id for job in listed] == [job.id for job in few]
+        assert len(listed) == 300
+        done = await cancel_jobs(connection, waiting)
+        assert (done.matched, done.changed) == (300, 300)
+
+
+async def _fill(connection: Any, jobs: int) -> None:
+    """Puts jobs in line, in three queues by turns."""
+    await connection.execute(
+        """
+        insert into headrace.jobs (queue, kind, version, priority, max_retries, timeout_ms, payload, caller, state,
+                                   ready_xid, ready_at)
+        select 'q' || i %% 3, 'k', 1, 2, 3, 1000, '', '', 'available', pg_current_xact_id(), now()
+        from generate_series(1, %s) as i
+    """,
+        (jobs,),
+    )
+    await connection.execute("vacuum analyze headrace.jobs")
