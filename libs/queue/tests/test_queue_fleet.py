@@ -10,6 +10,7 @@ from engine_kinds import TestKinds
 from plans import plan_of, scans
 
 from headrace.queue import (
+    Job,
     JobFilter,
     JobState,
     RunningJob,
@@ -88,7 +89,8 @@ async def test_in_a_long_line_a_look_goes_through_a_bounded_number_of_jobs_too(
         await _fill(connection, 900)
         few = await list_jobs(connection, waiting, limit=500)
         monkeypatch.setattr(search, "SCAN", 100)
-        listed, before_id, pages = [], None, 0
+        listed: list[Job] = []
+        before_id, pages = None, 0
         while pages == 0 or before_id is not None:
             page = await list_jobs(connection, waiting, limit=50, before_id=before_id)
             listed, before_id, pages = [*listed, *page], page.before_id, pages + 1
