@@ -10,6 +10,7 @@ from google.rpc import error_details_pb2
 from grpc import StatusCode
 from grpc.aio import AioRpcError
 from grpc_status import rpc_status
+from psycopg.types.json import Json
 from private_kinds import PRIVATE_FILE, Address, Invite
 
 from headrace.chassis.tokens import token_hash
@@ -99,7 +100,7 @@ async def test_errors_from_before_the_veil_are_veiled_when_they_are_shown(
     with psycopg.connect(database, autocommit=True) as connection:
         connection.execute(
             "update headrace.jobs set state = 'discarded', ready_xid = null, finished_at = now(), errors = %s",
-            [psycopg.types.json.Json([{**error, "traceback": f"at {CANARY}"}])],
+            [Json([{**error, "traceback": f"at {CANARY}"}])],
         )
     seen = (await clerk.ExplainJob(pb.ExplainJobRequest(job_id=job_id))).explanation.finished.last_error
     assert (seen.message, seen.traceback) == (f"no {MARK}", f"at {MARK}")

@@ -1,6 +1,6 @@
 """The last step before a servicer: bytes become a message, and the message keeps the rules of its .proto file."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import grpc
@@ -16,6 +16,12 @@ from headrace.chassis.rpc_interceptors import (
     unary_handler,
 )
 from headrace.veil import hide, veiled_text
+
+
+_TIMES = {
+    "google.protobuf.Timestamp": "must be a time from the year 1 to 9999, its nanoseconds from 0 to 999999999",
+    "google.protobuf.Duration": "must be at most 10000 years, its nanoseconds below a second and of the same sign",
+}
 
 
 class ValidationInterceptor(grpc.aio.ServerInterceptor):
@@ -83,7 +89,29 @@ def request_violations(message: Message) -> list[tuple[str, str]]:
     except protovalidate.EvaluationError as error:  # a rule's own slip, such as an index beyond a list's end
         return [("", f"breaks a rule, which can't be evaluated with it: {veiled_text(str(error))}")]
     # A path may end in a map's key, and a rule may quote the value that it is about.
-    return [(veiled_text(field_path(each.proto.field)), veiled_text(each.proto.message)) for each in found]
+    told = [(veiled_text(field_path(each.proto.field)), veiled_text(each.proto.message)) for each in found]
+    named = {field for field, _ in told}
+    return [*told, *((field, why) for field, why in _impossible_times(message, "") if field not in named)]
+
+
+def _impossible_times(message: Message, prefix: str) -> Iterator[tuple[str, str]]:
+    """Timestamps and durations that are none: of the year 300 000, or with 5 seconds and -3 nanoseconds.
+
+    Protobuf carries them without a word, and nothing behind the door can hold them.
+    """
+    for field, value in message.ListFields():
+        kind = field.message_type
+        if kind is None or kind.GetOptions().map_entry:
+            continue
+        for place, inner in enumerate(value if field.is_repeated else [value]):
+            path = f"{prefix}{field.name}[{place}]" if field.is_repeated else prefix + field.name
+            if kind.full_name not in _TIMES:
+                yield from _impossible_times(inner, f"{path}.")
+                continue
+            try:
+                inner.ToJsonString()
+            except ValueError:
+                yield path, _TIMES[kind.full_name]
 
 
 def field_path(path: protovalidate.FieldPathPb | None) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 
 from headrace.queue.errors import PeriodicInvalid
 from headrace.queue.kinds import Kinds
-from headrace.queue.schedules import Cron, Interval, Schedule, TimeZoneUnknown
+from headrace.queue.schedules import Cron, Interval, Schedule, TimeZoneUnknown, zone
 
 # A tick that is decided about within this time was not missed.
 ON_TIME = timedelta(seconds=30)
@@ -82,6 +82,7 @@ class Periodic:
         except ValueError as error:
             raise self._wrong("missed", str(error)) from None
         try:
+            zone(self.time_zone)  # also where nothing is counted in it
             schedule(self.every, self.cron, self.time_zone, origin=datetime.now(UTC))
         except TimeZoneUnknown as error:
             raise self._wrong("time_zone", str(error)) from None

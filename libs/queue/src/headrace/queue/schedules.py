@@ -38,6 +38,14 @@ class Schedule(Protocol):
         """The first tick after a moment, in UTC."""
 
 
+def zone(name: str) -> ZoneInfo:
+    """The time zone of an IANA name. Raises TimeZoneUnknown."""
+    try:
+        return ZoneInfo(name)
+    except (KeyError, ValueError, OSError):  # unknown; no name at all; a directory
+        raise TimeZoneUnknown(name) from None
+
+
 @dataclass(frozen=True)
 class Interval:
     """Ticks at a fixed distance, counted from an earlier tick."""
@@ -68,10 +76,7 @@ class Cron:
 
     def __post_init__(self) -> None:
         """Refuses what makes no sense."""
-        try:
-            object.__setattr__(self, "_zone", ZoneInfo(self.time_zone))
-        except (KeyError, ValueError, OSError):  # unknown; no name at all; a directory
-            raise TimeZoneUnknown(self.time_zone) from None
+        object.__setattr__(self, "_zone", zone(self.time_zone))
         try:
             next(CronSim(self.expression, datetime(2000, 1, 1)))  # noqa: DTZ001  (a wall clock)
         except CronSimError as error:
