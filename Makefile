@@ -51,8 +51,9 @@ format: setup ## Format the code and mend what can be mended
 	ruff format $(SOURCES)
 	ruff check --fix $(SOURCES)
 
-proto: setup ## Generate proto/gen anew from the .proto files
+proto: setup ## Generate proto/gen, and the contracts' reference, anew from the .proto files
 	@$(BIN)/python proto/generate.py
+	@$(BIN)/python docs/proto_reference.py
 
 # From then on a change that breaks its clients is an error of `make lint`.
 land-proto: lint ## Make today's contract the one that later changes must not break
