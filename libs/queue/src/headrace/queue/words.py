@@ -153,7 +153,7 @@ def _(reason: Behind, _now: datetime) -> str:
     if reason.eta is not None:
         least = "at least" if reason.more else "about"
         said.append(f"At {reason.jobs_per_second:.3g} jobs per second its turn comes in {least} {span(reason.eta)}.")
-    elif reason.hung_workers < reason.workers:
+    elif reason.hung_workers < reason.workers and not reason.jobs_per_second:
         said.append("No job of its queue has ended in the last minutes, so there is no telling when its turn comes.")
     return " ".join(said)
 
@@ -198,8 +198,8 @@ def span(time: timedelta) -> str:
 
 def _line(reason: QueueFull | Behind) -> str:
     before = reason.jobs_before
-    if not before and not reason.more:
-        return "It is the first in line."
+    if not before:
+        return "It is not known how many jobs stand before it." if reason.more else "It is the first in line."
     least = "At least " if reason.more else ""
     return f"{least}{_count(before, 'job')} {'stands' if before == 1 else 'stand'} before it in its queue."
 

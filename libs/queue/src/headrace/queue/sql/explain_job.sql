@@ -1,6 +1,7 @@
--- Why a job does not run: its row, and with it everything that may be in its way, as of one moment. Looks at the line only where
--- the job stands in it, and there at %(most)s jobs before it at most, backwards from its place: what was claimed at the head
--- of a long line is not walked over. Index: jobs_ready, backwards; slot_log's key for a queue with a limit. Locks nothing.
+-- Why a job does not run: its row, and with it everything that may be in its way, as of one moment. Looks at the line only
+-- where the job stands in it, and there at %(most)s jobs before it at most (-1: at none), backwards from its place: what
+-- was claimed at the head of a long line is not walked over. Index: jobs_ready, backwards, which row comparison and limit
+-- leave the planner as the only way; slot_log's key for a queue with a limit. Locks nothing.
 with subject as materialized (
 {include get_job}
 ),
@@ -30,9 +31,10 @@ before as materialized (
   from place cross join lateral (
     select kind, version
     from {schema}.jobs
-    where queue = place.queue and ready_xid is not null
-      and (priority, ready_xid, id) < (place.priority, place.ready_xid, place.id)
-    order by priority desc, ready_xid desc, id desc limit %(most)s::integer + 1
+    where ready_xid is not null
+      and (queue, priority, ready_xid, id) < (place.queue, place.priority, place.ready_xid, place.id)
+      and queue >= place.queue
+    order by queue desc, priority desc, ready_xid desc, id desc limit (select %(most)s::integer + 1)  -- unknown to the planner
   ) as job
   where place.in_line
 ),
@@ -69,7 +71,7 @@ select subject.*, json_build_object(
   'last_known_at', (
     select max(coalesce(stopped_at, dead_at, beat_at)) from {schema}.workers where place.in_line and place.kind = any(kinds)
   ),
-  'looked_at', (select count(*) from before),
+  'more', (select count(*) from before) > %(most)s,
   'before', (
     select count(*) from before join claimable on claimable.kind = before.kind and claimable.version >= before.version
   ),
