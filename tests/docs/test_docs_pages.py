@@ -164,4 +164,4 @@ def test_opentelemetry_knows_its_variables_that_the_reference_names() -> None:
 def test_the_callers_file_of_the_reference_can_be_used(tmp_path: Path) -> None:
     [example] = [block["text"] for block in BLOCK.finditer(REFERENCE.read_text()) if block["language"] == "toml"]
     (tmp_path / "callers.toml").write_text(example)
-    assert read_callers(tmp_path / "callers.toml").names == ["api"]
+    assert [caller.name for caller in read_callers(tmp_path / "callers.toml").all] == ["api"]
