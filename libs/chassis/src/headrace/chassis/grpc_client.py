@@ -1,7 +1,8 @@
 """A gRPC channel as every client of ours opens one.
 
 It spreads calls over all addresses of its target, finds out about dead connections, repeats calls that got
-UNAVAILABLE before any answer, gives each call a deadline, carries the token, and records a CLIENT span.
+UNAVAILABLE or a stopping server's CANCELLED before any answer, gives each call a deadline, carries the token, and
+records a CLIENT span.
 """
 
 import enum
@@ -31,7 +32,8 @@ _SERVICE_CONFIG = json.dumps(
                     "initialBackoff": "0.1s",
                     "maxBackoff": "2s",
                     "backoffMultiplier": 2,
-                    "retryableStatusCodes": ["UNAVAILABLE"],
+                    # A server that stops answers CANCELLED to calls that have come in but not begun.
+                    "retryableStatusCodes": ["UNAVAILABLE", "CANCELLED"],
                 },
             }
         ],
@@ -68,7 +70,8 @@ def open_channel(
         timeout: Seconds that a call may take, repeats included, unless the call says otherwise.
         max_receive_bytes: The largest answer.
 
-    Calls are repeated on UNAVAILABLE, so each must be safe to repeat: an idempotency key with Enqueue.
+    Calls are repeated on UNAVAILABLE and on a server's CANCELLED, so each must be safe to repeat: an idempotency key
+    with Enqueue.
 
     Raises:
         CertificatesRefused: The files of `tls` can't be used.

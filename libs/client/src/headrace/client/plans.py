@@ -33,7 +33,8 @@ BATCH_BYTES = 16 * 1024 * 1024
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
 FIRST_LOOK, SELDOMEST_LOOK = 0.05, 1.0
 
-_PASSING = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.ABORTED})
+# CANCELLED is what a server that stops answers to calls that have come in but not begun.
+_PASSING = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.ABORTED, grpc.StatusCode.CANCELLED})
 # A repeat of these, after the first was done but not heard of, would be answered with an error.
 _ONCE = frozenset({"DeleteJob", "CreatePeriodicJob", "DeletePeriodicJob"})
 ENDED = frozenset(
