@@ -12,12 +12,13 @@ from google.protobuf import descriptor_pb2, descriptor_pool
 from google.protobuf.descriptor import FileDescriptor
 from grpc_tools import protoc
 
-import headrace.jobs.v1.options_pb2 as options
+from buf.validate import validate_pb2
+from headrace.jobs.v1 import options_pb2
 from headrace.queue import Kinds
 
 PACKAGE = "shop.jobs.v1"
+FILE = "shop/jobs/v1/kinds.proto"
 _HEAD = f'syntax = "proto3";\npackage {PACKAGE};\nimport "headrace/jobs/v1/options.proto";\n'
-_OPTIONS = [options.DESCRIPTOR.dependencies[0], options.DESCRIPTOR.dependencies[1], options.DESCRIPTOR]
 
 
 def message(name: str, fields: str, **options: object) -> str:
@@ -31,33 +32,24 @@ def kinds_of(text: str) -> Kinds:
     return Kinds.of_file(file_of(text))
 
 
-def file_of(text: str) -> FileDescriptor:
-    """The file itself."""
+def file_of(text: str, *, file: str = FILE) -> FileDescriptor:
+    """The file itself. A text that begins with its syntax needs no head."""
     pool = descriptor_pool.DescriptorPool()
-    for file in _OPTIONS:
-        pool.AddSerializedFile(file.serialized_pb)
-    return _in_pool(pool, "kinds", text)
+    for imported in _imports():
+        pool.AddSerializedFile(imported.SerializeToString())
+    return _in_pool(pool, file, text)
 
 
 @cache
 def kinds_here(name: str, text: str) -> Kinds:
     """The kinds of a file that this process knows, as a door needs them; no other one may have the same messages."""
-    return Kinds.of_file(_in_pool(descriptor_pool.Default(), name, text))
+    return Kinds.of_file(_in_pool(descriptor_pool.Default(), FILE.replace("kinds", name), text))
 
 
-def _in_pool(pool: descriptor_pool.DescriptorPool, name: str, text: str) -> FileDescriptor:
-    with tempfile.TemporaryDirectory() as folder:
-        image = Path(folder) / "image"
-        _protoc(Path(folder), name, text, [f"--descriptor_set_out={image}"])
-        [file] = descriptor_pb2.FileDescriptorSet.FromString(image.read_bytes()).file
-        pool.AddSerializedFile(file.SerializeToString())
-    return pool.FindFileByName(f"shop/jobs/v1/{name}.proto")
-
-
-def write_modules(folder: Path, text: str) -> Path:
-    """Generates the module shop.jobs.v1.kinds_pb2 of a release into a folder, to be put on a process' path."""
+def write_modules(folder: Path, text: str, *, file: str = FILE) -> Path:
+    """Generates a release's module, such as shop.jobs.v1.kinds_pb2, into a folder, to be put on a process' path."""
     folder.mkdir(parents=True, exist_ok=True)
-    _protoc(folder, "kinds", text, [f"--python_out={folder}"])
+    _protoc(folder, file, text, [f"--python_out={folder}"])
     return folder
 
 
@@ -66,17 +58,37 @@ def environment(folder: Path, base: Mapping[str, str]) -> dict[str, str]:
     return {**base, "PYTHONPATH": str(folder)}
 
 
-def _protoc(folder: Path, name: str, text: str, flags: list[str]) -> None:
-    source = folder / f"shop/jobs/v1/{name}.proto"
+def _in_pool(pool: descriptor_pool.DescriptorPool, file: str, text: str) -> FileDescriptor:
+    with tempfile.TemporaryDirectory() as folder:
+        image = Path(folder) / "image"
+        _protoc(Path(folder), file, text, [f"--descriptor_set_out={image}"])
+        [compiled] = descriptor_pb2.FileDescriptorSet.FromString(image.read_bytes()).file
+        pool.AddSerializedFile(compiled.SerializeToString())
+    return pool.FindFileByName(file)
+
+
+def _protoc(folder: Path, file: str, text: str, flags: list[str]) -> None:
+    source = folder / file
     source.parent.mkdir(parents=True, exist_ok=True)
-    source.write_text(_HEAD + text)
+    source.write_text(text if text.startswith("syntax") else _HEAD + text)
     imports = folder / "imports.binpb"
-    imports.write_bytes(descriptor_pb2.FileDescriptorSet(file=[_proto(file) for file in _OPTIONS]).SerializeToString())
+    imports.write_bytes(descriptor_pb2.FileDescriptorSet(file=_imports()).SerializeToString())
     arguments = ["protoc", f"--proto_path={folder}", f"--proto_path={files('grpc_tools') / '_proto'}"]
-    assert protoc.main([*arguments, f"--descriptor_set_in={imports}", *flags, f"shop/jobs/v1/{name}.proto"]) == 0, text
+    assert protoc.main([*arguments, f"--descriptor_set_in={imports}", *flags, file]) == 0, text
 
 
-def _proto(file: FileDescriptor) -> descriptor_pb2.FileDescriptorProto:
-    proto = descriptor_pb2.FileDescriptorProto()
-    file.CopyToProto(proto)
-    return proto
+@cache
+def _imports() -> list[descriptor_pb2.FileDescriptorProto]:
+    """What a file of kinds may import, each behind what it imports itself."""
+    found: dict[str, descriptor_pb2.FileDescriptorProto] = {}
+
+    def take(file: FileDescriptor) -> None:
+        for dependency in file.dependencies:
+            take(dependency)
+        if file.name not in found:
+            found[file.name] = descriptor_pb2.FileDescriptorProto()
+            file.CopyToProto(found[file.name])
+
+    for file in (options_pb2.DESCRIPTOR, validate_pb2.DESCRIPTOR):
+        take(file)
+    return list(found.values())
