@@ -95,6 +95,7 @@ def _worker_listener(settings: ApiSettings, sending: Sending, billing: Billing) 
     server = GrpcServer(
         address=settings.api_worker_grpc_address,
         name="worker-grpc",
+        tls=settings.worker_grpc_tls,
         translations=TRANSLATIONS,
         interceptors=[TokenInterceptor({"worker": settings.api_worker_tokens_sha256})],
         max_receive_bytes=_PAGE_OF_EVENTS,

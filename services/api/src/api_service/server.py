@@ -22,6 +22,7 @@ from headrace.chassis.lifecycle import run_until_signal
 from headrace.chassis.logs import start_logging
 from headrace.chassis.settings import load
 from headrace.chassis.telemetry import start_telemetry
+from headrace.chassis.tls import require_usable
 from headrace.jobs.v1.jobs_service_pb2_grpc import JobsServiceStub
 from headrace.outbox import Relay
 
@@ -56,7 +57,9 @@ async def serve(
             timeout=settings.api_database_timeout,
         )
         ending.push_async_callback(database.dispose)
-        channel = open_channel(settings.api_jobs_target, token=settings.api_jobs_token.get_secret_value())
+        channel = open_channel(
+            settings.api_jobs_target, token=settings.api_jobs_token.get_secret_value(), tls=settings.jobs_tls
+        )
         ending.push_async_callback(channel.close)
         passwords = Passwords(threads=settings.api_hash_threads, waiting=settings.api_hash_waiting)
         ending.callback(passwords.close)
@@ -84,6 +87,8 @@ def main() -> None:
     """The console script."""
     start_logging()
     settings = load(ApiSettings)
+    require_usable("API_JOBS_TLS_*", settings.jobs_tls)
+    require_usable("API_WORKER_GRPC_TLS_*", settings.worker_grpc_tls)
     telemetry = start_telemetry("api")
     try:
         run_until_signal(lambda stop: serve(settings, stop))

@@ -18,6 +18,7 @@ from api_service.auth.links import LinkKeys
 from api_service.billing.prices import PriceList
 from api_service.db import sqlalchemy_url
 from headrace.chassis.settings import Address, CommaList, Duration, Sensitive, Settings
+from headrace.chassis.tls import ClientTls, ServerTls, require_pairs
 from headrace.chassis.tokens import is_token_hash
 
 
@@ -111,6 +112,32 @@ class ApiSettings(DatabaseSettings):
     api_jobs_token: SecretStr = Field(
         description="The bearer token that the relay calls the jobs service with.",
     )
+    api_jobs_tls_ca: Path | None = Field(
+        default=None,
+        description="Whose certificate the jobs service has to show (PEM). Unset, and the next two too: plain text, "
+        "for a mesh or a private network. All three are read anew when they change.",
+    )
+    api_jobs_tls_certificate: Path | None = Field(
+        default=None,
+        description="The relay's own certificate (PEM), where the jobs service asks for one.",
+    )
+    api_jobs_tls_key: Path | None = Field(
+        default=None,
+        description="Its key (PEM).",
+    )
+    api_worker_grpc_tls_certificate: Path | None = Field(
+        default=None,
+        description="The certificate (PEM) of WorkerSupport's listener. Unset: plain text. This file and the next two "
+        "are read anew when they change.",
+    )
+    api_worker_grpc_tls_key: Path | None = Field(
+        default=None,
+        description="The certificate's key (PEM).",
+    )
+    api_worker_grpc_tls_client_ca: Path | None = Field(
+        default=None,
+        description="Whose client certificates are let in there (PEM); when set, every worker needs one.",
+    )
 
     api_link_keys: Annotated[LinkKeys, NoDecode, Sensitive(), BeforeValidator(_link_keys)] = Field(
         description='Keys that links in mails are derived from: "id:base64,id:base64", each 32 bytes or more. The '
@@ -189,6 +216,36 @@ class ApiSettings(DatabaseSettings):
         default=False,
         description="Whether this deployment takes Stripe's live events. Events of the other mode are ignored.",
     )
+
+    @property
+    def jobs_tls(self) -> ClientTls | None:
+        """The certificates of calls to the jobs service, where there are some."""
+        if self.api_jobs_tls_ca is None and self.api_jobs_tls_certificate is None:
+            return None
+        return ClientTls(self.api_jobs_tls_ca, self.api_jobs_tls_certificate, self.api_jobs_tls_key)
+
+    @property
+    def worker_grpc_tls(self) -> ServerTls | None:
+        """The certificates of WorkerSupport's listener, where there are some."""
+        if self.api_worker_grpc_tls_certificate is None or self.api_worker_grpc_tls_key is None:
+            return None
+        return ServerTls(
+            self.api_worker_grpc_tls_certificate, self.api_worker_grpc_tls_key, self.api_worker_grpc_tls_client_ca
+        )
+
+    @model_validator(mode="after")
+    def _certificates(self) -> Self:
+        require_pairs(
+            api_jobs_tls_certificate=self.api_jobs_tls_certificate,
+            api_jobs_tls_key=self.api_jobs_tls_key,
+            api_worker_grpc_tls_certificate=self.api_worker_grpc_tls_certificate,
+            api_worker_grpc_tls_key=self.api_worker_grpc_tls_key,
+        )
+        if self.api_worker_grpc_tls_client_ca and not self.api_worker_grpc_tls_certificate:
+            raise ValueError(
+                "API_WORKER_GRPC_TLS_CLIENT_CA: needs API_WORKER_GRPC_TLS_CERTIFICATE and API_WORKER_GRPC_TLS_KEY"
+            )
+        return self
 
     @field_validator("api_worker_tokens_sha256")
     @classmethod

@@ -15,6 +15,7 @@ from headrace.chassis.lifecycle import run_until_signal, settle
 from headrace.chassis.logs import start_logging
 from headrace.chassis.settings import load
 from headrace.chassis.telemetry import start_telemetry
+from headrace.chassis.tls import require_usable
 from headrace.chassis.watched_files import Signature, file_signature
 from headrace.jobs.v1 import jobs_service_pb2_grpc
 from headrace.queue import Door, Kinds, Limits
@@ -102,6 +103,7 @@ async def _cancel(task: "asyncio.Task[None]") -> None:
 def main() -> None:
     """Runs the server until SIGTERM or SIGINT."""
     settings = load(JobsServerSettings)
+    require_usable("JOBS_GRPC_TLS_*", settings.tls)
     callers_seen = file_signature(settings.jobs_callers_file)
     callers = load_callers(settings.jobs_callers_file)
     kinds = build_kinds(settings)

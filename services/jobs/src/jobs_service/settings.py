@@ -16,7 +16,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_settings import NoDecode
 
 from headrace.chassis.settings import Address, Duration, Sensitive, Settings
-from headrace.chassis.tls import ServerTls
+from headrace.chassis.tls import ServerTls, require_pairs
 
 HASH_KEY_BYTES = range(16, 65)  # blake2b takes up to 64
 
@@ -202,8 +202,9 @@ class JobsServerSettings(JobsSettings):
 
     @model_validator(mode="after")
     def _check(self) -> "JobsServerSettings":
-        if (self.jobs_grpc_tls_certificate is None) != (self.jobs_grpc_tls_key is None):
-            raise ValueError("JOBS_GRPC_TLS_CERTIFICATE and JOBS_GRPC_TLS_KEY: set both or neither")
+        require_pairs(
+            jobs_grpc_tls_certificate=self.jobs_grpc_tls_certificate, jobs_grpc_tls_key=self.jobs_grpc_tls_key
+        )
         if self.jobs_grpc_tls_client_ca and not self.jobs_grpc_tls_certificate:
             raise ValueError("JOBS_GRPC_TLS_CLIENT_CA: needs JOBS_GRPC_TLS_CERTIFICATE and JOBS_GRPC_TLS_KEY")
         if self.jobs_request_limit < self.jobs_payload_limit * 2:

@@ -16,6 +16,7 @@ from headrace.chassis.lifecycle import run_until_signal
 from headrace.chassis.logs import start_logging
 from headrace.chassis.settings import USAGE_ERROR, format_duration, load
 from headrace.chassis.telemetry import start_telemetry
+from headrace.chassis.tls import require_usable
 from headrace.queue import Kinds, Periodic, RetryPolicy, Worker, WorkerSettings
 from headrace.queue.tracing import AttemptSpanIds
 from jobs_service.handlers import MAIL_KINDS, build_handlers
@@ -31,6 +32,7 @@ from saas.jobs.v1.worker_support_pb2_grpc import WorkerSupportStub
 def main() -> None:
     """Runs the worker until SIGTERM or SIGINT."""
     settings = load(JobsWorkerSettings)
+    require_usable("JOBS_API_TLS_*", settings.api_tls)
     kinds = build_kinds(settings)
     check_against_kinds(settings, kinds)
     start_logging()
@@ -64,6 +66,7 @@ async def work(settings: JobsWorkerSettings, kinds: Kinds, stop: asyncio.Event) 
         channel = open_channel(
             settings.jobs_api_target,
             token=settings.jobs_api_token.get_secret_value(),
+            tls=settings.api_tls,
             # A worker may be killed in the middle of a call; the attempt's own span is written even then.
             carried=CarriedContext.CALLER,
         )

@@ -5,11 +5,13 @@ Every variable is described here, once; the settings reference is generated from
 
 import re
 from datetime import timedelta
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from headrace.chassis.settings import Address, Duration
+from headrace.chassis.tls import ClientTls, require_pairs
 from jobs_service.settings import JobsSettings, QueueNumbers
 
 
@@ -64,6 +66,17 @@ class JobsWorkerSettings(JobsSettings):
         examples=["dns:///api-workers:50053"],
     )
     jobs_api_token: SecretStr = Field(min_length=1, description="The token that the worker shows to the api.")
+    jobs_api_tls_ca: Path | None = Field(
+        default=None,
+        description=(
+            "Whose certificate the api has to show (PEM). Unset, and the next two too: plain text, for a mesh or a "
+            "private network. All three are read anew when they change."
+        ),
+    )
+    jobs_api_tls_certificate: Path | None = Field(
+        default=None, description="The worker's own certificate (PEM), where the api asks for one."
+    )
+    jobs_api_tls_key: Path | None = Field(default=None, description="Its key (PEM).")
     smtp_host: str = Field(min_length=1, description="The mail server.", examples=["smtp.example.com"])
     smtp_port: int = Field(default=587, ge=1, le=65535, description="The mail server's port.")
     smtp_starttls: bool = Field(
@@ -99,8 +112,16 @@ class JobsWorkerSettings(JobsSettings):
         examples=["http://127.0.0.1:12111"],
     )
 
+    @property
+    def api_tls(self) -> ClientTls | None:
+        """The certificates of calls to the api, where there are some."""
+        if self.jobs_api_tls_ca is None and self.jobs_api_tls_certificate is None:
+            return None
+        return ClientTls(self.jobs_api_tls_ca, self.jobs_api_tls_certificate, self.jobs_api_tls_key)
+
     @model_validator(mode="after")
     def _check(self) -> "JobsWorkerSettings":
+        require_pairs(jobs_api_tls_certificate=self.jobs_api_tls_certificate, jobs_api_tls_key=self.jobs_api_tls_key)
         for queue, slots in self.jobs_queue_slots.items():
             if slots > self.jobs_worker_count:
                 raise ValueError(

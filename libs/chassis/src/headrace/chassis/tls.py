@@ -5,6 +5,7 @@ used, such as a certificate beside the key of its predecessor, are left alone un
 """
 
 import ssl
+import sys
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 import grpc
 import structlog
 
+from headrace.chassis.settings import USAGE_ERROR
 from headrace.chassis.watched_files import Signature, file_signature
 
 log = structlog.get_logger()
@@ -119,6 +121,29 @@ class ClientTls:
             _check_pair(self.certificate, self.key)
         _require_unchanged(before, self.files)
         return grpc.ssl_channel_credentials(root_certificates=ca, private_key=key, certificate_chain=certificate)
+
+
+def require_usable(variables: str, tls: ServerTls | ClientTls | None) -> None:
+    """Ends the program with exit code 2 where the files of settings ("JOBS_GRPC_TLS_*") can't be used."""
+    if tls is None:
+        return
+    try:
+        tls.credentials()
+    except CertificatesRefused as refused:
+        print(f"{variables}: {refused}", file=sys.stderr)
+        raise SystemExit(USAGE_ERROR) from None
+
+
+def require_pairs(**files: Path | None) -> None:
+    """Checks settings of certificates and their keys, given in pairs by their names: both or neither is set.
+
+    Raises:
+        ValueError: Only one of them is set.
+    """
+    names = list(files)
+    for certificate, key in zip(names[::2], names[1::2], strict=True):
+        if (files[certificate] is None) != (files[key] is None):
+            raise ValueError(f"{certificate.upper()} and {key.upper()}: set both or neither")
 
 
 def _named(*paths: Path | None) -> tuple[Path, ...]:

@@ -12,4 +12,4 @@ grant select, insert, update, delete on {schema}.paused_kinds, {schema}.periodic
 grant select on {schema}.migrations to {role};
 grant usage on all sequences in schema {schema} to {role};
 grant select, update on {schema}.wakes to {role};
-grant select, insert on {schema}.kind_descriptors to {role};
+grant select, insert on {schema}.kind_descriptors, {schema}.audit_log to {role};
