@@ -21,10 +21,14 @@ from headrace.queue import (
     Worker,
     WorkerSettings,
     cancel_job,
+    explain_enqueue,
+    explain_job,
     get_job,
     list_jobs,
     migrate,
     pause_queue,
+    queue_flows,
+    reasons,
     resume_queue,
     retry_job,
 )
@@ -64,6 +68,10 @@ async def test_the_server_accepts_lists_and_controls(installation: Any, roles: R
         await retry_job(connection, first.job_id)
         assert len(await list_jobs(connection)) == 2
         assert (await get_job(connection, first.job_id)).state == "available"
+        assert isinstance((await explain_job(connection, first.job_id)).reason, reasons.KindNotKnown)
+        asked = await explain_enqueue(connection, installation.door, jobs[0])
+        assert isinstance(asked.reason, reasons.Duplicate)
+        assert set(await queue_flows(connection)) == {"greetings", "numbers"}
         await pause_queue(connection, "greetings", by="ann")
         await resume_queue(connection, "greetings")
 
@@ -98,6 +106,8 @@ async def test_the_reader_looks(installation: Any, roles: Roles) -> None:
     job_id = await installation.enqueue(TestKinds.Greet())
     async with await psycopg.AsyncConnection.connect(roles.dsn("reader"), autocommit=True) as connection:
         assert (await get_job(connection, job_id)).state == "available"
+        assert isinstance((await explain_job(connection, job_id)).reason, reasons.KindNotKnown)
+        assert set(await queue_flows(connection)) == {"greetings"}
         await connection.execute("select from headrace.workers, headrace.queues, headrace.periodic_jobs")
 
 

@@ -9,7 +9,7 @@ with recursive line as (
   ) as following
 ),
 waits as (
-  select line.queue, clock_timestamp() - min(first.ready_at) as wait
+  select line.queue, greatest(clock_timestamp() - min(first.ready_at), interval '0') as wait
   from line cross join generate_series(1, 4) as lane (priority) cross join lateral (
     select ready_at
     from {schema}.jobs
@@ -26,7 +26,7 @@ serving as (
     and (%(queues)s::text[] is null or queue = any(%(queues)s::text[]))
   group by queue
 )
-select queue, greatest(wait, interval '0') as oldest_wait, coalesce(rate, 0)::float8 as jobs_per_second,
+select queue, wait as oldest_wait, coalesce(rate, 0)::float8 as jobs_per_second,
        coalesce(workers, 0)::integer as workers
 from waits full join serving using (queue)
 order by queue
