@@ -5,12 +5,20 @@ import json
 import os
 import re
 import shutil
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+from uuid import uuid4
 
+import psycopg
 import pytest
+from google.protobuf import json_format
+from psycopg import sql
 
 from headrace.jobs.v1 import jobs_service_pb2
+from headrace.queue.migrate import up
 from jobs_service.server import JobsServer
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -46,6 +54,25 @@ async def test_every_example_works_with_the_real_grpcurl(jobs_server: JobsServer
         assert process.returncode == 0, f"{line}\n{wrong.decode()}"
         if "/" in line.split()[-1]:
             json.loads(said)
+
+
+@pytest.fixture
+def as_the_servers_role(database: str) -> Iterator[str]:
+    """The URL of a database in which the server's role has what migrations grant it, and nothing more."""
+    role = f"test_server_{uuid4().hex[:12]}"
+    with psycopg.connect(database, autocommit=True) as owner:
+        owner.execute(sql.SQL("create role {}").format(sql.Identifier(role)))
+        up(database, grants={"server": role})
+        yield f"{database}?options={quote(f'-c role={role}')}"
+        owner.execute(sql.SQL("drop owned by {0}; drop role {0}").format(sql.Identifier(role)))
+
+
+async def test_every_example_works_with_the_servers_role(as_the_servers_role: str, serve: Any, client_of: Any) -> None:
+    calls = tomllib.loads((ROOT / "docs/reference_calls.toml").read_text(encoding="utf-8"))
+    async with serve(as_the_servers_role, migrate=False) as server, client_of(server) as jobs:
+        for method, sent in calls.items():
+            request = getattr(jobs_service_pb2, f"{method}Request")()
+            await getattr(jobs, method)(json_format.Parse(sent, request))
 
 
 def test_every_reason_that_is_given_is_explained_and_no_other() -> None:
