@@ -29,7 +29,7 @@ class JobsPart(Part):
 
     async def ListJobs(self, request: pb.ListJobsRequest, context: Any) -> pb.ListJobsResponse:
         """Lists jobs, newest first."""
-        wanted = read_filter(request.filter)
+        wanted = read_filter(request.filter, self._door.kinds)
         before = read_page_token(wanted, request.page_token)
         size = request.page_size or DEFAULT_PAGE
         page = await self._database.run(lambda c: list_jobs(c, wanted, limit=size + 1, before_id=before))

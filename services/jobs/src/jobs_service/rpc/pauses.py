@@ -5,9 +5,10 @@
 from typing import Any
 
 from headrace.jobs.v1 import jobs_service_pb2 as pb
-from headrace.queue import list_pauses, pause_all, pause_kind, pause_queue, resume_all, resume_kind, resume_queue
+from headrace.queue import Pause, list_pauses, pause_all, pause_kind, pause_queue, resume_all, resume_kind, resume_queue
+from jobs_service.database import Connection
 from jobs_service.rpc.part import Part
-from jobs_service.translate import write_pause, write_queue
+from jobs_service.translate import names_of, write_pause, write_queue
 
 
 class PausesPart(Part):
@@ -28,14 +29,21 @@ class PausesPart(Part):
     async def PauseKind(self, request: pb.PauseKindRequest, context: Any) -> pb.PauseKindResponse:
         """Stops the claiming of a kind's jobs."""
         caller, kind = self._callers.current().name, request.kind
-        pause = await self._act("PauseKind", f"kind:{kind}", lambda c: pause_kind(c, kind, by=caller))
-        return pb.PauseKindResponse(pause=write_pause(pause))
+
+        async def pause(connection: Connection) -> Pause:
+            first, *_ = [await pause_kind(connection, name, by=caller) for name in names_of(kind, self._door.kinds)]
+            return first
+
+        return pb.PauseKindResponse(pause=write_pause(await self._act("PauseKind", f"kind:{kind}", pause)))
 
     async def ResumeKind(self, request: pb.ResumeKindRequest, context: Any) -> pb.ResumeKindResponse:
         """Lets a paused kind run again."""
         kind = request.kind
-        was_paused = await self._act("ResumeKind", f"kind:{kind}", lambda c: resume_kind(c, kind))
-        return pb.ResumeKindResponse(was_paused=was_paused)
+
+        async def resume(connection: Connection) -> bool:
+            return any([await resume_kind(connection, name) for name in names_of(kind, self._door.kinds)])
+
+        return pb.ResumeKindResponse(was_paused=await self._act("ResumeKind", f"kind:{kind}", resume))
 
     async def PauseAll(self, request: pb.PauseAllRequest, context: Any) -> pb.PauseAllResponse:
         """Stops the claiming of all jobs."""

@@ -2,7 +2,7 @@
 
 from jobs_service.translate.enqueue import read_enqueue, read_trace, trace_context, write_accepted
 from jobs_service.translate.explanations import write_explanation
-from jobs_service.translate.jobs import MAX_ID, read_filter, read_job_id, read_state, write_error, write_job
+from jobs_service.translate.jobs import MAX_ID, names_of, read_filter, read_job_id, read_state, write_error, write_job
 from jobs_service.translate.kinds import write_kind
 from jobs_service.translate.periodic import read_periodic, write_periodic
 from jobs_service.translate.queues import read_retention, write_pause, write_queue, write_stats
@@ -10,6 +10,7 @@ from jobs_service.translate.workers import write_worker
 
 __all__ = [
     "MAX_ID",
+    "names_of",
     "read_enqueue",
     "read_filter",
     "read_job_id",

@@ -1,5 +1,7 @@
 """Jobs to be accepted, as they are asked for."""
 
+from datetime import timedelta
+
 from google.protobuf import any_pb2
 from google.protobuf.message import DecodeError
 from opentelemetry.baggage.propagation import W3CBaggagePropagator
@@ -31,16 +33,16 @@ def read_enqueue(request: jobs_service_pb2.EnqueueRequest, *, caller: str, kinds
         RpcError: INVALID_ARGUMENT, with every bad field, those of a readable payload included.
     """
     violations = request_violations(request)
-    run_at = timeout = unique = metadata = None
+    run_at = timeout = period = metadata = None
     if request.HasField("run_at"):
         with noting(violations, "run_at"):
             run_at = read_time(request.run_at)
     if request.HasField("timeout"):
         with noting(violations, "timeout"):
             timeout = read_duration(request.timeout)
-    if request.HasField("unique"):
+    if request.unique.HasField("period"):
         with noting(violations, "unique.period"):
-            unique = _read_unique(request.unique)
+            period = read_duration(request.unique.period)
     if request.HasField("metadata"):
         try:
             metadata = read_struct(request.metadata)
@@ -58,17 +60,17 @@ def read_enqueue(request: jobs_service_pb2.EnqueueRequest, *, caller: str, kinds
         timeout=timeout,
         run_at=run_at,
         trace=read_trace(request.trace_context),
-        unique=unique,
+        unique=_read_unique(request.unique, period) if request.HasField("unique") else None,
         tags=tuple(request.tags),
         metadata=metadata,
         version=request.version or None,
     )
 
 
-def _read_unique(sent: jobs_service_pb2.Unique) -> Unique:
+def _read_unique(sent: jobs_service_pb2.Unique, period: timedelta | None) -> Unique:
     return Unique(
         by=tuple(sent.fields) or "all",
-        period=read_duration(sent.period) if sent.HasField("period") else None,
+        period=period,
         queue=sent.by_queue,
         states=frozenset(map(read_state, sent.states)) or None,
     )

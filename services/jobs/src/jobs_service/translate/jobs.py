@@ -7,7 +7,7 @@ from google.protobuf import any_pb2, struct_pb2
 
 from headrace.chassis.rpc_errors import RpcError, error_info
 from headrace.jobs.v1 import job_pb2
-from headrace.queue import AttemptError, Job, JobFilter, JobState
+from headrace.queue import AttemptError, Job, JobFilter, JobState, Kinds
 from jobs_service.translate.values import (
     Violations,
     noting,
@@ -57,8 +57,8 @@ def read_state(state: job_pb2.JobState) -> JobState:
         raise ValueError(f"there is no job state {state}") from None
 
 
-def read_filter(sent: job_pb2.JobFilter) -> JobFilter:
-    """Reads a filter that the rules of the .proto file have let pass.
+def read_filter(sent: job_pb2.JobFilter, kinds: Kinds) -> JobFilter:
+    """Reads a filter that the rules of the .proto file have let pass; a kind stands for its former names as well.
 
     Raises:
         RpcError: INVALID_ARGUMENT, with every field that Postgres or Python can't take.
@@ -77,12 +77,17 @@ def read_filter(sent: job_pb2.JobFilter) -> JobFilter:
         raise refuse(violations)
     return JobFilter(
         states=tuple(read_state(state) for state in sent.states),
-        kinds=tuple(sent.kinds),
+        kinds=tuple(name for kind in sent.kinds for name in names_of(kind, kinds)),
         queues=tuple(sent.queues),
         tags=tuple(sent.tags),
         created_after=created_after,
         created_before=created_before,
     )
+
+
+def names_of(name: str, kinds: Kinds) -> tuple[str, ...]:
+    """The names that a kind's jobs may bear. A former name, or one that is unknown here, stands for itself alone."""
+    return kinds[name].names if name in kinds and kinds[name].name == name else (name,)
 
 
 def _nul(field: str, words: Iterable[str]) -> Violations:
