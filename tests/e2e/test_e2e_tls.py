@@ -1,0 +1,86 @@
+"""The whole way of a mail with every gRPC connection between the programs encrypted, and certificates on both ends."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import grpc
+import pytest
+from authority import Authority, replace_file
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from local_stack.clients import Clients
+from local_stack.part import PartSpec
+from local_stack.steps_account import register, stranger
+from local_stack.system import System
+
+pytestmark = pytest.mark.e2e
+
+
+def test_a_mail_goes_its_way_encrypted_and_goes_on_when_all_certificates_are_replaced(
+    system: System, clients: Clients, tmp_path: Path
+) -> None:
+    certificates = Certificates(tmp_path)
+    certificates.write(Authority(tmp_path, "first"))
+    for spec in system.plan.services():
+        system.stop_part(spec.name)
+    for spec in system.plan.services():
+        if spec.name != "worker-2":
+            system.add_part(certificates.encrypted(spec, system))
+
+    one, two = stranger("kim"), stranger("lou")
+    register(clients, one)
+    assert len(clients.mails(one.email)) == 1
+
+    certificates.write(Authority(tmp_path, "second"))
+    for name in ("jobs-server", "api"):  # their clients have to connect anew, then
+        system.stop_part(f"{name}-encrypted")
+        system.start_part(f"{name}-encrypted")
+    register(clients, two)
+    assert len(clients.mails(two.email)) == 1
+
+
+class Certificates:
+    """The files that the programs are told of."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.ca = folder / "ca.pem"
+
+    def write(self, authority: Authority) -> None:
+        """Issues all of them anew, and puts them in place of those before."""
+        for name in ("jobs-server", "api", "worker"):
+            certificate, key = authority.issue(f"new-{name}")
+            replace_file(self._folder / f"{name}-key.pem", key)
+            replace_file(self._folder / f"{name}.pem", certificate)
+        replace_file(self.ca, authority.certificate)
+
+    def of(self, name: str, prefix: str, *, ca: str) -> dict[str, str]:
+        """Settings."""
+        return {
+            f"{prefix}_CERTIFICATE": str(self._folder / f"{name}.pem"),
+            f"{prefix}_KEY": str(self._folder / f"{name}-key.pem"),
+            f"{prefix}_{ca}": str(self.ca),
+        }
+
+    def encrypted(self, spec: PartSpec, system: System) -> PartSpec:
+        """The same part, with certificates on all of its gRPC connections to other parts."""
+        settings = {
+            "jobs-server": self.of("jobs-server", "JOBS_GRPC_TLS", ca="CLIENT_CA"),
+            "api": self.of("api", "API_WORKER_GRPC_TLS", ca="CLIENT_CA") | self.of("api", "API_JOBS_TLS", ca="CA"),
+            "worker-1": self.of("worker", "JOBS_API_TLS", ca="CA"),
+        }[spec.name]
+        is_ready = spec.is_ready if spec.name != "jobs-server" else lambda: self._serves(system.address("jobs-grpc"))
+        return replace(
+            spec, name=f"{spec.name}-encrypted", environment={**spec.environment, **settings}, is_ready=is_ready
+        )
+
+    def _serves(self, address: str) -> bool:
+        pair = [(self._folder / name).read_bytes() for name in ("worker-key.pem", "worker.pem")]
+        credentials = grpc.ssl_channel_credentials(self.ca.read_bytes(), *pair)
+        with grpc.secure_channel(address, credentials) as channel:
+            try:
+                request = health_pb2.HealthCheckRequest(service="readiness")
+                answer = health_pb2_grpc.HealthStub(channel).Check(request, timeout=2)
+            except grpc.RpcError:
+                return False
+        return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
