@@ -20,7 +20,7 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 from google.protobuf.message import Message
 
 from headrace.chassis.grpc_server import GrpcServer
-from headrace.queue import Accepted, Door, Job, JobFilter, Kinds, NewJob, get_job, list_jobs, migrate
+from headrace.queue import Accepted, Door, Job, JobFilter, Kinds, NewJob, explain_job, get_job, list_jobs, migrate
 from saas.jobs.v1 import kinds_pb2
 from saas.jobs.v1.worker_support_pb2 import (
     ApplyStripeEventRequest,
@@ -272,6 +272,9 @@ async def test_a_worker_that_is_not_enabled_is_healthy_and_runs_nothing(system: 
         await until(upkeep_goes_on)
         assert await health_of(program, "/readyz") == 200
         assert [job.state for job in await system.jobs(job_id)] == ["available"]
+        async with await psycopg.AsyncConnection.connect(system.dsn, autocommit=True) as connection:
+            explanation = await explain_job(connection, job_id)
+        assert "have jobs disabled (JOBS_ENABLED=false)" in explanation.summary
 
 
 async def test_a_worker_before_its_migrations_is_alive_and_not_ready_and_goes_to_work_after_them(

@@ -1,12 +1,12 @@
-"""What a caller sees of a job: everything but what its kind redacts, unless the caller has the right to see that too."""
+"""What a caller sees of a job: all but what its kind redacts, unless the caller has the right to see that too."""
 
 from dataclasses import replace
 
-from headrace.jobs.v1 import job_pb2, periodic_job_pb2
-from headrace.queue import Job, Kinds, PeriodicJob
+from headrace.jobs.v1 import explanation_pb2, job_pb2, periodic_job_pb2
+from headrace.queue import Explanation, Job, Kinds, PeriodicJob
 from headrace.queue.veil import veiled_job, veiled_payload
 from jobs_service.callers import Callers
-from jobs_service.translate import write_job, write_periodic
+from jobs_service.translate import write_explanation, write_job, write_periodic
 
 
 class Seen:
@@ -18,12 +18,17 @@ class Seen:
 
     def job(self, job: Job) -> job_pb2.Job:
         """Writes a job."""
-        if self._callers.current().see_redacted:
-            return write_job(job)
-        seen, paths = veiled_job(job, self._kinds)
+        seen, paths = self._veiled(job)
         answer = write_job(seen)
         answer.veiled_fields.extend(paths)
         return answer
+
+    def explanation(self, explanation: Explanation) -> explanation_pb2.Explanation:
+        """Writes why a job does not run: its errors are evidence, too."""
+        if explanation.job is None:
+            return write_explanation(explanation)
+        seen, _ = self._veiled(explanation.job)
+        return write_explanation(explanation.seen_as(seen))
 
     def periodic(self, periodic: PeriodicJob) -> periodic_job_pb2.PeriodicJob:
         """Writes a periodic job."""
@@ -33,3 +38,6 @@ class Seen:
         answer = write_periodic(replace(periodic, payload=payload))
         answer.veiled_fields.extend(paths)
         return answer
+
+    def _veiled(self, job: Job) -> tuple[Job, tuple[str, ...]]:
+        return (job, ()) if self._callers.current().see_redacted else veiled_job(job, self._kinds)

@@ -8,10 +8,9 @@ from headrace.chassis.rpc_errors import RpcError
 from headrace.chassis.rpc_validation import request_violations
 from headrace.jobs.v1 import jobs_service_pb2 as pb
 from headrace.queue import Explanation, Refused, explain_enqueue, explain_job
-from headrace.queue.veil import veiled_job
 from jobs_service.refusals import refusal
 from jobs_service.rpc.enqueue import EnqueuePart
-from jobs_service.translate import read_job_id, write_explanation, write_job
+from jobs_service.translate import read_job_id
 from jobs_service.translate.values import refuse, under
 
 ENQUEUE = "enqueue"
@@ -45,12 +44,5 @@ class ExplainPart(EnqueuePart):
         return explanation
 
     def _answer(self, explanation: Explanation) -> pb.ExplainJobResponse:
-        job = explanation.job
-        if job is None:
-            return pb.ExplainJobResponse(explanation=write_explanation(explanation))
-        veiled: tuple[str, ...] = ()
-        if not self._callers.current().see_redacted:
-            job, veiled = veiled_job(job, self._door.kinds)
-        written = write_job(job)
-        written.veiled_fields[:] = veiled
-        return pb.ExplainJobResponse(job=written, explanation=write_explanation(explanation.seen_as(job)))
+        job = self._seen.job(explanation.job) if explanation.job else None
+        return pb.ExplainJobResponse(job=job, explanation=self._seen.explanation(explanation))
