@@ -55,15 +55,17 @@ def of_class(settings: type[Settings], *, beside: type[Settings] | None = None) 
     ]
 
 
-def of_migrations() -> list[Row]:
-    """A row for each option of `headrace migrate up` that a variable stands for."""
+def of_command(noun: str, verb: str) -> list[Row]:
+    """A row for each option of a command of `headrace` that a variable stands for."""
     group: Any = typer.main.get_command(headrace)
     rows = []
-    for option in group.commands["migrate"].commands["up"].params:
+    for option in group.commands[noun].commands[verb].params:
+        if option.envvar is None:
+            continue
         variable, *others = [option.envvar] if isinstance(option.envvar, str) else option.envvar
-        value = f"`{option.default}`" if option.default else "unset"
+        value = "**required**" if option.required else f"`{option.default}`" if option.default else "unset"
         value = f"that of `{others[0]}`" if others else value
-        rows.append(Row(f"`{variable}`", "text, secret" if option.required else "text", value, option.help))
+        rows.append(Row(f"`{variable}`", "text, secret" if others else "text", value, option.help))
     return rows
 
 
@@ -75,7 +77,8 @@ TABLES: dict[str, Callable[[], list[Row]]] = {
     "jobs": lambda: of_class(JobsSettings),
     "jobs-server": lambda: of_class(JobsServerSettings, beside=JobsSettings),
     "jobs-worker": lambda: of_class(JobsWorkerSettings, beside=JobsSettings),
-    "headrace-migrate": of_migrations,
+    "headrace-migrate": lambda: of_command("migrate", "up"),
+    "headrace-kinds": lambda: of_command("kinds", "check"),
 }
 
 

@@ -105,14 +105,42 @@ def test_migrations_run_before_everything_and_need_existing_secrets_only(render:
     assert {name: container_of(job)["command"] for name, job in jobs.items()} == {
         "shop-headrace-api-migrations": ["api-migrate", "up"],
         "shop-headrace-jobs-migrations": ["headrace", "migrate", "up"],
+        "shop-headrace-jobs-kinds": ["headrace", "kinds", "check"],
     }
     for job in jobs.values():
         assert job["metadata"]["annotations"]["helm.sh/hook"] == "pre-install,pre-upgrade"
         assert "envFrom" not in container_of(job)
         assert "serviceAccountName" not in pod_of(job)
         assert [volume["name"] for volume in pod_of(job)["volumes"]] == ["tmp"]
-        (secret,) = (entry["valueFrom"]["secretKeyRef"] for entry in container_of(job)["env"])
+        (secret,) = (each["valueFrom"]["secretKeyRef"] for each in container_of(job)["env"] if "valueFrom" in each)
         assert secret["name"] == "headrace-migrations"
+
+
+def test_an_upgrade_that_could_not_run_the_queued_jobs_fails_at_once_behind_the_migrations(render: Render) -> None:
+    jobs = of_kind(render("default"), "Job")
+    weights = {name: job["metadata"]["annotations"].get("helm.sh/hook-weight", "0") for name, job in jobs.items()}
+    assert weights == {
+        "shop-headrace-api-migrations": "0",
+        "shop-headrace-jobs-migrations": "0",
+        "shop-headrace-jobs-kinds": "1",
+    }
+    check = jobs["shop-headrace-jobs-kinds"]
+    container = container_of(check)
+    assert {"name": "JOBS_KINDS", "value": "saas.jobs.v1.kinds_pb2"} in container["env"]
+    assert check["spec"]["podFailurePolicy"]["rules"] == [
+        {
+            "action": "FailJob",
+            "onExitCodes": {"containerName": container["name"], "operator": "In", "values": [1]},
+        }
+    ]
+    assert pod_of(check)["restartPolicy"] == "Never"  # or the policy would not hold
+
+
+def test_the_kinds_need_not_be_checked(helm: Helm) -> None:
+    result = helm("--values", str(CI / "default-values.yaml"), "--set", "migrations.checkKinds=false")
+    assert result.returncode == 0, result.stderr
+    assert "jobs-migrations" in result.stdout
+    assert "jobs-kinds" not in result.stdout
 
 
 def test_migrations_can_be_run_elsewhere(render: Render) -> None:
@@ -128,6 +156,7 @@ def test_a_migration_grants_the_roles_that_the_values_name(render: Render) -> No
     assert plain == {
         "backbone-api-migrations": {"API_DATABASE_ROLE": "api_server"},
         "backbone-jobs-migrations": {"JOBS_SERVER_ROLE": "jobs_server", "JOBS_WORKER_ROLE": "jobs_worker"},
+        "backbone-jobs-kinds": {"JOBS_KINDS": "saas.jobs.v1.kinds_pb2"},
     }
 
 
