@@ -132,6 +132,15 @@ async def test_every_wrong_part_of_a_uniqueness_is_named_as_the_contract_has_it(
     assert bad_fields(error).keys() == {"unique.fields", "unique.period", "unique.states"}
 
 
+async def test_a_uniqueness_beyond_the_rules_is_refused_by_its_fields(jobs: Any, verification: Any) -> None:
+    request = verification()
+    request.unique.period.seconds = 2**60
+    request.unique.states.append(99)  # of a newer contract
+    error = await refused(jobs.Enqueue(request))
+    assert error.code() == StatusCode.INVALID_ARGUMENT
+    assert bad_fields(error).keys() == {"unique.period", "unique.states[0]"}
+
+
 async def test_what_a_handler_said_is_seen_on_the_job(
     jobs: Any, verification: Any, working: Any, eventually: Any
 ) -> None:

@@ -38,6 +38,14 @@ async def test_queues_of_kinds_of_jobs_and_of_operators_are_listed(jobs: Any, ve
     assert [queue.name for queue in queues if queue.HasField("paused_at")] == ["rare"]
 
 
+async def test_the_deployments_limit_of_a_line_is_told(serve: Any, client_of: Any) -> None:
+    async with serve(jobs_queue_depths={"email": 5, "rare": 7}) as server, client_of(server) as jobs:
+        queues = {queue.name: queue for queue in (await jobs.ListQueues(ListQueuesRequest())).queues}
+        updated = (await jobs.UpdateQueue(UpdateQueueRequest(queue="email", max_running=1))).queue
+    assert (queues["email"].max_depth, queues["rare"].max_depth, updated.max_depth) == (5, 7, 5)
+    assert not queues["webhooks"].HasField("max_depth")
+
+
 async def test_a_queues_limit_and_retention_are_set_each_for_itself_and_lifted(jobs: Any, database: str) -> None:
     kept = queue_pb2.Retention(completed=HOUR, quarantined=3 * HOUR)
     limited = (await jobs.UpdateQueue(UpdateQueueRequest(queue="email", max_running=3))).queue
