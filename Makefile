@@ -9,7 +9,7 @@ SOURCES := conftest.py bench examples libs services deploy/local tests proto/gen
 CONTRACT := proto/gen/descriptors.binpb --config proto/buf.yaml --path headrace --path saas
 export PATH := $(CURDIR)/$(BIN):$(CURDIR)/.tools/bin:$(PATH)
 
-.PHONY: help setup run test lint format proto land-proto lock clean
+.PHONY: help setup run test test-full lint format proto land-proto lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -32,6 +32,10 @@ run: setup ## Start the whole system on embedded parts and drive the main journe
 	@$(BIN)/python -m local_stack $(if $(ONCE),--once)
 
 test: setup ## Run the suite that needs Python and make only
+	$(BIN)/python -m pytest -n auto -m "not e2e and not chart and not full"
+	$(BIN)/python -m pytest -m e2e
+
+test-full: setup client-go client-node grpcurl ## Run the suite together with what needs other languages' tools, each got by its own target
 	$(BIN)/python -m pytest -n auto -m "not e2e and not chart"
 	$(BIN)/python -m pytest -m e2e
 

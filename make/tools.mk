@@ -32,12 +32,14 @@ $(TOOLS)/stamps/go:
 	    rm -f $@.part; exit 1; }; fi
 	@mv $@.part $@
 
+# GOTOOLCHAIN=local: the toolchain at hand or none, never one that go downloads by itself.
+GO_ENVIRONMENT = GOTOOLCHAIN=local CGO_ENABLED=0 GOFLAGS="-modcacherw -buildvcs=false" \
+  GOMODCACHE="$(CURDIR)/$(TOOLS)/go-modules" GOCACHE="$(CURDIR)/$(TOOLS)/go-build"
+
 # $(call go_build,<name>,<module@version>,<package>): one static binary in .tools/bin.
 # The module is fetched and built in its own folder, since `go install` refuses one with replace lines, as Jaeger has.
-# GOTOOLCHAIN=local: the toolchain at hand or none, never one that go downloads by itself.
 define go_build
-	export GOTOOLCHAIN=local CGO_ENABLED=0 GOFLAGS="-modcacherw -buildvcs=false"; \
-	export GOMODCACHE="$(CURDIR)/$(TOOLS)/go-modules" GOCACHE="$(CURDIR)/$(TOOLS)/go-build"; \
+	export $(GO_ENVIRONMENT); \
 	go="$$(cat $(TOOLS)/stamps/go)"; start=$$(date +%s); mkdir -p $(TOOLS)/bin; \
 	echo "Building $(1) from $(2) with $$($$go version | cut -d' ' -f3) (its modules are fetched first) …"; \
 	folder="$$(cd $(TOOLS) && $$go mod download -json $(2) | sed -n 's/^\t"Dir": "\(.*\)",$$/\1/p')" && test -n "$$folder" \

@@ -1,0 +1,129 @@
+"""Unary enqueues that come in together share a transaction, and none of them pays for another one."""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+from uuid import uuid4
+
+import grpc
+import psycopg
+import pytest
+
+from headrace.jobs.v1 import jobs_service_pb2 as pb
+from jobs_service.server import JobsServer
+
+Request = Callable[..., pb.EnqueueRequest]
+
+
+@pytest.fixture
+async def admin(database: str, jobs_server: JobsServer) -> Any:
+    async with await psycopg.AsyncConnection.connect(database, autocommit=True) as connection:
+        yield connection
+
+
+async def count(admin: Any, query: str, *params: Any) -> int:
+    row = await (await admin.execute(query, params)).fetchone()
+    return int(row[0])
+
+
+async def test_calls_that_come_together_are_all_answered_after_their_commit(
+    jobs: Any, admin: Any, verification: Request
+) -> None:
+    answers = await asyncio.gather(*(jobs.Enqueue(verification(idempotency_key=str(uuid4()))) for _ in range(300)))
+    assert len({answer.job_id for answer in answers}) == 300
+    assert await count(admin, "select count(*) from headrace.jobs") == 300
+    transactions = await count(admin, "select count(distinct ready_xid) from headrace.jobs")
+    assert transactions < 150, "under load, calls share transactions"
+
+
+async def test_a_call_at_rest_has_a_transaction_of_its_own(jobs: Any, admin: Any, verification: Request) -> None:
+    for _ in range(3):
+        await jobs.Enqueue(verification())
+    assert await count(admin, "select count(distinct ready_xid) from headrace.jobs") == 3
+
+
+async def test_the_same_key_many_times_at_once_is_one_job(jobs: Any, admin: Any, verification: Request) -> None:
+    request = verification(idempotency_key="k")
+    answers = await asyncio.gather(*(jobs.Enqueue(request) for _ in range(100)))
+    assert len({answer.job_id for answer in answers}) == 1
+    assert sum(not answer.duplicate for answer in answers) == 1
+    assert await count(admin, "select count(*) from headrace.jobs") == 1
+
+
+async def test_a_refused_call_refuses_no_other(jobs: Any, verification: Request) -> None:
+    await jobs.Enqueue(verification(idempotency_key="taken"))
+    good = [jobs.Enqueue(verification()) for _ in range(50)]
+    bad = [jobs.Enqueue(verification(idempotency_key="taken")) for _ in range(10)]
+    results: list[Any] = await asyncio.gather(*good, *bad, return_exceptions=True)
+    assert all(isinstance(each, pb.EnqueueResponse) for each in results[:50])
+    assert {each.code() for each in results[50:]} == {grpc.StatusCode.FAILED_PRECONDITION}
+
+
+async def test_a_call_that_waits_for_a_strangers_lock_holds_up_no_other(
+    jobs: Any, database: str, verification: Request, admin: Any
+) -> None:
+    held = verification(idempotency_key="held")
+    first = await jobs.Enqueue(held)
+    async with await psycopg.AsyncConnection.connect(database) as stranger:
+        await stranger.execute("delete from headrace.idempotency_keys where key = 'held'")
+        blocked = asyncio.ensure_future(jobs.Enqueue(held))
+        others = [asyncio.ensure_future(jobs.Enqueue(verification(idempotency_key=f"k{n}"))) for n in range(100)]
+        await asyncio.gather(*others)
+        assert not blocked.done()
+        await stranger.rollback()
+    assert (await blocked).job_id == first.job_id
+    assert await count(admin, "select count(*) from headrace.jobs") == 101
+
+
+async def test_a_call_given_up_before_its_commit_leaves_no_job_and_the_others_theirs(
+    jobs: Any, database: str, verification: Request, admin: Any, eventually: Any
+) -> None:
+    async with await psycopg.AsyncConnection.connect(database) as stranger:
+        await stranger.execute("lock table headrace.jobs in access exclusive mode")
+        calls = [asyncio.ensure_future(jobs.Enqueue(verification(idempotency_key=f"k{n}"))) for n in range(40)]
+
+        async def waits() -> bool:
+            return await count(admin, "select count(*) from pg_locks where not granted") > 0
+
+        await eventually(waits)
+        for call in calls[:20]:
+            call.cancel()
+        await asyncio.wait(calls[:20])
+        await stranger.rollback()
+    await asyncio.gather(*calls[20:])
+    kept = await (await admin.execute("select key from headrace.idempotency_keys")).fetchall()
+    assert {key for (key,) in kept} == {f"k{n}" for n in range(20, 40)}
+    assert await count(admin, "select count(*) from headrace.jobs") == 20
+
+
+async def test_a_deadline_that_passes_before_the_commit_leaves_no_job(
+    jobs: Any, database: str, verification: Request, admin: Any, eventually: Any
+) -> None:
+    request = verification(idempotency_key="late")
+    async with await psycopg.AsyncConnection.connect(database) as stranger:
+        await stranger.execute("lock table headrace.jobs in access exclusive mode")
+        with pytest.raises(grpc.aio.AioRpcError) as late:
+            await jobs.Enqueue(request, timeout=0.3)
+        assert late.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+        await stranger.rollback()
+
+    async def idle() -> bool:
+        query = (
+            "select count(*) from pg_stat_activity where application_name = 'jobs-server' and xact_start is not null"
+        )
+        return await count(admin, query) == 0
+
+    await eventually(idle)
+    assert await count(admin, "select count(*) from headrace.jobs") == 0
+    assert not (await jobs.Enqueue(request)).duplicate
+
+
+async def test_a_large_group_is_cut_to_the_limit_of_a_batch(
+    serve: Callable[..., AbstractAsyncContextManager[JobsServer]],
+    client_of: Callable[..., AbstractAsyncContextManager[Any]],
+    verification: Request,
+) -> None:
+    async with serve(jobs_batch_limit=3) as server, client_of(server) as jobs:
+        answers = await asyncio.gather(*(jobs.Enqueue(verification()) for _ in range(60)))
+    assert len({answer.job_id for answer in answers}) == 60
