@@ -3,7 +3,7 @@
 import contextlib
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from fnmatch import fnmatchcase
 from functools import cached_property
@@ -87,13 +87,13 @@ class Caller(BaseModel):
         """Says whether a method ("Enqueue") is open to this caller."""
         return ANY in self.methods or method in self.methods
 
-    def require_kind(self, kind: str) -> None:
-        """Checks that this caller may enqueue jobs of a kind.
+    def require_kind(self, kind: str, *, names: Sequence[str]) -> None:
+        """Checks that this caller may enqueue jobs of a kind, by one of all the names that it has, or has had.
 
         Raises:
             RpcError: PERMISSION_DENIED (reason KIND_NOT_ALLOWED).
         """
-        if not self.may_enqueue(kind):
+        if not any(map(self.may_enqueue, names)):
             raise RpcError(
                 grpc.StatusCode.PERMISSION_DENIED,
                 f"The caller {self.name!r} may not enqueue {kind}.",

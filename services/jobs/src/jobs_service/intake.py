@@ -76,7 +76,7 @@ class Intake:
         kind = request.payload.TypeName()
         if kind not in self._door.kinds:
             raise refusal(KindUnknown(kind, self._door.kinds.names))
-        caller.require_kind(kind)
+        caller.require_kind(kind, names=self._door.kinds[kind].names)
         caller.require_queue(self._queue(job))
         return job
 

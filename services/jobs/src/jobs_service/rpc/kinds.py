@@ -29,7 +29,7 @@ class KindsPart(Part):
                     pause=paused.get(kind.name),
                 )
                 for kind in self._door.kinds
-                if caller.may_enqueue(kind.name)
+                if any(map(caller.may_enqueue, kind.names))
             ]
         )
 

@@ -83,7 +83,7 @@ class PeriodicPart(Part):
     ) -> PeriodicJob:
         periodic, payload = read_periodic(sent, self._door)
         caller = self._callers.current()
-        caller.require_kind(payload.kind.name)
+        caller.require_kind(payload.kind.name, names=payload.kind.names)
         caller.require_queue(payload.queue)
 
         async def defined(connection: Connection) -> PeriodicJob:
