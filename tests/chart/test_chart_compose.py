@@ -21,7 +21,7 @@ from api_service.settings import ApiSettings
 from headrace.chassis.settings import Settings, load, parse_duration
 from headrace.chassis.tokens import token_hash
 from headrace.queue.embedded import EmbeddedPostgres, find_binaries
-from jobs_service.callers import read_callers
+from jobs_service.callers_file import read_callers
 from jobs_service.settings import JobsServerSettings
 from jobs_service.worker_settings import JobsWorkerSettings
 

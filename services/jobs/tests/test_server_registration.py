@@ -1,9 +1,15 @@
-"""The server registers how its kinds look, as soon as Postgres lets it."""
+"""The server registers how its kinds look, and knows which versions of them it may let in."""
 
 from typing import Any
 
 import psycopg
+import pytest
+from google.rpc import error_details_pb2
+from grpc import StatusCode
+from grpc.aio import AioRpcError
+from grpc_status import rpc_status
 
+from headrace.jobs.v1.jobs_service_pb2 import GetJobRequest
 from headrace.queue.migrate import up
 from headrace.queue.register import registered_kinds
 from jobs_service.server import JobsServer
@@ -34,3 +40,14 @@ async def test_it_does_so_when_the_tables_come_late(serve: Any, database: str, e
                 return bool(registered_kinds(connection, [KIND]))
 
         await eventually(registered)
+
+
+async def test_a_payload_of_a_later_version_is_refused_until_the_server_knows_it(jobs: Any, verification: Any) -> None:
+    with pytest.raises(AioRpcError) as caught:
+        await jobs.Enqueue(verification(version=2))
+    assert caught.value.code() is StatusCode.UNIMPLEMENTED  # which a relay tries again, as it does for an unknown kind
+    info = error_details_pb2.ErrorInfo()
+    assert any(detail.Unpack(info) for detail in rpc_status.from_call(caught.value).details)
+    assert (info.reason, info.metadata["version"], info.metadata["known"]) == ("VERSION_UNKNOWN", "2", "1")
+    accepted = await jobs.Enqueue(verification(version=1))
+    assert (await jobs.GetJob(GetJobRequest(job_id=accepted.job_id))).job.version == 1

@@ -7,6 +7,7 @@ import pytest
 from google.protobuf import any_pb2, descriptor_pb2, descriptor_pool
 from google.protobuf.message_factory import GetMessageClass
 
+from headrace.chassis.tokens import token_hash
 from headrace.jobs.v1 import job_pb2, options_pb2
 from headrace.jobs.v1.jobs_service_pb2 import (
     CancelJobsRequest,
@@ -18,6 +19,7 @@ from headrace.jobs.v1.jobs_service_pb2 import (
     ResumeKindRequest,
 )
 from headrace.queue import Kinds
+from jobs_service.callers import Caller, Callers
 
 OLD, NEW = "renamed.v1.Old", "renamed.v1.New"
 
@@ -56,6 +58,21 @@ async def test_its_name_stands_for_the_former_one_and_that_for_itself_alone(jobs
     assert done.matched == 2
     [kind] = (await jobs.ListKinds(ListKindsRequest())).kinds
     assert (kind.name, list(kind.former_names)) == (NEW, [OLD])
+
+
+async def test_a_payload_is_of_the_message_that_reflection_knows(jobs: Any) -> None:
+    listed = (await jobs.ListJobs(ListJobsRequest())).jobs
+    assert [job.kind for job in listed] == [NEW, OLD]
+    assert {job.payload.type_url for job in listed} == {f"type.googleapis.com/{NEW}"}
+
+
+@pytest.mark.parametrize("allowed", [OLD, NEW])
+async def test_a_caller_that_may_enqueue_it_by_one_name_may_by_all(serve: Any, client_of: Any, allowed: str) -> None:
+    callers = Callers([Caller(name="api", token_sha256=(token_hash("api-token"),), kinds=(allowed,), methods=("*",))])
+    async with serve(kinds=renamed(), callers=callers) as server, client_of(server) as client:
+        for name in (OLD, NEW):
+            await client.Enqueue(EnqueueRequest(payload=any_pb2.Any(type_url=f"type.googleapis.com/{name}")))
+        assert [kind.name for kind in (await client.ListKinds(ListKindsRequest())).kinds] == [NEW]
 
 
 async def test_it_is_paused_and_resumed_under_all_its_names(jobs: Any) -> None:

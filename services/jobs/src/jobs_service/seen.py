@@ -7,6 +7,7 @@ from headrace.queue import Explanation, Job, Kinds, PeriodicJob
 from headrace.queue.veil import veiled_job, veiled_payload
 from jobs_service.callers import Callers
 from jobs_service.translate import write_explanation, write_job, write_periodic
+from jobs_service.translate.jobs import TYPE_URL_PREFIX
 
 
 class Seen:
@@ -21,6 +22,8 @@ class Seen:
         seen, paths = self._veiled(job)
         answer = write_job(seen)
         answer.veiled_fields.extend(paths)
+        if job.kind in self._kinds:  # the message that reflection knows, where the job came under a former name
+            answer.payload.type_url = TYPE_URL_PREFIX + self._kinds[job.kind].name
         return answer
 
     def explanation(self, explanation: Explanation) -> explanation_pb2.Explanation:
