@@ -22,6 +22,7 @@ from headrace.jobs.v1.jobs_service_pb2 import (
     ResumeQueueRequest,
     RetryJobRequest,
 )
+from saas.jobs.v1.kinds_pb2 import SendVerificationEmail
 
 
 def reason(error: AioRpcError) -> str:
@@ -109,7 +110,8 @@ async def test_a_page_of_large_jobs_is_cut_so_that_any_client_can_take_it(
 ) -> None:
     batch = await jobs.EnqueueBatch(EnqueueBatchRequest(requests=[verification() for _ in range(20)]))
     with psycopg.connect(database) as connection:
-        connection.execute("update headrace.jobs set payload = convert_to(repeat('x', 262144), 'UTF8')")
+        payload = SendVerificationEmail(mail_id="x" * 262_000).SerializeToString()
+        connection.execute("update headrace.jobs set payload = %s", (payload,))
     listed, token, pages = 0, "", 0
     while pages == 0 or token:
         page = await jobs.ListJobs(ListJobsRequest(page_size=100, page_token=token))
