@@ -87,7 +87,7 @@ def test_a_program_accepts_the_environment_that_compose_gives_it(
 
 
 def test_the_tokens_and_their_hashes_belong_together(made: Path, dotenv: dict[str, str]) -> None:
-    hashes = read_callers(made / "secrets/callers.toml").hashes
+    hashes = {caller.name: caller.token_sha256 for caller in read_callers(made / "secrets/callers.toml").all}
     assert token_hash(dotenv["API_JOBS_TOKEN"]) in hashes["api"]
     assert token_hash(dotenv["OPERATOR_TOKEN"]) in hashes["operator"]
     assert dotenv["API_WORKER_TOKENS_SHA256"] == token_hash(dotenv["JOBS_API_TOKEN"])

@@ -36,6 +36,8 @@ from headrace.queue import (
     list_jobs,
     migrate,
 )
+from headrace.queue.descriptors import fingerprint
+from headrace.queue.register import registered_kinds
 
 OLD, NEW = f"{PACKAGE}.SendMail", f"{PACKAGE}.SendLetter"
 BEFORE = message("SendMail", "string id = 1;")
@@ -138,6 +140,13 @@ async def test_workers_of_both_releases_run_what_they_know_and_new_ones_run_ever
     async with running(worker(before, OLD, "before")):
         await eventually(lambda: _done(connection, 2))
     assert ran == {each.job_id: ("before", OLD) for each in (by_old_door, by_new_door)}
+    with psycopg.connect(database) as blocking:
+        [registered] = registered_kinds(blocking, [OLD, NEW])
+    assert (registered.kind, registered.version, registered.fingerprint) == (
+        OLD,
+        1,
+        fingerprint(before[OLD].message_class.DESCRIPTOR),
+    )
     [late] = await accept(connection, before, new_job(before, OLD))
     async with running(worker(after, NEW, "after")):
         await eventually(lambda: _done(connection, 4))
