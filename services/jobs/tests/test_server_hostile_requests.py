@@ -175,7 +175,7 @@ def worst_within(message: Any, depth: int = 5) -> Iterator[None]:
 @pytest.mark.parametrize("base", ["alone", "in a sound request"])
 async def test_the_worst_values_of_every_field_are_answered(channel: Channel, method: str, base: str) -> None:
     request_class = GetMessageClass(SERVICE.methods_by_name[method].input_type)
-    request = request_class() if base == "alone" else sound(method)
+    request: Any = request_class() if base == "alone" else sound(method)
     surprising = []
     for _ in worst_within(request):
         if method == "CreatePeriodicJob" and request.periodic_job.name == "party":

@@ -1,0 +1,178 @@
+"""A deadline that passes before the commit leaves no job; one that passes after it, a job that its key finds."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import psycopg
+import pytest
+from grpc import StatusCode
+from grpc.aio import AioRpcError
+
+from headrace.jobs.v1.jobs_service_pb2 import EnqueueBatchRequest, EnqueueRequest
+from headrace.queue.embedded import EmbeddedPostgres
+
+Send = Callable[[Any, list[EnqueueRequest], float | None], Awaitable[Any]]
+
+
+async def alone(jobs: Any, requests: list[EnqueueRequest], seconds: float | None) -> list[Any]:
+    """Each request as a call of its own, all at once; answers the first error, or all answers."""
+    answers = await asyncio.gather(*(jobs.Enqueue(each, timeout=seconds) for each in requests), return_exceptions=True)
+    for answer in answers:
+        if isinstance(answer, BaseException):
+            raise answer
+    return list(answers)
+
+
+async def as_a_batch(jobs: Any, requests: list[EnqueueRequest], seconds: float | None) -> list[Any]:
+    """All of them in one call."""
+    answer = await jobs.EnqueueBatch(EnqueueBatchRequest(requests=requests), timeout=seconds)
+    return [result.accepted for result in answer.results]
+
+
+@pytest.fixture(params=[alone, as_a_batch], ids=["alone", "in a batch"])
+def send(request: pytest.FixtureRequest) -> Send:
+    """How the jobs are sent."""
+    chosen: Send = request.param
+    return chosen
+
+
+@pytest.fixture
+def keyed(verification: Any) -> list[EnqueueRequest]:
+    """Three jobs with keys."""
+    return [verification(idempotency_key=f"row-{number}") for number in range(3)]
+
+
+# Deferred to the commit, which Postgres has been told by then.
+SLOW_COMMIT = """
+create function slow() returns trigger language plpgsql as $$
+begin
+  if current_setting('slow.once', true) is distinct from pg_current_xact_id()::text then
+    perform set_config('slow.once', pg_current_xact_id()::text, true), pg_sleep(2);
+  end if;
+  return null;
+end $$;
+create constraint trigger slow after insert on headrace.jobs deferrable initially deferred
+  for each row execute function slow();
+"""
+
+
+async def late(call: Awaitable[Any]) -> None:
+    with pytest.raises(AioRpcError) as error:
+        await call
+    assert error.value.code() is StatusCode.DEADLINE_EXCEEDED
+
+
+@asynccontextmanager
+async def held(url: str) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
+    """Holds every insert of a job up, until the block ends."""
+    async with await psycopg.AsyncConnection.connect(url) as connection:
+        await connection.execute("lock table headrace.jobs in share mode")
+        yield connection
+        await connection.rollback()
+
+
+async def at_rest(url: str, eventually: Any) -> int:
+    """Waits until the server does nothing any more in the database; answers how many jobs there are."""
+    async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
+
+        async def idle() -> bool:
+            cursor = await connection.execute(
+                "select from pg_stat_activity where datname = current_database() and application_name = 'jobs-server'"
+                " and state <> 'idle'"
+            )
+            return not await cursor.fetchall()
+
+        await eventually(idle)
+        cursor = await connection.execute("select count(*) from headrace.jobs")
+        row = await cursor.fetchone()
+        assert row is not None
+        return int(row[0])
+
+
+async def test_a_deadline_that_passes_while_a_lock_is_waited_for_leaves_no_job(
+    jobs: Any, keyed: list[EnqueueRequest], send: Send, database: str, eventually: Any
+) -> None:
+    async with held(database):
+        await late(send(jobs, keyed, 0.5))
+    assert await at_rest(database, eventually) == 0
+    answers = await send(jobs, keyed, None)
+    assert [answer.duplicate for answer in answers] == [False] * 3, "the keys must be free"
+    assert await at_rest(database, eventually) == 3
+
+
+async def test_a_client_that_hangs_up_before_the_commit_leaves_no_job(
+    jobs: Any, keyed: list[EnqueueRequest], database: str, eventually: Any
+) -> None:
+    async with held(database) as watching:
+        call = jobs.Enqueue(keyed[0])
+
+        async def waits() -> bool:
+            cursor = await watching.execute("select from pg_locks where not granted")
+            return bool(await cursor.fetchall())
+
+        started = asyncio.ensure_future(asyncio.wait_for(call, 20))
+        await eventually(waits)
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await started
+    assert await at_rest(database, eventually) == 0
+
+
+async def test_who_waits_on_gets_the_job_though_another_calls_deadline_passed_beside_it(
+    jobs: Any, verification: Any, database: str, eventually: Any
+) -> None:
+    async with held(database):
+        patient = [asyncio.ensure_future(jobs.Enqueue(verification(), timeout=20)) for _ in range(3)]
+        await late(jobs.Enqueue(verification(), timeout=0.5))
+    assert len({(await each).job_id for each in patient}) == 3
+    assert await at_rest(database, eventually) == 3
+
+
+async def test_a_deadline_that_passes_after_the_commit_leaves_a_job_that_its_key_finds(
+    jobs: Any, keyed: list[EnqueueRequest], send: Send, database: str, eventually: Any
+) -> None:
+    async with await psycopg.AsyncConnection.connect(database, autocommit=True) as connection:
+        await connection.execute(SLOW_COMMIT)
+        await late(send(jobs, keyed, 1.0))
+        assert await at_rest(database, eventually) == 3
+        await connection.execute("drop trigger slow on headrace.jobs")
+    answers = await send(jobs, keyed, None)
+    assert [answer.duplicate for answer in answers] == [True] * 3
+    assert await at_rest(database, eventually) == 3
+
+
+@pytest.fixture
+def own_postgres() -> Iterator[EmbeddedPostgres]:
+    """A server of the test's own, to be frozen at will."""
+    with EmbeddedPostgres(settings={"fsync": "off"}) as server:
+        yield server
+
+
+async def test_a_deadline_that_passes_while_postgres_is_frozen_never_makes_two_jobs(
+    own_postgres: EmbeddedPostgres, serve: Any, client_of: Any, keyed: list[EnqueueRequest], eventually: Any
+) -> None:
+    async with serve(own_postgres.dsn()) as server, client_of(server) as jobs:
+        await alone(jobs, keyed[:1], None)
+        own_postgres.freeze()
+        try:
+            await late(alone(jobs, keyed[1:], 0.5))
+        finally:
+            own_postgres.thaw()
+        # Whether the commit was among what Postgres had received already is nobody's to know: the key tells.
+        found = await at_rest(own_postgres.dsn(), eventually)
+
+        async def answered() -> list[Any]:
+            try:
+                return await alone(jobs, keyed, 20)
+            except AioRpcError as error:  # the pool finds its way back
+                if error.code() is not StatusCode.UNAVAILABLE:
+                    raise
+                return []
+
+        await eventually(answered)
+        answers = await answered()
+        assert len({answer.job_id for answer in answers}) == 3
+        assert await at_rest(own_postgres.dsn(), eventually) == 3
+        assert found <= 3
