@@ -6,7 +6,6 @@ creation context: what the item says, or else the current span, which is the cal
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 
 import structlog
 from opentelemetry.trace import SpanKind, get_tracer
@@ -50,8 +49,7 @@ class Intake:
         origin = tracing.current()
         for place, request in enumerate(requests):
             try:
-                job = self.admit(request, caller)
-                jobs[place] = job if job.trace else replace(job, trace=origin)
+                jobs[place] = self.admit(request, caller, origin)
             except RpcError as refused:
                 results[place] = refused
         if self._depths.limits:
@@ -68,9 +66,11 @@ class Intake:
                     results[place] = refusal(answer)
         return [results[place] for place in range(len(requests))]
 
-    def admit(self, request: jobs_service_pb2.EnqueueRequest, caller: Caller) -> NewJob:
-        """Reads a job that the caller may enqueue. Raises RpcError."""
-        job = read_enqueue(request, caller=caller.name, kinds=self._door.kinds)
+    def admit(
+        self, request: jobs_service_pb2.EnqueueRequest, caller: Caller, origin: TraceParent | None = None
+    ) -> NewJob:
+        """Reads a job that the caller may enqueue; `origin` caused it, unless it says otherwise. Raises RpcError."""
+        job = read_enqueue(request, caller=caller.name, kinds=self._door.kinds, origin=origin)
         if "/" not in request.payload.type_url:
             return job  # the door says what is wrong with it
         kind = request.payload.TypeName()

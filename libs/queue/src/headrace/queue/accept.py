@@ -13,6 +13,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from headrace.queue import tracing
+from headrace.queue.arrays import numbers, texts, times
 from headrace.queue.bulk import copy_jobs
 from headrace.queue.checks import Checked, check
 from headrace.queue.enqueue_middleware import EnqueueChain, EnqueueMiddleware
@@ -201,32 +202,27 @@ class Door:
 
     def _insert(self, rows: Sequence[tuple[int | None, Checked]]) -> Query:
         items = [item for _, item in rows]
-        traces = [tracing.sound(item.job.trace or tracing.current()) for item in items]
+        current = tracing.current()
+        sound = {id(trace): tracing.sound(trace) for trace in (item.job.trace or current for item in items)}
+        traces = [sound[id(item.job.trace or current)] for item in items]
         params: dict[str, Any] = {
-            "ids": [job_id for job_id, _ in rows],
-            "queues": [item.queue for item in items],
-            "kinds": [item.name for item in items],
-            "versions": [item.version for item in items],
-            "priorities": [item.priority for item in items],
-            "max_retries": [item.max_retries for item in items],
-            "timeouts_ms": [item.timeout_ms for item in items],
-            "due_ats": [item.job.run_at for item in items],
-            "callers": [item.job.caller for item in items],
-            "traceparents": [trace.traceparent or None for trace in traces],
-            "tracestates": [trace.tracestate or None for trace in traces],
-            "baggages": [trace.baggage or None for trace in traces],
+            "ids": numbers(job_id for job_id, _ in rows),
+            "queues": texts(item.queue for item in items),
+            "kinds": texts(item.name for item in items),
+            "versions": numbers(item.version for item in items),
+            "priorities": numbers(item.priority for item in items),
+            "max_retries": numbers(item.max_retries for item in items),
+            "timeouts_ms": numbers(item.timeout_ms for item in items),
+            "due_ats": times(item.job.run_at for item in items),
+            "callers": texts(item.job.caller for item in items),
+            "traceparents": texts(trace.traceparent or None for trace in traces),
+            "tracestates": texts(trace.tracestate or None for trace in traces),
+            "baggages": texts(trace.baggage or None for trace in traces),
             "payloads": [item.payload for item in items],
-            "tags": [_array(item.job.tags) for item in items],
-            "metadatas": [item.metadata for item in items],
+            "tags": texts(texts(item.job.tags) if item.job.tags else None for item in items),
+            "metadatas": texts(item.metadata for item in items),
         }
         return Query(statement("insert_jobs", self._schema), params)
-
-
-def _array(words: Sequence[str]) -> str | None:
-    """A text array as Postgres writes it, since arrays of arrays can't be of different lengths."""
-    if not words:
-        return None
-    return "{" + ",".join('"' + word.replace("\\", "\\\\").replace('"', '\\"') + '"' for word in words) + "}"
 
 
 def _accepted(results: list[Accepted | Refused]) -> Accepted:

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+from headrace.queue.arrays import texts
 from headrace.queue.checks import Checked
 from headrace.queue.errors import KeyReused, QueueError
 from headrace.queue.new_job import Accepted
@@ -136,6 +137,6 @@ def _key(item: Checked) -> Key:
     return (item.job.caller, item.kind.first_name, item.job.key)
 
 
-def _key_arrays(items: Sequence[Checked]) -> dict[str, list[str]]:
+def _key_arrays(items: Sequence[Checked]) -> dict[str, str]:
     callers, kinds, keys = zip(*map(_key, items), strict=True)
-    return {"callers": list(callers), "kinds": list(kinds), "keys": list(keys)}
+    return {"callers": texts(callers), "kinds": texts(kinds), "keys": texts(keys)}

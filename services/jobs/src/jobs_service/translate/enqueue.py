@@ -26,8 +26,12 @@ _DUPLICATE_BY = {
 }
 
 
-def read_enqueue(request: jobs_service_pb2.EnqueueRequest, *, caller: str, kinds: Kinds) -> NewJob:
+def read_enqueue(
+    request: jobs_service_pb2.EnqueueRequest, *, caller: str, kinds: Kinds, origin: TraceParent | None = None
+) -> NewJob:
     """Reads a job to accept, and checks its options by the rules of the .proto file.
+
+    `origin` is what caused it where the request says nothing of that.
 
     Raises:
         RpcError: INVALID_ARGUMENT, with every bad field, those of a readable payload included.
@@ -59,7 +63,7 @@ def read_enqueue(request: jobs_service_pb2.EnqueueRequest, *, caller: str, kinds
         max_retries=request.max_retries if request.HasField("max_retries") else None,
         timeout=timeout,
         run_at=run_at,
-        trace=read_trace(request.trace_context),
+        trace=read_trace(request.trace_context) or origin,
         unique=_read_unique(request.unique, period) if request.HasField("unique") else None,
         tags=tuple(request.tags),
         metadata=metadata,
