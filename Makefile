@@ -54,6 +54,7 @@ lint: setup ## Check format, style, types, import arrows, contract and generated
 format: setup ## Format the code and mend what can be mended
 	ruff format $(SOURCES)
 	ruff check --fix $(SOURCES)
+	buf format --write proto
 
 proto: setup ## Generate proto/gen, and the contracts' reference, anew from the .proto files
 	@$(BIN)/python proto/generate.py

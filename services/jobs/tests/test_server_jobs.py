@@ -22,6 +22,8 @@ from headrace.jobs.v1.jobs_service_pb2 import (
     ResumeQueueRequest,
     RetryJobRequest,
 )
+from headrace.queue import search
+from jobs_service.rpc import jobs as jobs_part
 from saas.jobs.v1.kinds_pb2 import SendVerificationEmail
 
 
@@ -103,6 +105,20 @@ async def test_a_name_with_nul_is_refused(jobs: Any) -> None:
     with pytest.raises(AioRpcError) as refused:
         await jobs.ListJobs(ListJobsRequest(filter={"queues": ["a\0b"]}))
     assert refused.value.code() == StatusCode.INVALID_ARGUMENT
+
+
+async def test_the_jobs_of_a_page_are_looked_for_beyond_those_that_do_not_match(
+    jobs: Any, verification: Any, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search, "SCAN", 5)
+    oldest = await accepted(jobs, verification())
+    await jobs.EnqueueBatch(EnqueueBatchRequest(requests=[verification() for _ in range(40)]))
+    put(database, oldest, "completed")
+    request = ListJobsRequest(page_size=2, filter={"states": [job_pb2.JOB_STATE_COMPLETED]})
+    assert [job.id for job in (await jobs.ListJobs(request)).jobs] == [oldest]
+    monkeypatch.setattr(jobs_part, "PATIENCE", -1.0)
+    impatient = await jobs.ListJobs(request)
+    assert (list(impatient.jobs), bool(impatient.next_page_token)) == ([], True)
 
 
 async def test_a_page_of_large_jobs_is_cut_so_that_any_client_can_take_it(

@@ -53,7 +53,7 @@ async def list_jobs(
     that exists and matches throughout exactly once. A page may be short, or even empty, and still have a `before_id`: a
     look goes through 20,000 jobs or so at most, and then answers what it has. It reads the index that knows best:
 
-        any states but completed   their own small indexes; live jobs are as many as wait and run
+        any states but completed   their own small indexes, unless more than 20,000 jobs wait
         tags                       the index of tags
         queues, kinds              the index of queues and kinds
         times                      found by bisecting the ids, which are given out in the order of time

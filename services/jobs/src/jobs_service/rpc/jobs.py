@@ -2,11 +2,12 @@
 
 # ruff: noqa: N802, ARG002 (names and parameters are the contract's)
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 from headrace.jobs.v1 import jobs_service_pb2 as pb
-from headrace.queue import cancel_job, delete_job, get_job, list_jobs, retry_job
+from headrace.queue import JobFilter, JobPage, cancel_job, delete_job, get_job, list_jobs, retry_job
 from jobs_service.database import Connection
 from jobs_service.paging import read_page_token, write_page_token
 from jobs_service.rpc.part import Part
@@ -17,6 +18,8 @@ T = TypeVar("T")
 DEFAULT_PAGE = 50
 # A page ends early rather than being larger than what clients take by default, which is 4 MiB.
 PAGE_BYTES = 3 * 1024 * 1024
+# How long, in seconds, the first job of a page is looked for: each look goes through a bounded number of jobs.
+PATIENCE = 0.5
 
 
 class JobsPart(Part):
@@ -32,7 +35,7 @@ class JobsPart(Part):
         wanted = read_filter(request.filter, self._door.kinds)
         before = read_page_token(wanted, request.page_token)
         size = request.page_size or DEFAULT_PAGE
-        page = await self._database.run(lambda c: list_jobs(c, wanted, limit=size + 1, before_id=before))
+        page = await self._page(wanted, size + 1, before)
         answer = pb.ListJobsResponse()
         following = page.before_id
         space = PAGE_BYTES
@@ -46,6 +49,19 @@ class JobsPart(Part):
         if following is not None:
             answer.next_page_token = write_page_token(wanted, following)
         return answer
+
+    async def _page(self, wanted: JobFilter, limit: int, before_id: int | None) -> JobPage:
+        """The next page with jobs, or the last one; an empty one where they are too far away to be found soon."""
+        clock = asyncio.get_running_loop().time
+        enough = clock() + PATIENCE
+        while True:
+            page = await self._look(wanted, limit, before_id)
+            if page or page.before_id is None or clock() > enough:
+                return page
+            before_id = page.before_id
+
+    async def _look(self, wanted: JobFilter, limit: int, before_id: int | None) -> JobPage:
+        return await self._database.run(lambda c: list_jobs(c, wanted, limit=limit, before_id=before_id))
 
     async def CancelJob(self, request: pb.CancelJobRequest, context: Any) -> pb.CancelJobResponse:
         """Cancels a job."""
