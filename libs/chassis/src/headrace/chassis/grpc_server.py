@@ -81,7 +81,7 @@ class GrpcServer:
             options=[
                 ("grpc.so_reuseport", 0),  # a second server on the same port fails at start, not in riddles
                 ("grpc.max_receive_message_length", max_receive_bytes),
-                # Beyond these gRPC ends the next best call with CANCELLED: with its own 1,000 and 3,000, one client that
+                # Beyond these gRPC ends the next best call with CANCELLED: with its own 1,000 and 3,000, a client that
                 # makes calls only to reset them would end those of all others.
                 ("grpc.server.max_pending_requests", 10_000),
                 ("grpc.server.max_pending_requests_hard_limit", 30_000),
