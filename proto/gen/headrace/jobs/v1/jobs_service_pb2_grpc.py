@@ -200,7 +200,8 @@ class JobsServiceServicer:
         """Accepts one job. When this answers, the job is committed and will run at least once.
 
         INVALID_ARGUMENT (every bad field in BadRequest), UNIMPLEMENTED (reason KIND_UNKNOWN, with the kinds
-        there are in the metadata), PERMISSION_DENIED (kind not allowed), FAILED_PRECONDITION (reason
+        there are in the metadata; reason VERSION_UNKNOWN, with the version of the kind that is known),
+        PERMISSION_DENIED (kind not allowed), FAILED_PRECONDITION (reason
         IDEMPOTENCY_KEY_REUSED: same key, other bytes), OUT_OF_RANGE (reason PAYLOAD_TOO_LARGE),
         UNAVAILABLE (the database is away; try again).
         """
