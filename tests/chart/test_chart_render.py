@@ -18,6 +18,8 @@ from headrace.chassis.settings import parse_duration
 pytestmark = pytest.mark.chart
 
 CI = Path(__file__).resolve().parents[2] / "deploy/k8s/ci"
+ENCRYPTED = "everything"
+"""The scenario with certificates."""
 KUBERNETES_VERSIONS = ["1.30", "1.37"]
 WORKLOADS = {"Deployment", "Job"}
 
@@ -164,7 +166,8 @@ def test_no_secret_is_in_a_rendered_object(render: Render, scenario: str) -> Non
     objects = render(scenario)
     assert not of_kind(objects, "Secret")
     for config in of_kind(objects, "ConfigMap").values():
-        assert not [key for key in config["data"] if re.search(r"_KEYS?$|_TOKEN|_SECRETS?$|PASSWORD|DATABASE_URL", key)]
+        held = {key for key, value in config["data"].items() if not value.startswith("/etc/headrace/")}
+        assert not [key for key in held if re.search(r"_KEYS?$|_TOKEN|_SECRETS?$|PASSWORD|DATABASE_URL", key)]
 
 
 def test_the_grace_period_is_longer_than_the_drain(render: Render, scenario: str) -> None:
@@ -181,7 +184,7 @@ def test_probes_ask_for_liveness_and_readiness(render: Render, scenario: str) ->
     for deployment in of_kind(render(scenario), "Deployment").values():
         container = container_of(deployment)
         live, ready = container["livenessProbe"], container["readinessProbe"]
-        if component(deployment) == "jobs-worker":
+        if component(deployment) == "jobs-worker" or (component(deployment) == "jobs-server" and scenario == ENCRYPTED):
             assert (live["httpGet"]["path"], ready["httpGet"]["path"]) == ("/livez", "/readyz")
         else:
             assert (live["grpc"]["service"], ready["grpc"]["service"]) == ("liveness", "readiness")
@@ -214,8 +217,39 @@ def test_grpc_services_are_headless(render: Render, scenario: str) -> None:
     for service in of_kind(render(scenario), "Service").values():
         (port,) = service["spec"]["ports"]
         is_http = port["name"] == "http"
-        assert port["appProtocol"] == ("http" if is_http else "kubernetes.io/h2c")
+        is_encrypted = scenario == ENCRYPTED and (component(service), port["name"]) != ("api", "grpc")
+        protocol = "http" if is_http else "https" if is_encrypted else "kubernetes.io/h2c"
+        assert port["appProtocol"] == protocol
         assert service["spec"].get("clusterIP") == (None if is_http else "None")
+
+
+def test_with_certificates_every_connection_between_the_pods_is_encrypted(render: Render) -> None:
+    objects = render(ENCRYPTED)
+    configs = of_kind(objects, "ConfigMap")
+    mounted = {}
+    for name, deployment in of_kind(objects, "Deployment").items():
+        [folder] = [mount["mountPath"] for mount in container_of(deployment)["volumeMounts"] if mount["name"] == "tls"]
+        [volume] = [volume for volume in pod_of(deployment)["volumes"] if volume["name"] == "tls"]
+        mounted[component(deployment)] = volume["secret"]["secretName"]
+        files = {key: value for key, value in configs[name]["data"].items() if "_TLS_" in key}
+        assert {value.rpartition("/")[0] for value in files.values()} == {folder}
+        assert {value.rpartition("/")[2] for value in files.values()} == {"ca.crt", "tls.crt", "tls.key"}
+    assert mounted == {"jobs-server": "jobs-server-tls", "api": "api-tls", "jobs-worker": "jobs-worker-tls"}
+
+
+def test_clients_without_certificates_can_be_let_in(helm: Helm) -> None:
+    open_door = ("--values", str(CI / f"{ENCRYPTED}-values.yaml"), "--set", "tls.clientCertificates=false")
+    rendered = helm(*open_door).stdout
+    assert "JOBS_GRPC_TLS_CERTIFICATE" in rendered
+    assert "API_JOBS_TLS_CA:" in rendered
+    assert "_CLIENT_CA" not in rendered
+    assert "API_JOBS_TLS_CERTIFICATE" not in rendered
+
+
+def test_certificates_of_one_program_alone_are_refused(helm: Helm) -> None:
+    result = helm("--values", str(CI / "default-values.yaml"), "--set", "tls.jobsServer=its-tls")
+    assert result.returncode != 0
+    assert "tls: set jobsServer, api and jobsWorker, or none of them" in result.stderr
 
 
 def test_selectors_match_their_pods_and_nothing_else(render: Render, scenario: str) -> None:

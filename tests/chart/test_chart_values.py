@@ -68,21 +68,28 @@ def test_the_schema_is_closed_at_every_level_that_is_ours() -> None:
 
 
 # Which sections of the values a program's variables come from, and which the chart keeps to itself: addresses, which
-# must agree with Services and probes; what the other program of the image reads; TLS, which probes can't speak.
+# must agree with Services and probes; what the other program of the image reads; files of certificates, which follow from `tls`.
 PROGRAMS: dict[str, tuple[type[Settings], list[str], set[str]]] = {
     "api-server": (
         ApiSettings,
         ["api"],
-        {"API_GRPC_ADDRESS", "API_WORKER_GRPC_ADDRESS", "API_HTTP_ADDRESS", "API_JOBS_TARGET"},
+        {"API_GRPC_ADDRESS", "API_WORKER_GRPC_ADDRESS", "API_HTTP_ADDRESS", "API_JOBS_TARGET"}
+        | {"API_WORKER_GRPC_TLS_CERTIFICATE", "API_WORKER_GRPC_TLS_KEY", "API_WORKER_GRPC_TLS_CLIENT_CA"}
+        | {"API_JOBS_TLS_CERTIFICATE", "API_JOBS_TLS_KEY", "API_JOBS_TLS_CA"},
     ),
     "api-migrate": (MigrationSettings, ["migrations"], {"API_DATABASE_URL"}),
     "jobs-server": (
         JobsServerSettings,
         ["jobs", "jobsServer"],
-        {"JOBS_GRPC_ADDRESS", "JOBS_ENABLED", "JOBS_WORKER_COUNT"}
+        {"JOBS_GRPC_ADDRESS", "JOBS_SERVER_HEALTH_ADDRESS", "JOBS_ENABLED", "JOBS_WORKER_COUNT"}
         | {"JOBS_GRPC_TLS_CERTIFICATE", "JOBS_GRPC_TLS_KEY", "JOBS_GRPC_TLS_CLIENT_CA"},
     ),
-    "jobs-worker": (JobsWorkerSettings, ["jobs", "jobsWorker"], {"JOBS_HEALTH_ADDRESS", "JOBS_API_TARGET"}),
+    "jobs-worker": (
+        JobsWorkerSettings,
+        ["jobs", "jobsWorker"],
+        {"JOBS_HEALTH_ADDRESS", "JOBS_API_TARGET"}
+        | {"JOBS_API_TLS_CERTIFICATE", "JOBS_API_TLS_KEY", "JOBS_API_TLS_CA"},
+    ),
 }
 
 

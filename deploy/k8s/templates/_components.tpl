@@ -5,10 +5,12 @@ nowhere else, so that listeners, probes and Services cannot disagree. Every othe
 */}}
 {{- define "headrace.components" -}}
 {{- $name := include "headrace.fullname" . -}}
+{{- $tls := .Values.tls }}
 api:
   values: api
   image: api
   program: api-server
+  tls: {{ $tls.api | quote }}
   ports: {grpc: 50052, workers: 50053, http: 8080}
   grpcHealth: 50052
   preStop: 5
@@ -18,26 +20,66 @@ api:
     API_WORKER_GRPC_ADDRESS: 0.0.0.0:50053
     API_HTTP_ADDRESS: 0.0.0.0:8080
     API_JOBS_TARGET: dns:///{{ $name }}-jobs-server:50051
+    {{- if $tls.api }}
+    {{- include "headrace.tlsServer" (dict "root" . "prefix" "API_WORKER_GRPC_TLS") | nindent 4 }}
+    {{- include "headrace.tlsClient" (dict "root" . "prefix" "API_JOBS_TLS") | nindent 4 }}
+    {{- end }}
 jobs-server:
   values: jobsServer
   image: jobs
   program: jobs-server
+  tls: {{ $tls.jobsServer | quote }}
+  {{- if $tls.jobsServer }}
+  ports: {grpc: 50051, health: 8081}
+  {{- else }}
   ports: {grpc: 50051}
   grpcHealth: 50051
+  {{- end }}
   preStop: 5
   drain: JOBS_DRAIN_TIMEOUT
   settings:
     JOBS_GRPC_ADDRESS: 0.0.0.0:50051
+    {{- if $tls.jobsServer }}
+    JOBS_SERVER_HEALTH_ADDRESS: 0.0.0.0:8081
+    {{- include "headrace.tlsServer" (dict "root" . "prefix" "JOBS_GRPC_TLS") | nindent 4 }}
+    {{- end }}
 jobs-worker:
   values: jobsWorker
   image: jobs
   program: jobs-worker
+  tls: {{ $tls.jobsWorker | quote }}
   ports: {health: 8081}
   preStop: 0
   drain: JOBS_DRAIN_TIMEOUT
   settings:
     JOBS_HEALTH_ADDRESS: 0.0.0.0:8081
     JOBS_API_TARGET: dns:///{{ $name }}-api-workers:50053
+    {{- if $tls.jobsWorker }}
+    {{- include "headrace.tlsClient" (dict "root" . "prefix" "JOBS_API_TLS") | nindent 4 }}
+    {{- end }}
+{{- end -}}
+
+{{/* Where a pod finds its certificate: tls.crt, tls.key and ca.crt. */}}
+{{- define "headrace.tlsFolder" -}}/etc/headrace/tls{{- end -}}
+
+{{/* The settings of a listener with TLS. Takes root, prefix. */}}
+{{- define "headrace.tlsServer" -}}
+{{- $folder := include "headrace.tlsFolder" .root -}}
+{{ .prefix }}_CERTIFICATE: {{ $folder }}/tls.crt
+{{ .prefix }}_KEY: {{ $folder }}/tls.key
+{{- if .root.Values.tls.clientCertificates }}
+{{ .prefix }}_CLIENT_CA: {{ $folder }}/ca.crt
+{{- end }}
+{{- end -}}
+
+{{/* The settings of calls with TLS. Takes root, prefix. */}}
+{{- define "headrace.tlsClient" -}}
+{{- $folder := include "headrace.tlsFolder" .root -}}
+{{ .prefix }}_CA: {{ $folder }}/ca.crt
+{{- if .root.Values.tls.clientCertificates }}
+{{ .prefix }}_CERTIFICATE: {{ $folder }}/tls.crt
+{{ .prefix }}_KEY: {{ $folder }}/tls.key
+{{- end }}
 {{- end -}}
 
 {{/*

@@ -5,6 +5,7 @@ programs: facts, config (name of the ConfigMap); for migrations: settings (a map
 */}}
 {{- define "headrace.pod" -}}
 {{- $pod := mustMergeOverwrite (deepCopy .root.Values.pod) (deepCopy .pod) -}}
+{{- $tls := (.facts | default dict).tls -}}
 {{- $files := dict -}}
 {{- range $variable, $ref := .secrets -}}{{- if hasSuffix "_FILE" $variable -}}{{- $_ := set $files $variable $ref -}}{{- end -}}{{- end -}}
 metadata:
@@ -83,12 +84,19 @@ spec:
         {{- toYaml $pod.resources | nindent 8 }}
       volumeMounts:
         - {name: tmp, mountPath: /tmp}
+        {{- if $tls }}
+        - {name: tls, mountPath: {{ include "headrace.tlsFolder" .root }}, readOnly: true}
+        {{- end }}
         {{- range $variable, $_ := $files }}
         - {name: {{ include "headrace.fileVolume" $variable }}, mountPath: {{ include "headrace.fileFolder" $variable }}, readOnly: true}
         {{- end }}
   volumes:
     - name: tmp
       emptyDir: {}
+    {{- with $tls }}
+    - name: tls
+      secret: {secretName: {{ . }}}
+    {{- end }}
     {{- range $variable, $ref := $files }}
     - name: {{ include "headrace.fileVolume" $variable }}
       secret:

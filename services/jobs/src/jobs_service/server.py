@@ -11,6 +11,7 @@ from typing import Self
 import structlog
 
 from headrace.chassis.grpc_server import GrpcServer
+from headrace.chassis.http_server import HttpServer
 from headrace.chassis.lifecycle import run_until_signal, settle
 from headrace.chassis.logs import start_logging
 from headrace.chassis.settings import load
@@ -29,6 +30,7 @@ from jobs_service.readiness import watch_readiness
 from jobs_service.refusals import TRANSLATIONS
 from jobs_service.registration import register
 from jobs_service.rpc.enqueue import SELF_VALIDATING
+from jobs_service.server_health import ServerHealth
 from jobs_service.service import JobsServicer
 from jobs_service.settings import JobsServerSettings
 
@@ -44,6 +46,10 @@ class JobsServer:
         """`callers_seen` is how the callers file looked before it was read; unset, it is not watched."""
         self.port = 0
         """Where it listens, once entered."""
+        self.health_port = 0
+        """Where it answers probes over HTTP, once entered, if it is to."""
+        self._health = ServerHealth()
+        self._health_address = settings.jobs_server_health_address
         self._callers = callers
         self._callers_file = settings.jobs_callers_file
         self._callers_seen = callers_seen
@@ -76,9 +82,14 @@ class JobsServer:
     async def __aenter__(self) -> Self:
         async with contextlib.AsyncExitStack() as stack:
             await stack.enter_async_context(self._database)
+            if self._health_address is not None:
+                http = HttpServer(self._health.app, self._health_address, name="health")
+                self.health_port = await http.start()
+                stack.push_async_callback(http.stop, 1)
             self.port = await self._grpc.start()
             stack.push_async_callback(self._grpc.stop, self._drain_seconds)
-            watching = asyncio.create_task(watch_readiness(self._database, self._grpc.set_serving), name="readiness")
+            stack.push_async_callback(self._announce, False)
+            watching = asyncio.create_task(watch_readiness(self._database, self._announce), name="readiness")
             stack.push_async_callback(_cancel, watching)
             registering = asyncio.create_task(register(self._database, self._kinds), name="kinds")
             stack.push_async_callback(_cancel, registering)
@@ -87,6 +98,10 @@ class JobsServer:
                 stack.push_async_callback(_cancel, asyncio.create_task(rereading, name="callers file"))
             self._stack = stack.pop_all()
         return self
+
+    async def _announce(self, ready: bool) -> None:
+        self._health.ready = ready
+        await self._grpc.set_serving(ready)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None

@@ -130,6 +130,13 @@ class JobsServerSettings(JobsSettings):
     """What the server reads."""
 
     jobs_grpc_address: Address = Field(default="0.0.0.0:50051", description="Where JobsService listens.")
+    jobs_server_health_address: Address | None = Field(
+        default=None,
+        description=(
+            "Where the server answers GET /livez and GET /readyz over plain HTTP, for probes that can't speak gRPC "
+            "with TLS. Unset: nowhere; gRPC health is always there."
+        ),
+    )
     jobs_callers_file: Path = Field(
         description="The TOML file that says who may call, and what. It is read anew when it changes.",
         examples=["/etc/headrace/callers.toml"],
