@@ -247,7 +247,7 @@ class LeaseProtocol(RuleBasedStateMachine):
 
     @staticmethod
     def _life(connection: Connection) -> Life:
-        params = {"name": "modelled", "queues": ["greetings"], "kinds": [GREET], "versions": [1]}
+        params: dict[str, Any] = {"name": "modelled", "queues": ["greetings"], "kinds": [GREET], "versions": [1]}
         params |= {"slots": 10, "enabled": True}
         row = connection.execute(statement("register_worker"), params).fetchone()
         assert row is not None
