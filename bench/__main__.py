@@ -1,7 +1,7 @@
-"""Measures this project's engine and its peers on one server, in turns, round after round.
+"""Measures this project's engine beside its peers, and its jobs service beside both, on one server, round after round.
 
 What else the machine does at the time hits all of them alike, so read the ratios; a value by itself is worth as much
-as the machine was idle. `python -m bench [--quick]`; the verdict is the exit code.
+as the machine was idle. `python -m bench [--quick] [--only engine|rpc]`; the verdict is the exit code.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from bench import report
-from bench.cases import CASES, FULL, QUICK, Size, Values
+from bench.cases import CASES, FIGURES, FULL, QUICK, Size, Values
 from bench.contenders import CONTENDERS, OURS, PEERS, ROOT
+from bench.rpc import cases as rpc
 from bench.server import Server
 
 RESULTS = Path(__file__).parent / "results"
@@ -30,15 +31,23 @@ def main() -> int:
     """Runs everything; prints the table, writes results/latest.json, and answers 0 if every bar is met."""
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="small numbers, at most five minutes")
-    quick: bool = parser.parse_args().quick
+    parser.add_argument("--only", choices=["engine", "rpc"], help="the engine beside its peers, or the jobs service")
+    chosen = parser.parse_args()
+    quick: bool = chosen.quick
     begun = datetime.datetime.now(datetime.UTC)
+    lines: list[dict[str, Any]] = []
+    runs: dict[str, Any] = {}
     with Server() as server:
-        runs = _run(server, QUICK if quick else FULL)
-        environment = _environment(server, quick=quick, begun=begun)
-    lines = report.lines(runs)
+        if chosen.only != "rpc":
+            runs["engine"] = _run(server, QUICK if quick else FULL)
+            lines += report.lines(FIGURES, runs["engine"])
+        if chosen.only != "engine":
+            runs["rpc"] = _run_rpc(server, rpc.QUICK if quick else rpc.FULL)
+            lines += report.lines(rpc.FIGURES, runs["rpc"])
+        environment = _environment(server, quick=quick, begun=begun, peers=chosen.only != "rpc")
     sys.stdout.write(report.table(lines) + "\n")
     RESULTS.mkdir(exist_ok=True)
-    result = RESULTS / "latest.json"
+    result = RESULTS / ("latest.json" if chosen.only is None else f"{chosen.only}.json")
     result.write_text(json.dumps({"figures": lines, "environment": environment, "runs": runs}, indent=1) + "\n")
     sys.stdout.write(f"written to {result.relative_to(ROOT)}\n")
     return 0 if all(line["ok"] for line in lines) else 1
@@ -63,7 +72,16 @@ def _run(server: Server, size: Size) -> dict[str, list[Values]]:
     return runs
 
 
-def _environment(server: Server, *, quick: bool, begun: datetime.datetime) -> dict[str, Any]:
+def _run_rpc(server: Server, size: rpc.Size) -> dict[str, list[Values]]:
+    rounds: list[Values] = []
+    for turn in range(size.rounds):
+        rounds.append(rpc.measure(server, size))
+        words = ", ".join(f"{name} {value:,.1f}" for name, value in rounds[-1].items())
+        sys.stderr.write(f"round {turn + 1} of {size.rounds}: jobs service: {words}\n")
+    return {OURS: rounds}
+
+
+def _environment(server: Server, *, quick: bool, begun: datetime.datetime, peers: bool) -> dict[str, Any]:
     return {
         "begun_at": begun.isoformat(timespec="seconds"),
         "quick": quick,
@@ -77,14 +95,21 @@ def _environment(server: Server, *, quick: bool, begun: datetime.datetime) -> di
             "python": platform.python_version(),
             OURS: version("headrace-queue"),
             "psycopg": version("psycopg"),
-            "pgqueuer": _output(
-                str(PEERS / "pgqueuer/bin/python"), "-c", "import importlib.metadata as m; print(m.version('pgqueuer'))"
-            ),
-            "node": _output("node", "--version"),
-            "graphile-worker": json.loads(
-                (PEERS / "graphile-worker/node_modules/graphile-worker/package.json").read_text()
-            )["version"],
+            "grpcio": version("grpcio"),
+            **(_peers() if peers else {}),
         },
+    }
+
+
+def _peers() -> dict[str, str]:
+    return {
+        "pgqueuer": _output(
+            str(PEERS / "pgqueuer/bin/python"), "-c", "import importlib.metadata as m; print(m.version('pgqueuer'))"
+        ),
+        "node": _output("node", "--version"),
+        "graphile-worker": json.loads(
+            (PEERS / "graphile-worker/node_modules/graphile-worker/package.json").read_text()
+        )["version"],
     }
 
 

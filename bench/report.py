@@ -7,22 +7,22 @@ from dataclasses import asdict
 from statistics import median
 from typing import Any
 
-from bench.cases import FIGURES, Figure, Values
+from bench.cases import Figure, Values
 from bench.contenders import OURS
 
 Runs = Mapping[str, Sequence[Values]]
 """By contender: the values of each round."""
 
 
-def lines(runs: Runs) -> list[dict[str, Any]]:
+def lines(figures: Sequence[Figure], runs: Runs) -> list[dict[str, Any]]:
     """A line per figure: medians over the rounds, and whether the bar is met."""
-    return [_line(figure, runs) for figure in FIGURES]
+    return [_line(figure, runs) for figure in figures]
 
 
 def _line(figure: Figure, runs: Runs) -> dict[str, Any]:
     medians = {name: _median(values, figure.name) for name, values in runs.items()}
     ours = medians.pop(OURS)
-    best_peer = (max if figure.better == "higher" else min)(medians.values())
+    best_peer = (max if figure.better == "higher" else min)(medians.values(), default=None)
     clean = _median(runs[OURS], figure.clean) if figure.clean else None
     known = {"ours": ours, "best_peer": best_peer, "clean": clean}
     return {
@@ -41,10 +41,10 @@ def _median(rounds: Sequence[Values], name: str) -> float:
 
 def table(of_lines: Sequence[Mapping[str, Any]]) -> str:
     """The lines for a terminal."""
-    peers = list(of_lines[0]["peers"])
-    rows = [["", "", "ours", *peers, "undisturbed", "bar", ""]]
+    peers = list(dict.fromkeys(peer for line in of_lines for peer in line["peers"]))
+    rows = [["", "", "ours", *peers, "beside", "bar", ""]]
     for line in of_lines:
-        values = [line["ours"], *(line["peers"][peer] for peer in peers), line["clean"]]
+        values = [line["ours"], *(line["peers"].get(peer) for peer in peers), line["clean"]]
         words = ["" if value is None else _number(value) for value in values]
         rows.append([line["name"], line["unit"], *words, line["bar"], "met" if line["ok"] else "NOT MET"])
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]

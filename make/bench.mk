@@ -7,8 +7,8 @@ PEER_STAMPS := .tools/stamps/pgqueuer-$(PGQUEUER_VERSION) .tools/stamps/graphile
 
 .PHONY: bench peers
 
-bench: setup peers ## Measure the engine beside its peers; a table, and bench/results/latest.json (QUICK=1: in at most 5 minutes)
-	@$(BIN)/python -m bench $(if $(QUICK),--quick)
+bench: setup $(if $(filter rpc,$(ONLY)),,peers) ## Measure the engine beside its peers, and the jobs service; bench/results/latest.json (QUICK=1, ONLY=engine|rpc)
+	@$(BIN)/python -m bench $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY))
 
 peers: $(PEER_STAMPS) ## Install the queues that the engine is measured beside
 
