@@ -26,8 +26,8 @@ from tests.lookups.questions import HOT, ask, work
 
 FEW = 50_000
 RATIO, SLACK = 3.0, 100
-"""How many times as many pages may be read as beside few, and how many besides: an index is a level or two deeper, and a
-worker's batches are not the same size twice. What goes through the table reads a hundred times as many."""
+"""How many times as many pages may be read as beside few, and how many besides: an index is a level or two deeper, and
+a worker's batches are not the same size twice. What goes through the table reads a hundred times as many."""
 BYTES_PER_ROW = 1_500
 SETTINGS = {
     "fsync": "off",
