@@ -33,7 +33,7 @@ ENVIRONMENT = {
     "JOBS_RECONCILE_EVERY": "30s",
     "SMTP_TIMEOUT": "10s",
 }
-LOAD_ENDS_WITHIN = 150.0
+LOAD_ENDS_WITHIN = 300.0
 REFUSED_LATE = ("came too late and",)
 
 
