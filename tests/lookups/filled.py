@@ -34,8 +34,8 @@ select n, state, at, at, at + interval '20 ms', at + interval '70 ms', 30000, 1,
        1 + n %% 4, n / 40
 from (
   select n,
-         (case when n %% 1000 = 7 then 'discarded' when n %% 1000 = 8 then 'cancelled'
-               when n %% 20000 = 9 then 'quarantined' else 'completed' end)::headrace.job_state as state,
+         (case when n %% 100 = 7 then 'discarded' when n %% 100 = 8 then 'cancelled'
+               when n %% 500 = 9 then 'quarantined' else 'completed' end)::headrace.job_state as state,
          now() - case when n <= %(expired)s then interval '60 days'
                       else interval '20 hours' * (1 - n::float8 / %(rows)s) end as at
   from generate_series(%(first)s::bigint, %(last)s::bigint) as n

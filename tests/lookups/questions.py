@@ -212,11 +212,11 @@ async def ask(dsn: str, rows: int) -> None:
             await count_jobs(connection)
         with readings.question("get one"):
             await get_job(connection, rows // 2)
-        with readings.question("retry by kind, a dry run"):
+        with readings.steps("retry by kind, a dry run"):
             await retry_jobs(connection, rare, dry_run=True)
-        with readings.question("cancel by kind"):
+        with readings.steps("cancel by kind"):
             await cancel_jobs(connection, rare)
-        with readings.question("delete by kind, a dry run"):
+        with readings.steps("delete by kind, a dry run"):
             await delete_jobs(connection, rare, dry_run=True)
-        with readings.question("delete by tag"):
+        with readings.steps("delete by tag"):
             await delete_jobs(connection, JobFilter(tags=("rare",)))

@@ -62,8 +62,10 @@ class JobFilter:
         """The statement that reads the best index for it."""
         if self.states and not UNMARKED & set(self.states):
             return "search_marked"
-        if self.tags:
-            return "search_tagged"
+        return "search_tagged" if self.tags else self.way_without_tags()
+
+    def way_without_tags(self) -> str:
+        """The statement that reads the best index, but for those of states and tags."""
         return "search_lanes" if self.kinds or self.queues else "search_all"
 
 
@@ -87,9 +89,13 @@ async def search(
     if wanted.created_before is not None:
         before = min(before, await _id_at(connection, wanted.created_before + DISORDER, schema))
     params = {**wanted.params(), "limit": limit, "before": before, "from": lowest}
+    way = wanted.way()
+    if way == "search_tagged" and await _expected(connection, params, schema) > SCAN:
+        # The index of tags knows no order: all jobs with these would be read for the newest. Walking finds those soon.
+        way = wanted.way_without_tags()
     row: dict[str, Any] = {}
     for scan in (min(limit * FIRST_SCAN, SCAN), max(SCAN, limit)):
-        row = await _one(connection, statement(wanted.way(), schema), {**params, "scan": scan})
+        row = await _one(connection, statement(way, schema), {**params, "scan": scan})
         if len(row["ids"]) == limit or not row["floor"]:
             break
     ids: list[int] = row["ids"]
@@ -99,6 +105,12 @@ async def search(
 async def _id_at(connection: AsyncConnection[Any], at: datetime, schema: str) -> int:
     found: int = (await _one(connection, statement("id_at", schema), {"at": at}))["id"]
     return found
+
+
+async def _expected(connection: AsyncConnection[Any], params: dict[str, Any], schema: str) -> float:
+    [[plan]] = (await _one(connection, statement("expect_tagged", schema), params)).values()
+    expected: float = plan["Plan"]["Plan Rows"]
+    return expected
 
 
 async def _one(connection: AsyncConnection[Any], query: Any, params: dict[str, Any]) -> dict[str, Any]:
