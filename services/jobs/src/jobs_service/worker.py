@@ -84,6 +84,8 @@ async def work(settings: JobsWorkerSettings, kinds: Kinds, stop: asyncio.Event) 
                 slots=settings.jobs_worker_count,
                 queue_slots=settings.jobs_queue_slots,
                 enabled=settings.jobs_enabled,
+                poll_interval=settings.jobs_poll_interval,
+                listen=settings.jobs_listen,
                 drain_timeout=settings.jobs_drain_timeout,
             ),
             retry=RetryPolicy(
