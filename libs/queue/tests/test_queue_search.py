@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+import pytest
 from engine_kinds import TestKinds
 from plans import plan_of
 
@@ -118,21 +119,29 @@ async def test_jobs_are_found_by_the_time_they_were_accepted_at(installation: An
     assert (list(none), none.before_id) == ([], None)
 
 
-async def test_a_look_for_a_tag_that_many_jobs_have_goes_through_a_bounded_number_of_them(
-    installation: Any, monkeypatch: Any
+@pytest.mark.parametrize(
+    "wanted",
+    [JobFilter(tags=("often",), kinds=("kind-1",)), JobFilter(states=(JobState.CANCELLED,), kinds=("kind-1",))],
+    ids=["tag", "state"],
+)
+async def test_a_look_for_what_many_jobs_have_goes_through_a_bounded_number_of_them(
+    installation: Any, monkeypatch: Any, wanted: JobFilter
 ) -> None:
     monkeypatch.setattr(search, "SCAN", 1_000)
     async with await installation.connect() as connection:
         await connection.execute(FILL, (60_000,))
-        await connection.execute("update headrace.jobs set tags = array['often'] where id % 20 = 0")
+        often = (
+            "update headrace.jobs set tags = array['often'], state = 'cancelled', ready_xid = null where id % 20 = 0"
+        )
+        await connection.execute(often)
         await connection.execute("vacuum analyze headrace.jobs")
         before = await rows_read(connection)
-        page = await list_jobs(connection, JobFilter(tags=("often",), kinds=("kind-1",)))
+        page = await list_jobs(connection, wanted)
         read = await rows_read(connection) - before
-        listed = await pages(connection, JobFilter(tags=("often",), kinds=("kind-1",)))
+        listed = await pages(connection, wanted)
     assert listed == [n for n in range(60_000, 0, -1) if n % 20 == 0 and n % 13 == 1]
     assert [job.id for job in page] == listed[: len(page)]
-    assert read < 2_500  # 3,000 have the tag
+    assert read < 2_500  # 3,000 are so
 
 
 async def rows_read(connection: Any) -> int:

@@ -93,8 +93,10 @@ async def search(
     if way == "search_tagged" and await _expected(connection, params, schema) > SCAN:
         # The index of tags knows no order: all jobs with these would be read for the newest. Walking finds those soon.
         way = wanted.way_without_tags()
+    # Each state is looked at by itself.
+    most = SCAN // len(wanted.states) if way == "search_marked" else SCAN
     row: dict[str, Any] = {}
-    for scan in (min(limit * FIRST_SCAN, SCAN), max(SCAN, limit)):
+    for scan in (min(limit * FIRST_SCAN, most), max(most, limit)):
         row = await _one(connection, statement(way, schema), {**params, "scan": scan})
         if len(row["ids"]) == limit or not row["floor"]:
             break
