@@ -65,7 +65,7 @@ from headrace.queue.periodic_control import (
     resume_periodic,
     update_periodic,
 )
-from headrace.queue.program import run_worker
+from headrace.queue.program import calm_collector, run_worker
 from headrace.queue.running import RunningJob, current_job
 from headrace.queue.search import JobFilter
 from headrace.queue.unique import Unique
@@ -129,6 +129,7 @@ __all__ = [
     "What",
     "Worker",
     "WorkerSettings",
+    "calm_collector",
     "cancel_job",
     "cancel_jobs",
     "count_jobs",
