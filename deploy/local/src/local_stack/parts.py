@@ -157,7 +157,7 @@ class Plan:
         return self._spec(
             "mail-catcher",
             [sys.executable, "-m", "local_stack.mail_catcher", *ports],
-            is_ready=http_answers(self.address("mail-http"), "/mails"),
+            is_ready=http_answers(self.address("mail-http"), "/style.css"),  # not its mails: they may be thousands
         )
 
     def _stripe(self) -> PartSpec:
