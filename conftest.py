@@ -17,6 +17,8 @@ from uuid import uuid4
 
 import psycopg
 import pytest
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
 
 from headrace.queue.embedded import EmbeddedPostgres
 from local_stack.ports import reach_directly
@@ -29,6 +31,9 @@ _server: EmbeddedPostgres | None = None
 def pytest_configure(config: pytest.Config) -> None:
     """Starts the run's server before any xdist worker starts; they inherit its URL."""
     reach_directly()
+    # A process has one provider for good. It has this one from its start: whether a test sees spans must not depend on
+    # which ran before it.
+    trace.set_tracer_provider(TracerProvider())
     global _server  # noqa: PLW0603
     if SERVER_URL in os.environ or config.option.collectonly:
         return

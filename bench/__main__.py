@@ -65,6 +65,8 @@ def _run(server: Server, size: Size) -> dict[str, list[Values]]:
             for contender in order:
                 values = case(server, contender, size)
                 runs[contender.name][turn].update(values)
+                if not values:
+                    continue
                 words = ", ".join(f"{name} {value:,.1f}" for name, value in values.items())
                 sys.stderr.write(f"round {turn + 1} of {size.rounds}: {contender.name}: {words}\n")
         if (time.monotonic() - begun) * (turn + 2) / (turn + 1) > size.seconds:

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,8 @@ class Contender:
 
     name: str
     command: tuple[str, ...]
+    unfinished: str
+    """A query that counts the jobs that are not done yet: after a drain it must say 0."""
     environment: Mapping[str, str] = field(default_factory=dict)
 
     def run(self, case: str, dsn: str, **arguments: Any) -> dict[str, Any]:
@@ -47,11 +49,21 @@ class Contender:
 
 
 CONTENDERS = (
-    Contender(OURS, (sys.executable, "-m", "bench.drivers.headrace")),
-    Contender("pgqueuer", (str(PEERS / "pgqueuer/bin/python"), "-m", "bench.drivers.pgqueuer")),
+    Contender(
+        OURS,
+        (sys.executable, "-m", "bench.drivers.headrace"),
+        "select count(*) from headrace.jobs where state <> 'completed'",
+    ),
+    Contender(
+        "pgqueuer",
+        (str(PEERS / "pgqueuer/bin/python"), "-m", "bench.drivers.pgqueuer"),
+        "select count(*) from pgqueuer",
+    ),
     Contender(
         "graphile-worker",
         ("node", "bench/drivers/graphile_worker.mjs"),
+        "select count(*) from graphile_worker._private_jobs",
         {"GRAPHILE_WORKER_HOME": str(PEERS / "graphile-worker")},
     ),
 )
+BARE = replace(CONTENDERS[0], name="bare statements", command=(sys.executable, "-m", "bench.drivers.bare"))

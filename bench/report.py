@@ -24,12 +24,13 @@ def _line(figure: Figure, runs: Runs) -> dict[str, Any]:
     ours = medians.pop(OURS)
     best_peer = (max if figure.better == "higher" else min)(medians.values(), default=None)
     clean = _median(runs[OURS], figure.clean) if figure.clean else None
-    known = {"ours": ours, "best_peer": best_peer, "clean": clean}
+    limit = _median(runs[OURS], figure.limit) if figure.limit else None
+    known = {"ours": ours, "best_peer": best_peer, "limit": limit, "clean": clean}
     return {
         **asdict(figure),
         "ours": ours,
         "peers": medians,
-        "limit": None,
+        "limit": limit,
         "clean": clean,
         "ok": bool(eval(figure.bar, {"__builtins__": {}}, known)),  # noqa: S307  (an expression of cases.py)
     }
@@ -42,13 +43,13 @@ def _median(rounds: Sequence[Values], name: str) -> float:
 def table(of_lines: Sequence[Mapping[str, Any]]) -> str:
     """The lines for a terminal."""
     peers = list(dict.fromkeys(peer for line in of_lines for peer in line["peers"]))
-    rows = [["", "", "ours", *peers, "beside", "bar", ""]]
+    rows = [["", "", "ours", *peers, "limit", "beside", "bar", ""]]
     for line in of_lines:
-        values = [line["ours"], *(line["peers"].get(peer) for peer in peers), line["clean"]]
+        values = [line["ours"], *(line["peers"].get(peer) for peer in peers), line["limit"], line["clean"]]
         words = ["" if value is None else _number(value) for value in values]
         rows.append([line["name"], line["unit"], *words, line["bar"], "met" if line["ok"] else "NOT MET"])
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(_row(row, widths, right=range(2, 4 + len(peers))) for row in rows)
+    return "\n".join(_row(row, widths, right=range(2, 5 + len(peers))) for row in rows)
 
 
 def _row(words: Sequence[str], widths: Sequence[int], right: range) -> str:

@@ -65,6 +65,13 @@ class Server:
             connection.execute("vacuum analyze")
             connection.execute("checkpoint")
 
+    def require(self, dsn: str, query: str, expected: int) -> None:
+        """Asks a database for a number. Raises RuntimeError when it is another one."""
+        with psycopg.connect(dsn) as connection:
+            row: Any = connection.execute(query.encode()).fetchone()
+        if row[0] != expected:
+            raise RuntimeError(f"{query!r} says {row[0]} where {expected} was expected: what was measured is not true")
+
     @contextmanager
     def vacuum_held_back(self, dsn: str) -> Iterator[None]:
         """A transaction in the same database that reads nothing, and stays open."""

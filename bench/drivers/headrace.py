@@ -10,10 +10,11 @@ import psycopg
 import uvloop
 
 from bench.drivers import harness
-from headrace.queue import Door, Handlers, Kinds, NewJob, RunningJob, Worker, WorkerSettings, migrate
+from headrace.queue import Door, Handlers, Kinds, NewJob, RunningJob, Worker, WorkerSettings, calm_collector, migrate
 from saas.jobs.v1 import kinds_pb2
 
-SLOTS = 1000
+# Twice the most that one claim takes: while those run, the next ones are claimed.
+SLOTS = 2000
 
 
 class Headrace:
@@ -65,4 +66,5 @@ def _payload(id_: str) -> kinds_pb2.SendVerificationEmail:
 
 
 if __name__ == "__main__":
+    calm_collector()  # as every program that is a worker does
     harness.main(Headrace, uvloop.run)

@@ -25,7 +25,7 @@ ROLLED_BACK, HELD_OPEN, KEYED, LATER, STUMBLING, LONG = 0.2, 0.1, 0.3, 0.1, 0.1,
 """Which share of transactions or jobs is so."""
 PAUSE = (0.1, 0.5)
 """Seconds between two transactions of one client."""
-CALLS = (6.0, 12.0)
+CALLS = (1.0, 5.0)
 """Seconds between two calls by RPC: each has Stripe's whole list of events read, which grows with the run."""
 AGAIN = 0.5
 """Seconds until a client asks again."""

@@ -30,10 +30,10 @@ ENQUEUERS, PEOPLE = 3, 2
 ENVIRONMENT = {
     "JOBS_RETRY_FACTOR": "2",
     "JOBS_RETRY_CAP": "3s",  # the proof waits for the last retry
-    "JOBS_RECONCILE_EVERY": "1m",
+    "JOBS_RECONCILE_EVERY": "30s",
     "SMTP_TIMEOUT": "10s",
 }
-LOAD_ENDS_WITHIN = 150.0
+LOAD_ENDS_WITHIN = 300.0
 REFUSED_LATE = ("came too late and",)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+import pytest
 from engine_kinds import TestKinds
 from plans import plan_of
 
@@ -116,6 +117,39 @@ async def test_jobs_are_found_by_the_time_they_were_accepted_at(installation: An
     assert [job.id for job in before] == [2999, 2998, 2997]
     assert within == [3004, 3003, 3002, 3001, 3000]
     assert (list(none), none.before_id) == ([], None)
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [JobFilter(tags=("often",), kinds=("kind-1",)), JobFilter(states=(JobState.CANCELLED,), kinds=("kind-1",))],
+    ids=["tag", "state"],
+)
+async def test_a_look_for_what_many_jobs_have_goes_through_a_bounded_number_of_them(
+    installation: Any, monkeypatch: Any, wanted: JobFilter
+) -> None:
+    monkeypatch.setattr(search, "SCAN", 1_000)
+    async with await installation.connect() as connection:
+        await connection.execute(FILL, (60_000,))
+        often = (
+            "update headrace.jobs set tags = array['often'], state = 'cancelled', ready_xid = null where id % 20 = 0"
+        )
+        await connection.execute(often)
+        await connection.execute("vacuum analyze headrace.jobs")
+        before = await rows_read(connection)
+        page = await list_jobs(connection, wanted)
+        read = await rows_read(connection) - before
+        listed = await pages(connection, wanted)
+    assert listed == [n for n in range(60_000, 0, -1) if n % 20 == 0 and n % 13 == 1]
+    assert [job.id for job in page] == listed[: len(page)]
+    assert read < 2_500  # 3,000 are so
+
+
+async def rows_read(connection: Any) -> int:
+    """How many rows of the jobs table were read so far."""
+    await connection.execute("select pg_stat_force_next_flush()")
+    query = "select seq_tup_read + idx_tup_fetch from pg_stat_user_tables where relname = 'jobs'"
+    [(rows,)] = await (await connection.execute(query)).fetchall()
+    return int(rows)
 
 
 async def test_jobs_are_found_by_all_of_their_tags(installation: Any) -> None:

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -418,6 +419,27 @@ async def test_a_reconcile_stops_reading_when_its_time_is_over_and_still_hands_o
     reconcile = Reconcile(stub, reader, every=timedelta(minutes=10), clock=clock)
     assert await reconcile(message, running(message, seconds=20)) == Done()
     assert api.names() == ["RecordStripeEvents", "RequeueStripeEvents"]
+
+
+async def test_of_reconciles_asked_for_at_once_one_runs_and_the_next_is_for_all_the_others(
+    stub: WorkerSupportAsyncStub, reader: StripeReader, api: Api, double: Double
+) -> None:
+    message = kinds_pb2.ReconcileStripe()
+    reconcile = Reconcile(stub, reader, every=timedelta(minutes=10))
+    jobs = [dataclasses.replace(running(message, seconds=300), id=number) for number in range(1, 6)]
+
+    async def answers(*asked: int) -> list[Outcome]:
+        return [*await asyncio.gather(*(reconcile(message, jobs[number]) for number in asked))]
+
+    later = Snooze(timedelta(seconds=3))
+    assert await answers(0, 1, 2, 3) == [Done(), later, later, later]
+    # What has come since the second run began, job 4, is not served by it.
+    assert await answers(1, 2, 4) == [Done(), later, later]
+    assert api.names().count("RequeueStripeEvents") == 2
+    assert await answers(2, 3) == [Done(), Done()]
+    assert api.names().count("RequeueStripeEvents") == 2
+    assert await answers(4) == [Done()]
+    assert api.names().count("RequeueStripeEvents") == 3
 
 
 def test_events_are_split_by_size_and_stay_in_order() -> None:

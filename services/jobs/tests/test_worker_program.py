@@ -277,6 +277,24 @@ async def test_a_worker_that_is_not_enabled_is_healthy_and_runs_nothing(system: 
         assert "have jobs disabled (JOBS_ENABLED=false)" in explanation.summary
 
 
+async def test_a_worker_that_does_not_listen_finds_jobs_by_its_poll(system: System) -> None:
+    system.mailbox.open.set()
+    async with system.worker(JOBS_LISTEN="false", JOBS_POLL_INTERVAL="50ms"):
+        [job_id] = await system.accept(*mails(1))
+
+        async def completed() -> bool:
+            [job] = await system.jobs(job_id)
+            return job.state == "completed"
+
+        await until(completed)
+        async with await psycopg.AsyncConnection.connect(system.dsn) as connection:
+            listening = await connection.execute(
+                "select from pg_stat_activity where datname = current_database() and application_name like %s",
+                ("% notifications",),
+            )
+            assert await listening.fetchall() == []
+
+
 async def test_a_worker_before_its_migrations_is_alive_and_not_ready_and_goes_to_work_after_them(
     system: System,
 ) -> None:

@@ -32,6 +32,7 @@ def test_the_defaults_are_those_of_the_reference(environment: pytest.MonkeyPatch
     assert (settings.jobs_enabled, settings.jobs_worker_count, settings.jobs_max_retries) == (True, 10, 3)
     assert (settings.jobs_timeout, settings.smtp_timeout) == (timedelta(seconds=30), timedelta(seconds=20))
     assert (settings.jobs_queue_slots, settings.smtp_starttls) == ({}, False)
+    assert (settings.jobs_listen, settings.jobs_poll_interval) == (True, timedelta(seconds=1))
 
 
 def test_slots_are_read_by_queue(environment: pytest.MonkeyPatch) -> None:
@@ -48,6 +49,8 @@ def test_slots_are_read_by_queue(environment: pytest.MonkeyPatch) -> None:
         ("JOBS_QUEUE_SLOTS", "email=11", "JOBS_QUEUE_SLOTS: email=11 is more than JOBS_WORKER_COUNT=10"),
         ("JOBS_QUEUE_SLOTS", "mail=1", "JOBS_QUEUE_SLOTS: mail: no such queue; there are email,"),
         ("JOBS_WORKER_COUNT", "many", "JOBS_WORKER_COUNT: "),
+        ("JOBS_LISTEN", "perhaps", "JOBS_LISTEN: "),
+        ("JOBS_POLL_INTERVAL", "1ms", "JOBS_POLL_INTERVAL: "),
         ("JOBS_RECONCILE_EVERY", "10", "JOBS_RECONCILE_EVERY: expected a duration with its unit"),
         ("JOBS_RETRY_CAP", "1s", "JOBS_RETRY_CAP: expected at least JOBS_RETRY_BASE"),
         ("JOBS_HEALTH_ADDRESS", "8081", "JOBS_HEALTH_ADDRESS: "),

@@ -157,7 +157,7 @@ class Plan:
         return self._spec(
             "mail-catcher",
             [sys.executable, "-m", "local_stack.mail_catcher", *ports],
-            is_ready=http_answers(self.address("mail-http"), "/mails"),
+            is_ready=http_answers(self.address("mail-http"), "/style.css"),  # not its mails, which may be thousands
         )
 
     def _stripe(self) -> PartSpec:
@@ -168,7 +168,7 @@ class Plan:
                 *("--webhook-url", f"{self.url('api-http')}/stripe/webhook"),
                 *("--webhook-secret", self.credentials.webhook_secret),
             ],
-            is_ready=http_answers(self.address("stripe-http"), "/_control/ledger"),
+            is_ready=http_answers(self.address("stripe-http"), "/_control/pending"),
         )
 
     def _jaeger(self, binary: Path) -> PartSpec:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -22,8 +23,8 @@ from psycopg.rows import dict_row
 
 from headrace.chassis.grpc_client import open_channel
 from headrace.chassis.tokens import token_hash
+from headrace.jobs.v1 import job_pb2, jobs_service_pb2_grpc
 from headrace.jobs.v1 import jobs_service_pb2 as jobs_pb
-from headrace.jobs.v1 import jobs_service_pb2_grpc
 from headrace.queue import Handlers, RetryPolicy, Worker, WorkerSettings
 from headrace.queue.migrate import up
 from jobs_service.callers import Caller, Callers
@@ -71,16 +72,20 @@ class Jobs:
         for job in (await self.stub.ListJobs(jobs_pb.ListJobsRequest(filter={"kinds": [kind]}))).jobs:
             await self.stub.CancelJob(jobs_pb.CancelJobRequest(job_id=job.id))
 
-    async def reconcile(self) -> None:
-        """Has the reconciler run once, as its schedule would."""
+    async def reconcile(self, times: int = 1) -> None:
+        """Has the reconciler run, as its schedule would; so many times at once."""
         payload = any_pb2.Any()
         payload.Pack(ReconcileStripe())
-        job = (await self.stub.Enqueue(jobs_pb.EnqueueRequest(payload=payload))).job_id
-        asked = jobs_pb.GetJobRequest(job_id=job)
+        asked = [jobs_pb.EnqueueRequest(payload=payload)] * times
+        for answer in await asyncio.gather(*(self.stub.Enqueue(each) for each in asked)):
+            await self._completed(answer.job_id)
+
+    async def _completed(self, job_id: str) -> None:
+        asked = jobs_pb.GetJobRequest(job_id=job_id)
         async with asyncio.timeout(30):
             while not (seen := (await self.stub.GetJob(asked)).job).HasField("finished_at"):  # noqa: ASYNC110 - as above
                 await asyncio.sleep(0.05)
-        assert list(seen.errors) == []
+        assert (seen.state, list(seen.errors)) == (job_pb2.JOB_STATE_COMPLETED, [])
 
     @asynccontextmanager
     async def working(self, api: Api, account: StripeAccount) -> AsyncIterator[None]:
@@ -194,6 +199,23 @@ async def test_events_whose_webhooks_were_lost_are_found_in_stripes_list(
         assert await api.mails() == ["subscription_active"]
 
 
+async def test_twenty_reconciles_at_once_all_end_and_each_event_is_in_the_books_once(
+    api: Api, account: StripeAccount, jobs: Jobs
+) -> None:
+    users = [await subscribe(api, account) for _ in range(25)]
+    events = [event["id"] for event in account.double.store.all("event")]
+    async with jobs.working(api, account), jobs.working(api, account):
+        async with asyncio.timeout(60):
+            await jobs.reconcile(times=20)
+        await api.until("SELECT 1 HAVING NOT EXISTS (SELECT 1 FROM stripe_inbox WHERE state = 'received')")
+    rows = await api.sql("SELECT event_id, generation, state FROM stripe_inbox")
+    assert sorted(row["event_id"] for row in rows) == sorted(events)
+    assert {row["generation"] for row in rows if row["state"] == "done"} == {1}
+    assert await jobs.states() == ["completed"] * sum(row["state"] == "done" for row in rows)
+    assert await api.mails() == ["subscription_active"] * len(users)
+    assert {(await user.account()).subscription_status for user in users} == {"active"}
+
+
 async def test_an_event_with_a_live_job_is_left_alone(api: Api, account: StripeAccount, jobs: Jobs) -> None:
     await receive_one(api, account)
     await jobs.until(["available"])
@@ -265,3 +287,16 @@ async def test_a_listed_event_that_can_not_be_read_does_not_keep_the_others_out(
     asked = support_pb.RecordStripeEventsRequest(events_json=[b"[]", *good, good[0], b"\xff"])
     assert (await api.support.RecordStripeEvents(asked)).recorded == len(good)
     assert (await api.support.RecordStripeEvents(asked)).recorded == 0
+
+
+async def test_of_many_that_bring_the_same_events_at_once_each_event_is_recorded_by_one(
+    api: Api, account: StripeAccount
+) -> None:
+    for _ in range(12):
+        await subscribe(api, account)
+    listed = [json.dumps(event).encode() for event in account.double.store.all("event")][:100]
+    # Each in another order: who took them as they came would wait in a circle.
+    asked = [support_pb.RecordStripeEventsRequest(events_json=random.sample(listed, len(listed))) for _ in range(20)]
+    answers = await asyncio.gather(*(api.support.RecordStripeEvents(each, timeout=20) for each in asked))
+    assert sum(answer.recorded for answer in answers) == len(listed)
+    assert len(await api.sql("SELECT event_id FROM stripe_inbox")) == len(listed)

@@ -17,7 +17,7 @@ from headrace.chassis.logs import start_logging
 from headrace.chassis.settings import USAGE_ERROR, format_duration, load
 from headrace.chassis.telemetry import start_telemetry
 from headrace.chassis.tls import require_usable
-from headrace.queue import Kinds, Periodic, RetryPolicy, Worker, WorkerSettings
+from headrace.queue import Kinds, Periodic, RetryPolicy, Worker, WorkerSettings, calm_collector
 from headrace.queue.tracing import AttemptSpanIds
 from jobs_service.handlers import MAIL_KINDS, build_handlers
 from jobs_service.kinds import build_kinds
@@ -36,6 +36,7 @@ def main() -> None:
     kinds = build_kinds(settings)
     check_against_kinds(settings, kinds)
     start_logging()
+    calm_collector()
     # The ids of attempts' spans can be derived, so that a rescuer can write the span of a worker that was killed.
     telemetry = start_telemetry("jobs-worker", cast("IdGenerator", AttemptSpanIds()))
     try:
@@ -87,6 +88,8 @@ async def work(settings: JobsWorkerSettings, kinds: Kinds, stop: asyncio.Event) 
                 slots=settings.jobs_worker_count,
                 queue_slots=settings.jobs_queue_slots,
                 enabled=settings.jobs_enabled,
+                poll_interval=settings.jobs_poll_interval,
+                listen=settings.jobs_listen,
                 drain_timeout=settings.jobs_drain_timeout,
             ),
             retry=RetryPolicy(

@@ -38,6 +38,18 @@ class JobsWorkerSettings(JobsSettings):
         ),
         examples=["email=6,webhooks=4"],
     )
+    jobs_listen: bool = Field(
+        default=True,
+        description=(
+            "Whether the worker is woken by notifications. false: it polls only, and keeps nothing in its database "
+            "sessions, as a pooler in transaction mode, such as PgBouncer, asks for."
+        ),
+    )
+    jobs_poll_interval: Duration = Field(
+        default=timedelta(seconds=1),
+        ge=timedelta(milliseconds=10),
+        description="How often the worker looks for jobs where no notification comes.",
+    )
     jobs_health_address: Address = Field(
         default="0.0.0.0:8081", description="Where the worker answers GET /livez and GET /readyz."
     )

@@ -70,7 +70,7 @@ from headrace.queue.periodic_control import (
     resume_periodic,
     update_periodic,
 )
-from headrace.queue.program import run_worker
+from headrace.queue.program import calm_collector, run_worker
 from headrace.queue.queue_flow import QueueFlow, queue_flows
 from headrace.queue.queues import list_queues
 from headrace.queue.running import RunningJob, current_job
@@ -143,6 +143,7 @@ __all__ = [
     "WorkerInfo",
     "WorkerSettings",
     "WorkerState",
+    "calm_collector",
     "cancel_job",
     "cancel_jobs",
     "count_jobs",

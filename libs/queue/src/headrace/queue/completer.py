@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,6 +40,8 @@ class Decision:
 
 
 COMPLETED = Decision(JobState.COMPLETED)
+Decided = tuple[RunningJob, JobState | None]
+"""A job, and the state that it is in now."""
 
 
 class Completer:
@@ -48,11 +50,11 @@ class Completer:
     Args:
         link: Its connection.
         schema: The installation's schema.
-        on_decided: Called for each job whose outcome is in the database, with its state; or None, when the outcome has
-            turned out not to count.
+        on_decided: Called with the jobs whose outcomes are in the database, each with its state; or None, when the
+            outcome has turned out not to count.
     """
 
-    def __init__(self, link: Link, schema: str, on_decided: Callable[[RunningJob, JobState | None], None]) -> None:
+    def __init__(self, link: Link, schema: str, on_decided: Callable[[Sequence[Decided]], None]) -> None:
         self._link = link
         self._complete = statement("complete", schema)
         self._settle = statement("settle", schema)
@@ -100,18 +102,23 @@ class Completer:
                     await backoff.wait(logger, f"{self.pending} outcomes are kept until Postgres is back: {away}")
                     continue
                 backoff.reset()
-                for job, decision in self._sending:
-                    # After a lost answer the first try may have counted: then this one doesn't, and nothing is wrong.
-                    if job.id not in counted and not unsure:
-                        logger.warning(
-                            "job %d: the outcome %r of lease %d came too late and counts for nothing",
-                            job.id,
-                            str(decision.state),
-                            job.lease,
-                        )
-                    self._on_decided(job, counted.get(job.id))
+                # After a lost answer the first try may have counted: then this one doesn't, and nothing is wrong.
+                if len(counted) < len(self._sending) and not unsure:
+                    self._warn(counted)
+                decided = [(job, counted.get(job.id)) for job, _ in self._sending]
                 self._sending = []
+                self._on_decided(decided)
             self._idle.set()
+
+    def _warn(self, counted: Mapping[int, JobState]) -> None:
+        for job, decision in self._sending:
+            if job.id not in counted:
+                logger.warning(
+                    "job %d: the outcome %r of lease %d came too late and counts for nothing",
+                    job.id,
+                    str(decision.state),
+                    job.lease,
+                )
 
     async def _write(self, batch: list[tuple[RunningJob, Decision]]) -> dict[int, JobState]:
         """Answers the jobs whose outcome counted, each with the state that it is in now."""

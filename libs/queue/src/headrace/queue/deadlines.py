@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 
 from headrace.queue.running import RunningJob, Stop
 
@@ -30,18 +31,17 @@ class Deadlines:
 
     def watch(self, job: RunningJob) -> None:
         """Begins a job's time, all of its timeout from now on."""
-        loop = asyncio.get_running_loop()
-        job.deadline = self._deadlines[job] = loop.time() + job.timeout
+        # The event loop's own clock, read directly: this is done for each job.
+        job.deadline = self._deadlines[job] = time.monotonic() + job.timeout
         if self._timer is None:
-            self._timer = loop.call_later(STEP, self._look)
+            self._timer = asyncio.get_running_loop().call_later(STEP, self._look)
 
     def forget(self, job: RunningJob) -> None:
         """The job has ended."""
         self._deadlines.pop(job, None)
 
     def _look(self) -> None:
-        loop = asyncio.get_running_loop()
-        now = loop.time()
+        now = time.monotonic()
         for job in [job for job, deadline in self._deadlines.items() if deadline <= now]:
             over = now - job.deadline
             if over >= OVERDUE:
@@ -49,4 +49,4 @@ class Deadlines:
             if not OVERDUE <= over < AGAIN:
                 job.stop(Stop.TIMEOUT)
             self._deadlines[job] = now + (OVERDUE if over < OVERDUE else AGAIN)
-        self._timer = loop.call_later(STEP, self._look) if self._deadlines else None
+        self._timer = asyncio.get_running_loop().call_later(STEP, self._look) if self._deadlines else None

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
-from opentelemetry.trace import Span
+from opentelemetry.trace import INVALID_SPAN, Span
 
 from headrace.queue import tracing
 from headrace.queue.backoff import RetryPolicy
@@ -153,8 +153,11 @@ class Executor:
         try:
             enter_job(job)
             veil_here()
-            with tracing.attempt_span(job, records=traced) as span:
-                decision = await self._attempt(job, span)
+            if traced or job.trace is not None:
+                with tracing.attempt_span(job, records=traced) as span:
+                    decision = await self._attempt(job, span)
+            else:
+                decision = await self._attempt(job, INVALID_SPAN)
             if job.stop_reason is Stop.LEASE_LOST:
                 pass  # somebody else has it, and this attempt counts for nothing
             elif job.completed_in:

@@ -31,7 +31,7 @@ _LENGTHS = struct.Struct(">II")
 LONGEST_HEAD = 16 * 1024 * 1024
 _SENT = (
     *("id", "lease", "queue", "version", "attempt", "max_retries", "timeout"),
-    *("caller", "claim_no", "waited_ms", "metadata"),
+    *("caller", "claim_no", "waited_ms", "metadata", "tags"),
 )
 
 
@@ -85,7 +85,8 @@ def job_of(head: Head, payload: bytes, kind: Kind, home: Home) -> RunningJob:
     """The job that a head and a body say."""
     trace = TraceParent(*head["trace"]) if head["trace"] else None
     deadline = time.monotonic() + head["remaining"]
-    return RunningJob(**head["job"], kind=kind, payload=payload, trace=trace, deadline=deadline, home=home)
+    said = {**head["job"], "tags": tuple(head["job"]["tags"])}
+    return RunningJob(**said, kind=kind, payload=payload, trace=trace, deadline=deadline, home=home)
 
 
 def outcome_head(outcome: Outcome | None) -> Head:

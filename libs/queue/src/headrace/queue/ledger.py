@@ -38,9 +38,9 @@ class ClaimLedger:
         """An audit has given back whatever the unclear claim brought."""
         self._undecided.pop(number, None)
 
-    def decided(self, number: int) -> None:
-        """One job of the claim has its outcome in the database, or is no longer ours."""
-        left = self._undecided.get(number, 0) - 1
+    def decided(self, number: int, jobs: int = 1) -> None:
+        """So many jobs of the claim have their outcomes in the database, or are no longer ours."""
+        left = self._undecided.get(number, 0) - jobs
         if left > 0:
             self._undecided[number] = left
         else:

@@ -11,7 +11,7 @@ import json
 import logging
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any
@@ -160,8 +160,8 @@ class Producer:
                 await backoff.wait(logger, f"claiming pauses until Postgres is back: {away}")
                 self._ready.update(self._cursors)
                 continue
+            # No pause: the jobs just claimed begin while the next claim is on its way, so that neither side waits.
             if any(self._room(queue) for queue in self._ready | self._sweeping):
-                await asyncio.sleep(0)  # the jobs just claimed begin before more are claimed
                 continue
             with suppress(TimeoutError):
                 next_look = min(self._poll_at, self._vigil.next_look)
@@ -245,7 +245,7 @@ class Producer:
                 self.unclear[number] = time.monotonic()
                 raise
             self._ledger.answered(number, len(rows))
-            self._executor.start([running_job(self._handlers, queue, number, row) for row in rows])
+            self._executor.start(running_jobs(self._handlers, queue, number, rows))
             self._claimed[queue] += len(rows)
             return Mark.parse(json.loads(mark)), len(rows)
 
@@ -256,23 +256,42 @@ class Producer:
             self._sweeps[queue].rewind()
 
 
-def running_job(handlers: Handlers, queue: str, claim_no: int, row: Sequence[Any]) -> RunningJob:
-    """A job from a row of claim.sql. By position: a dictionary per job would cost as much as the job itself."""
-    (_, id_, lease, kind, version, payload, attempt, max_retries, timeout_ms, caller, *trace, waited_ms, metadata) = row
-    traceparent, tracestate, baggage = trace
-    return RunningJob(
-        id=id_,
-        lease=lease,
-        kind=handlers[kind].kind,
-        queue=queue,
-        version=version,
-        payload=payload,
-        attempt=attempt,
-        max_retries=max_retries,
-        timeout=timeout_ms / 1000,
-        caller=caller,
-        trace=TraceParent(traceparent, tracestate or "", baggage or "") if traceparent else None,
-        claim_no=claim_no,
-        waited_ms=waited_ms or 0.0,
-        metadata=metadata,
-    )
+def running_jobs(handlers: Handlers, queue: str, claim_no: int, rows: Iterable[Sequence[Any]]) -> list[RunningJob]:
+    """Jobs from the rows of claim.sql. By position: a dictionary per job would cost as much as the job itself."""
+    return [
+        RunningJob(
+            id_,
+            lease,
+            handlers[kind].kind,
+            queue,
+            version,
+            payload,
+            attempt,
+            max_retries,
+            timeout_ms / 1000,
+            caller,
+            TraceParent(traceparent, tracestate or "", baggage or "") if traceparent else None,
+            claim_no,
+            waited_ms or 0.0,
+            metadata,
+            tuple(tags) if tags else (),
+        )
+        for (
+            _,
+            id_,
+            lease,
+            kind,
+            version,
+            payload,
+            attempt,
+            max_retries,
+            timeout_ms,
+            caller,
+            traceparent,
+            tracestate,
+            baggage,
+            waited_ms,
+            tags,
+            metadata,
+        ) in rows
+    ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 from collections.abc import Sequence
 
@@ -31,7 +32,20 @@ def run_worker(
         ValueError: See Worker.
         Refused: See Worker.
     """
+    calm_collector()
     asyncio.run(_until_signal(dsn, handlers, settings, retry, periodic, schema))
+
+
+def calm_collector() -> None:
+    """Lets the garbage collector leave alone what is there already, and look for cycles less often.
+
+    For programs that are workers, once everything is imported. The objects of a job are freed as soon as it has ended;
+    with the collector's defaults, hundreds of jobs in flight have it look at them again and again, which is 15 % of the
+    worker's CPU time when it is busy.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
 
 
 async def _until_signal(

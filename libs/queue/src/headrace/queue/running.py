@@ -70,6 +70,8 @@ class RunningJob:
     waited_ms: float
     metadata: Mapping[str, Any] | None = None
     """What its enqueuer gave it; a periodic job's says which tick it is."""
+    tags: tuple[str, ...] = ()
+    """What its enqueuer tagged it with."""
     deadline: float = 0.0
     """When the timeout strikes, on the clock of `time.monotonic`."""
     stop_reason: Stop | None = None

@@ -60,11 +60,11 @@ class JobFilter:
             "created_before": self.created_before,
         }
 
-    def way(self, *, crowded: bool = False) -> str:
-        """The statement that reads the best index for it, where the live jobs that it asks for are many, or few."""
-        if self.states and not UNMARKED & set(self.states) and not crowded:
+    def way(self, *, by_state: bool = True, by_tag: bool = True) -> str:
+        """The statement that reads the best index for it, but for those that are of no use here."""
+        if by_state and self.states and not UNMARKED & set(self.states):
             return "search_marked"
-        if self.tags:
+        if by_tag and self.tags:
             return "search_tagged"
         return "search_lanes" if self.kinds or self.queues else "search_all"
 
@@ -91,9 +91,14 @@ async def search(
     params = {**wanted.params(), "limit": limit, "before": before, "from": lowest}
     way = wanted.way()
     if way == "search_marked" and await _is_crowded(connection, wanted, schema):
-        way = wanted.way(crowded=True)
+        way = wanted.way(by_state=False)
+    if way == "search_tagged" and await _expected(connection, params, schema) > SCAN:
+        # The index of tags knows no order: all jobs with these would be read for the newest. Walking finds those soon.
+        way = wanted.way(by_state=False, by_tag=False)
+    # Each state is looked at by itself.
+    most = SCAN // len(wanted.states) if way == "search_marked" else SCAN
     row: dict[str, Any] = {}
-    for scan in (min(limit * FIRST_SCAN, SCAN), max(SCAN, limit)):
+    for scan in (min(limit * FIRST_SCAN, most), max(most, limit)):
         row = await _one(connection, statement(way, schema), {**params, "scan": scan})
         if len(row["ids"]) == limit or not row["floor"]:
             break
@@ -116,6 +121,12 @@ async def _is_crowded(connection: AsyncConnection[Any], wanted: JobFilter, schem
 async def _id_at(connection: AsyncConnection[Any], at: datetime, schema: str) -> int:
     found: int = (await _one(connection, statement("id_at", schema), {"at": at}))["id"]
     return found
+
+
+async def _expected(connection: AsyncConnection[Any], params: dict[str, Any], schema: str) -> float:
+    [[plan]] = (await _one(connection, statement("expect_tagged", schema), params)).values()
+    expected: float = plan["Plan"]["Plan Rows"]
+    return expected
 
 
 async def _one(connection: AsyncConnection[Any], query: Any, params: dict[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import hashlib
 import random
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
@@ -34,7 +34,6 @@ MAX_TRACEPARENT, MAX_TRACESTATE, MAX_BAGGAGE = 100, 512, 8192
 _W3C = CompositePropagator([TraceContextTextMapPropagator(), W3CBaggagePropagator()])
 _tracer = trace.get_tracer("headrace.queue")
 _NO_SDK = (trace.ProxyTracerProvider, trace.NoOpTracerProvider)
-_NO_SPAN = nullcontext(INVALID_SPAN)
 _next_span_id: ContextVar[int] = ContextVar("headrace_next_span_id", default=0)
 
 
@@ -94,10 +93,8 @@ def created(kind: str, queue: str) -> TraceParent:
 def attempt_span(job: RunningJob, *, records: bool) -> AbstractContextManager[Span]:
     """The span of an attempt, current within the block with the job's baggage, after one for the wait that ends now.
 
-    The caller sets its status. Costs nothing where there is neither anything to record nor a trace to pass on.
+    The caller sets its status, and doesn't ask where there is neither anything to record nor a trace to pass on.
     """
-    if job.trace is None and not records:
-        return _NO_SPAN
     attempt = Attempt(job.id, job.lease, job.kind.name, job.queue, job.attempt, job.trace)
     return _attempt_span(attempt, job.waited_ms) if records else _passed_on(attempt)
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from headrace.queue.completer import Completer, Decision
+from headrace.queue.completer import Completer, Decided, Decision
 from headrace.queue.connections import Link
 from headrace.queue.errors import DatabaseAway
 from headrace.queue.job import JobState
@@ -31,11 +31,11 @@ class Witness:
         link: Its connection.
         completer: Takes the outcomes of what was rolled back.
         schema: The installation's schema.
-        on_decided: Called for each job that was committed, or is no longer ours.
+        on_decided: Called with each job that was committed, or is no longer ours.
     """
 
     def __init__(
-        self, link: Link, completer: Completer, schema: str, on_decided: Callable[[RunningJob, JobState | None], None]
+        self, link: Link, completer: Completer, schema: str, on_decided: Callable[[Sequence[Decided]], None]
     ) -> None:
         self._link = link
         self._completer = completer
@@ -92,4 +92,4 @@ class Witness:
                 logger.warning("job %d: what its handler completed was rolled back; it is %s", job.id, otherwise.state)
                 self._completer.decide(job, otherwise)
             else:
-                self._on_decided(job, JobState.COMPLETED)
+                self._on_decided([(job, JobState.COMPLETED)])

@@ -14,6 +14,7 @@ import logging
 import os
 import secrets
 import socket
+from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -26,13 +27,12 @@ from headrace.queue import announcer, auditor, cleaner, migrate, rescuer, schedu
 from headrace.queue.backoff import RetryPolicy
 from headrace.queue.beats import Beats, Pulse
 from headrace.queue.cleaner import Cleaner, Retention
-from headrace.queue.completer import Completer
+from headrace.queue.completer import Completer, Decided
 from headrace.queue.connections import CONNECT_TIMEOUT, Link
 from headrace.queue.errors import DatabaseAway, SchemaOutdated
 from headrace.queue.events import Event
 from headrace.queue.executor import Executor
 from headrace.queue.handlers import Handlers
-from headrace.queue.job import JobState
 from headrace.queue.ledger import ClaimLedger
 from headrace.queue.notifier import Notifier
 from headrace.queue.periodic import Periodic
@@ -40,7 +40,7 @@ from headrace.queue.producer import Identity, Producer
 from headrace.queue.progress import Progress
 from headrace.queue.register import registration
 from headrace.queue.roles import Backoff, repeat
-from headrace.queue.running import Home, RunningJob, Stop
+from headrace.queue.running import Home, Stop
 from headrace.queue.statements import DEFAULT_SCHEMA, statement
 from headrace.queue.transaction import run_async
 from headrace.queue.vitals import Vitals
@@ -332,11 +332,14 @@ class Worker:
         for job_id in job_ids:
             self._executor.cancel(job_id)
 
-    def _decided(self, job: RunningJob, state: JobState | None) -> None:
-        self._ledger.decided(job.claim_no)
-        self._producer.decided(job.queue)
-        if state is not None:
-            self._announcer.tell(announcer.TOLD[state], job.id, job.kind.name, job.queue, job.attempt)
+    def _decided(self, decided: Sequence[Decided]) -> None:
+        for claim_no, jobs in Counter(job.claim_no for job, _ in decided).items():
+            self._ledger.decided(claim_no, jobs)
+        for queue in {job.queue for job, _ in decided}:
+            self._producer.decided(queue)
+        for job, state in decided:
+            if state is not None:
+                self._announcer.tell(announcer.TOLD[state], job.id, job.kind.name, job.queue, job.attempt)
         self._producer.freed()  # it may have waited for outcomes to be written
 
     def _freed(self) -> None:

@@ -4,11 +4,13 @@ Each event is in the inbox once, however often and on whichever way it comes, an
 one job.
 """
 
-from uuid import UUID
+from collections.abc import Iterable
+from typing import Any
+from uuid import UUID, uuid4
 
 import structlog
 from opentelemetry import metrics
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from stripe import api_version
@@ -68,27 +70,36 @@ class Inbox:
             False where it is there already; nothing is changed then. Of several at the same time one gets True;
             the others wait for its commit.
         """
-        state = RECEIVED if event.fetches else IGNORED
+        return bool(await self.put_all(session, [event]))
+
+    async def put_all(self, session: AsyncSession, events: Iterable[Event]) -> list[Event]:
+        """Puts in those of some events that are not there yet, as `put` does for one, in few statements.
+
+        Safe beside others that put in the same events: all go by the order of ids, so that they wait for each other
+        and never in a circle.
+
+        Returns:
+            Those that were not there.
+        """
+        by_place = {(event.livemode, event.id): event for event in events}
+        # Most are there, and to look costs no lock, no write and no body sent.
+        place = (InboxEvent.livemode, InboxEvent.event_id)
+        there = await session.execute(select(*place).where(tuple_(*place).in_(by_place)))
+        known = {(row.livemode, row.event_id) for row in there}
+        missing = sorted(by_place.keys() - known)
+        if not missing:
+            return []
         new = (
             insert(InboxEvent)
-            .values(
-                livemode=event.livemode,
-                event_id=event.id,
-                type=event.type,
-                api_version=event.api_version,
-                body=event.body,
-                object_type=event.fetches or "",
-                object_id=event.object_id,
-                state=state,
-                ignored_because=event.ignored_because,
-            )
+            .values([_row(by_place[each]) for each in missing])
             .on_conflict_do_nothing(index_elements=[InboxEvent.livemode, InboxEvent.event_id])
-            .returning(InboxEvent.id)
+            .returning(InboxEvent.id, InboxEvent.livemode, InboxEvent.event_id)
         )
-        inbox_id = await session.scalar(new)
-        if inbox_id is not None and state == RECEIVED:
-            await self._hand_over(session, inbox_id, event.id, generation=1)
-        return inbox_id is not None
+        put = [(row.id, by_place[row.livemode, row.event_id]) for row in await session.execute(new)]
+        for inbox_id, event in put:
+            if event.fetches:
+                await self._hand_over(session, inbox_id, event.id, generation=1)
+        return [event for _, event in put]
 
     async def hand_over_again(self, session: AsyncSession, inbox_id: UUID, *, after_generation: int) -> bool:
         """Hands an event over under its next generation.
@@ -117,3 +128,18 @@ class Inbox:
         outbox_id = self._outbox.add(session, job, key=f"{event_id}:{generation}")
         now_in = update(InboxEvent).where(InboxEvent.id == inbox_id)
         await session.execute(now_in.values(generation=generation, outbox_id=outbox_id, enqueued_at=func.now()))
+
+
+def _row(event: Event) -> dict[str, Any]:
+    return {
+        "id": uuid4(),
+        "livemode": event.livemode,
+        "event_id": event.id,
+        "type": event.type,
+        "api_version": event.api_version,
+        "body": event.body,
+        "object_type": event.fetches or "",
+        "object_id": event.object_id,
+        "state": RECEIVED if event.fetches else IGNORED,
+        "ignored_because": event.ignored_because,
+    }

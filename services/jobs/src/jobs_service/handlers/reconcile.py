@@ -3,6 +3,8 @@
 It repairs webhooks that never came, and rows whose job was given up during a long outage. Every run reads the last
 day, then further back for as long as it finds something new; the first run of each day (UTC) reads all that Stripe
 keeps, so that a gap between known events is found too, whatever caused it.
+
+In one process one runs at a time, however many are asked for: each would read the same list and write the same rows.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from headrace.queue import Done, Outcome, RunningJob
+from headrace.queue import Done, Outcome, RunningJob, Snooze
 from jobs_service.stripe_reader import StripeReader
 from saas.jobs.v1.kinds_pb2 import ReconcileStripe
 from saas.jobs.v1.worker_support_pb2 import RecordStripeEventsRequest, RequeueStripeEventsRequest
@@ -32,6 +34,8 @@ _BATCH_BYTES = 2 * 1024 * 1024
 """The most that one call carries; half of what a gRPC server takes by default."""
 _REQUEUEING = 30.0
 """Seconds of the job's time that are kept for handing over again."""
+_ANOTHER_RUNS = timedelta(seconds=3)
+"""When a job that finds another one running comes back."""
 
 
 class Reconcile:
@@ -56,9 +60,37 @@ class Reconcile:
         self._stripe = stripe
         self._every = every
         self._clock = clock
+        self._running = False
+        self._waiting = set[int]()
+        self._served = set[int]()
 
     async def __call__(self, _: ReconcileStripe, job: RunningJob) -> Outcome:
-        """Reads, records, hands over again.
+        """Reads, records, hands over again; of jobs that ask for it at once, one for all.
+
+        A job that finds another one running gives its slot back and comes again later. It is done without a run of its
+        own once a run has been completed that began after it had asked.
+
+        Raises:
+            StripeAway, StripeRefused, grpc.aio.AioRpcError: As `_reconcile`.
+        """
+        if job.id in self._served:
+            log.info("stripe events reconciled by a run that began since this one was asked for")
+            return Done()
+        if self._running:
+            log.info("another reconcile is running; this one comes again", seconds=_ANOTHER_RUNS.total_seconds())
+            self._waiting.add(job.id)
+            return Snooze(_ANOTHER_RUNS)
+        asked, self._waiting = self._waiting, set()
+        self._running = True
+        try:
+            await self._reconcile(job)
+        finally:
+            self._running = False
+        self._served = asked
+        return Done()
+
+    async def _reconcile(self, job: RunningJob) -> None:
+        """One run.
 
         Raises:
             StripeAway, StripeRefused: Stripe's list could not be read to its end; what was read is recorded.
@@ -71,7 +103,6 @@ class Reconcile:
             requeued = await self._api.RequeueStripeEvents(RequeueStripeEventsRequest())
             log.info("stripe events handed over again", requeued=requeued.requeued)
         log.info("stripe events reconciled", read=read, recorded=recorded)
-        return Done()
 
     async def _record(self, deadline: float) -> tuple[int, int]:
         now = self._clock()

@@ -68,7 +68,7 @@ claimed as (
   where id = any(array(select id from late union all select id from fresh))
   returning id, lease, kind, version, payload, attempt, max_retries, timeout_ms, caller,
             traceparent, tracestate, baggage,
-            (extract(epoch from claimed_at - ready_at) * 1000)::float8 as wait_ms, metadata
+            (extract(epoch from claimed_at - ready_at) * 1000)::float8 as wait_ms, tags, metadata
 ),
 logged as (
   insert into {schema}.slot_log (queue, no, jobs, leases)
@@ -96,7 +96,7 @@ mark as (
 select mark, null::bigint as id, null::integer as lease, null as kind, null::smallint as version, null::bytea as payload,
        null::smallint as attempt, null::smallint as max_retries, null::integer as timeout_ms, null as caller,
        null as traceparent, null as tracestate, null as baggage, null::float8 as wait_ms,
-       null::jsonb as metadata
+       null::text[] as tags, null::jsonb as metadata
 from mark
 union all
 select null, * from claimed

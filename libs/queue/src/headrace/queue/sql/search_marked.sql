@@ -9,7 +9,7 @@ with scanned as materialized (
     from {schema}.jobs
     where set_aside is not null
       and (set_aside, id) < (state_wanted, %(before)s::bigint) and (set_aside, id) >= (state_wanted, %(from)s::bigint)
-    order by set_aside desc, id desc limit %(scan)s
+    order by set_aside desc, id desc limit (select %(scan)s::bigint)  -- unseen by the planner, or it reads all and sorts
   ) as job
   where state_wanted::text = any(%(states)s::text[])
   union all

@@ -16,7 +16,7 @@ from headrace.queue.errors import QueueError
 from headrace.queue.executor import Executor
 from headrace.queue.handlers import Handlers
 from headrace.queue.job import Job
-from headrace.queue.producer import running_job
+from headrace.queue.producer import running_jobs
 from headrace.queue.running import Home, RunningJob
 from headrace.queue.scheduler import BATCH
 from headrace.queue.statements import statement
@@ -148,7 +148,8 @@ class Drain:
             "limit": 1,
         }
         _, *rows = yield Query(statement("claim", self._schema), params)
-        return running_job(self._handlers, queue, claim_no, tuple(rows[0].values())) if rows else None
+        jobs = running_jobs(self._handlers, queue, claim_no, [tuple(row.values()) for row in rows])
+        return jobs[0] if jobs else None
 
     def _before(self) -> Plan[None]:
         yield Query("savepoint headrace_attempt", {})
