@@ -3,7 +3,7 @@
 -- jobs_ready, from each lane's cursor on.
 --
 -- `late` reads, by equality, the rows of transactions that were still open when the cursor passed them and are decided
--- now; `fresh` goes on behind the cursor. The first row answered is the mark: from it the cursor moves (see cursor.py).
+-- now, and of these only what the cursor has passed; `fresh` goes on behind the cursor, and finds the rest in its place. The first row answered is the mark: from it the cursor moves (see cursor.py).
 -- Only keys that this statement's snapshot can see count for the mark: a row that was put back into line between the
 -- snapshot and its lock is claimed all the same, but stands further down the line than the cursor has come.
 --
@@ -34,6 +34,10 @@ late as materialized (
       select xid from unnest(%(open)s::xid8[]) as xid, gate where pg_visible_in_snapshot(xid, gate.snapshot)
     ))
     and ready_xid is not null
+    and (ready_xid, id) <= (
+      (%(after_xids)s::xid8[])[array_position(%(priorities)s::smallint[], priority)],
+      (%(after_ids)s::bigint[])[array_position(%(priorities)s::smallint[], priority)]
+    )
     and kind = any(%(kinds)s::text[])
     and kind <> all((select kinds_off from gate)::text[])
     and version <= (%(versions)s::smallint[])[array_position(%(kinds)s::text[], kind)]
