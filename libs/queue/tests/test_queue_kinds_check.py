@@ -58,7 +58,7 @@ class Shop:
         row = self.connection.execute(
             "insert into headrace.jobs (state, ready_xid, due_at, worker_id, claim_no, queue, kind, version, priority,"
             " max_retries, timeout_ms, caller, payload)"
-            f" values (%s, {columns}, 'shop', %s, %s, 2, 3, 30000, '', %s) returning id",  # type: ignore[arg-type]
+            f" values (%s, {columns}, 'shop', %s, %s, 2, 3, 30000, '', %s) returning id",
             (state, kind or name, version, data),
         ).fetchone()
         assert row is not None

@@ -19,6 +19,7 @@ from headrace.queue import (
     Door,
     Handlers,
     JobFilter,
+    JobState,
     KindMisconfigured,
     KindOverride,
     Kinds,
@@ -222,4 +223,4 @@ async def test_a_name_that_is_none_is_still_unknown(connection: Any, before: Kin
 
 
 async def _done(connection: Any, number: int) -> bool:
-    return len(await list_jobs(connection, JobFilter(states=("completed",)))) == number
+    return len(await list_jobs(connection, JobFilter(states=(JobState.COMPLETED,)))) == number
