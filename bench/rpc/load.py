@@ -32,7 +32,8 @@ def _job() -> pb.EnqueueRequest:
 
 
 def _empty(_: int) -> bytes:
-    return health_pb2.HealthCheckRequest().SerializeToString()
+    data: bytes = health_pb2.HealthCheckRequest().SerializeToString()
+    return data
 
 
 def _enqueue(_: int) -> bytes:

@@ -68,7 +68,7 @@ def test_the_schema_is_closed_at_every_level_that_is_ours() -> None:
 
 
 # Which sections of the values a program's variables come from, and which the chart keeps to itself: addresses, which
-# must agree with Services and probes; what the other program of the image reads; files of certificates, which follow from `tls`.
+# must agree with Services and probes; what the other program of the image reads; certificates, which follow from `tls`.
 PROGRAMS: dict[str, tuple[type[Settings], list[str], set[str]]] = {
     "api-server": (
         ApiSettings,

@@ -91,7 +91,7 @@ def test_the_four_steps_to_a_new_kind_of_job_work(
     assert told["rolled back"] is None
     job_id = told["first"]["jobId"]
     assert told["by command"] == f"built by job {job_id}, in attempt 1\n"
-    assert told["again"] == {"jobId": job_id, "duplicate": True}
+    assert told["again"] == {"jobId": job_id, "duplicate": True, "duplicateBy": "DUPLICATE_BY_KEY"}
     assert "invalid_argument" in told["wrong"]
     assert "report_id" in told["wrong"]
 

@@ -218,7 +218,7 @@ class Rollout:
         async with await psycopg.AsyncConnection.connect(
             self._database, autocommit=True, row_factory=dict_row
         ) as connection:
-            cursor = await connection.execute(query, params)  # type: ignore[arg-type]
+            cursor = await connection.execute(query, params)
             return await cursor.fetchall() if cursor.description else []
 
     async def _start(self, program: str, release: str, arguments: list[str], **variables: str) -> Path:

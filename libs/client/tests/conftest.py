@@ -11,7 +11,7 @@ import shutil
 import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from uuid import uuid4
 import grpc
 import psycopg
 import pytest
+from authority import Authority
 from grpc_status import rpc_status
 
 from headrace.chassis.rpc_errors import RpcError
@@ -162,14 +163,39 @@ class Script(jobs_service_pb2_grpc.JobsServiceServicer):
         return self._next(request, context)  # type: ignore[no-any-return]
 
 
-@pytest.fixture
-def script() -> Iterator[Script]:
-    """A scripted server."""
+@contextmanager
+def scripted(credentials: grpc.ServerCredentials | None = None) -> Iterator[Script]:
+    """Serves a script; over TLS, where there are credentials."""
     made: Any = Script  # its other methods answer UNIMPLEMENTED
     script: Script = made()
     server = grpc.server(ThreadPoolExecutor(4))
     jobs_service_pb2_grpc.add_JobsServiceServicer_to_server(script, server)
-    script.target = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+    if credentials is None:
+        port = server.add_insecure_port("127.0.0.1:0")
+    else:
+        port = server.add_secure_port("127.0.0.1:0", credentials)
+    script.target = f"127.0.0.1:{port}"
     server.start()
     yield script
     server.stop(None).wait()
+
+
+@pytest.fixture
+def script() -> Iterator[Script]:
+    """A scripted server."""
+    with scripted() as script:
+        yield script
+
+
+@pytest.fixture
+def secure(tmp_path: Path) -> Iterator[tuple[Script, Authority]]:
+    """A scripted server that lets in who has a certificate of its authority."""
+    authority = Authority(tmp_path, "mill")
+    certificate, key = authority.issue("server")
+    credentials = grpc.ssl_server_credentials(
+        [(key.read_bytes(), certificate.read_bytes())],
+        root_certificates=authority.certificate.read_bytes(),
+        require_client_auth=True,
+    )
+    with scripted(credentials) as script:
+        yield script, authority

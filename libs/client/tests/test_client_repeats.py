@@ -14,7 +14,7 @@ from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 
 from headrace.chassis.rpc_errors import RpcError, error_info, retry_info
-from headrace.client import Busy, Enqueued, InvalidRequest, NewJob, TooLarge, Unavailable
+from headrace.client import Busy, Enqueued, InvalidRequest, NewJob, Tls, TooLarge, Unavailable
 from headrace.jobs.v1 import jobs_service_pb2 as pb
 from saas.jobs.v1.kinds_pb2 import SendVerificationEmail
 
@@ -136,3 +136,23 @@ async def test_the_current_trace_travels_with_every_job(connect: Any, script: An
     assert f"{context.span_id:016x}" not in (one[2], many[2])  # the call has a span of its own
     item = script.requests[1].requests[0].trace_context.traceparent.split("-")
     assert item[1:3] == [f"{context.trace_id:032x}", f"{context.span_id:016x}"]
+
+
+async def test_a_client_shows_its_certificate_and_trusts_the_services(connect: Any, secure: Any) -> None:
+    script, authority = secure
+    script.answers = [pb.EnqueueResponse(job_id="17")]
+    certificate, key = authority.issue("client")
+    tls = Tls(ca=authority.certificate, certificate=certificate, key=key)
+    async with connect(script.target, token=None, tls=tls) as jobs:
+        assert (await jobs.enqueue(mail())).job_id == "17"
+    assert "authorization" not in script.headers[0]
+
+
+async def test_a_client_without_a_certificate_is_not_let_in(connect: Any, secure: Any) -> None:
+    script, authority = secure
+    script.answers = [pb.EnqueueResponse(job_id="17")]
+    options = {"tls": Tls(ca=authority.certificate), "call_timeout": timedelta(seconds=0.5)}
+    async with connect(script.target, **options) as jobs:
+        with pytest.raises(Unavailable):
+            await jobs.enqueue(mail())
+    assert script.requests == []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from google.protobuf.message_factory import GetMessageClass
 from releases import PACKAGE, file_of, kinds_of, message
@@ -92,7 +94,7 @@ def test_a_change_is_used_by_the_payloads_that_have_its_field_set() -> None:
         found["Mail.MEntry.value (= 2) was string and is int32 now"],
         found["Mail.size (= 2) can't be LARGE (= 2) any more"],
     )
-    mail = GetMessageClass(before)
+    mail: Any = GetMessageClass(before)
     by_name = mail()
     by_name.by_name["x"].deeper.a = "deep"
     for payload, concerned in (
@@ -118,7 +120,8 @@ def test_a_descriptor_set_holds_what_a_message_needs_and_nothing_else() -> None:
     assert changes(whole, kept) == changes(kept, whole) == []
     assert descriptor_set(kept) == descriptor_set(whole)
     written = kinds[f"{PACKAGE}.Mail"].message_class(size=2, inner={"deeper": {"a": "x"}}).SerializeToString()
-    assert GetMessageClass(kept).FromString(written).inner.deeper.a == "x"
+    reader: Any = GetMessageClass(kept)
+    assert reader.FromString(written).inner.deeper.a == "x"
 
 
 def test_messages_have_the_same_fingerprint_exactly_when_they_are_read_alike() -> None:

@@ -58,7 +58,7 @@ class Shop:
         row = self.connection.execute(
             "insert into headrace.jobs (state, ready_xid, due_at, worker_id, claim_no, queue, kind, version, priority,"
             " max_retries, timeout_ms, caller, payload)"
-            f" values (%s, {columns}, 'shop', %s, %s, 2, 3, 30000, '', %s) returning id",  # type: ignore[arg-type]
+            f" values (%s, {columns}, 'shop', %s, %s, 2, 3, 30000, '', %s) returning id",
             (state, kind or name, version, data),
         ).fetchone()
         assert row is not None
@@ -294,6 +294,13 @@ def test_the_command_lets_a_release_pass_that_can_run_everything(shop: Shop, che
     shop.queues(mail(shop.registers(kinds_of(BASE)), note="x"))
     result = check(BASE)
     assert (result.returncode, result.stdout) == (0, "1 kinds, 1 jobs to run: every one of them can be run\n")
+
+
+def test_tables_that_are_older_than_the_release_are_migrated_first(shop: Shop, check: Check, database: str) -> None:
+    migrate.down(database, to=3)
+    result = check(BASE)
+    assert result.returncode == 2
+    assert "run `headrace migrate up`" in result.stderr
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,9 @@ from headrace.queue import (
     Door,
     Handlers,
     JobFilter,
+    JobState,
     KindMisconfigured,
+    KindOverride,
     Kinds,
     KindUnknown,
     NewJob,
@@ -106,6 +108,13 @@ def test_a_kind_is_found_by_each_of_its_names(after: Kinds) -> None:
 def test_names_that_make_no_sense_are_refused_at_the_start(text: str, complaint: str) -> None:
     with pytest.raises(KindMisconfigured, match=complaint):
         kinds_of(text)
+
+
+@pytest.mark.parametrize("name", [OLD, NEW])
+def test_an_override_may_name_a_kind_by_a_former_name(name: str) -> None:
+    file = kinds_here("after", AFTER)[NEW].message_class.DESCRIPTOR.file
+    kinds = Kinds.of_file(file, overrides={name: KindOverride(max_retries=9)})
+    assert kinds[NEW].max_retries == 9
 
 
 def test_a_class_with_json_has_former_names_too() -> None:
@@ -214,4 +223,4 @@ async def test_a_name_that_is_none_is_still_unknown(connection: Any, before: Kin
 
 
 async def _done(connection: Any, number: int) -> bool:
-    return len(await list_jobs(connection, JobFilter(states=("completed",)))) == number
+    return len(await list_jobs(connection, JobFilter(states=(JobState.COMPLETED,)))) == number

@@ -31,6 +31,9 @@ class Numbers:
         self.running = 0
         self.ends: dict[str, int] = {}
 
+    def running_in(self, queue: str) -> int:  # noqa: ARG002
+        return self.running
+
     def ended(self, queue: str) -> int:
         return self.ends.get(queue, 0)
 
@@ -86,6 +89,27 @@ def test_vitals_say_what_ends_per_second_in_each_queue() -> None:
     assert json.loads(signs["rates"]) == {"email": 3.5}
     assert json.loads(signs["free"]) == {"email": 6, "reports": 6}
     assert signs["running"] == 4
+
+
+def test_a_burst_after_a_rest_has_its_own_rate_at_once() -> None:
+    clock, numbers = Clock(), Numbers()
+    vitals = Vitals(numbers, clock)
+
+    def rate_after(jobs: int) -> float:
+        clock.now += 1
+        numbers.ends["email"] = numbers.ended("email") + jobs
+        return float(json.loads(vitals.read()["rates"]).get("email", 0))
+
+    for _ in range(3600):
+        assert rate_after(0) == 0
+    assert [rate_after(200) for _ in range(5)] == [200] * 5
+    assert rate_after(0) < 200, "a rest of a second is none: it counts"
+    for _ in range(3):
+        rate_after(0)
+    assert rate_after(200) < 200
+    for _ in range(600):
+        rate_after(0)
+    assert rate_after(10) == 10
 
 
 async def test_a_worker_publishes_its_slots_its_load_and_its_rates(installation: Any, eventually: Any) -> None:

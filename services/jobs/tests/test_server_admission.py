@@ -15,8 +15,10 @@ from google.rpc import error_details_pb2
 from grpc import StatusCode
 from grpc.aio import AioRpcError
 from grpc_status import rpc_status
+from structlog.testing import capture_logs
 
 from headrace.chassis.grpc_client import open_channel
+from headrace.chassis.rpc_errors import RpcError
 from headrace.chassis.tls import ClientTls
 from headrace.chassis.tokens import token_hash
 from headrace.jobs.v1.jobs_service_pb2 import (
@@ -102,6 +104,22 @@ def test_a_rate_is_a_bucket_that_fills_up_again() -> None:
     assert [passes() for _ in range(5)] == [True, True, True, True, False]
     limited = caller()  # the limit is lifted
     assert all(passes() for _ in range(100))
+
+
+def test_refused_calls_are_no_flood_in_the_log() -> None:
+    times = iter([0.0, 0.0])
+    meter = Meter(lambda: next(times))
+    limited = caller(rate=0.001, burst=1)
+    meter.admit(limited)
+    with capture_logs() as logs:
+        for at in (0.0, 0.1, 0.2, 10.0, 10.1):
+            times = iter([at, at])
+            with pytest.raises(RpcError):
+                meter.admit(limited)
+    assert [(line["event"], line["caller"], line["refused"]) for line in logs] == [
+        ("caller limited", "api", 1),
+        ("caller limited", "api", 3),
+    ]
 
 
 async def test_calls_in_flight_are_limited_and_an_ended_one_makes_room(

@@ -82,6 +82,20 @@ def test_the_program_serves_until_it_is_told_to_end(
         assert process.wait(15) == 0
 
 
+def test_certificates_that_cannot_be_used_end_the_program_at_start(
+    complete: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "no-certificate.pem"
+    file.write_text("nothing")
+    files = {"JOBS_GRPC_TLS_CERTIFICATE": str(file), "JOBS_GRPC_TLS_KEY": str(file)}
+    for variable, setting in {**complete, **files}.items():
+        monkeypatch.setenv(variable, setting)
+    with pytest.raises(SystemExit) as refused:
+        main()
+    assert refused.value.code == 2
+    assert capsys.readouterr().err.startswith(f"JOBS_GRPC_TLS_*: {file} and {file}: expected a certificate and its key")
+
+
 @pytest.mark.parametrize(
     ("name", "value", "words"),
     [
@@ -98,6 +112,8 @@ def test_the_program_serves_until_it_is_told_to_end(
         ("JOBS_KIND_OVERRIDES", '{"saas.jobs.v1.MakeCoffee": {}}', "no such kind; there are"),
         ("JOBS_KIND_OVERRIDES", '{"saas.jobs.v1.ReconcileStripe": {"timeout": "9"}}', "expected a duration"),
         ("JOBS_GRPC_TLS_KEY", "/key.pem", "set both or neither"),
+        ("JOBS_QUEUE_DEPTHS", "email=0", "a number above zero"),
+        ("JOBS_GRPC_MAX_CONNECTION_AGE", "1ms", "greater than or equal to"),
         ("LOG_LEVEL", "LOUD", "'DEBUG'"),
     ],
 )

@@ -10,8 +10,8 @@ from google.rpc import error_details_pb2
 from grpc import StatusCode
 from grpc.aio import AioRpcError
 from grpc_status import rpc_status
-from psycopg.types.json import Json
 from private_kinds import PRIVATE_FILE, Address, Invite
+from psycopg.types.json import Json
 
 from headrace.chassis.tokens import token_hash
 from headrace.jobs.v1 import jobs_service_pb2 as pb

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import grpc
+from grpc_status import rpc_status
 
 from headrace.chassis.rpc_errors import RpcError
 from headrace.chassis.rpc_interceptors import (
@@ -19,6 +20,7 @@ from headrace.chassis.rpc_interceptors import (
     Continuation,
     Handler,
     describe_call,
+    refusing_handler,
     unary_handler,
 )
 from headrace.chassis.tokens import refuse_unread
@@ -47,6 +49,8 @@ class AdmissionInterceptor(grpc.aio.ServerInterceptor):
             caller = self._callers.of_token(call)
             self._admit(caller, call)
         except RpcError as refusal:
+            if refusal.code is grpc.StatusCode.RESOURCE_EXHAUSTED:  # its meter has said so
+                return refusing_handler(rpc_status.to_status(refusal.status()))
             return refuse_unread(call, refusal)
         return self._guard(call, handler, caller)
 

@@ -21,7 +21,7 @@ from jobs_service.database import Connection, Database
 
 GROUP_JOBS = 200
 """The most jobs of one group: some milliseconds of Postgres' time."""
-PATIENCE = 0.02
+PATIENCE = 0.05
 """How many seconds the others wait for a stranger's lock that a call needs, before it is left to itself."""
 
 Results = list[Accepted | Refused]

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import structlog
 from opentelemetry.trace import SpanKind, get_tracer
 
+from headrace.chassis.carrying import records
 from headrace.chassis.rpc_errors import RpcError
 from headrace.jobs.v1 import jobs_service_pb2
 from headrace.queue import Accepted, BatchTooLarge, Door, KindUnknown, NewJob, TraceParent, tracing
@@ -58,10 +59,12 @@ class Intake:
             began = time.time_ns()
             wanted = list(jobs.values())
             answers = await self._group_commit.accept(wanted)
+            recording = records()
             for place, job, answer in zip(jobs, wanted, answers, strict=True):
                 if isinstance(answer, Accepted):
                     results[place] = answer
-                    self._record(job, answer, began, None if job.trace is origin else job.trace)
+                    if recording:
+                        self._record(job, answer, began, None if job.trace is origin else job.trace)
                 else:
                     results[place] = refusal(answer)
         return [results[place] for place in range(len(requests))]

@@ -7,10 +7,15 @@ import contextlib
 from collections.abc import Callable, Iterator
 
 import grpc
+import structlog
 
 from headrace.chassis.rpc_errors import RpcError, error_info, retry_info
 from jobs_service.callers import Caller
 
+log = structlog.get_logger()
+
+# How often the log says that a caller is limited: refused calls must not become a flood of lines.
+SAY_EVERY_SECONDS = 10.0
 # When a call may be over, so that another one has its place: nobody knows, so soon.
 IN_FLIGHT_RETRY_SECONDS = 0.5
 
@@ -27,6 +32,8 @@ class Meter:
         self._tokens = float("inf")  # full, however much that is
         self._at = clock()
         self._in_flight = 0
+        self._refused = 0
+        self._said_at = float("-inf")
 
     def admit(self, caller: Caller) -> None:
         """Counts a call that comes in.
@@ -42,7 +49,7 @@ class Meter:
         self._tokens = min(caller.capacity, self._tokens + (now - self._at) * caller.rate)
         self._at = now
         if self._tokens < 1:
-            raise _limited(caller, "rate", f"{caller.rate:g} calls per second", (1 - self._tokens) / caller.rate)
+            raise self._refuse(caller, "rate", f"{caller.rate:g} calls per second", (1 - self._tokens) / caller.rate)
         self._tokens -= 1
 
     @contextlib.contextmanager
@@ -61,13 +68,18 @@ class Meter:
 
     def _require_room(self, caller: Caller) -> None:
         if caller.in_flight is not None and self._in_flight >= caller.in_flight:
-            raise _limited(caller, "in_flight", f"{caller.in_flight} calls in flight", IN_FLIGHT_RETRY_SECONDS)
+            raise self._refuse(caller, "in_flight", f"{caller.in_flight} calls in flight", IN_FLIGHT_RETRY_SECONDS)
 
-
-def _limited(caller: Caller, limit: str, words: str, seconds: float) -> RpcError:
-    return RpcError(
-        grpc.StatusCode.RESOURCE_EXHAUSTED,
-        f"The caller {caller.name!r} is limited to {words}; try again later.",
-        error_info("CALLER_LIMITED", {"caller": caller.name, "limit": limit}),
-        retry_info(seconds),
-    )
+    def _refuse(self, caller: Caller, limit: str, words: str, seconds: float) -> RpcError:
+        self._refused += 1
+        now = self._clock()
+        if now - self._said_at >= SAY_EVERY_SECONDS:
+            log.warning("caller limited", caller=caller.name, limit=limit, refused=self._refused)
+            self._said_at = now
+            self._refused = 0
+        return RpcError(
+            grpc.StatusCode.RESOURCE_EXHAUSTED,
+            f"The caller {caller.name!r} is limited to {words}; try again later.",
+            error_info("CALLER_LIMITED", {"caller": caller.name, "limit": limit}),
+            retry_info(seconds),
+        )

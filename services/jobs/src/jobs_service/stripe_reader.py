@@ -4,6 +4,7 @@ A client lives on one event loop: make it there.
 """
 
 import json
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
@@ -52,6 +53,8 @@ class StripeReader:
     def __init__(self, key: str, *, base: str | None = None) -> None:
         # Telemetry would write an id into the home directory, which a container may not have.
         stripe.enable_telemetry = False
+        # At DEBUG the package would log every object as it comes, addresses of people included.
+        logging.getLogger("stripe").setLevel(logging.INFO)
         self._http = stripe.HTTPXClient(timeout=_TIMEOUT)
         base = base or stripe.DEFAULT_API_BASE
         url = urlsplit(base)

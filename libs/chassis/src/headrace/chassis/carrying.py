@@ -29,6 +29,11 @@ class CarryingTracerProvider(trace.TracerProvider):
         """Nothing is to be sent."""
 
 
+def records() -> bool:
+    """Whether this process records spans: to leave out the making of those that nothing hangs under."""
+    return not isinstance(trace.get_tracer_provider(), CarryingTracerProvider)
+
+
 class _CarryingTracer(trace.Tracer):
     def start_span(self, name: str, context: Context | None = None, *_args: Any, **_options: Any) -> Span:  # noqa: ARG002
         """Makes a context: a child of the one that is there, as sampled as that; else a new trace's, sampled."""

@@ -17,7 +17,6 @@ from headrace.chassis.rpc_interceptors import (
 )
 from headrace.veil import hide, veiled_text
 
-
 _TIMES = {
     "google.protobuf.Timestamp": "must be a time from the year 1 to 9999, its nanoseconds from 0 to 999999999",
     "google.protobuf.Duration": "must be at most 10000 years, its nanoseconds below a second and of the same sign",

@@ -144,6 +144,8 @@ class Kinds:
     ) -> None:
         """Makes kinds of classes: protobuf messages with the job option, and what `@job_kind` is on.
 
+        An override may name a kind by a former name: settings outlast a renaming.
+
         Raises:
             NotAKind: One of the classes is neither, or an override names none of them.
             KindMisconfigured: A value in force for one of them is out of range, or two have a name in common.
@@ -156,7 +158,7 @@ class Kinds:
             for name in kind.names:
                 if self._by_any_name.setdefault(name, kind).message_class is not kind.message_class:
                     raise KindMisconfigured(f"two classes are declared to be the kind {name}")
-        if unknown := sorted(set(overrides) - set(self._kinds)):
+        if unknown := sorted(set(overrides) - set(self._by_any_name)):
             raise NotAKind(f"overrides for {', '.join(unknown)}: no such kind; known are {', '.join(self._kinds)}")
 
     @classmethod
@@ -233,7 +235,8 @@ def _kind(payload_class: type[Any], defaults: Defaults, overrides: Mapping[str, 
     else:
         declared = _of_class(payload_class)
         codec = JsonCodec(payload_class, declared.name)
-    override = overrides.get(declared.name, KindOverride())
+    names = (declared.name, *declared.former_names)
+    override = next((overrides[name] for name in names if name in overrides), KindOverride())
     kind = Kind(
         name=declared.name,
         message_class=payload_class,

@@ -101,6 +101,10 @@ class Producer:
         """How many jobs are in flight."""
         return self._executor.running
 
+    def running_in(self, queue: str) -> int:
+        """How many jobs of the queue are in flight."""
+        return self._executor.running_in(queue)
+
     def ended(self, queue: str) -> int:
         """How many attempts of the queue have ended. In the moment of a claim it may be off by the claim's jobs."""
         return self._claimed[queue] - self._executor.running_in(queue)

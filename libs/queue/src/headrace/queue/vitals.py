@@ -14,6 +14,8 @@ from typing import Any, Protocol
 
 # Over how many seconds a rate looks back: what ended that long ago counts for a third of what ends now.
 MEMORY = 60.0
+# After so many seconds without work, what comes is a new burst: its rate has not to climb out of the rest before it.
+REST = 5.0
 
 
 class Load(Protocol):
@@ -27,6 +29,9 @@ class Load(Protocol):
     def running(self) -> int:
         """How many jobs it runs now."""
 
+    def running_in(self, queue: str) -> int:
+        """How many jobs of the queue it runs now."""
+
     def ended(self, queue: str) -> int:
         """How many attempts of the queue have ended since it started."""
 
@@ -37,10 +42,14 @@ class Load(Protocol):
 class Rate:
     """How many things happen per second: a mean over about the last minute that forgets exponentially.
 
-    In the first minute it is the mean since the beginning, rather than one that has still to come up from 0.
+    In its first minute it is the mean since the beginning, rather than one that has still to come up from 0.
     """
 
     def __init__(self) -> None:
+        self.begin()
+
+    def begin(self) -> None:
+        """Forgets what was."""
         self._mean = 0.0
         self._weight = 0.0
 
@@ -72,6 +81,7 @@ class Vitals:
         self._looked_at = clock()
         self._ended = dict.fromkeys(load.queues, 0)
         self._rates = {queue: Rate() for queue in load.queues}
+        self._rested = dict.fromkeys(load.queues, math.inf)
 
     def read(self) -> Mapping[str, Any]:
         """The signs as parameters of beat.sql. To be called by one thread."""
@@ -79,6 +89,10 @@ class Vitals:
         since, self._looked_at = now - self._looked_at, now
         for queue, rate in self._rates.items():
             ended = self._load.ended(queue)
+            works = ended != self._ended[queue] or self._load.running_in(queue) > 0
+            if works and self._rested[queue] >= REST:
+                rate.begin()
+            self._rested[queue] = 0.0 if works else self._rested[queue] + since
             rate.observe(ended - self._ended[queue], since)
             self._ended[queue] = ended
         rates = {queue: round(rate.per_second, 3) for queue, rate in self._rates.items()}

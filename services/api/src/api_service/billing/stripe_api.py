@@ -1,5 +1,6 @@
 """How Stripe's API is called from here: with time limits and repeats, and with errors that say what to do."""
 
+import logging
 from datetime import timedelta
 
 import stripe
@@ -39,6 +40,8 @@ class StripeApi:
         """
         # The package's telemetry would write an id into the home directory, which a container may not have.
         stripe.enable_telemetry = False
+        # At DEBUG the package would log every object as it comes, addresses of people included.
+        logging.getLogger("stripe").setLevel(logging.INFO)
         self._http = stripe.HTTPXClient(timeout=_REQUEST_TIMEOUT.total_seconds())
         self.client = stripe.StripeClient(
             secret_key,

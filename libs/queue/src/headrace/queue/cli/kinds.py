@@ -17,6 +17,7 @@ from headrace.queue.cli.options import Schema
 from headrace.queue.errors import QueueError
 from headrace.queue.kinds import DECLARED, Kinds
 from headrace.queue.kinds_check import SCANNED, Finding, KindsReport, check_kinds
+from headrace.queue.migrate import require_current
 from headrace.queue.statements import DEFAULT_SCHEMA
 
 SURVIVES, BREAKS, FAILED = 0, 1, 2
@@ -73,6 +74,7 @@ def check(
     """
     try:
         built = load_kinds(_words(sources))
+        require_current(database_url, schema=schema)
         with psycopg.connect(database_url, autocommit=True) as connection:
             report = check_kinds(connection, built, elsewhere=_words(elsewhere), scan=scan, schema=schema)
     except (QueueError, psycopg.Error, ValueError) as error:
