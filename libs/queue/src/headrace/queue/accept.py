@@ -146,7 +146,8 @@ class Door:
         if any(checked[place].job.unique for place in ids):
             yield from self._keep_unique(checked, ids, answers)
         if ids:
-            inserted = yield self._insert([(job_id, checked[place]) for place, job_id in ids.items()])
+            plain = not any(item.job.key or item.job.unique for item in checked.values())
+            inserted = yield self._insert([(job_id, checked[place]) for place, job_id in ids.items()], alone=plain)
             places = list(ids)
             for row in inserted:
                 answers[places[row["ordinality"] - 1]] = Accepted(row["id"])
@@ -179,7 +180,7 @@ class Door:
                     case KeyReused(job_id=job_id, key=key) if job_id in moved:
                         answers[place] = KeyReused(key, moved[job_id][1])
 
-    def _insert(self, rows: Sequence[tuple[int | None, Checked]]) -> Query:
+    def _insert(self, rows: Sequence[tuple[int | None, Checked]], *, alone: bool) -> Query:
         items = [item for _, item in rows]
         traces = [tracing.sound(item.job.trace or tracing.current()) for item in items]
         params: dict[str, Any] = {
@@ -199,7 +200,7 @@ class Door:
             "tags": [_array(item.job.tags) for item in items],
             "metadatas": [item.metadata for item in items],
         }
-        return Query(statement("insert_jobs", self._schema), params)
+        return Query(statement("insert_jobs", self._schema), params, alone)
 
 
 def _array(words: Sequence[str]) -> str | None:
