@@ -1,7 +1,11 @@
-"""After the faults: everything runs again, an operator retries what was given up, and the system comes to rest."""
+"""What heals: an operator, from the start, who retries what was given up; and after the faults, everything runs again
+and the system comes to rest.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import threading
 import time
 from dataclasses import dataclass, field
 from typing import Any
@@ -35,15 +39,54 @@ class Rest:
 
     Attributes:
         wrong: What should not have been so.
-        figures: How much an operator had to do.
         seconds: How long it took.
     """
 
     wrong: list[str] = field(default_factory=list)
-    figures: dict[str, int] = field(
-        default_factory=lambda: {"quarantined as poison, retried": 0, "discarded, retried": 0}
-    )
     seconds: float = 0.0
+
+
+class Operator(threading.Thread):
+    """Retries by hand what was given up, as soon as it is: people wait for their mails.
+
+    Attributes:
+        wrong: What should not have been given up: only poison is quarantined, and the harness's own jobs are never used
+            up.
+        figures: How much there was to do.
+    """
+
+    def __init__(self, system: System) -> None:
+        super().__init__(name="operator", daemon=True)
+        self.wrong: list[str] = []
+        self.figures = {"quarantined as poison, retried": 0, "discarded, retried": 0}
+        self._dsn = system.plan.databases.dsn("jobs_owner", "jobs")
+        self._ended = threading.Event()
+
+    def run(self) -> None:
+        """Looks from time to time; while Postgres is away, there is nothing to be done."""
+        while not self._ended.wait(LOOK_EVERY):
+            with (
+                contextlib.suppress(psycopg.OperationalError),
+                psycopg.connect(
+                    self._dsn, autocommit=True, connect_timeout=3, options="-c lock_timeout=2s"
+                ) as connection,
+            ):
+                self._retry_given_up(connection)
+
+    def end(self) -> None:
+        """Goes home."""
+        self._ended.set()
+        self.join()
+
+    def _retry_given_up(self, jobs: psycopg.Connection[Any]) -> None:
+        for job_id, kind, state, deaths, why in jobs.execute(GIVEN_UP).fetchall():
+            jobs.execute(statement("retry_jobs"), {"ids": [job_id]})
+            if state == "quarantined" and deaths >= 3:
+                self.figures["quarantined as poison, retried"] += 1
+            elif state == "discarded" and not kind.startswith("chaos."):
+                self.figures["discarded, retried"] += 1
+            else:
+                self.wrong.append(f"job {job_id} ({kind}) was {state} after {deaths} deaths: {why}")
 
 
 def start_again(system: System) -> list[str]:
@@ -76,7 +119,6 @@ def come_to_rest(system: System, clients: Clients) -> Rest:
                 )
                 break
             deliver(clients)
-            _retry_given_up(jobs, rest)
             time.sleep(LOOK_EVERY)
     rest.seconds = time.monotonic() - began
     return rest
@@ -93,15 +135,3 @@ def _left(jobs: psycopg.Connection[Any], api: psycopg.Connection[Any], clients: 
     left += [f"job {row} is open" for row in jobs.execute(OPEN_JOBS)]
     left += [f"job {row} is given up" for row in jobs.execute(GIVEN_UP)]
     return left
-
-
-def _retry_given_up(jobs: psycopg.Connection[Any], rest: Rest) -> None:
-    """What an operator does. Only poison may be quarantined, and the harness's own jobs are never used up."""
-    for job_id, kind, state, deaths, why in jobs.execute(GIVEN_UP).fetchall():
-        if state == "quarantined" and deaths >= 3:
-            rest.figures["quarantined as poison, retried"] += 1
-        elif state == "discarded" and not kind.startswith("chaos."):
-            rest.figures["discarded, retried"] += 1
-        else:
-            rest.wrong.append(f"job {job_id} ({kind}) was {state} after {deaths} deaths: {why}")
-        jobs.execute(statement("retry_jobs"), {"ids": [job_id]})

@@ -18,7 +18,7 @@ from local_stack.system import Options, System
 from tests.chaos import ledger as ledgers
 from tests.chaos import proof, proof_people
 from tests.chaos.faults import Injector, catalogue
-from tests.chaos.healing import come_to_rest, start_again
+from tests.chaos.healing import Operator, come_to_rest, start_again
 from tests.chaos.ledger import Ledger
 from tests.chaos.load import Caller, Enqueuer
 from tests.chaos.people import People, Webhooks
@@ -50,6 +50,8 @@ def run(faults: int, seed: int, only: str = "") -> bool:
         report.line(f"everything runs; {faults} faults by seed {seed}")
         clients = Clients(system)
         load = start_load(system, clients, ledger, stop, random.Random(f"load {seed}"))
+        operator = Operator(system)
+        operator.start()
         injector = Injector(system, kinds, random.Random(seed), report.line)
         injector.run(faults)
         report.line("the last fault is healed; what runs comes to rest")
@@ -57,9 +59,11 @@ def run(faults: int, seed: int, only: str = "") -> bool:
         ended = start_again(system)
         stuck = end_load(load)
         rest = come_to_rest(system, clients)
+        operator.end()
         report.line(f"at rest after {rest.seconds:.0f} s")
-        prove(system, clients, ledger, report, injector.done, rest.figures)
-        report.check("everything came to rest by itself", [*rest.wrong, *stuck, *ended, *system.deaths])
+        prove(system, clients, ledger, report, injector.done, operator.figures)
+        wrong = [*operator.wrong, *rest.wrong, *stuck, *ended, *system.deaths]
+        report.check("everything came to rest by itself", wrong)
         if not report.held:
             system.keep_logs()
             report.line(f"the logs are kept in {system.logs}")

@@ -30,6 +30,17 @@ async def run(installation: Any, eventually: Any, handler: Any, state: str = "co
     return job
 
 
+@pytest.mark.parametrize("tags", [(), ("vip", "a, b", '"')])
+async def test_a_handler_sees_the_tags_and_the_metadata(
+    tags: tuple[str, ...], installation: Any, eventually: Eventually
+) -> None:
+    async def greet(message: Any, job: RunningJob) -> Done:
+        return Done([list(job.tags), job.metadata])
+
+    job = await run(installation, eventually, greet, tags=tags, metadata={"tenant": 7})
+    assert job.output == [list(tags), {"tenant": 7}]
+
+
 OUTPUTS: list[Any] = [{"pages": [1, 2.5, None, True]}, "a word", 7, [], False, {"ключ": "\\u0000 is only text"}]
 
 

@@ -158,7 +158,8 @@ class Door:
         if any(checked[place].job.unique for place in ids):
             yield from self._keep_unique(checked, ids, answers)
         if ids:
-            inserted = yield self._insert([(job_id, checked[place]) for place, job_id in ids.items()])
+            plain = not any(item.job.key or item.job.unique for item in checked.values())
+            inserted = yield self._insert([(job_id, checked[place]) for place, job_id in ids.items()], alone=plain)
             places = list(ids)
             for row in inserted:
                 answers[places[row["ordinality"] - 1]] = Accepted(row["id"])
@@ -200,7 +201,7 @@ class Door:
         key = job.unique.key(item.kind, item.message, item.queue)
         return (yield from look_up_unique(Wanted(key, job.unique, None), self._schema))
 
-    def _insert(self, rows: Sequence[tuple[int | None, Checked]]) -> Query:
+    def _insert(self, rows: Sequence[tuple[int | None, Checked]], *, alone: bool) -> Query:
         items = [item for _, item in rows]
         current = tracing.current()
         sound = {id(trace): tracing.sound(trace) for trace in (item.job.trace or current for item in items)}
@@ -222,7 +223,7 @@ class Door:
             "tags": texts(texts(item.job.tags) if item.job.tags else None for item in items),
             "metadatas": texts(item.metadata for item in items),
         }
-        return Query(statement("insert_jobs", self._schema), params)
+        return Query(statement("insert_jobs", self._schema), params, alone)
 
 
 def _accepted(results: list[Accepted | Refused]) -> Accepted:

@@ -32,7 +32,8 @@ from headrace.queue.statements import statement
 from headrace.queue.vigil import Vigil
 
 logger = logging.getLogger(__name__)
-BATCH = 500
+# Each claim is a commit of its own: with 500, a job costs 13 % more on the server, and a quarter more here.
+BATCH = 1000
 # Outcomes that wait to be written beyond this many stop further claims: memory is bounded, too.
 MOST_PENDING = 5_000
 SWEEP_BUDGET = 0.005

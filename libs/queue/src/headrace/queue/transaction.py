@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Generator, Iterable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
+from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, LiteralString, TypeVar
 
@@ -37,6 +37,8 @@ class Query:
 
     text: LiteralString
     params: Mapping[str, Any]
+    alone: bool = False
+    """It is all that there is of its plan, which then needs no transaction around it: two round trips less."""
 
 
 @dataclass(frozen=True)
@@ -58,9 +60,8 @@ def run(connection: AnyConnection, plan: Plan[Result]) -> Result:
         TypeError: The connection is of no kind that is known here.
     """
     driver = psycopg_connection(connection)
-    whole: AbstractContextManager[object] = driver.transaction() if _commits_each(driver) else nullcontext()
     # The class is named, since a connection may have been given cursors with another style of parameters.
-    with whole, psycopg.Cursor(driver, row_factory=dict_row) as cursor:
+    with ExitStack() as whole, psycopg.Cursor(driver, row_factory=dict_row) as cursor:
         rows: list[Row] | None = None
         while True:
             try:
@@ -68,6 +69,8 @@ def run(connection: AnyConnection, plan: Plan[Result]) -> Result:
             except StopIteration as stop:
                 result: Result = stop.value
                 return result
+            if rows is None and _commits_each(driver) and not _alone(query):
+                whole.enter_context(driver.transaction())
             try:
                 _do(cursor, query)
             except psycopg.Error as error:
@@ -83,8 +86,7 @@ async def run_async(connection: AnyAsyncConnection, plan: Plan[Result]) -> Resul
         TypeError: The connection is of no kind that is known here.
     """
     driver = await psycopg_async_connection(connection)
-    whole: AbstractAsyncContextManager[object] = driver.transaction() if _commits_each(driver) else nullcontext()
-    async with whole, psycopg.AsyncCursor(driver, row_factory=dict_row) as cursor:
+    async with AsyncExitStack() as whole, psycopg.AsyncCursor(driver, row_factory=dict_row) as cursor:
         rows: list[Row] | None = None
         while True:
             try:
@@ -92,6 +94,8 @@ async def run_async(connection: AnyAsyncConnection, plan: Plan[Result]) -> Resul
             except StopIteration as stop:
                 result: Result = stop.value
                 return result
+            if rows is None and _commits_each(driver) and not _alone(query):
+                await whole.enter_async_context(driver.transaction())
             try:
                 await _do_async(cursor, query)
             except psycopg.Error as error:
@@ -118,6 +122,10 @@ async def _do_async(cursor: psycopg.AsyncCursor[Any], query: Query | CopyIn) -> 
         copy.set_types(query.types)
         for row in query.rows:
             await copy.write_row(row)
+
+
+def _alone(query: Query | CopyIn) -> bool:
+    return isinstance(query, Query) and query.alone
 
 
 def _commits_each(connection: psycopg.Connection[Any] | psycopg.AsyncConnection[Any]) -> bool:

@@ -2,7 +2,8 @@
 
 Notifications are coalesced: one tells of everything that comes into line within the same twentieth of a second (see
 `wake` in the migrations). So whoever was woken, or found something, looks again by itself, soon at first, then less and
-less often, for longer than that. A worker that finds nothing any more sleeps until the next notification, or its poll.
+less often, for longer than that: what comes after a gap waits for a fifth of that gap at most. A worker that finds
+nothing any more sleeps until the next notification, or its poll.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from collections.abc import Iterable
 # Three times as long as one notification may stand for others: also a transaction that needs a tenth of a second after
 # its jobs were accepted is found awake.
 WATCH = 0.15
-FIRST_LOOK, GROWTH, LONGEST_PAUSE = 0.002, 1.5, 0.03
+FIRST_LOOK, OF_THE_GAP = 0.002, 0.2
 
 
 def slot(queue: str) -> str:
@@ -26,9 +27,8 @@ class Vigil:
     """The lines that are being watched, and when to look at each again."""
 
     def __init__(self, queues: Iterable[str]) -> None:
-        self._pauses: dict[str, float] = {}
         self._looks: dict[str, tuple[float, float]] = {}
-        """Per queue: when to look next, and until when to go on."""
+        """Per queue: when to look next, and since when nothing has come."""
         self._by_slot: dict[str, list[str]] = {}
         for queue in queues:
             self._by_slot.setdefault(slot(queue), []).append(queue)
@@ -40,18 +40,16 @@ class Vigil:
     def begin(self, queue: str) -> None:
         """Something came, or may have come, into this line."""
         now = time.monotonic()
-        self._pauses[queue] = FIRST_LOOK
-        self._looks[queue] = (now + FIRST_LOOK, now + WATCH)
+        self._looks[queue] = (now + FIRST_LOOK, now)
 
     def looked(self, queue: str) -> None:
         """There was nothing more in it: looks again later, if the watch is not over."""
         if queue in self._looks:
-            now, (_, until) = time.monotonic(), self._looks[queue]
-            if now >= until:
-                del self._looks[queue], self._pauses[queue]
+            now, (_, since) = time.monotonic(), self._looks[queue]
+            if now - since >= WATCH:
+                del self._looks[queue]
                 return
-            self._pauses[queue] = min(self._pauses[queue] * GROWTH, LONGEST_PAUSE)
-            self._looks[queue] = (now + self._pauses[queue], until)
+            self._looks[queue] = (now + max(FIRST_LOOK, (now - since) * OF_THE_GAP), since)
 
     def due(self) -> list[str]:
         """The queues to look at now; each is named once, and again only after it was looked at."""
