@@ -8,6 +8,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
+import private_handlers
 import psycopg
 import pytest
 from private_kinds import PRIVATE_FILE, Invite, Public
@@ -45,11 +46,13 @@ async def enqueued(dsn: str, payload: Any, **options: Any) -> int:
         return (await Door(KINDS).accept_one_async(connection, NewJob(payload, **options))).job_id
 
 
-async def after(installation: Any, eventually: Any, handler: Callable[..., Any], payload: Any, **options: Any) -> Job:
+async def after(
+    installation: Any, eventually: Any, handler: Callable[..., Any], payload: Any, mode: Any = None, **options: Any
+) -> Job:
     """The job when its handler has had it as often as it may."""
     job_id = await enqueued(installation.dsn, payload, **options)
     handlers = Handlers(KINDS)
-    handlers.add(type(payload), handler)
+    handlers.add(type(payload), handler, mode=mode)
 
     async def over() -> bool:
         return (await installation.job(job_id)).state in FINAL
@@ -103,6 +106,12 @@ async def test_no_error_of_a_handler_holds_a_redacted_value(
     assert "found-elsewhere-1234" not in stored(job)
     rows = await installation.execute("select errors::text from headrace.jobs")
     assert CANARY not in str(rows).lower()
+
+
+async def test_no_error_of_a_handlers_own_process_holds_one(installation: Any, eventually: Any) -> None:
+    job = await after(installation, eventually, private_handlers.tell, Invite(guest=CANARY), mode="process")
+    assert [error.message for error in job.errors] == [f"can't invite {MARK} of {MARK}"] * 2
+    assert "canary" not in stored(job)
 
 
 async def test_a_value_that_straddles_the_cut_of_a_text_is_not_half_there(installation: Any, eventually: Any) -> None:
