@@ -35,9 +35,11 @@ test: setup ## Run the suite that needs Python and make only
 	$(BIN)/python -m pytest -n auto -m "not e2e and not chart and not full"
 	$(BIN)/python -m pytest -m e2e
 
-test-full: setup client-go client-node grpcurl ## Run the suite together with what needs other languages' tools, each got by its own target
-	$(BIN)/python -m pytest -n auto -m "not e2e and not chart"
-	$(BIN)/python -m pytest -m e2e
+test-full: test test-clients ## Run the suite together with what needs other languages' tools, each got by its own target
+
+test-clients: setup client-go client-node grpcurl ## Run the clients made from the .proto files alone, and the reference's lines
+	$(BIN)/python -m pytest -n auto -m full
+	$(BIN)/python -m pytest services/jobs/tests/test_server_reference.py
 
 lint: setup ## Check format, style, types, import arrows, contract and generated code
 	ruff format --check $(SOURCES)
