@@ -9,7 +9,7 @@ SOURCES := conftest.py bench examples libs services deploy/local tests proto/gen
 CONTRACT := proto/gen/descriptors.binpb --config proto/buf.yaml --path headrace --path saas
 export PATH := $(CURDIR)/$(BIN):$(CURDIR)/.tools/bin:$(PATH)
 
-.PHONY: help setup run test test-full lint format proto land-proto lock clean
+.PHONY: help setup run test test-full test-clients lint format proto land-proto lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
