@@ -33,14 +33,14 @@ class Bare(Headrace):
     async def working(self, began: Callable[[str], None]) -> AsyncIterator[None]:
         """Works off one queue, until there is nothing in it."""
         claims, outcomes = (Link(self._dsn, role=role, schema="headrace") for role in ("claims", "outcomes"))
-        run = asyncio.create_task(self._run(claims, outcomes, began))
-        yield
-        await run
+        async with asyncio.TaskGroup() as group:  # a failure ends who waits for the jobs
+            group.create_task(self._run(claims, outcomes, began))
+            yield
         await claims.close()
         await outcomes.close()
 
     async def _run(self, claims: Link, outcomes: Link, began: Callable[[str], None]) -> None:
-        who = {"name": "bare", "queues": [QUEUE], "kinds": [NAME], "versions": [1]}
+        who = {"name": "bare", "queues": [QUEUE], "kinds": [NAME], "versions": [1], "slots": BATCH, "enabled": True}
         [worker] = await outcomes.execute(statement("register_worker"), who)
         cursor = Cursor()
         number = 0
