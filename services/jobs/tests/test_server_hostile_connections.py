@@ -256,9 +256,12 @@ class TestOrdinaryClients:
     async def code(self, server: JobsServer, *messages: bytes, method: str = PATH, **options: Any) -> StatusCode:
         """What the server answers to a stream of messages."""
         async with insecure_channel(f"127.0.0.1:{server.port}", options=[("grpc.max_metadata_size", 2**20)]) as channel:
+            # One message goes as a unary call: a stream whose deadline passes while it is being written is given up
+            # inside grpcio with a bare CancelledError now and then, and no code to look at.
+            one = len(messages) == 1
+            send: Any = channel.unary_unary(method) if one else channel.stream_unary(method)
             try:
-                send: Any = channel.stream_unary(method)
-                await send(_each(messages), **{"metadata": (TOKEN,), "timeout": 10, **options})
+                await send(messages[0] if one else _each(messages), **{"metadata": (TOKEN,), "timeout": 10, **options})
             except AioRpcError as error:
                 return error.code()
         return StatusCode.OK
