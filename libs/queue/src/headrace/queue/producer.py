@@ -16,6 +16,7 @@ from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
+from psycopg import AsyncCursor
 from psycopg.rows import tuple_row
 
 from headrace.queue.completer import Completer
@@ -87,6 +88,8 @@ class Producer:
         self._generation = 0
         self._stopped = False
         self._claimed: Counter[str] = Counter()
+        self._arrived: Counter[str] = Counter()
+        self._beginning: asyncio.Task[None] | None = None
         self.claiming = asyncio.Lock()
         """Held while a claim is on its way."""
         self.unclear: dict[int, float] = {}
@@ -190,11 +193,11 @@ class Producer:
     def _free(self) -> int:
         if self._completer.pending > MOST_PENDING:
             return 0
-        return self._slots - self._executor.running
+        return self._slots - self._executor.running - self._arrived.total()
 
     def _room(self, queue: str) -> int:
-        own_limit = self._queue_slots.get(queue, self._slots) - self._executor.running_in(queue)
-        return max(0, min(self._free(), own_limit))
+        taken = self._executor.running_in(queue) + self._arrived[queue]
+        return max(0, min(self._free(), self._queue_slots.get(queue, self._slots) - taken))
 
     async def _claim(self, queue: str, limit: int) -> bool:
         """Claims up to `limit` jobs; answers whether there may be more to claim at once."""
@@ -242,17 +245,33 @@ class Producer:
                         "versions": self._versions,
                         "limit": limit,
                     }
-                    async with connection.cursor(binary=True, row_factory=tuple_row) as answer:
-                        await answer.execute(self._claim_text, params, prepare=True)
-                        [(mark, *_), *rows] = await answer.fetchall()
+                    answer = connection.cursor(binary=True, row_factory=tuple_row)
+                    await answer.execute(self._claim_text, params, prepare=True)
+                    [text, *_] = await anext(answer)
             except BaseException:
                 self._ledger.unclear(number)
                 self.unclear[number] = time.monotonic()
                 raise
-            self._ledger.answered(number, len(rows))
-            self._executor.start(running_jobs(self._handlers, queue, number, rows))
-            self._claimed[queue] += len(rows)
-            return Mark.parse(json.loads(mark)), len(rows)
+            jobs = answer.rowcount - 1
+            if self._beginning is not None:  # long since done: it only waited for the statement to be on its way
+                await self._beginning
+            mark = Mark.parse(json.loads(text))
+            self._arrived[queue] += jobs
+            self._beginning = asyncio.create_task(self._begin(queue, number, answer))
+            # Where another claim follows at once, reading these rows waits until it is on its way: Postgres looks for
+            # the next jobs meanwhile. A task that is made here begins before anyone who waits for the lock goes on.
+            if not self._room(queue) or mark is None or not mark.full:
+                await self._beginning
+                self._beginning = None
+            return mark, jobs
+
+    async def _begin(self, queue: str, number: int, answer: AsyncCursor[tuple[Any, ...]]) -> None:
+        """Starts the jobs that a claim has brought."""
+        rows = await answer.fetchall()
+        self._executor.start(running_jobs(self._handlers, queue, number, rows))
+        self._ledger.answered(number, len(rows))
+        self._arrived[queue] -= len(rows)
+        self._claimed[queue] += len(rows)
 
     def _rewind(self) -> None:
         self._generation = self._link.generation
