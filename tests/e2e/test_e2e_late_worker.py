@@ -33,7 +33,7 @@ def test_the_late_outcome_of_a_stopped_worker_counts_for_nothing(
     stopped = next(name for name in WORKERS if str(system.part(name).pid) in first.worker.split(":"))
     system.signal(stopped, signal.SIGSTOP)
     try:
-        eventually(lambda: check(len(clients.transactions(person.email)) == 2, "not claimed again"), within=15)
+        eventually(lambda: check(len(clients.transactions(person.email)) == 2, "not claimed again"), within=30)
         second = clients.get_job(first.id)
     finally:
         system.signal(stopped, signal.SIGCONT)
@@ -70,5 +70,5 @@ def completes_another(clients: Clients, worker: str) -> None:
     register(clients, person)
     clients.mails(person.email)
     newest = clients.list_jobs("SendVerificationEmail")[0]
-    eventually(lambda: check(clients.get_job(newest.id).HasField("finished_at"), "not recorded yet"), within=5)
+    eventually(lambda: check(clients.get_job(newest.id).HasField("finished_at"), "not recorded yet"), within=15)
     check(newest.worker == worker, "the other worker sent it")

@@ -41,7 +41,7 @@ def test_whatever_ends_the_run_no_process_is_left(
 
     run.stdout.close()
     run.wait(30)
-    eventually(lambda: check(not marked_processes(), f"still there: {marked_processes()}"), within=15)
+    eventually(lambda: check(not marked_processes(), f"still there: {marked_processes()}"), within=30)
 
 
 def test_a_wrong_port_is_refused_with_the_names_there_are() -> None:

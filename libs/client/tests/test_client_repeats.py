@@ -59,7 +59,7 @@ async def test_repeats_end_with_the_time_for_the_call(connect: Any, script: Any)
         begun = time.monotonic()
         with pytest.raises(Unavailable, match="The database is away"):
             await jobs.enqueue(mail())
-    assert time.monotonic() - begun < 2
+    assert time.monotonic() - begun < 10  # the default would be 30 s
     assert len(script.requests) > 1
 
 

@@ -19,7 +19,7 @@ from headrace.queue.embedded import EmbeddedPostgres
 
 PROGRAM = Path(__file__).parent / "support" / "worker_program.py"
 # A killed worker's jobs run again within 10 s; this machine may be slow on top.
-RESCUED_WITHIN = 15.0
+RESCUED_WITHIN = 20.0
 Eventually = Callable[..., Awaitable[None]]
 
 
