@@ -120,7 +120,8 @@ async def test_a_call_past_its_deadline_ends_its_span(clerk: Any, spans: InMemor
             await stub.GetJob(ONE, timeout=2)
         await asyncio.wait_for(ended.wait(), 10)
     assert refused.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
-    assert the(spans, SpanKind.SERVER).attributes["rpc.response.status_code"] == "DEADLINE_EXCEEDED"
+    # The client may give the call up before the server's own clock says that its time is over.
+    assert the(spans, SpanKind.SERVER).attributes["rpc.response.status_code"] in {"DEADLINE_EXCEEDED", "CANCELLED"}
 
 
 async def test_health_checks_are_not_traced(spans: InMemorySpanExporter, serve: Any) -> None:
