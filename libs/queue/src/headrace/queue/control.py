@@ -10,13 +10,12 @@ from datetime import timedelta
 from typing import Any
 
 from psycopg import AsyncConnection
-from psycopg.rows import dict_row
 
 from headrace.queue.errors import JobNotActionable
 from headrace.queue.job import FINAL_STATES, Job, JobState, Pause, Queue
 from headrace.queue.lookup import get_job
 from headrace.queue.queues import read_queue
-from headrace.queue.statements import DEFAULT_SCHEMA, statement
+from headrace.queue.statements import DEFAULT_SCHEMA, rows
 
 MAX_KEPT = timedelta(days=3660)
 
@@ -118,45 +117,36 @@ async def set_retention(
 
 async def pause_kind(connection: AsyncConnection[Any], kind: str, *, by: str, schema: str = DEFAULT_SCHEMA) -> Pause:
     """Stops the claiming of a kind's jobs, in whatever queue they stand. The first to pause it is remembered."""
-    [row] = await _rows(connection, "pause_kind", {"kind": kind, "by": by}, schema)
+    [row] = await rows(connection, "pause_kind", {"kind": kind, "by": by}, schema=schema)
     return Pause("kind", kind, row["paused_at"], row["paused_by"])
 
 
 async def resume_kind(connection: AsyncConnection[Any], kind: str, *, schema: str = DEFAULT_SCHEMA) -> bool:
     """Lets a kind run again, at once; answers whether it was paused."""
-    return bool(await _rows(connection, "resume_kind", {"kind": kind}, schema))
+    return bool(await rows(connection, "resume_kind", {"kind": kind}, schema=schema))
 
 
 async def pause_all(connection: AsyncConnection[Any], *, by: str, schema: str = DEFAULT_SCHEMA) -> Pause:
     """Stops the claiming of all jobs of the installation. The first to do so is remembered."""
-    [row] = await _rows(connection, "pause_all", {"by": by}, schema)
+    [row] = await rows(connection, "pause_all", {"by": by}, schema=schema)
     return Pause("all", "", row["paused_at"], row["paused_by"])
 
 
 async def resume_all(connection: AsyncConnection[Any], *, schema: str = DEFAULT_SCHEMA) -> bool:
     """Ends the installation's pause, at once; answers whether there was one. Paused queues and kinds stay paused."""
-    return bool(await _rows(connection, "resume_all", {}, schema))
+    return bool(await rows(connection, "resume_all", {}, schema=schema))
 
 
 async def list_pauses(connection: AsyncConnection[Any], *, schema: str = DEFAULT_SCHEMA) -> list[Pause]:
     """Everything that is paused now: the installation, kinds, queues."""
-    return [Pause(**row) for row in await _rows(connection, "list_pauses", {}, schema)]
+    return [Pause(**row) for row in await rows(connection, "list_pauses", {}, schema=schema)]
 
 
 async def _act(connection: AsyncConnection[Any], name: str, job_id: int, schema: str) -> bool:
     await get_job(connection, job_id, schema=schema)
-    cursor = await connection.execute(statement(name, schema), {"ids": [job_id]})
-    return await cursor.fetchone() is not None
+    return bool(await rows(connection, name, {"ids": [job_id]}, schema=schema))
 
 
 async def _queue(connection: AsyncConnection[Any], name: str, params: dict[str, Any], schema: str) -> Queue:
-    [row] = await _rows(connection, name, params, schema)
+    [row] = await rows(connection, name, params, schema=schema)
     return read_queue(row)
-
-
-async def _rows(
-    connection: AsyncConnection[Any], name: str, params: dict[str, Any], schema: str
-) -> list[dict[str, Any]]:
-    async with connection.cursor(row_factory=dict_row) as cursor:
-        await cursor.execute(statement(name, schema), params)
-        return await cursor.fetchall()

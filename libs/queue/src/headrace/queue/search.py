@@ -11,10 +11,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from psycopg import AsyncConnection
-from psycopg.rows import dict_row
 
 from headrace.queue.job import JobState
-from headrace.queue.statements import statement
+from headrace.queue.statements import rows
 
 MAX_ID = 2**63 - 1
 # Jobs that a look goes through at most: some 20 ms.
@@ -99,7 +98,7 @@ async def search(
     most = SCAN // len(wanted.states) if way == "search_marked" else SCAN
     row: dict[str, Any] = {}
     for scan in (min(limit * FIRST_SCAN, most), max(most, limit)):
-        row = await _one(connection, statement(way, schema), {**params, "scan": scan})
+        row = await _one(connection, way, {**params, "scan": scan}, schema)
         if len(row["ids"]) == limit or not row["floor"]:
             break
     ids: list[int] = row["ids"]
@@ -115,22 +114,20 @@ async def _is_crowded(connection: AsyncConnection[Any], wanted: JobFilter, schem
     }
     if not (params["in_line"] or params["waiting"]):
         return False
-    return bool((await _one(connection, statement("is_crowded", schema), params))["is_crowded"])
+    return bool((await _one(connection, "is_crowded", params, schema))["is_crowded"])
 
 
 async def _id_at(connection: AsyncConnection[Any], at: datetime, schema: str) -> int:
-    found: int = (await _one(connection, statement("id_at", schema), {"at": at}))["id"]
+    found: int = (await _one(connection, "id_at", {"at": at}, schema))["id"]
     return found
 
 
 async def _expected(connection: AsyncConnection[Any], params: dict[str, Any], schema: str) -> float:
-    [[plan]] = (await _one(connection, statement("expect_tagged", schema), params)).values()
+    [[plan]] = (await _one(connection, "expect_tagged", params, schema)).values()
     expected: float = plan["Plan"]["Plan Rows"]
     return expected
 
 
-async def _one(connection: AsyncConnection[Any], query: Any, params: dict[str, Any]) -> dict[str, Any]:
-    async with connection.cursor(row_factory=dict_row) as cursor:
-        row = await (await cursor.execute(query, params)).fetchone()
-    assert row is not None
+async def _one(connection: AsyncConnection[Any], name: str, params: dict[str, Any], schema: str) -> dict[str, Any]:
+    [row] = await rows(connection, name, params, schema=schema)
     return row

@@ -16,7 +16,7 @@ from headrace.queue.errors import Refused
 from headrace.queue.kinds import Kinds
 from headrace.queue.new_job import NewJob
 from headrace.queue.periodic import Missed, Periodic, Ticks, decide, fingerprint, schedule
-from headrace.queue.statements import fill, statement
+from headrace.queue.statements import statement
 from headrace.queue.transaction import Plan, Query
 
 logger = logging.getLogger(__name__)
@@ -40,7 +40,7 @@ class Ticker:
         self._periodic = {each.name: each for each in periodic}
         self._rows = {each.name: each.row(kinds) for each in periodic}
         self._door = Door(kinds, schema=schema)
-        self._clock = fill("select {schema}.clock() as now", schema)
+        self._clock = statement("clock", schema)
         self._declare = statement("declare_periodic", schema)
         self._take = statement("take_periodic", schema)
         self._move = statement("move_periodic", schema)
