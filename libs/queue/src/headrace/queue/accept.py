@@ -88,7 +88,8 @@ class Door:
 
         Raises:
             BatchTooLarge: There are more jobs than the limit.
-            TypeError: The connection is of another kind, or a middleware is for asynchronous ones only.
+            TypeError: The connection is of another kind, a middleware is for asynchronous ones only, or the jobs are no
+                list of NewJob.
             psycopg.Error: Postgres refused; the transaction is broken, as after any error.
         """
         return self._around.around(lambda jobs: run(connection, self.plan(jobs)))(jobs)
@@ -141,6 +142,9 @@ class Door:
 
     def plan(self, jobs: Sequence[NewJob]) -> Plan[list[Accepted | Refused]]:
         """The statements of `accept`, for the engine's own use. Raises BatchTooLarge."""
+        if isinstance(jobs, NewJob) or not isinstance(jobs, Sequence):
+            given = type(jobs).__qualname__
+            raise TypeError(f"accept takes a list of NewJob, and this is a {given}; copy takes any iterable")
         if len(jobs) > self.limits.batch:
             raise BatchTooLarge(len(jobs), self.limits.batch)
         answers: dict[int, Accepted | Refused] = {}

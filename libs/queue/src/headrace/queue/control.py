@@ -11,13 +11,16 @@ from typing import Any
 
 from psycopg import AsyncConnection
 
+from headrace.queue.cleaner import require_kept
 from headrace.queue.errors import JobNotActionable
 from headrace.queue.job import FINAL_STATES, Job, JobState, Pause, Queue
+from headrace.queue.kinds import MAX_QUEUE_LENGTH
 from headrace.queue.lookup import get_job
 from headrace.queue.queues import read_queue
 from headrace.queue.statements import DEFAULT_SCHEMA, rows
+from headrace.queue.typed import require
 
-MAX_KEPT = timedelta(days=3660)
+MOST_RUNNING = 2**31 - 1
 
 
 async def cancel_job(connection: AsyncConnection[Any], job_id: int, *, schema: str = DEFAULT_SCHEMA) -> Job:
@@ -85,8 +88,14 @@ async def limit_queue(
     Raises:
         ValueError: `max_running` is below 1: to stop a queue, pause it.
     """
-    if max_running is not None and max_running < 1:
-        raise ValueError(f"max_running of queue {queue!r} must be at least 1, not {max_running}; to stop it, pause it")
+    if max_running is not None:
+        require(f"limit of queue {queue!r}", int, max_running=max_running)
+        if max_running < 1:
+            raise ValueError(
+                f"max_running of queue {queue!r} must be at least 1, not {max_running}; to stop it, pause it"
+            )
+        if max_running > MOST_RUNNING:
+            raise ValueError(f"max_running of queue {queue!r} must be at most {MOST_RUNNING}; None lifts the limit")
     return await _queue(connection, "limit_queue", {"queue": queue, "max_running": max_running}, schema)
 
 
@@ -106,11 +115,9 @@ async def set_retention(
         ValueError: A time is below 0, or longer than ten years.
     """
     given = {"completed": completed, "cancelled": cancelled, "discarded": discarded, "quarantined": quarantined}
-    own = {state: f"{kept.total_seconds():f} seconds" for state, kept in given.items() if kept is not None}
-    if negative := [state for state, kept in given.items() if kept is not None and kept < timedelta(0)]:
-        raise ValueError(f"retention of queue {queue!r}: {', '.join(negative)} must be at least 0")
-    if endless := [state for state, kept in given.items() if kept is not None and kept > MAX_KEPT]:
-        raise ValueError(f"retention of queue {queue!r}: {', '.join(endless)} must be at most ten years")
+    times = {state: kept for state, kept in given.items() if kept is not None}
+    require_kept(f"retention of queue {queue!r}", times)
+    own = {state: f"{kept.total_seconds():f} seconds" for state, kept in times.items()}
     params = {"queue": queue, "retention": json.dumps(own) if own else None}
     return await _queue(connection, "set_retention", params, schema)
 
@@ -148,5 +155,9 @@ async def _act(connection: AsyncConnection[Any], name: str, job_id: int, schema:
 
 
 async def _queue(connection: AsyncConnection[Any], name: str, params: dict[str, Any], schema: str) -> Queue:
+    queue = params["queue"]
+    require("queue", str, name=queue)
+    if not (1 <= len(queue) <= MAX_QUEUE_LENGTH and queue.isprintable()):
+        raise ValueError(f"a queue's name has 1 to {MAX_QUEUE_LENGTH} printable characters: not {queue[:200]!r}")
     [row] = await rows(connection, name, params, schema=schema)
     return read_queue(row)

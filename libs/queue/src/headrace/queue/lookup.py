@@ -11,6 +11,7 @@ from headrace.queue.errors import JobNotFound
 from headrace.queue.job import Job, JobState
 from headrace.queue.search import MAX_ID, JobFilter, search
 from headrace.queue.statements import DEFAULT_SCHEMA, rows
+from headrace.queue.typed import require
 
 
 class JobPage(list[Job]):
@@ -27,7 +28,9 @@ async def get_job(connection: AsyncConnection[Any], job_id: int, *, schema: str 
 
     Raises:
         JobNotFound: There is none of that id, or no longer.
+        TypeError: An id is a number, and this is none.
     """
+    require("get_job", int, job_id=job_id)
     if not 0 < job_id <= MAX_ID:
         raise JobNotFound(job_id)
     found = await rows(connection, "get_job", {"job_id": job_id}, schema=schema)
@@ -56,7 +59,16 @@ async def list_jobs(
         times                      found by bisecting the ids, which are given out in the order of time
 
     Jobs are read after they were found: one that changed in the moment between is listed as it is then.
+
+    Raises:
+        ValueError: `limit` is below 1.
+        TypeError: Something is of another type.
     """
+    require("list_jobs", int, limit=limit, before_id=MAX_ID if before_id is None else before_id)
+    if wanted is not None:
+        require("list_jobs", JobFilter, wanted=wanted)
+    if limit < 1:
+        raise ValueError(f"list_jobs: limit must be at least 1, not {limit}")
     found = await search(connection, wanted or JobFilter(), limit=limit, before_id=before_id, schema=schema)
     jobs = await rows(connection, "list_jobs", {"ids": found.ids}, schema=schema)
     return JobPage(map(Job.from_row, jobs), found.before_id)

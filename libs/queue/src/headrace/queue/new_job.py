@@ -8,15 +8,27 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from headrace.queue.job import TraceParent
+from headrace.queue.typed import require
 from headrace.queue.unique import Unique
 
 
 @dataclass(frozen=True)
 class Limits:
-    """How large things may be."""
+    """How large things may be.
+
+    Raises:
+        ValueError: One is below 1.
+        TypeError: One is no number.
+    """
 
     payload_bytes: int = 256 * 1024
     batch: int = 1000
+
+    def __post_init__(self) -> None:
+        """Refuses what nothing could pass."""
+        require("limits", int, payload_bytes=self.payload_bytes, batch=self.batch)
+        if self.payload_bytes < 1 or self.batch < 1:
+            raise ValueError(f"limits: payload_bytes and batch must be at least 1; this is {self}")
 
 
 @dataclass(frozen=True)

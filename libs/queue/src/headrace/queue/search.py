@@ -6,6 +6,7 @@ come, so that nothing takes long, however rare the jobs are that one looks for.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -14,6 +15,7 @@ from psycopg import AsyncConnection
 
 from headrace.queue.job import JobState
 from headrace.queue.statements import rows
+from headrace.queue.typed import require
 
 MAX_ID = 2**63 - 1
 # Jobs that a look goes through at most: some 20 ms.
@@ -39,6 +41,10 @@ class JobFilter:
         tags: With all of these tags.
         created_after: Accepted at this time or later; with a time zone.
         created_before: Accepted before this time; with a time zone.
+
+    Raises:
+        TypeError: Something is of another type, such as one word in the place of a tuple of words.
+        ValueError: There is no such state, or a time has no time zone.
     """
 
     states: tuple[JobState, ...] = ()
@@ -47,6 +53,22 @@ class JobFilter:
     tags: tuple[str, ...] = ()
     created_after: datetime | None = None
     created_before: datetime | None = None
+
+    def __post_init__(self) -> None:
+        """Refuses what would quietly match nothing, or everything. Lists and sets become tuples."""
+        for name in ("states", "kinds", "queues", "tags"):
+            given = getattr(self, name)
+            if isinstance(given, str) or not isinstance(given, Collection):
+                raise TypeError(f"job filter: {name} must be a tuple of words, not {given!r}")
+            require("job filter", str, **{f"{name}[{place}]": word for place, word in enumerate(given)})
+            object.__setattr__(self, name, tuple(given))
+        if unknown := [state for state in self.states if state not in set(JobState)]:
+            raise ValueError(f"job filter: no such state as {', '.join(unknown)}; there are {', '.join(JobState)}")
+        for name, time in (("created_after", self.created_after), ("created_before", self.created_before)):
+            if time is not None:
+                require("job filter", datetime, **{name: time})
+                if time.tzinfo is None:
+                    raise ValueError(f"job filter: {name} must have a time zone, such as datetime.now(UTC); not {time}")
 
     def params(self) -> dict[str, Any]:
         """As parameters of matching.sql."""
@@ -81,7 +103,7 @@ async def search(
     connection: AsyncConnection[Any], wanted: JobFilter, *, limit: int, before_id: int | None, schema: str
 ) -> Found:
     """Up to `limit` jobs below `before_id`; fewer, or none, also when the bound of a look was reached before."""
-    before = min(before_id or MAX_ID, MAX_ID)
+    before = MAX_ID if before_id is None else min(before_id, MAX_ID)
     lowest = 0
     if wanted.created_after is not None:
         lowest = await _id_at(connection, max(wanted.created_after, EARLIEST) - DISORDER, schema)
