@@ -19,6 +19,7 @@ from headrace.queue.unique import Unique
 MAX_KEY_LENGTH = 200
 MAX_TAGS, MAX_TAG_LENGTH = 20, 100
 MAX_METADATA = 16 * 1024
+FARTHEST = timedelta(days=3660)
 MILLISECOND = timedelta(milliseconds=1)
 
 
@@ -54,6 +55,11 @@ class Checked:
     def max_retries(self) -> int:
         """Its retries."""
         return self.kind.max_retries if self.job.max_retries is None else self.job.max_retries
+
+    @property
+    def delay_ms(self) -> int | None:
+        """How long it waits, where that was said and not until when; at least 0."""
+        return None if self.job.run_after is None else max(self.job.run_after, timedelta(0)) // MILLISECOND
 
     @property
     def timeout_ms(self) -> int:
@@ -109,12 +115,8 @@ def _option_violations(job: NewJob, kind: Kind) -> Iterator[Violation]:
     yield from option_violations(
         queue=job.queue, priority=job.priority, max_retries=job.max_retries, timeout=job.timeout
     )
-    if job.run_at is not None and not is_a(datetime, job.run_at):
-        yield Violation("run_at", f"must be a datetime with a time zone, not {job.run_at!r}")
-    elif job.run_at is not None and job.run_at.tzinfo is None:
-        yield Violation("run_at", "must have a time zone")
-    elif job.run_at is not None and job.run_at > datetime.now(UTC) + timedelta(days=3660):
-        yield Violation("run_at", "must be at most ten years ahead")
+    if job.run_at is not None or job.run_after is not None:
+        yield from _time_violations(job)
     yield from _text_violations(job)
     if job.version is not None and not (is_a(int, job.version) and job.version >= 1):
         yield Violation("version", "must be at least 1")
@@ -123,6 +125,21 @@ def _option_violations(job: NewJob, kind: Kind) -> Iterator[Violation]:
     elif job.unique is not None:
         yield from job.unique.violations(kind)
     yield from _tag_violations(job.tags)
+
+
+def _time_violations(job: NewJob) -> Iterator[Violation]:
+    if job.run_at is not None and not is_a(datetime, job.run_at):
+        yield Violation("run_at", f"must be a datetime with a time zone, not {job.run_at!r}")
+    elif job.run_at is not None and job.run_at.tzinfo is None:
+        yield Violation("run_at", "must have a time zone")
+    elif job.run_at is not None and job.run_at > datetime.now(UTC) + FARTHEST:
+        yield Violation("run_at", "must be at most ten years ahead")
+    if job.run_after is not None and job.run_at is not None:
+        yield Violation("run_after", "can't be given together with run_at")
+    elif job.run_after is not None and not is_a(timedelta, job.run_after):
+        yield Violation("run_after", f"must be a timedelta, not {job.run_after!r}")
+    elif job.run_after is not None and job.run_after > FARTHEST:
+        yield Violation("run_after", "must be at most ten years")
 
 
 def _text_violations(job: NewJob) -> Iterator[Violation]:

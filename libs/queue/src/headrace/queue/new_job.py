@@ -45,6 +45,8 @@ class NewJob:
         max_retries: 0 to 1000.
         timeout: Of one attempt; up to 24 hours.
         run_at: When it may run, with a time zone. None, or a time that has passed, means now.
+        run_after: Or how long it is to wait from the moment it is accepted, by the database's clock; 0 or less means
+            now.
         trace: What caused it. None means the current OpenTelemetry span, if there is one.
         unique: Which other jobs it must not be beside; None for any.
         tags: Up to 20 words to find it by, each of up to 100 characters.
@@ -61,6 +63,7 @@ class NewJob:
     max_retries: int | None = None
     timeout: timedelta | None = None
     run_at: datetime | None = None
+    run_after: timedelta | None = field(default=None, kw_only=True)
     trace: TraceParent | None = None
     unique: Unique | None = None
     tags: Sequence[str] = ()
