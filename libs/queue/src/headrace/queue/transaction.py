@@ -69,7 +69,7 @@ def run(connection: AnyConnection, plan: Plan[Result]) -> Result:
             except StopIteration as stop:
                 result: Result = stop.value
                 return result
-            if rows is None and _commits_each(driver) and not _alone(query):
+            if rows is None and commits_each(driver) and not _alone(query):
                 whole.enter_context(driver.transaction())
             try:
                 _do(cursor, query)
@@ -94,7 +94,7 @@ async def run_async(connection: AnyAsyncConnection, plan: Plan[Result]) -> Resul
             except StopIteration as stop:
                 result: Result = stop.value
                 return result
-            if rows is None and _commits_each(driver) and not _alone(query):
+            if rows is None and commits_each(driver) and not _alone(query):
                 await whole.enter_async_context(driver.transaction())
             try:
                 await _do_async(cursor, query)
@@ -128,8 +128,8 @@ def _alone(query: Query | CopyIn) -> bool:
     return isinstance(query, Query) and query.alone
 
 
-def _commits_each(connection: psycopg.Connection[Any] | psycopg.AsyncConnection[Any]) -> bool:
-    """Whether each statement would be committed by itself."""
+def commits_each(connection: psycopg.Connection[Any] | psycopg.AsyncConnection[Any]) -> bool:
+    """Whether each statement would be committed by itself: there is no transaction, and none begins by itself."""
     return connection.autocommit and connection.info.transaction_status == TransactionStatus.IDLE
 
 
@@ -176,7 +176,7 @@ def _is_async(connection: Any) -> bool:
 
 def _wrong(connection: object, driver: object, expected: str) -> str:
     over = f" over {_type_name(driver)}" if driver is not None else ""
-    return f"jobs are accepted on a {expected}; this is a {_type_name(connection)}{over}"
+    return f"it takes a {expected}; this is a {_type_name(connection)}{over}"
 
 
 def _type_name(thing: object) -> str:

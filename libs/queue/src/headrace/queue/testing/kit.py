@@ -8,7 +8,6 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import psycopg
-from psycopg.pq import TransactionStatus
 
 from headrace.queue.backoff import RetryPolicy
 from headrace.queue.handlers import Handlers
@@ -21,7 +20,15 @@ from headrace.queue.testing.clock import moved_clock
 from headrace.queue.testing.drain import AT_ONCE, Drain
 from headrace.queue.testing.enqueued import Enqueued, enqueued
 from headrace.queue.ticker import Ticker
-from headrace.queue.transaction import Plan, Result, psycopg_async_connection, psycopg_connection, run, run_async
+from headrace.queue.transaction import (
+    Plan,
+    Result,
+    commits_each,
+    psycopg_async_connection,
+    psycopg_connection,
+    run,
+    run_async,
+)
 
 if TYPE_CHECKING:
     from headrace.queue.transaction import AnyAsyncConnection, AnyConnection
@@ -190,7 +197,7 @@ async def _borrowed_async(connection: AnyAsyncConnection) -> psycopg.AsyncConnec
 
 
 def _require_transaction(driver: psycopg.Connection[Any] | psycopg.AsyncConnection[Any]) -> None:
-    if driver.autocommit and driver.info.transaction_status == TransactionStatus.IDLE:
+    if commits_each(driver):
         raise ValueError(
             "the connection commits each statement, so nothing that a test does could be rolled back: "
             "open it without autocommit, or begin a transaction"
