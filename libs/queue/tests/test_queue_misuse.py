@@ -3,6 +3,7 @@
 # mypy: disable-error-code="arg-type, dict-item, list-item"
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
@@ -42,6 +43,7 @@ from headrace.queue import (
     pause_queue,
     resume_queue,
     retry_jobs,
+    run_worker,
     set_retention,
 )
 
@@ -264,3 +266,37 @@ async def test_a_time_with_any_zone_will_do(installation: Any) -> None:
     async with await installation.connect() as connection:
         seen = await list_jobs(connection, JobFilter(created_after=datetime.now(UTC) - HOUR))
     assert [job.id for job in seen] == [job_id]
+
+
+async def test_where_no_tables_are_the_error_says_how_they_come_there(database: str) -> None:
+    async with await psycopg.AsyncConnection.connect(database, autocommit=True) as connection:
+        for ask in (list_jobs(connection), Door(kinds()).accept_async(connection, [NewJob(TestKinds.Greet())])):
+            with pytest.raises(psycopg.errors.UndefinedTable) as caught:
+                await ask
+            assert "run `headrace migrate up`" in caught.value.__notes__[0]
+
+
+def test_a_schema_that_would_need_quoting_is_refused_by_the_door() -> None:
+    with pytest.raises(ValueError, match="schema name 'Jobs': use up to 41 lower-case letters"):
+        Door(kinds(), schema="Jobs")
+
+
+async def test_a_worker_needs_a_connection_string_and_has_one_life(installation: Any) -> None:
+    handlers = installation.handlers(Greet=greet)
+    with pytest.raises(TypeError, match="a worker: dsn must be of type str, not None"):
+        Worker(None, handlers)
+    with pytest.raises(ValueError, match="a worker: dsn is no connection string of Postgres: missing"):
+        Worker("garbage", handlers)
+    worker = installation.worker(handlers)
+    async with installation.working(worker):
+        pass
+    with pytest.raises(RuntimeError, match="this worker has been run before, and has one life: make another one"):
+        await worker.run()
+
+
+async def test_run_worker_says_where_it_can_be_called(installation: Any) -> None:
+    handlers = installation.handlers(Greet=greet)
+    with pytest.raises(RuntimeError, match="one runs here already: await Worker"):
+        run_worker(installation.dsn, handlers)
+    with pytest.raises(RuntimeError, match="only the main thread can"):
+        await asyncio.to_thread(run_worker, installation.dsn, handlers)

@@ -22,7 +22,7 @@ from headrace.queue.keys import Keys
 from headrace.queue.kinds import Kinds
 from headrace.queue.new_job import Accepted, Limits, NewJob
 from headrace.queue.standing import Standing
-from headrace.queue.statements import DEFAULT_SCHEMA, statement
+from headrace.queue.statements import DEFAULT_SCHEMA, checked_schema, statement
 from headrace.queue.transaction import Plan, Query, run, run_async
 from headrace.queue.unique import Wanted, claim_uniques, look_up_unique
 
@@ -43,6 +43,7 @@ class Door:
 
     Raises:
         protovalidate.CompilationError: A rule in a kind's .proto file makes no sense.
+        ValueError: A hash key is too long, or the key lifetime or the schema's name makes no sense.
     """
 
     def __init__(
@@ -59,7 +60,7 @@ class Door:
         self.kinds = kinds
         self.limits = limits or Limits()
         self._keys = Keys(hash_keys, key_lifetime, schema)
-        self._schema = schema
+        self._schema = checked_schema(schema)
         self._around = EnqueueChain()
 
     def use(self, middleware: EnqueueMiddleware, *payload_classes: type[Any]) -> None:

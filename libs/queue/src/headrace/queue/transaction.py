@@ -18,6 +18,8 @@ import psycopg
 from psycopg.pq import TransactionStatus
 from psycopg.rows import dict_row
 
+from headrace.queue.statements import hint
+
 if TYPE_CHECKING:
     from sqlalchemy import Connection as SQLAlchemyConnection
     from sqlalchemy.ext.asyncio import AsyncConnection as SQLAlchemyAsyncConnection
@@ -74,6 +76,7 @@ def run(connection: AnyConnection, plan: Plan[Result]) -> Result:
             try:
                 _do(cursor, query)
             except psycopg.Error as error:
+                hint(error)
                 plan.throw(error)  # it may have a word of its own for that
                 raise
             rows = [*cursor.fetchall()] if cursor.description else []
@@ -99,6 +102,7 @@ async def run_async(connection: AnyAsyncConnection, plan: Plan[Result]) -> Resul
             try:
                 await _do_async(cursor, query)
             except psycopg.Error as error:
+                hint(error)
                 plan.throw(error)
                 raise
             rows = [*await cursor.fetchall()] if cursor.description else []

@@ -125,7 +125,7 @@ class Worker:
         schema: The installation's schema.
 
     Raises:
-        ValueError: There is no handler, or `queue_slots` names a queue without one.
+        ValueError: There is no handler, `queue_slots` names a queue without one, or `dsn` is no connection string.
         Refused: A periodic job's payload is of none of the kinds, or breaks its kind's rules.
     """
 
@@ -140,6 +140,7 @@ class Worker:
         schema: str = DEFAULT_SCHEMA,
     ) -> None:
         settings = settings or WorkerSettings()
+        _require_connection_string(dsn)
         if not handlers.handled:
             raise ValueError("a worker needs at least one handler")
         if unknown := sorted(set(settings.queue_slots) - set(handlers.queues)):
@@ -151,6 +152,7 @@ class Worker:
         self._settings = settings
         self._handlers = handlers
         self._stopping = asyncio.Event()
+        self._begun = False
         self._registered = False
         self._pulse = Pulse()
         self._identity = Identity()
@@ -217,7 +219,14 @@ class Worker:
         self._stopping.set()
 
     async def run(self) -> None:
-        """Works until stopped. Outlives any absence of the database, also at the start."""
+        """Works until stopped. Outlives any absence of the database, also at the start.
+
+        Raises:
+            RuntimeError: It has been run before: a worker has one life.
+        """
+        if self._begun:
+            raise RuntimeError("this worker has been run before, and has one life: make another one")
+        self._begun = True
         beats = Beats(
             self._dsn,
             self._schema,
@@ -357,3 +366,11 @@ class Worker:
 
     def _freed(self) -> None:
         self._producer.freed()
+
+
+def _require_connection_string(dsn: str) -> None:
+    require("a worker", str, dsn=dsn)
+    try:
+        psycopg.conninfo.conninfo_to_dict(dsn)
+    except psycopg.ProgrammingError as error:
+        raise ValueError(f"a worker: dsn is no connection string of Postgres: {error}") from None

@@ -82,7 +82,9 @@ class Kit:
             KindUnknown: The payload is of none of the kinds, or none that has a handler.
             Refused: It breaks its kind's rules.
             TypeError: What the handler has returned is no outcome.
+            RuntimeError: An event loop runs in this thread: use `run_async` there.
         """
+        _require_no_loop("run_async")
         return asyncio.run(self.run_async(payload, attempt=attempt, job_id=job_id, caller=caller, metadata=metadata))
 
     async def run_async(
@@ -146,9 +148,11 @@ class Kit:
 
         Raises:
             DrainUnending: There was more to do after that many attempts.
+            TransactionEnded: A handler has committed or rolled back the connection.
             ValueError: The connection is in no transaction that could be rolled back.
             RuntimeError: An event loop runs in this thread: use `drain_async` there.
         """
+        _require_no_loop("drain_async")
         driver = _borrowed(connection)
 
         async def execute(plan: Plan[Result]) -> Result:
@@ -194,6 +198,14 @@ async def _borrowed_async(connection: AnyAsyncConnection) -> psycopg.AsyncConnec
     driver = await psycopg_async_connection(connection)
     _require_transaction(driver)
     return driver
+
+
+def _require_no_loop(instead: str) -> None:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    raise RuntimeError(f"an event loop runs in this thread, so this can't bring its own: await {instead} in its stead")
 
 
 def _require_transaction(driver: psycopg.Connection[Any] | psycopg.AsyncConnection[Any]) -> None:
