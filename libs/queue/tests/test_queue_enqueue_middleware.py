@@ -191,9 +191,9 @@ async def never_on(jobs: Any, call_next: Any) -> list[Any]:
         (never, "must yield once"),
         (twice, "must yield only once"),
         (fewer, "was given 3 jobs, and answered 2"),
-        (nothing, "must answer a list of NewJob or Refused, not None"),
-        (payloads, r"must answer a list of NewJob or Refused, not \["),
-        (numbers, r"must answer a list of Accepted or Refused, not \[1, "),
+        (nothing, "must answer a list of NewJob or Refused, not a NoneType"),
+        (payloads, "must answer a list of NewJob or Refused, not of Greet"),
+        (numbers, "must answer a list of Accepted or Refused, not of int"),
         (never_on, "must call what comes next once"),
     ],
 )

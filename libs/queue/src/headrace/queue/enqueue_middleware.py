@@ -102,10 +102,11 @@ class _Batch:
         return results if own is None else [*(dict(enumerate(results)) | self._placed(own, Accepted, Refused)).values()]
 
     def _placed(self, things: Sequence[T], *kinds: type) -> dict[int, T]:
-        if not isinstance(things, Sequence) or not all(isinstance(thing, kinds) for thing in things):
-            raise TypeError(
-                f"a middleware must answer a list of {' or '.join(k.__name__ for k in kinds)}, not {things!r}"
-            )
+        wanted = " or ".join(kind.__name__ for kind in kinds)
+        if not isinstance(things, Sequence):
+            raise TypeError(f"a middleware must answer a list of {wanted}, not a {type(things).__name__}")
+        if strange := [type(thing).__name__ for thing in things if not isinstance(thing, kinds)]:
+            raise TypeError(f"a middleware must answer a list of {wanted}, not of {strange[0]}")
         if len(things) != len(self._places):
             raise TypeError(f"a middleware was given {len(self._places)} jobs, and answered {len(things)}")
         return dict(zip(self._places, things, strict=True))
