@@ -93,7 +93,10 @@ class RunningJob:
 
     @property
     def stopping(self) -> threading.Event:
-        """Set when the job is to stop. A plain function in a thread has to look at it; an async one is cancelled."""
+        """Set when the job is to stop. A plain function in a thread has to look at it; an async one is cancelled.
+
+        To leave work undone, raise: returning means that it is done.
+        """
         with _stop_lock:
             if self._stopping is None:  # made for who asks: an event costs more than all else of a job
                 self._stopping = threading.Event()
