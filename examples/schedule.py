@@ -1,7 +1,7 @@
-"""A job can wait for its time.
+"""A job can wait for its time, or for a while.
 
 Prints:
-    now: scheduled
+    now: scheduled, scheduled
     ran when it was due: True
 """
 
@@ -29,7 +29,9 @@ async def main(dsn: str) -> None:
     run_at = datetime.now(UTC) + timedelta(milliseconds=500)
     async with await psycopg.AsyncConnection.connect(dsn) as connection:
         accepted = await door.accept_one_async(connection, NewJob(Remind(cart=1), run_at=run_at))
-        print("now:", (await get_job(connection, accepted.job_id)).state)
+        later = await door.accept_one_async(connection, NewJob(Remind(cart=2), run_after=timedelta(hours=1)))
+        states = [(await get_job(connection, each.job_id)).state for each in (accepted, later)]
+        print("now:", ", ".join(states))
 
     ran_at = asyncio.get_running_loop().create_future()
 

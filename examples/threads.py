@@ -28,7 +28,8 @@ stopped = threading.Event()
 
 def scan(message: Scan, job: RunningJob) -> None:
     print("in the thread", threading.current_thread().name)
-    while not job.stopping.wait(timeout=0.05):  # a page at a time; a thread can't be interrupted from outside
+    # A page at a time; a thread can't be interrupted from outside. One that leaves work undone at a drain would raise.
+    while not job.stopping.wait(timeout=0.05):
         pass
     assert job.stop_reason is not None
     print("told to stop:", job.stop_reason.value)

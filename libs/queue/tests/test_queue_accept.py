@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 
 from headrace.queue import Accepted, Door, NewJob
 
-ACCEPTED_ON = "jobs are accepted on a psycopg"
+ACCEPTED_ON = "it takes a psycopg"
 
 
 @dataclass

@@ -122,6 +122,23 @@ async def test_a_bulk_writes_what_accept_writes(installation: Any) -> None:
     assert rows[: len(jobs)] == rows[len(jobs) :]
 
 
+async def test_a_job_waits_for_so_long_by_the_clock_of_the_database(installation: Any) -> None:
+    delays = [
+        timedelta(hours=1),
+        timedelta(milliseconds=1, days=3000),
+        timedelta(0),
+        timedelta(hours=-1),
+        timedelta.min,
+    ]
+    jobs = [NewJob(TestKinds.Greet(), run_after=delay) for delay in delays]
+    async with await installation.connect() as connection:
+        await installation.door.accept_async(connection, jobs)
+        await installation.door.copy_async(connection, jobs)
+    rows = await installation.execute("select state, due_at - created_at from headrace.jobs order by id")
+    waits = [("scheduled", delay) for delay in delays[:2]]
+    assert rows == [*waits, *[("available", None)] * 3] * 2
+
+
 async def test_workers_are_woken_and_run_it_in_its_order(installation: Any, eventually: Any) -> None:
     ran: list[str] = []
 

@@ -176,3 +176,21 @@ async def test_a_thread_that_does_not_stop_is_handed_back_and_counts_as_no_death
     async with installation.working(installation.worker(installation.handlers(Greet=do_nothing))):
         await eventually(lambda: installation.is_in(job_id, "completed"))
     assert (await installation.job(job_id)).lease == 2
+
+
+async def test_a_thread_that_raises_when_it_is_told_to_stop_is_handed_back(installation: Any, eventually: Any) -> None:
+    started = threading.Event()
+
+    def careful(message: Any, job: RunningJob) -> None:
+        started.set()
+        job.stopping.wait()
+        raise RuntimeError("told to stop before the work was done")
+
+    async def has_started() -> bool:
+        return started.is_set()
+
+    job_id = await installation.enqueue(TestKinds.Greet(), max_retries=0)
+    async with installation.working(installation.worker(installation.handlers(Greet=careful), drain_timeout=SHORT)):
+        await eventually(has_started)
+    job = await installation.job(job_id)
+    assert (job.state, job.attempt, job.errors) == ("available", 0, [])

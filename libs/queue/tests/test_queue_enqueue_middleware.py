@@ -169,6 +169,18 @@ def fewer(jobs: Any) -> Generator[Any, Any, None]:
     yield jobs[1:]
 
 
+def nothing(jobs: Any) -> Generator[Any, Any, None]:
+    yield None
+
+
+def payloads(jobs: Any) -> Generator[Any, Any, None]:
+    yield [job.payload for job in jobs]
+
+
+async def numbers(jobs: Any, call_next: Any) -> list[Any]:
+    return [result.job_id for result in await call_next(jobs)]
+
+
 async def never_on(jobs: Any, call_next: Any) -> list[Any]:
     return []
 
@@ -179,6 +191,9 @@ async def never_on(jobs: Any, call_next: Any) -> list[Any]:
         (never, "must yield once"),
         (twice, "must yield only once"),
         (fewer, "was given 3 jobs, and answered 2"),
+        (nothing, "must answer a list of NewJob or Refused, not a NoneType"),
+        (payloads, "must answer a list of NewJob or Refused, not of Greet"),
+        (numbers, "must answer a list of Accepted or Refused, not of int"),
         (never_on, "must call what comes next once"),
     ],
 )

@@ -215,3 +215,40 @@ async def test_a_connection_of_another_kind_is_refused(installation: Any, eventu
 
     job = await run(installation, eventually, greet, "discarded", max_retries=0)
     assert job.errors[0].type == "TypeError"
+
+
+async def with_psycopg_in_autocommit(dsn: str, message: Any, job: RunningJob) -> None:
+    async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as connection:
+        await job.complete_in(connection)
+
+
+def with_autocommit_in_a_thread(dsn: str, message: Any, job: RunningJob) -> None:
+    engine = create_engine(dsn)
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        job.complete_in_sync(connection)
+    engine.dispose()
+
+
+@pytest.mark.parametrize("handler", [with_psycopg_in_autocommit, with_autocommit_in_a_thread])
+async def test_a_connection_that_commits_each_statement_is_refused(
+    handler: Any, installation: Any, eventually: Eventually
+) -> None:
+    job = await run(installation, eventually, bound(handler, installation.dsn), "discarded", max_retries=0)
+    [error] = job.errors
+    assert error.type == "ValueError"
+    assert error.message.startswith(
+        f"job {job.id} can't be completed on a connection that commits each statement: open"
+    )
+
+
+async def test_a_transaction_with_psycopg_in_autocommit_mode_is_one(installation: Any, eventually: Eventually) -> None:
+    async def greet(message: Any, job: RunningJob) -> None:
+        async with (
+            await psycopg.AsyncConnection.connect(installation.dsn, autocommit=True) as connection,
+            connection.transaction(),
+        ):
+            await connection.execute(EFFECT, (job.id,))
+            await job.complete_in(connection)
+
+    await run(installation, eventually, greet)
+    assert await count(installation) == 1

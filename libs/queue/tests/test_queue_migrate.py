@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import re
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -107,6 +109,13 @@ async def test_two_installations_in_one_database_dont_see_each_other(database: s
             own.stop()
             await run
     assert ran == ["one for one", "two for two"]
+
+
+def test_the_command_says_what_it_is_made_of_where_that_is_not_installed() -> None:
+    program = "import sys; sys.modules['typer'] = None; from headrace.queue.cli import main; main()"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].endswith("needs the extra `cli`: pip install 'headrace-queue[cli]'")
 
 
 def test_the_command_does_the_same_from_a_shell(database: str) -> None:

@@ -132,18 +132,38 @@ async def test_no_exception_is_too_strange_to_be_recorded(in_thread: bool, insta
         assert len(error.traceback) <= 8_000
 
 
-NO_OUTCOMES: dict[str, tuple[Any, str, str]] = {
-    "a word": ("done", "TypeError", "the handler returned str, which is no outcome"),
-    "a class": (Snooze, "TypeError", "the handler returned type, which is no outcome"),
-    "a snooze without a time": (Snooze("a while"), "TypeError", "'str'"),  # type: ignore[arg-type]
-    "a retry after a number": (Retry("again", after=7), "TypeError", "'int'"),  # type: ignore[arg-type]
-    "a retry without a word": (Retry(None), "Retry", "None"),  # type: ignore[arg-type]
+class Ended(BaseException):
+    """As pytest's own: not even an Exception."""
+
+
+async def test_what_would_end_a_program_ends_an_attempt_in_a_thread(installation: Any, eventually: Any) -> None:
+    raised = {"KeyboardInterrupt": KeyboardInterrupt(), "Ended": Ended("at once")}
+
+    def greet(message: Any, job: RunningJob) -> None:
+        raise raised[message.name]
+
+    ids = {case: await installation.enqueue(TestKinds.Greet(name=case), max_retries=0) for case in raised}
+    async with installation.working(installation.worker(installation.handlers(Greet=greet))):
+        for job_id in ids.values():
+            await eventually(lambda job_id=job_id: installation.is_in(job_id, "discarded"))
+    for case, error in raised.items():
+        [kept] = (await installation.job(ids[case])).errors
+        assert (kept.type, kept.message) == (case, str(error))
+        assert "in greet" in kept.traceback
+
+
+NO_OUTCOMES: dict[str, tuple[Callable[[], Any], str, str]] = {
+    "a word": (lambda: "done", "TypeError", "the handler returned str, which is no outcome"),
+    "a class": (lambda: Snooze, "TypeError", "the handler returned type, which is no outcome"),
+    "a snooze without a time": (lambda: Snooze("a while"), "TypeError", "Snooze: delay must be of type timedelta"),  # type: ignore[arg-type]
+    "a retry after a number": (lambda: Retry("again", after=7), "TypeError", "Retry: after must be of type timedelta"),  # type: ignore[arg-type]
+    "a retry without a word": (lambda: Retry(None), "Retry", "None"),  # type: ignore[arg-type]
 }
 
 
 async def test_an_answer_that_is_no_outcome_is_a_failed_attempt(installation: Any, eventually: Any) -> None:
     async def greet(message: Any, job: RunningJob) -> Any:
-        return NO_OUTCOMES[message.name][0]
+        return NO_OUTCOMES[message.name][0]()
 
     ids = {case: await installation.enqueue(TestKinds.Greet(name=case), max_retries=1) for case in NO_OUTCOMES}
     async with installation.working(installation.worker(installation.handlers(Greet=greet))):

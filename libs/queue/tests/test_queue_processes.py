@@ -130,8 +130,7 @@ async def test_every_outcome_comes_through(site: Site) -> None:
             job = await site.run(f"outcome|{name}")
             said = [(error.type, error.message) for error in job.errors]
             assert (job.state, job.output, said) == (state, output, errors), name
-        for name in ("no json", "no delay"):
-            assert (await site.run(f"outcome|{name}")).errors[0].type == "TypeError", name
+        assert (await site.run("outcome|no json")).errors[0].type == "TypeError"
 
 
 async def test_an_exception_is_a_failed_attempt_with_its_traceback(site: Site) -> None:

@@ -37,7 +37,7 @@ from headrace.queue import (
     Snooze,
     current_job,
 )
-from headrace.queue.testing import AT_ONCE, DrainUnending, Enqueued, Kit
+from headrace.queue.testing import AT_ONCE, DrainUnending, Enqueued, Kit, TransactionEnded
 
 Greet, Count = TestKinds.Greet, TestKinds.Count
 
@@ -267,6 +267,24 @@ class TestDrain:
         assert (job.state, job.attempt) == (JobState.COMPLETED, 2)
         assert job.errors[0].type == "DivisionByZero"
         assert connection.execute("select name from guests").fetchall() == [("Ada",)]
+
+    @pytest.mark.parametrize("end", ["commit", "rollback"])
+    def test_a_handler_that_ends_the_tests_own_transaction_is_named(
+        self, end: str, connection: psycopg.Connection[Any], door: Door
+    ) -> None:
+        def handler(message: Any, job: RunningJob) -> None:
+            getattr(connection, end)()
+
+        door.accept_one(connection, NewJob(Greet(name="Ada")))
+        with pytest.raises(TransactionEnded, match=r"the handler of job \d+ \(headrace.test.v1.Greet\)"):
+            kit_of(door.kinds, Greet=handler).drain(connection)
+
+    async def test_within_an_event_loop_the_asynchronous_form_is_named(self, installation: Any) -> None:
+        kit = kit_of(installation.kinds, Greet=greet)
+        with psycopg.connect(installation.dsn) as connection, pytest.raises(RuntimeError, match="await drain_async"):
+            kit.drain(connection)
+        with pytest.raises(RuntimeError, match="await run_async"):
+            kit.run(Greet())
 
     def test_a_handler_may_complete_its_job_in_the_tests_transaction(
         self, connection: psycopg.Connection[Any], door: Door

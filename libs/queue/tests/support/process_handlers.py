@@ -136,7 +136,6 @@ OUTCOMES: dict[str, Any] = {
     "discard": Discard("hopeless"),
     "a word": "done",
     "no json": Done(object()),
-    "no delay": Snooze("a while"),  # type: ignore[arg-type]
 }
 
 WAYS: dict[str, Callable[..., Any]] = {

@@ -22,7 +22,7 @@ from headrace.queue.keys import Keys
 from headrace.queue.kinds import Kinds
 from headrace.queue.new_job import Accepted, Limits, NewJob
 from headrace.queue.standing import Standing
-from headrace.queue.statements import DEFAULT_SCHEMA, statement
+from headrace.queue.statements import DEFAULT_SCHEMA, checked_schema, statement
 from headrace.queue.transaction import Plan, Query, run, run_async
 from headrace.queue.unique import Wanted, claim_uniques, look_up_unique
 
@@ -43,6 +43,7 @@ class Door:
 
     Raises:
         protovalidate.CompilationError: A rule in a kind's .proto file makes no sense.
+        ValueError: A hash key is too long, or the key lifetime or the schema's name makes no sense.
     """
 
     def __init__(
@@ -59,7 +60,7 @@ class Door:
         self.kinds = kinds
         self.limits = limits or Limits()
         self._keys = Keys(hash_keys, key_lifetime, schema)
-        self._schema = schema
+        self._schema = checked_schema(schema)
         self._around = EnqueueChain()
 
     def use(self, middleware: EnqueueMiddleware, *payload_classes: type[Any]) -> None:
@@ -88,7 +89,8 @@ class Door:
 
         Raises:
             BatchTooLarge: There are more jobs than the limit.
-            TypeError: The connection is of another kind, or a middleware is for asynchronous ones only.
+            TypeError: The connection is of another kind, a middleware is for asynchronous ones only, or the jobs are no
+                list of NewJob.
             psycopg.Error: Postgres refused; the transaction is broken, as after any error.
         """
         return self._around.around(lambda jobs: run(connection, self.plan(jobs)))(jobs)
@@ -141,6 +143,9 @@ class Door:
 
     def plan(self, jobs: Sequence[NewJob]) -> Plan[list[Accepted | Refused]]:
         """The statements of `accept`, for the engine's own use. Raises BatchTooLarge."""
+        if isinstance(jobs, NewJob) or not isinstance(jobs, Sequence):
+            given = type(jobs).__qualname__
+            raise TypeError(f"accept takes a list of NewJob, and this is a {given}; copy takes any iterable")
         if len(jobs) > self.limits.batch:
             raise BatchTooLarge(len(jobs), self.limits.batch)
         answers: dict[int, Accepted | Refused] = {}
@@ -214,7 +219,8 @@ class Door:
             "priorities": numbers(item.priority for item in items),
             "max_retries": numbers(item.max_retries for item in items),
             "timeouts_ms": numbers(item.timeout_ms for item in items),
-            "due_ats": times(item.job.run_at for item in items),
+            "run_ats": times(item.job.run_at for item in items),
+            "delays_ms": numbers(delays) if any(delays := [item.delay_ms for item in items]) else None,
             "callers": texts(item.job.caller for item in items),
             "traceparents": texts(trace.traceparent or None for trace in traces),
             "tracestates": texts(trace.tracestate or None for trace in traces),

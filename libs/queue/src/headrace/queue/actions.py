@@ -17,6 +17,7 @@ from psycopg import AsyncConnection
 from headrace.queue.job import JobState
 from headrace.queue.search import SCAN, Found, JobFilter, search
 from headrace.queue.statements import DEFAULT_SCHEMA, statement
+from headrace.queue.typed import require
 
 # Jobs that are locked by one statement.
 BATCH = 1000
@@ -108,6 +109,7 @@ async def find_actionable(
     Raises:
         ValueError: The filter is empty. To mean all jobs, name their states.
     """
+    require("bulk actions", JobFilter, wanted=wanted)
     if wanted == JobFilter():
         raise ValueError("an empty filter means every job there is: name the states, if that is what is meant")
     states = tuple(state for state in POSSIBLE[action] if not wanted.states or state in wanted.states)

@@ -12,10 +12,9 @@ from datetime import datetime
 from typing import Any
 
 from psycopg import AsyncConnection
-from psycopg.rows import dict_row
 
 from headrace.queue.jsonb import encoded
-from headrace.queue.statements import DEFAULT_SCHEMA, statement
+from headrace.queue.statements import DEFAULT_SCHEMA, rows
 
 DETAIL_BYTES = 16 * 1024
 """Larger details are left out, and their size is recorded in their place: an act is never refused for its record."""
@@ -57,9 +56,7 @@ async def record_act(
         TypeError: The details are no JSON.
     """
     params = {"actor": actor, "action": action, "subject": subject, "details": _details(details or {}), "jobs": jobs}
-    async with connection.cursor(row_factory=dict_row) as cursor:
-        await cursor.execute(statement("record_act", schema), params)
-        [row] = await cursor.fetchall()
+    [row] = await rows(connection, "record_act", params, schema=schema)
     recorded: int = row["id"]
     return recorded
 
@@ -78,9 +75,7 @@ async def list_acts(
     An act's id is given out before its transaction commits, so one that was slow to commit may appear below others.
     """
     params = {"actor": actor, "subject": subject, "limit": limit, "before_id": before_id}
-    async with connection.cursor(row_factory=dict_row) as cursor:
-        await cursor.execute(statement("list_acts", schema), params)
-        return [Act(**row) for row in await cursor.fetchall()]
+    return [Act(**row) for row in await rows(connection, "list_acts", params, schema=schema)]
 
 
 def _details(details: Mapping[str, Any]) -> str:

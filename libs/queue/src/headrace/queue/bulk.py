@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from headrace.queue import tracing
-from headrace.queue.checks import Checked, check
+from headrace.queue.checks import MILLISECOND, Checked, check
 from headrace.queue.errors import OptionInvalid, Refused, Violation
 from headrace.queue.job import JobState
 from headrace.queue.kinds import Kinds
@@ -63,7 +63,8 @@ class _Stream:
 
     def _row(self, item: Checked) -> tuple[Any, ...]:
         job = item.job
-        waits = job.run_at is not None and job.run_at > self._at
+        due_at = job.run_at if item.delay_ms is None else self._at + item.delay_ms * MILLISECOND
+        waits = due_at is not None and due_at > self._at
         if not waits:
             self.woken.add(item.queue)
         trace = tracing.sound(job.trace) if job.trace else self._trace
@@ -72,7 +73,7 @@ class _Stream:
             self._at,
             None if waits else self._xid,
             None if waits else self._at,
-            job.run_at if waits else None,
+            due_at if waits else None,
             item.queue,
             item.name,
             item.version,

@@ -10,15 +10,17 @@ from datetime import timedelta
 from typing import Any
 
 from psycopg import AsyncConnection
-from psycopg.rows import dict_row
 
+from headrace.queue.cleaner import require_kept
 from headrace.queue.errors import JobNotActionable
 from headrace.queue.job import FINAL_STATES, Job, JobState, Pause, Queue
+from headrace.queue.kinds import MAX_QUEUE_LENGTH
 from headrace.queue.lookup import get_job
 from headrace.queue.queues import read_queue
-from headrace.queue.statements import DEFAULT_SCHEMA, statement
+from headrace.queue.statements import DEFAULT_SCHEMA, rows
+from headrace.queue.typed import require
 
-MAX_KEPT = timedelta(days=3660)
+MOST_RUNNING = 2**31 - 1
 
 
 async def cancel_job(connection: AsyncConnection[Any], job_id: int, *, schema: str = DEFAULT_SCHEMA) -> Job:
@@ -86,8 +88,14 @@ async def limit_queue(
     Raises:
         ValueError: `max_running` is below 1: to stop a queue, pause it.
     """
-    if max_running is not None and max_running < 1:
-        raise ValueError(f"max_running of queue {queue!r} must be at least 1, not {max_running}; to stop it, pause it")
+    if max_running is not None:
+        require(f"limit of queue {queue!r}", int, max_running=max_running)
+        if max_running < 1:
+            raise ValueError(
+                f"max_running of queue {queue!r} must be at least 1, not {max_running}; to stop it, pause it"
+            )
+        if max_running > MOST_RUNNING:
+            raise ValueError(f"max_running of queue {queue!r} must be at most {MOST_RUNNING}; None lifts the limit")
     return await _queue(connection, "limit_queue", {"queue": queue, "max_running": max_running}, schema)
 
 
@@ -107,56 +115,49 @@ async def set_retention(
         ValueError: A time is below 0, or longer than ten years.
     """
     given = {"completed": completed, "cancelled": cancelled, "discarded": discarded, "quarantined": quarantined}
-    own = {state: f"{kept.total_seconds():f} seconds" for state, kept in given.items() if kept is not None}
-    if negative := [state for state, kept in given.items() if kept is not None and kept < timedelta(0)]:
-        raise ValueError(f"retention of queue {queue!r}: {', '.join(negative)} must be at least 0")
-    if endless := [state for state, kept in given.items() if kept is not None and kept > MAX_KEPT]:
-        raise ValueError(f"retention of queue {queue!r}: {', '.join(endless)} must be at most ten years")
+    times = {state: kept for state, kept in given.items() if kept is not None}
+    require_kept(f"retention of queue {queue!r}", times)
+    own = {state: f"{kept.total_seconds():f} seconds" for state, kept in times.items()}
     params = {"queue": queue, "retention": json.dumps(own) if own else None}
     return await _queue(connection, "set_retention", params, schema)
 
 
 async def pause_kind(connection: AsyncConnection[Any], kind: str, *, by: str, schema: str = DEFAULT_SCHEMA) -> Pause:
     """Stops the claiming of a kind's jobs, in whatever queue they stand. The first to pause it is remembered."""
-    [row] = await _rows(connection, "pause_kind", {"kind": kind, "by": by}, schema)
+    [row] = await rows(connection, "pause_kind", {"kind": kind, "by": by}, schema=schema)
     return Pause("kind", kind, row["paused_at"], row["paused_by"])
 
 
 async def resume_kind(connection: AsyncConnection[Any], kind: str, *, schema: str = DEFAULT_SCHEMA) -> bool:
     """Lets a kind run again, at once; answers whether it was paused."""
-    return bool(await _rows(connection, "resume_kind", {"kind": kind}, schema))
+    return bool(await rows(connection, "resume_kind", {"kind": kind}, schema=schema))
 
 
 async def pause_all(connection: AsyncConnection[Any], *, by: str, schema: str = DEFAULT_SCHEMA) -> Pause:
     """Stops the claiming of all jobs of the installation. The first to do so is remembered."""
-    [row] = await _rows(connection, "pause_all", {"by": by}, schema)
+    [row] = await rows(connection, "pause_all", {"by": by}, schema=schema)
     return Pause("all", "", row["paused_at"], row["paused_by"])
 
 
 async def resume_all(connection: AsyncConnection[Any], *, schema: str = DEFAULT_SCHEMA) -> bool:
     """Ends the installation's pause, at once; answers whether there was one. Paused queues and kinds stay paused."""
-    return bool(await _rows(connection, "resume_all", {}, schema))
+    return bool(await rows(connection, "resume_all", {}, schema=schema))
 
 
 async def list_pauses(connection: AsyncConnection[Any], *, schema: str = DEFAULT_SCHEMA) -> list[Pause]:
     """Everything that is paused now: the installation, kinds, queues."""
-    return [Pause(**row) for row in await _rows(connection, "list_pauses", {}, schema)]
+    return [Pause(**row) for row in await rows(connection, "list_pauses", {}, schema=schema)]
 
 
 async def _act(connection: AsyncConnection[Any], name: str, job_id: int, schema: str) -> bool:
     await get_job(connection, job_id, schema=schema)
-    cursor = await connection.execute(statement(name, schema), {"ids": [job_id]})
-    return await cursor.fetchone() is not None
+    return bool(await rows(connection, name, {"ids": [job_id]}, schema=schema))
 
 
 async def _queue(connection: AsyncConnection[Any], name: str, params: dict[str, Any], schema: str) -> Queue:
-    [row] = await _rows(connection, name, params, schema)
+    queue = params["queue"]
+    require("queue", str, name=queue)
+    if not (1 <= len(queue) <= MAX_QUEUE_LENGTH and queue.isprintable()):
+        raise ValueError(f"a queue's name has 1 to {MAX_QUEUE_LENGTH} printable characters: not {queue[:200]!r}")
+    [row] = await rows(connection, name, params, schema=schema)
     return read_queue(row)
-
-
-async def _rows(
-    connection: AsyncConnection[Any], name: str, params: dict[str, Any], schema: str
-) -> list[dict[str, Any]]:
-    async with connection.cursor(row_factory=dict_row) as cursor:
-        await cursor.execute(statement(name, schema), params)
-        return await cursor.fetchall()

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from psycopg import AsyncConnection
-from psycopg.rows import dict_row
 
-from headrace.queue.statements import DEFAULT_SCHEMA, statement
+from headrace.queue.statements import DEFAULT_SCHEMA, rows
 
 
 async def count_in_line(
@@ -17,8 +16,6 @@ async def count_in_line(
 
     Scheduled and retryable jobs are not in line before their time.
     """
-    async with connection.cursor(row_factory=dict_row) as cursor:
-        await cursor.execute(statement("count_in_line", schema), {"queue": queue, "limit": limit})
-        [row] = await cursor.fetchall()
+    [row] = await rows(connection, "count_in_line", {"queue": queue, "limit": limit}, schema=schema)
     jobs: int = row["jobs"]
     return jobs

@@ -88,7 +88,7 @@ class _Batch:
 
     def instead(self, items: Sequence[Item]) -> list[NewJob]:
         """All jobs that go on, with the middleware's own in place of those it was given."""
-        wanted: dict[int, Item] = {**dict(enumerate(self._jobs)), **self._placed(items)}
+        wanted: dict[int, Item] = {**dict(enumerate(self._jobs)), **self._placed(items, NewJob, Refused)}
         self._refused = {place: item for place, item in wanted.items() if isinstance(item, Refused)}
         return [item for item in wanted.values() if not isinstance(item, Refused)]
 
@@ -99,9 +99,14 @@ class _Batch:
 
     def changed(self, results: list[Result], own: Sequence[Result] | None) -> list[Result]:
         """The results of all jobs, with those that the middleware returns."""
-        return results if own is None else [*(dict(enumerate(results)) | self._placed(own)).values()]
+        return results if own is None else [*(dict(enumerate(results)) | self._placed(own, Accepted, Refused)).values()]
 
-    def _placed(self, things: Sequence[T]) -> dict[int, T]:
+    def _placed(self, things: Sequence[T], *kinds: type) -> dict[int, T]:
+        wanted = " or ".join(kind.__name__ for kind in kinds)
+        if not isinstance(things, Sequence):
+            raise TypeError(f"a middleware must answer a list of {wanted}, not a {type(things).__name__}")
+        if strange := [type(thing).__name__ for thing in things if not isinstance(thing, kinds)]:
+            raise TypeError(f"a middleware must answer a list of {wanted}, not of {strange[0]}")
         if len(things) != len(self._places):
             raise TypeError(f"a middleware was given {len(self._places)} jobs, and answered {len(things)}")
         return dict(zip(self._places, things, strict=True))

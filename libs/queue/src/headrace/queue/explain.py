@@ -15,7 +15,7 @@ from typing import Any
 
 from psycopg import AsyncConnection
 from psycopg.errors import QueryCanceled
-from psycopg.rows import dict_row, tuple_row
+from psycopg.rows import tuple_row
 
 from headrace.queue.accept import Door
 from headrace.queue.errors import JobNotFound
@@ -44,7 +44,7 @@ from headrace.queue.reasons import (
     WaitsForRetry,
 )
 from headrace.queue.search import MAX_ID
-from headrace.queue.statements import DEFAULT_SCHEMA, statement
+from headrace.queue.statements import DEFAULT_SCHEMA, rows
 from headrace.queue.words import sentence
 
 # Jobs before it that are looked at: some 50 ms.
@@ -136,8 +136,8 @@ async def _patience(connection: AsyncConnection[Any]) -> AsyncIterator[None]:
 
 async def _look(connection: AsyncConnection[Any], job_id: int, most: int, schema: str) -> dict[str, Any] | None:
     params = {"job_id": job_id, "most": most, "present_within": PRESENT_WITHIN}
-    async with connection.cursor(row_factory=dict_row) as cursor:
-        return await (await cursor.execute(statement("explain_job", schema), params)).fetchone()
+    found = await rows(connection, "explain_job", params, schema=schema)
+    return found[0] if found else None
 
 
 async def _now(connection: AsyncConnection[Any]) -> datetime:

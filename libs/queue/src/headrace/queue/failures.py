@@ -12,7 +12,7 @@ LONGEST_TEXT = 20_000
 
 
 class AttemptFailed(QueueError):
-    """An attempt has failed where its exception can't come from: in a process of its own.
+    """An attempt has failed where its exception can't come from: in a process of its own, or a thread that was to end.
 
     Middleware on the event loop sees it in the exception's stead.
     """

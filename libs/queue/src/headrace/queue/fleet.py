@@ -9,9 +9,8 @@ from enum import StrEnum
 from typing import Any
 
 from psycopg import AsyncConnection
-from psycopg.rows import dict_row
 
-from headrace.queue.statements import DEFAULT_SCHEMA, statement
+from headrace.queue.statements import DEFAULT_SCHEMA, rows
 
 # Beats come every second; half a second later where one failed.
 SILENT_AFTER = timedelta(seconds=3)
@@ -68,9 +67,7 @@ async def list_workers(
         include_gone: Whether those are listed as well that ended or died within the last day.
         schema: The installation's schema.
     """
-    async with connection.cursor(row_factory=dict_row) as cursor:
-        await cursor.execute(statement("list_workers", schema), {"gone": include_gone})
-        return [_read(row) for row in await cursor.fetchall()]
+    return [_read(row) for row in await rows(connection, "list_workers", {"gone": include_gone}, schema=schema)]
 
 
 def _read(row: Mapping[str, Any]) -> WorkerInfo:

@@ -64,10 +64,12 @@ class Handlers:
         Raises:
             KindUnknown: The class is none of the kinds.
             ValueError: The kind has a handler already, or the function can't run like that.
+            TypeError: It is no function, or a generator function, which would never run.
         """
         kind = self.kinds.of(message_class)
         if kind.name in self._handlers:
             raise ValueError(f"{kind.name} has a handler already")
+        _require_function(function, f"the handler of {kind.name}")
         own_mode: Mode = "async" if _is_async(function) else "thread"
         mode = mode or own_mode
         if mode == "process":
@@ -89,7 +91,9 @@ class Handlers:
 
         Raises:
             KindUnknown: One of the classes is none of the kinds.
+            TypeError: It is no function, or a generator function.
         """
+        _require_function(middleware, "a middleware")
         names = frozenset(self.kinds.of(each).name for each in message_classes)
         self._middleware.append((middleware, names))
 
@@ -134,6 +138,15 @@ class Handlers:
 def _is_async(function: Callable[..., Any]) -> bool:
     call = getattr(function, "__call__", function)  # noqa: B004  (an object may be a handler, too)
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call)
+
+
+def _require_function(function: object, what: str) -> None:
+    if not callable(function):
+        raise TypeError(f"{what} must be a function, not {function!r}")
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        raise TypeError(
+            f"{what} must be a plain function or an async def; {_name(function)} yields: it would never run"
+        )
 
 
 def _require_importable(function: Callable[..., Any]) -> None:

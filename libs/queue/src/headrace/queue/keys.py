@@ -17,9 +17,11 @@ from headrace.queue.new_job import Accepted
 from headrace.queue.standing import Standing
 from headrace.queue.statements import statement
 from headrace.queue.transaction import Plan, Query
+from headrace.queue.typed import require
 
 # A key that expires between losing its race and being read is reserved again; twice in a row is not chance.
 ROUNDS = 3
+LONGEST_LIFETIME = timedelta(days=3660)
 Key = tuple[str, str, str]
 
 
@@ -51,6 +53,12 @@ class Keys:
     """
 
     def __init__(self, hash_keys: Sequence[bytes], lifetime: timedelta, schema: str) -> None:
+        if isinstance(hash_keys, bytes):
+            raise TypeError("hash_keys: give a list of keys, the current one first, not one key")
+        require("hash_keys", bytes, **{f"[{place}]": key for place, key in enumerate(hash_keys)})
+        require("a door", timedelta, key_lifetime=lifetime)
+        if not timedelta(0) < lifetime <= LONGEST_LIFETIME:
+            raise ValueError(f"a door: key_lifetime must be above 0 and at most ten years, and is {lifetime}")
         if not hash_keys or any(len(key) > hashlib.blake2b.MAX_KEY_SIZE for key in hash_keys):
             raise ValueError(f"hash_keys: give at least one key, each of at most {hashlib.blake2b.MAX_KEY_SIZE} bytes")
         self._hash_keys = tuple(hash_keys)

@@ -18,6 +18,7 @@ from google.protobuf.message_factory import GetMessageClass
 
 from headrace.queue.errors import KindUnknown, QueueError, Violation
 from headrace.queue.payloads import Codec, JsonCodec, ProtobufCodec
+from headrace.queue.typed import is_a
 
 JOB_OPTION = "headrace.jobs.v1.job"
 DECLARED = "__job_kind__"
@@ -27,6 +28,7 @@ DEFAULT_PRIORITY = 2
 FIRST_PRIORITY, LAST_PRIORITY = 1, 4
 MAX_RETRIES = 1000
 MAX_NAME_LENGTH = 200
+MAX_QUEUE_LENGTH = 100
 MAX_TIMEOUT = timedelta(hours=24)
 MAX_VERSION = 2**15 - 1
 _KIND_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*")
@@ -121,7 +123,7 @@ def job_kind(
     Raises:
         KindMisconfigured: The name is none.
     """
-    if not _KIND_NAME.fullmatch(name) or len(name) > MAX_NAME_LENGTH:
+    if not is_a(str, name) or not _KIND_NAME.fullmatch(name) or len(name) > MAX_NAME_LENGTH:
         raise KindMisconfigured(f"kind name {name!r}: use words of letters, digits and underscores, joined by dots")
 
     def declare(payload_class: type[T]) -> type[T]:
@@ -230,7 +232,7 @@ def _is_kind(descriptor: Descriptor) -> bool:
 
 def _kind(payload_class: type[Any], defaults: Defaults, overrides: Mapping[str, KindOverride]) -> Kind:
     codec: Codec
-    if issubclass(payload_class, Message):
+    if isinstance(payload_class, type) and issubclass(payload_class, Message):
         declared, codec = _of_message(payload_class), ProtobufCodec(payload_class)
     else:
         declared = _of_class(payload_class)
@@ -252,7 +254,7 @@ def _kind(payload_class: type[Any], defaults: Defaults, overrides: Mapping[str, 
         option_violations(queue=kind.queue, priority=kind.priority, max_retries=kind.max_retries, timeout=kind.timeout)
     )
     violations += _name_violations(kind)
-    if not 1 <= kind.version <= MAX_VERSION:
+    if not (is_a(int, kind.version) and 1 <= kind.version <= MAX_VERSION):
         violations.append(Violation("version", f"must be 1 to {MAX_VERSION}"))
     if violations:
         raise KindMisconfigured(f"{kind.name}: " + "; ".join(f"{v.field} {v.description}" for v in violations))
@@ -276,6 +278,8 @@ def _of_message(message: type[Message]) -> _Declared:
 
 
 def _of_class(payload_class: type[Any]) -> _Declared:
+    if not isinstance(payload_class, type):
+        raise NotAKind(f"{payload_class!r} is no job kind: give the class")
     declared: _Declared | None = vars(payload_class).get(DECLARED)
     if declared is None:
         raise NotAKind(f'{name_of(payload_class)} is no job kind: put @job_kind("…") on it')
@@ -294,13 +298,15 @@ def option_violations(
     *, queue: str | None, priority: int | None, max_retries: int | None, timeout: timedelta | None
 ) -> Iterator[Violation]:
     """What is out of range in the options of a kind or a call; None is never."""
-    if queue is not None and not (1 <= len(queue) <= 100 and queue.isprintable()):
-        yield Violation("queue", "must have 1 to 100 printable characters")
-    if priority is not None and not FIRST_PRIORITY <= priority <= LAST_PRIORITY:
+    if queue is not None and not (is_a(str, queue) and 1 <= len(queue) <= MAX_QUEUE_LENGTH and queue.isprintable()):
+        yield Violation("queue", f"must have 1 to {MAX_QUEUE_LENGTH} printable characters")
+    if priority is not None and not (is_a(int, priority) and FIRST_PRIORITY <= priority <= LAST_PRIORITY):
         yield Violation("priority", f"must be {FIRST_PRIORITY} (first) to {LAST_PRIORITY} (last)")
-    if max_retries is not None and not 0 <= max_retries <= MAX_RETRIES:
+    if max_retries is not None and not (is_a(int, max_retries) and 0 <= max_retries <= MAX_RETRIES):
         yield Violation("max_retries", f"must be 0 to {MAX_RETRIES}")
-    if timeout is not None and not timedelta(milliseconds=1) <= timeout <= MAX_TIMEOUT:
+    if timeout is not None and not is_a(timedelta, timeout):
+        yield Violation("timeout", f"must be a timedelta, not {timeout!r}")
+    elif timeout is not None and not timedelta(milliseconds=1) <= timeout <= MAX_TIMEOUT:
         yield Violation("timeout", "must be 1 ms to 24 hours")
 
 

@@ -6,12 +6,12 @@ from collections.abc import Iterable
 from typing import Any
 
 from psycopg import AsyncConnection
-from psycopg.rows import dict_row
 
 from headrace.queue.errors import JobNotFound
 from headrace.queue.job import Job, JobState
 from headrace.queue.search import MAX_ID, JobFilter, search
-from headrace.queue.statements import DEFAULT_SCHEMA, statement
+from headrace.queue.statements import DEFAULT_SCHEMA, rows
+from headrace.queue.typed import require
 
 
 class JobPage(list[Job]):
@@ -28,15 +28,15 @@ async def get_job(connection: AsyncConnection[Any], job_id: int, *, schema: str 
 
     Raises:
         JobNotFound: There is none of that id, or no longer.
+        TypeError: An id is a number, and this is none.
     """
+    require("get_job", int, job_id=job_id)
     if not 0 < job_id <= MAX_ID:
         raise JobNotFound(job_id)
-    async with connection.cursor(row_factory=dict_row) as cursor:
-        await cursor.execute(statement("get_job", schema), {"job_id": job_id})
-        row = await cursor.fetchone()
-    if row is None:
+    found = await rows(connection, "get_job", {"job_id": job_id}, schema=schema)
+    if not found:
         raise JobNotFound(job_id)
-    return Job.from_row(row)
+    return Job.from_row(found[0])
 
 
 async def list_jobs(
@@ -59,11 +59,19 @@ async def list_jobs(
         times                      found by bisecting the ids, which are given out in the order of time
 
     Jobs are read after they were found: one that changed in the moment between is listed as it is then.
+
+    Raises:
+        ValueError: `limit` is below 1.
+        TypeError: Something is of another type.
     """
+    require("list_jobs", int, limit=limit, before_id=MAX_ID if before_id is None else before_id)
+    if wanted is not None:
+        require("list_jobs", JobFilter, wanted=wanted)
+    if limit < 1:
+        raise ValueError(f"list_jobs: limit must be at least 1, not {limit}")
     found = await search(connection, wanted or JobFilter(), limit=limit, before_id=before_id, schema=schema)
-    async with connection.cursor(row_factory=dict_row) as cursor:
-        await cursor.execute(statement("list_jobs", schema), {"ids": found.ids})
-        return JobPage([Job.from_row(row) for row in await cursor.fetchall()], found.before_id)
+    jobs = await rows(connection, "list_jobs", {"ids": found.ids}, schema=schema)
+    return JobPage(map(Job.from_row, jobs), found.before_id)
 
 
 async def count_jobs(
@@ -74,10 +82,8 @@ async def count_jobs(
     Exact. Takes as long as live jobs are many; finished ones cost nothing.
     """
     counts: dict[str, dict[JobState, int]] = {}
-    async with connection.cursor(row_factory=dict_row) as cursor:
-        await cursor.execute(statement("count_jobs", schema))
-        async for row in cursor:
-            counts.setdefault(row["queue"], {})[JobState(row["state"])] = row["jobs"]
+    for row in await rows(connection, "count_jobs", schema=schema):
+        counts.setdefault(row["queue"], {})[JobState(row["state"])] = row["jobs"]
     return counts
 
 
@@ -87,5 +93,5 @@ async def recount_jobs(connection: AsyncConnection[Any], *, schema: str = DEFAUL
     Nothing is finished meanwhile, about a second per five million jobs.
     """
     async with connection.transaction():
-        await connection.execute(statement("lock_tallies", schema))
-        await connection.execute(statement("recount", schema))
+        await rows(connection, "lock_tallies", schema=schema)
+        await rows(connection, "recount", schema=schema)

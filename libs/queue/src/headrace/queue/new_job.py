@@ -8,15 +8,27 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from headrace.queue.job import TraceParent
+from headrace.queue.typed import require
 from headrace.queue.unique import Unique
 
 
 @dataclass(frozen=True)
 class Limits:
-    """How large things may be."""
+    """How large things may be.
+
+    Raises:
+        ValueError: One is below 1.
+        TypeError: One is no number.
+    """
 
     payload_bytes: int = 256 * 1024
     batch: int = 1000
+
+    def __post_init__(self) -> None:
+        """Refuses what nothing could pass."""
+        require("limits", int, payload_bytes=self.payload_bytes, batch=self.batch)
+        if self.payload_bytes < 1 or self.batch < 1:
+            raise ValueError(f"limits: payload_bytes and batch must be at least 1; this is {self}")
 
 
 @dataclass(frozen=True)
@@ -33,6 +45,8 @@ class NewJob:
         max_retries: 0 to 1000.
         timeout: Of one attempt; up to 24 hours.
         run_at: When it may run, with a time zone. None, or a time that has passed, means now.
+        run_after: Or how long it is to wait from the moment it is accepted, by the database's clock; 0 or less means
+            now.
         trace: What caused it. None means the current OpenTelemetry span, if there is one.
         unique: Which other jobs it must not be beside; None for any.
         tags: Up to 20 words to find it by, each of up to 100 characters.
@@ -49,6 +63,7 @@ class NewJob:
     max_retries: int | None = None
     timeout: timedelta | None = None
     run_at: datetime | None = None
+    run_after: timedelta | None = field(default=None, kw_only=True)
     trace: TraceParent | None = None
     unique: Unique | None = None
     tags: Sequence[str] = ()

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from headrace.queue.typed import require
+
 
 @dataclass(frozen=True)
 class Done:
@@ -24,12 +26,21 @@ class Retry:
     error: str
     after: timedelta | None = None
 
+    def __post_init__(self) -> None:
+        """Fails where the mistake is made, in the handler, and not where the outcome is read."""
+        if self.after is not None:
+            require("Retry", timedelta, after=self.after)
+
 
 @dataclass(frozen=True)
 class Snooze:
     """Not now: the job waits for `delay` and runs again. The attempt is not spent."""
 
     delay: timedelta
+
+    def __post_init__(self) -> None:
+        """As of Retry."""
+        require("Snooze", timedelta, delay=self.delay)
 
 
 @dataclass(frozen=True)

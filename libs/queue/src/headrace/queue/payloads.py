@@ -129,7 +129,11 @@ class JsonCodec:
     """
 
     def __init__(self, payload_class: type[Any], name: str) -> None:
-        from pydantic import TypeAdapter  # noqa: PLC0415  (only those who use it need it)
+        try:
+            from pydantic import TypeAdapter  # noqa: PLC0415  (only those who use it need it)
+        except ModuleNotFoundError as error:
+            error.add_note(f"{name} is no protobuf message and needs it: pip install 'headrace-queue[pydantic]'")
+            raise
 
         self._class = payload_class
         self._name = name

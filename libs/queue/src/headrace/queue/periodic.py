@@ -16,6 +16,7 @@ from typing import Any
 from headrace.queue.errors import PeriodicInvalid
 from headrace.queue.kinds import Kinds
 from headrace.queue.schedules import Cron, Interval, Schedule, TimeZoneUnknown, zone
+from headrace.queue.typed import is_a, require
 
 # A tick that is decided about within this time was not missed.
 ON_TIME = timedelta(seconds=30)
@@ -23,6 +24,8 @@ ON_TIME = timedelta(seconds=30)
 MOST_AT_ONCE = 100
 MAX_NAME_LENGTH = 200
 LONGEST = timedelta(days=3660)
+# Whoever looks for the ticks of a minute that was missed goes through each of them.
+SHORTEST = timedelta(milliseconds=100)
 _INSTANT = timedelta(microseconds=1)
 _SPANS = (timedelta(minutes=1), timedelta(hours=1), timedelta(days=1), timedelta(days=32), timedelta(days=366))
 
@@ -47,7 +50,7 @@ class Periodic:
     Args:
         name: Unique in the installation; up to 200 characters.
         payload: Of every one of its jobs.
-        every: The interval between ticks; the first one is now.
+        every: The interval between ticks, 0.1 s at least; the first one is now.
         cron: Or a cron expression: minute hour day month weekday, with an optional field for seconds in front.
         time_zone: Of the cron expression; an IANA name. For what a clock change does see schedules.py.
         missed: What is made up for after a time in which no worker ran. A pause leaves nothing to be made up for.
@@ -68,13 +71,14 @@ class Periodic:
 
     def __post_init__(self) -> None:
         """Refuses what makes no sense."""
+        self._require_types()
         if not 1 <= len(self.name) <= MAX_NAME_LENGTH or not self.name.isprintable():
             raise self._wrong("name", f"a name has 1 to {MAX_NAME_LENGTH} printable characters")
         if (self.every is None) == (self.cron is None):
             raise self._wrong("every", "give either every or cron")
-        for field, time in (("every", self.every), ("window", self.window)):
-            if time is not None and not timedelta(0) < time <= LONGEST:
-                raise self._wrong(field, f"{field} must be above 0 and at most ten years, and is {time}")
+        for field, time, least in (("every", self.every, SHORTEST), ("window", self.window, _INSTANT)):
+            if time is not None and not least <= time <= LONGEST:
+                raise self._wrong(field, f"{field} must be at least {least} and at most ten years, and is {time}")
         if self.missed is Missed.ALL and self.window is None:
             raise self._wrong("window", "missed=ALL needs a window, lest a long absence ends in a flood of jobs")
         try:
@@ -88,6 +92,15 @@ class Periodic:
             raise self._wrong("time_zone", str(error)) from None
         except ValueError as error:
             raise self._wrong("cron", str(error)) from None
+
+    def _require_types(self) -> None:
+        require("periodic job", str, name=self.name)
+        for field, time in (("every", self.every), ("window", self.window)):
+            if time is not None and not is_a(timedelta, time):
+                raise self._wrong(field, f"{field} must be a timedelta, not {time!r}")
+        for field, text in (("cron", self.cron or ""), ("time_zone", self.time_zone)):
+            if not is_a(str, text):
+                raise self._wrong(field, f"{field} must be text, not {text!r}")
 
     def _wrong(self, field: str, reason: str) -> PeriodicInvalid:
         return PeriodicInvalid(self.name, field, reason)

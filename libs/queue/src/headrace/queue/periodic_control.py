@@ -13,13 +13,12 @@ from itertools import islice
 from typing import Any
 
 from psycopg import AsyncConnection
-from psycopg.rows import dict_row
 
 from headrace.queue.errors import PeriodicExists, PeriodicNotFound
 from headrace.queue.kinds import Kinds
 from headrace.queue.periodic import Missed, Periodic, schedule
 from headrace.queue.schedules import Schedule
-from headrace.queue.statements import DEFAULT_SCHEMA, fill, statement
+from headrace.queue.statements import DEFAULT_SCHEMA, rows
 
 
 @dataclass(frozen=True)
@@ -54,10 +53,10 @@ async def create_periodic(
         Refused: The payload is of an unknown kind, or breaks its kind's rules.
     """
     params = {**periodic.row(kinds), "next_at": periodic.first_tick(await _now(connection, schema))}
-    rows = await _rows(connection, "create_periodic", params, schema)
-    if not rows:
+    made = await rows(connection, "create_periodic", params, schema=schema)
+    if not made:
         raise PeriodicExists(periodic.name)
-    return _read(rows[0])
+    return _read(made[0])
 
 
 async def update_periodic(
@@ -103,7 +102,7 @@ async def delete_periodic(connection: AsyncConnection[Any], name: str, *, schema
     Raises:
         PeriodicNotFound: There is none of that name.
     """
-    if not await _rows(connection, "delete_periodic", {"name": name}, schema):
+    if not await rows(connection, "delete_periodic", {"name": name}, schema=schema):
         raise PeriodicNotFound(name)
 
 
@@ -115,17 +114,17 @@ async def get_periodic(
     Raises:
         PeriodicNotFound: There is none of that name.
     """
-    rows = await _rows(connection, "list_periodic", {"name": name}, schema)
-    if not rows:
+    found = await rows(connection, "list_periodic", {"name": name}, schema=schema)
+    if not found:
         raise PeriodicNotFound(name)
-    return _read(rows[0], runs)
+    return _read(found[0], runs)
 
 
 async def list_periodic(
     connection: AsyncConnection[Any], *, runs: int = 1, schema: str = DEFAULT_SCHEMA
 ) -> list[PeriodicJob]:
     """All periodic jobs by name, each with its next ticks, at most `runs` of them."""
-    return [_read(row, runs) for row in await _rows(connection, "list_periodic", {"name": None}, schema)]
+    return [_read(row, runs) for row in await rows(connection, "list_periodic", {"name": None}, schema=schema)]
 
 
 def _read(row: Mapping[str, Any], runs: int = 1) -> PeriodicJob:
@@ -159,10 +158,7 @@ def _from(ticks: Schedule, first: datetime) -> Iterator[datetime]:
 
 
 async def _now(connection: AsyncConnection[Any], schema: str) -> datetime:
-    async with connection.cursor(row_factory=dict_row) as cursor:
-        await cursor.execute(fill("select {schema}.clock() as now", schema))
-        row = await cursor.fetchone()
-    assert row is not None
+    [row] = await rows(connection, "clock", schema=schema)
     now: datetime = row["now"]
     return now
 
@@ -170,15 +166,7 @@ async def _now(connection: AsyncConnection[Any], schema: str) -> datetime:
 async def _one(
     connection: AsyncConnection[Any], statement_name: str, name: str, params: dict[str, Any], schema: str
 ) -> PeriodicJob:
-    rows = await _rows(connection, statement_name, {**params, "name": name}, schema)
-    if not rows:
+    found = await rows(connection, statement_name, {**params, "name": name}, schema=schema)
+    if not found:
         raise PeriodicNotFound(name)
-    return _read(rows[0])
-
-
-async def _rows(
-    connection: AsyncConnection[Any], name: str, params: dict[str, Any], schema: str
-) -> list[dict[str, Any]]:
-    async with connection.cursor(row_factory=dict_row) as cursor:
-        await cursor.execute(statement(name, schema), params)
-        return await cursor.fetchall()
+    return _read(found[0])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import signal
+import threading
 from collections.abc import Sequence
 
 from headrace.queue.backoff import RetryPolicy
@@ -31,7 +32,9 @@ def run_worker(
     Raises:
         ValueError: See Worker.
         Refused: See Worker.
+        RuntimeError: It is called elsewhere.
     """
+    _require_main_thread()
     calm_collector()
     asyncio.run(_until_signal(dsn, handlers, settings, retry, periodic, schema))
 
@@ -46,6 +49,16 @@ def calm_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 20)
+
+
+def _require_main_thread() -> None:
+    if threading.current_thread() is not threading.main_thread():
+        raise RuntimeError("run_worker waits for signals, which only the main thread can: elsewhere, run a Worker")
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    raise RuntimeError("run_worker brings an event loop, and one runs here already: await Worker(…).run() in it")
 
 
 async def _until_signal(

@@ -8,9 +8,8 @@ from datetime import timedelta
 from typing import Any
 
 from psycopg import AsyncConnection
-from psycopg.rows import dict_row
 
-from headrace.queue.statements import DEFAULT_SCHEMA, statement
+from headrace.queue.statements import DEFAULT_SCHEMA, rows
 
 # A worker that has not beaten for longer than this is not there any more, though nobody may be left to declare it dead.
 # Longer than a rescuer's lease: what the beats alone can say is said by then.
@@ -49,9 +48,8 @@ async def queue_flows(
         schema: The installation's schema.
     """
     params = {"queues": None if queues is None else list(queues), "present_within": PRESENT_WITHIN}
-    async with connection.cursor(row_factory=dict_row) as cursor:
-        await cursor.execute(statement("queue_flows", schema), params)
-        return {row["queue"]: QueueFlow(**row) for row in await cursor.fetchall()}
+    found = await rows(connection, "queue_flows", params, schema=schema)
+    return {row["queue"]: QueueFlow(**row) for row in found}
 
 
 def time_at(per_second: float, jobs: int) -> timedelta | None:

@@ -6,10 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from psycopg import AsyncConnection
-from psycopg.rows import dict_row
 
 from headrace.queue.job import FINAL_STATES, Queue
-from headrace.queue.statements import DEFAULT_SCHEMA, statement
+from headrace.queue.statements import DEFAULT_SCHEMA, rows
 
 
 async def list_queues(
@@ -25,9 +24,7 @@ async def list_queues(
         schema: The installation's schema.
     """
     params = {"names": None if names is None else list(names)}
-    async with connection.cursor(row_factory=dict_row) as cursor:
-        await cursor.execute(statement("list_queues", schema), params)
-        return [read_queue(row) for row in await cursor.fetchall()]
+    return [read_queue(row) for row in await rows(connection, "list_queues", params, schema=schema)]
 
 
 def read_queue(row: Mapping[str, Any]) -> Queue:

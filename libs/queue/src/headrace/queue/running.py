@@ -12,13 +12,21 @@ from datetime import datetime
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
+import psycopg
 from google.protobuf.message import Message
 
 from headrace.queue.in_transaction import completion
 from headrace.queue.job import TraceParent
 from headrace.queue.jsonb import encoded
 from headrace.queue.kinds import Kind
-from headrace.queue.transaction import Plan, run, run_async
+from headrace.queue.transaction import (
+    Plan,
+    commits_each,
+    psycopg_async_connection,
+    psycopg_connection,
+    run,
+    run_async,
+)
 from headrace.veil import Secret, hide
 
 if TYPE_CHECKING:
@@ -85,7 +93,10 @@ class RunningJob:
 
     @property
     def stopping(self) -> threading.Event:
-        """Set when the job is to stop. A plain function in a thread has to look at it; an async one is cancelled."""
+        """Set when the job is to stop. A plain function in a thread has to look at it; an async one is cancelled.
+
+        To leave work undone, raise: returning means that it is done.
+        """
         with _stop_lock:
             if self._stopping is None:  # made for who asks: an event costs more than all else of a job
                 self._stopping = threading.Event()
@@ -142,19 +153,31 @@ class RunningJob:
         Raises:
             LeaseLost: The attempt no longer counts. The transaction is broken: committing it commits nothing.
             TypeError: The connection is of another kind, or the output is no JSON.
-            ValueError: The output is too large, or can't be stored.
+            ValueError: The output is too large, or can't be stored; or the connection is in autocommit mode and in no
+                transaction, so that the effects have been committed already, or are to be, without the completion.
         """
-        await run_async(connection, self._completion(output))
+        driver = await psycopg_async_connection(connection)
+        self._require_transaction(driver)
+        await run_async(driver, self._completion(output))
 
     def complete_in_sync(self, connection: AnyConnection, *, output: Any = None) -> None:
         """The same, on a blocking connection or session, for handlers in threads and processes."""
-        run(connection, self._completion(output))
+        driver = psycopg_connection(connection)
+        self._require_transaction(driver)
+        run(driver, self._completion(output))
+
+    def _require_transaction(self, driver: psycopg.Connection[Any] | psycopg.AsyncConnection[Any]) -> None:
+        if commits_each(driver):
+            raise ValueError(
+                f"job {self.id} can't be completed on a connection that commits each statement: open it without "
+                "autocommit, or begin a transaction, and do the effects in it"
+            )
 
     def _completion(self, output: Any) -> Plan[None]:
         assert self.home is not None
         text = None if output is None else encoded(output, what="the output", limit=OUTPUT_LIMIT)
         self.completed_in = True
-        return completion(self.id, self.lease, text, self.home.schema)
+        yield from completion(self.id, self.lease, text, self.home.schema)
 
     def stop(self, reason: Stop) -> None:
         """Tells the job to stop. To be called on the event loop.

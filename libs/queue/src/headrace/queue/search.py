@@ -6,15 +6,16 @@ come, so that nothing takes long, however rare the jobs are that one looks for.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from psycopg import AsyncConnection
-from psycopg.rows import dict_row
 
 from headrace.queue.job import JobState
-from headrace.queue.statements import statement
+from headrace.queue.statements import rows
+from headrace.queue.typed import require
 
 MAX_ID = 2**63 - 1
 # Jobs that a look goes through at most: some 20 ms.
@@ -40,6 +41,10 @@ class JobFilter:
         tags: With all of these tags.
         created_after: Accepted at this time or later; with a time zone.
         created_before: Accepted before this time; with a time zone.
+
+    Raises:
+        TypeError: Something is of another type, such as one word in the place of a tuple of words.
+        ValueError: There is no such state, or a time has no time zone.
     """
 
     states: tuple[JobState, ...] = ()
@@ -48,6 +53,22 @@ class JobFilter:
     tags: tuple[str, ...] = ()
     created_after: datetime | None = None
     created_before: datetime | None = None
+
+    def __post_init__(self) -> None:
+        """Refuses what would quietly match nothing, or everything. Lists and sets become tuples."""
+        for name in ("states", "kinds", "queues", "tags"):
+            given = getattr(self, name)
+            if isinstance(given, str) or not isinstance(given, Collection):
+                raise TypeError(f"job filter: {name} must be a tuple of words, not {given!r}")
+            require("job filter", str, **{f"{name}[{place}]": word for place, word in enumerate(given)})
+            object.__setattr__(self, name, tuple(given))
+        if unknown := [state for state in self.states if state not in set(JobState)]:
+            raise ValueError(f"job filter: no such state as {', '.join(unknown)}; there are {', '.join(JobState)}")
+        for name, time in (("created_after", self.created_after), ("created_before", self.created_before)):
+            if time is not None:
+                require("job filter", datetime, **{name: time})
+                if time.tzinfo is None:
+                    raise ValueError(f"job filter: {name} must have a time zone, such as datetime.now(UTC); not {time}")
 
     def params(self) -> dict[str, Any]:
         """As parameters of matching.sql."""
@@ -82,7 +103,7 @@ async def search(
     connection: AsyncConnection[Any], wanted: JobFilter, *, limit: int, before_id: int | None, schema: str
 ) -> Found:
     """Up to `limit` jobs below `before_id`; fewer, or none, also when the bound of a look was reached before."""
-    before = min(before_id or MAX_ID, MAX_ID)
+    before = MAX_ID if before_id is None else min(before_id, MAX_ID)
     lowest = 0
     if wanted.created_after is not None:
         lowest = await _id_at(connection, max(wanted.created_after, EARLIEST) - DISORDER, schema)
@@ -99,7 +120,7 @@ async def search(
     most = SCAN // len(wanted.states) if way == "search_marked" else SCAN
     row: dict[str, Any] = {}
     for scan in (min(limit * FIRST_SCAN, most), max(most, limit)):
-        row = await _one(connection, statement(way, schema), {**params, "scan": scan})
+        row = await _one(connection, way, {**params, "scan": scan}, schema)
         if len(row["ids"]) == limit or not row["floor"]:
             break
     ids: list[int] = row["ids"]
@@ -115,22 +136,20 @@ async def _is_crowded(connection: AsyncConnection[Any], wanted: JobFilter, schem
     }
     if not (params["in_line"] or params["waiting"]):
         return False
-    return bool((await _one(connection, statement("is_crowded", schema), params))["is_crowded"])
+    return bool((await _one(connection, "is_crowded", params, schema))["is_crowded"])
 
 
 async def _id_at(connection: AsyncConnection[Any], at: datetime, schema: str) -> int:
-    found: int = (await _one(connection, statement("id_at", schema), {"at": at}))["id"]
+    found: int = (await _one(connection, "id_at", {"at": at}, schema))["id"]
     return found
 
 
 async def _expected(connection: AsyncConnection[Any], params: dict[str, Any], schema: str) -> float:
-    [[plan]] = (await _one(connection, statement("expect_tagged", schema), params)).values()
+    [[plan]] = (await _one(connection, "expect_tagged", params, schema)).values()
     expected: float = plan["Plan"]["Plan Rows"]
     return expected
 
 
-async def _one(connection: AsyncConnection[Any], query: Any, params: dict[str, Any]) -> dict[str, Any]:
-    async with connection.cursor(row_factory=dict_row) as cursor:
-        row = await (await cursor.execute(query, params)).fetchone()
-    assert row is not None
+async def _one(connection: AsyncConnection[Any], name: str, params: dict[str, Any], schema: str) -> dict[str, Any]:
+    [row] = await rows(connection, name, params, schema=schema)
     return row

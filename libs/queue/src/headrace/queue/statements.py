@@ -7,11 +7,22 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
-from typing import LiteralString
+from typing import Any, LiteralString
+
+import psycopg
+from psycopg.rows import dict_row
 
 DEFAULT_SCHEMA = "headrace"
+NOT_THERE = (
+    psycopg.errors.InvalidSchemaName,
+    psycopg.errors.UndefinedTable,
+    psycopg.errors.UndefinedColumn,
+    psycopg.errors.UndefinedFunction,
+    psycopg.errors.UndefinedObject,
+)
 _INCLUDE = re.compile(r"\{include (\w+)\}")
 _SCHEMA_NAME = re.compile(r"[a-z_][a-z0-9_]{0,40}")
 
@@ -49,6 +60,33 @@ def fill(text: str, schema: str) -> LiteralString:
 def statement(name: str, schema: str = DEFAULT_SCHEMA) -> LiteralString:
     """The statement of that name, without its comment, for an installation."""
     return fill(_INCLUDE.sub(lambda found: _text(found[1]), _text(name)), schema)
+
+
+def hint(error: psycopg.Error) -> None:
+    """Adds to an error of Postgres what to do, where it is that a statement's tables are not there."""
+    if isinstance(error, NOT_THERE):
+        error.add_note("the installation's tables are not there, or lack migrations: run `headrace migrate up`")
+
+
+async def rows(
+    connection: psycopg.AsyncConnection[Any], name: str, params: Mapping[str, Any] | None = None, *, schema: str
+) -> list[dict[str, Any]]:
+    """What the statement of that name answers on a caller's connection.
+
+    Raises:
+        TypeError: The connection is of another kind.
+    """
+    if not isinstance(connection, psycopg.AsyncConnection):
+        given = f"{type(connection).__module__}.{type(connection).__qualname__}"
+        raise TypeError(f"jobs are looked at, and acted on, over a psycopg.AsyncConnection; this is a {given}")
+    # The class is named, since a connection may have been given cursors with another style of parameters.
+    async with psycopg.AsyncCursor(connection, row_factory=dict_row) as cursor:
+        try:
+            await cursor.execute(statement(name, schema), params)
+        except psycopg.Error as error:
+            hint(error)
+            raise
+        return await cursor.fetchall() if cursor.description else []
 
 
 def _text(name: str) -> str:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
+from headrace.queue.failures import AttemptFailed
 from headrace.queue.middleware import PlainWork, Work
 from headrace.queue.outcomes import Outcome
 from headrace.queue.running import RunningJob, Stop
@@ -48,8 +49,11 @@ async def _call(call: Callable[[], Outcome | None]) -> Outcome | None:
     def run() -> None:
         try:
             result, error = call(), None
-        except BaseException as raised:  # noqa: BLE001  (handed over to the task that waits)
+        except (Exception, SystemExit, asyncio.CancelledError) as raised:  # noqa: BLE001  (handed over to who waits)
             result, error = None, raised
+        except BaseException as raised:  # noqa: BLE001
+            # In a thread it is no more than a failed attempt; in the event loop KeyboardInterrupt would end the worker.
+            result, error = None, AttemptFailed.of(raised)
         with suppress(RuntimeError):  # the loop has been closed meanwhile
             loop.call_soon_threadsafe(settle, result, error)
 

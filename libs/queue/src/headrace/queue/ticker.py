@@ -6,6 +6,7 @@ Whoever gets a periodic job's row decides about its ticks and makes their jobs i
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -16,8 +17,9 @@ from headrace.queue.errors import Refused
 from headrace.queue.kinds import Kinds
 from headrace.queue.new_job import NewJob
 from headrace.queue.periodic import Missed, Periodic, Ticks, decide, fingerprint, schedule
-from headrace.queue.statements import fill, statement
+from headrace.queue.statements import statement
 from headrace.queue.transaction import Plan, Query
+from headrace.queue.typed import require
 
 logger = logging.getLogger(__name__)
 CALLER = "periodic"
@@ -33,14 +35,20 @@ class Ticker:
 
     Raises:
         Refused: A declared payload is of an unknown kind, or breaks its kind's rules.
+        ValueError: Two of them have the same name.
     """
 
     def __init__(self, kinds: Kinds, periodic: Sequence[Periodic], schema: str) -> None:
+        for each in periodic:
+            require("periodic jobs of a worker", Periodic, **{"each of them": each})
+        names = Counter(each.name for each in periodic)
+        if twice := sorted(name for name, count in names.items() if count > 1):
+            raise ValueError(f"periodic jobs: {', '.join(twice)} is declared twice; a name stands for one definition")
         self._kinds = kinds
         self._periodic = {each.name: each for each in periodic}
         self._rows = {each.name: each.row(kinds) for each in periodic}
         self._door = Door(kinds, schema=schema)
-        self._clock = fill("select {schema}.clock() as now", schema)
+        self._clock = statement("clock", schema)
         self._declare = statement("declare_periodic", schema)
         self._take = statement("take_periodic", schema)
         self._move = statement("move_periodic", schema)

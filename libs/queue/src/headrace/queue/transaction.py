@@ -18,6 +18,8 @@ import psycopg
 from psycopg.pq import TransactionStatus
 from psycopg.rows import dict_row
 
+from headrace.queue.statements import hint
+
 if TYPE_CHECKING:
     from sqlalchemy import Connection as SQLAlchemyConnection
     from sqlalchemy.ext.asyncio import AsyncConnection as SQLAlchemyAsyncConnection
@@ -69,11 +71,12 @@ def run(connection: AnyConnection, plan: Plan[Result]) -> Result:
             except StopIteration as stop:
                 result: Result = stop.value
                 return result
-            if rows is None and _commits_each(driver) and not _alone(query):
+            if rows is None and commits_each(driver) and not _alone(query):
                 whole.enter_context(driver.transaction())
             try:
                 _do(cursor, query)
             except psycopg.Error as error:
+                hint(error)
                 plan.throw(error)  # it may have a word of its own for that
                 raise
             rows = [*cursor.fetchall()] if cursor.description else []
@@ -94,11 +97,12 @@ async def run_async(connection: AnyAsyncConnection, plan: Plan[Result]) -> Resul
             except StopIteration as stop:
                 result: Result = stop.value
                 return result
-            if rows is None and _commits_each(driver) and not _alone(query):
+            if rows is None and commits_each(driver) and not _alone(query):
                 await whole.enter_async_context(driver.transaction())
             try:
                 await _do_async(cursor, query)
             except psycopg.Error as error:
+                hint(error)
                 plan.throw(error)
                 raise
             rows = [*await cursor.fetchall()] if cursor.description else []
@@ -128,8 +132,8 @@ def _alone(query: Query | CopyIn) -> bool:
     return isinstance(query, Query) and query.alone
 
 
-def _commits_each(connection: psycopg.Connection[Any] | psycopg.AsyncConnection[Any]) -> bool:
-    """Whether each statement would be committed by itself."""
+def commits_each(connection: psycopg.Connection[Any] | psycopg.AsyncConnection[Any]) -> bool:
+    """Whether each statement would be committed by itself: there is no transaction, and none begins by itself."""
     return connection.autocommit and connection.info.transaction_status == TransactionStatus.IDLE
 
 
@@ -176,7 +180,7 @@ def _is_async(connection: Any) -> bool:
 
 def _wrong(connection: object, driver: object, expected: str) -> str:
     over = f" over {_type_name(driver)}" if driver is not None else ""
-    return f"jobs are accepted on a {expected}; this is a {_type_name(connection)}{over}"
+    return f"it takes a {expected}; this is a {_type_name(connection)}{over}"
 
 
 def _type_name(thing: object) -> str:

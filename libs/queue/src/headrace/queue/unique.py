@@ -8,7 +8,7 @@ its retry, its schedule nor its completion, can be refused for the sake of uniqu
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Literal
@@ -19,6 +19,7 @@ from headrace.queue.kinds import Kind
 from headrace.queue.standing import Standing
 from headrace.queue.statements import statement
 from headrace.queue.transaction import Plan, Query
+from headrace.queue.typed import is_a
 
 UNFINISHED = frozenset({JobState.SCHEDULED, JobState.AVAILABLE, JobState.RUNNING, JobState.RETRYABLE, JobState.PENDING})
 NEW = frozenset({JobState.SCHEDULED, JobState.AVAILABLE})
@@ -51,12 +52,19 @@ class Unique:
 
     def violations(self, kind: Kind) -> Iterator[Violation]:
         """What makes no sense for jobs of a kind."""
+        if self.by != "all" and (isinstance(self.by, str) or not isinstance(self.by, Collection)):
+            yield Violation("unique.by", f'must be a tuple of names of fields, such as ("order",), not {self.by!r}')
+            return
         fields = kind.codec.fields
         if unknown := [] if self.by == "all" else [name for name in self.by if name not in fields]:
-            known = ", ".join(sorted(fields)) or "none"
-            yield Violation("unique.by", f"must name fields of {kind.name} ({known}), not {', '.join(unknown)}")
-        if self.period is not None and not timedelta(0) < self.period <= MAX_PERIOD:
+            known, others = ", ".join(sorted(fields)) or "none", ", ".join(map(str, unknown))
+            yield Violation("unique.by", f"must name fields of {kind.name} ({known}), not {others}")
+        if self.period is not None and not is_a(timedelta, self.period):
+            yield Violation("unique.period", f"must be a timedelta, not {self.period!r}")
+        elif self.period is not None and not timedelta(0) < self.period <= MAX_PERIOD:
             yield Violation("unique.period", "must be above 0 and at most ten years")
+        if strange := sorted(map(str, self.counted - set(JobState))):
+            yield Violation("unique.states", f"must be states of a job, not {', '.join(strange)}")
         if not self.counted >= NEW:  # or two jobs of one batch could be neither unique nor duplicates
             yield Violation("unique.states", "must have scheduled and available among them")
 

@@ -43,6 +43,7 @@ from headrace.queue.roles import Backoff, repeat
 from headrace.queue.running import Home, Stop
 from headrace.queue.statements import DEFAULT_SCHEMA, statement
 from headrace.queue.transaction import run_async
+from headrace.queue.typed import require
 from headrace.queue.vitals import Vitals
 from headrace.queue.witness import Witness
 
@@ -50,6 +51,7 @@ logger = logging.getLogger(__name__)
 # How long a drain waits, beyond its time-out, for what was told to stop, and for the last outcomes to be written.
 LAST_STEPS = 2.5
 LAST_WRITES = 2.5
+MAX_NAME_LENGTH = 200
 
 
 def process_name() -> str:
@@ -76,6 +78,7 @@ class WorkerSettings:
 
     Raises:
         ValueError: A value is out of range; the text names it.
+        TypeError: A value is of another type; the text names it.
     """
 
     slots: int = 10
@@ -90,6 +93,16 @@ class WorkerSettings:
 
     def __post_init__(self) -> None:
         """Refuses values that make no sense."""
+        where = "worker settings"
+        require(where, int, slots=self.slots, max_deaths=self.max_deaths)
+        require(where, timedelta, poll_interval=self.poll_interval, drain_timeout=self.drain_timeout)
+        require(where, bool, enabled=self.enabled, listen=self.listen)
+        require(where, Mapping, queue_slots=self.queue_slots)
+        require(where, int, **{f"queue_slots[{queue!r}]": slots for queue, slots in self.queue_slots.items()})
+        require(where, Retention, retention=self.retention)
+        require(where, str, name=self.name)
+        if not (1 <= len(self.name) <= MAX_NAME_LENGTH and self.name.isprintable()):
+            raise ValueError(f"worker settings: a name has 1 to {MAX_NAME_LENGTH} printable characters")
         if self.slots < 1 or self.max_deaths < 1:
             raise ValueError("worker settings: slots and max_deaths must be at least 1")
         if negative := sorted(queue for queue, slots in self.queue_slots.items() if slots < 0):
@@ -112,7 +125,7 @@ class Worker:
         schema: The installation's schema.
 
     Raises:
-        ValueError: There is no handler, or `queue_slots` names a queue without one.
+        ValueError: There is no handler, `queue_slots` names a queue without one, or `dsn` is no connection string.
         Refused: A periodic job's payload is of none of the kinds, or breaks its kind's rules.
     """
 
@@ -127,6 +140,7 @@ class Worker:
         schema: str = DEFAULT_SCHEMA,
     ) -> None:
         settings = settings or WorkerSettings()
+        _require_connection_string(dsn)
         if not handlers.handled:
             raise ValueError("a worker needs at least one handler")
         if unknown := sorted(set(settings.queue_slots) - set(handlers.queues)):
@@ -138,6 +152,7 @@ class Worker:
         self._settings = settings
         self._handlers = handlers
         self._stopping = asyncio.Event()
+        self._begun = False
         self._registered = False
         self._pulse = Pulse()
         self._identity = Identity()
@@ -204,7 +219,14 @@ class Worker:
         self._stopping.set()
 
     async def run(self) -> None:
-        """Works until stopped. Outlives any absence of the database, also at the start."""
+        """Works until stopped. Outlives any absence of the database, also at the start.
+
+        Raises:
+            RuntimeError: It has been run before: a worker has one life.
+        """
+        if self._begun:
+            raise RuntimeError("this worker has been run before, and has one life: make another one")
+        self._begun = True
         beats = Beats(
             self._dsn,
             self._schema,
@@ -344,3 +366,11 @@ class Worker:
 
     def _freed(self) -> None:
         self._producer.freed()
+
+
+def _require_connection_string(dsn: str) -> None:
+    require("a worker", str, dsn=dsn)
+    try:
+        psycopg.conninfo.conninfo_to_dict(dsn)
+    except psycopg.ProgrammingError as error:
+        raise ValueError(f"a worker: dsn is no connection string of Postgres: {error}") from None

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from headrace.queue.statements import fill, statement
+from headrace.queue.statements import statement
 from headrace.queue.transaction import Plan, Query
+from headrace.queue.typed import require
 
 
 def moved_clock(by: timedelta, schema: str) -> Plan[datetime]:
@@ -13,10 +14,12 @@ def moved_clock(by: timedelta, schema: str) -> Plan[datetime]:
 
     Raises:
         ValueError: `by` is below 0.
+        TypeError: It is no timedelta.
     """
+    require("move_clock", timedelta, by=by)
     if by < timedelta(0):
         raise ValueError(f"a clock moves ahead: by must be at least 0, and is {by}")
     yield Query(statement("move_clock", schema), {"by": by})
-    [row] = yield Query(fill("select {schema}.clock() as now", schema), {})
+    [row] = yield Query(statement("clock", schema), {})
     now: datetime = row["now"]
     return now

@@ -37,6 +37,16 @@ class DrainUnending(QueueError):
         self.attempts = attempts
 
 
+class TransactionEnded(QueueError):
+    """A handler has committed or rolled back the test's connection, instead of one of its own, or a savepoint."""
+
+    def __init__(self, job: RunningJob) -> None:
+        super().__init__(
+            f"the handler of job {job.id} ({job.kind.name}) has committed or rolled back the test's own transaction: "
+            "what the test did is kept, or gone. It may begin and end savepoints on this connection, no more"
+        )
+
+
 class Execute(Protocol):
     """Runs a plan on the test's connection."""
 
@@ -95,7 +105,7 @@ class Drain:
                     await execute(self._before())
                     executor.start([job])
                     await executor.idle()
-                    await execute(self._after())
+                    await execute(self._after(job))
                 await execute(self._due())
         finally:
             await executor.close()
@@ -154,11 +164,14 @@ class Drain:
     def _before(self) -> Plan[None]:
         yield Query("savepoint headrace_attempt", {})
 
-    def _after(self) -> Plan[None]:
+    def _after(self, job: RunningJob) -> Plan[None]:
         """Writes what became of an attempt. What a handler has broken of the transaction is taken back."""
         if self._info.transaction_status == TransactionStatus.INERROR:
             yield Query("rollback to savepoint headrace_attempt", {})
-        yield Query("release savepoint headrace_attempt", {})
+        try:
+            yield Query("release savepoint headrace_attempt", {})
+        except (psycopg.errors.InvalidSavepointSpecification, psycopg.errors.NoActiveSqlTransaction):
+            raise TransactionEnded(job) from None
         decisions, self._decisions = self._decisions, []
         reports, self._progress = self._progress[-1:], []
         yield Query(statement("settle", self._schema), settle_params(decisions))

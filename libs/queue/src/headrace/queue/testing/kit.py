@@ -8,7 +8,6 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import psycopg
-from psycopg.pq import TransactionStatus
 
 from headrace.queue.backoff import RetryPolicy
 from headrace.queue.handlers import Handlers
@@ -21,7 +20,15 @@ from headrace.queue.testing.clock import moved_clock
 from headrace.queue.testing.drain import AT_ONCE, Drain
 from headrace.queue.testing.enqueued import Enqueued, enqueued
 from headrace.queue.ticker import Ticker
-from headrace.queue.transaction import Plan, Result, psycopg_async_connection, psycopg_connection, run, run_async
+from headrace.queue.transaction import (
+    Plan,
+    Result,
+    commits_each,
+    psycopg_async_connection,
+    psycopg_connection,
+    run,
+    run_async,
+)
 
 if TYPE_CHECKING:
     from headrace.queue.transaction import AnyAsyncConnection, AnyConnection
@@ -75,7 +82,9 @@ class Kit:
             KindUnknown: The payload is of none of the kinds, or none that has a handler.
             Refused: It breaks its kind's rules.
             TypeError: What the handler has returned is no outcome.
+            RuntimeError: An event loop runs in this thread: use `run_async` there.
         """
+        _require_no_loop("run_async")
         return asyncio.run(self.run_async(payload, attempt=attempt, job_id=job_id, caller=caller, metadata=metadata))
 
     async def run_async(
@@ -139,9 +148,11 @@ class Kit:
 
         Raises:
             DrainUnending: There was more to do after that many attempts.
+            TransactionEnded: A handler has committed or rolled back the connection.
             ValueError: The connection is in no transaction that could be rolled back.
             RuntimeError: An event loop runs in this thread: use `drain_async` there.
         """
+        _require_no_loop("drain_async")
         driver = _borrowed(connection)
 
         async def execute(plan: Plan[Result]) -> Result:
@@ -189,8 +200,16 @@ async def _borrowed_async(connection: AnyAsyncConnection) -> psycopg.AsyncConnec
     return driver
 
 
+def _require_no_loop(instead: str) -> None:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    raise RuntimeError(f"an event loop runs in this thread, so this can't bring its own: await {instead} in its stead")
+
+
 def _require_transaction(driver: psycopg.Connection[Any] | psycopg.AsyncConnection[Any]) -> None:
-    if driver.autocommit and driver.info.transaction_status == TransactionStatus.IDLE:
+    if commits_each(driver):
         raise ValueError(
             "the connection commits each statement, so nothing that a test does could be rolled back: "
             "open it without autocommit, or begin a transaction"
