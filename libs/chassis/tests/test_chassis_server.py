@@ -265,3 +265,73 @@ def test_a_status_carries_the_same_as_the_call_would() -> None:
     ).status()
     assert (status.code, status.message) == (11, "too large")
     assert status.details[0].TypeName() == "google.rpc.ErrorInfo"
+
+
+GOAWAY = b"\x07\0\0\0\0\0"
+
+
+def call_named(name: bytes) -> bytes:
+    """The HTTP/2 frames of a call whose method has this name; no gRPC library sends one that is not UTF-8."""
+    headers = [(b":method", b"POST"), (b":scheme", b"http"), (b":path", name), (b":authority", b"x")]
+    headers += [(b"content-type", b"application/grpc"), (b"te", b"trailers")]
+    block = b"".join(b"\0" + bytes([len(k)]) + k + bytes([len(v)]) + v for k, v in headers)
+    settings = b"\0\0\0\x04\0\0\0\0\0"
+    return b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + settings + len(block).to_bytes(3) + b"\x01\x05\0\0\0\x01" + block
+
+
+async def test_a_method_name_that_is_no_utf8_stops_neither_the_server_nor_a_call_under_way(
+    serve: Any, clerk: Any
+) -> None:
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slow() -> Any:
+        begun.set()
+        await go_on.wait()
+        return jobs_service_pb2.GetJobResponse()
+
+    clerk.answer = slow
+    async with serve() as (_, address), open_channel(address) as channel:
+        under_way = JobsServiceStub(channel).GetJob(ONE, timeout=60)
+        await begun.wait()
+        for _ in range(3):
+            reader, writer = await asyncio.open_connection(*address.split(":"))
+            writer.write(call_named(b"/\xff"))
+            answered = b""
+            while GOAWAY not in answered and (more := await reader.read(4096)):  # until gRPC's server has ended
+                answered += more
+            writer.close()
+            clerk.answer = None
+            async with open_channel(address) as other:
+                await JobsServiceStub(other).GetJob(ONE, wait_for_ready=True, timeout=60)
+        go_on.set()
+        await under_way
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        *("grpc.health.v1.Health/Check", "grpc.health.v1.Health/Watch"),
+        *(f"grpc.reflection.{v}.ServerReflection/ServerReflectionInfo" for v in ("v1", "v1alpha")),
+    ],
+)
+async def test_bytes_that_are_no_message_are_an_invalid_argument_to_health_and_reflection_too(
+    serve: Any, method: str
+) -> None:
+    async with serve() as (_, address), grpc.aio.insecure_channel(address) as channel:
+        untyped: Any = channel
+        call = untyped.stream_stream(f"/{method}")(iter([b"\xff\xff"]), timeout=60)
+        assert await call.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+@pytest.mark.parametrize("version", ["v1", "v1alpha"])
+async def test_reflection_is_served_by_both_of_its_names(serve: Any, version: str) -> None:
+    async with serve() as (_, address), grpc.aio.insecure_channel(address) as channel:
+        untyped: Any = channel
+        request = reflection_pb2.ServerReflectionRequest(list_services="")
+        call = untyped.stream_stream(
+            f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo",
+            response_deserializer=reflection_pb2.ServerReflectionResponse.FromString,
+        )([request.SerializeToString()], timeout=60)
+        services = {each.name async for answer in call for each in answer.list_services_response.service}
+        expected = {SERVICE, "grpc.health.v1.Health"}
+        assert services == expected | {f"grpc.reflection.{v}.ServerReflection" for v in ("v1", "v1alpha")}
