@@ -1,12 +1,16 @@
 """The gRPC server: what it refuses, how it answers errors, and what it serves beside the services."""
 
 import asyncio
+import contextlib
 import socket
+import ssl
+from pathlib import Path
 from typing import Any
 
 import grpc
 import grpc.aio
 import pytest
+from authority import Authority
 from google.protobuf import any_pb2
 from google.rpc import error_details_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -17,6 +21,7 @@ from structlog.testing import capture_logs
 from headrace.chassis.grpc_client import open_channel
 from headrace.chassis.grpc_server import GrpcServer
 from headrace.chassis.rpc_errors import RpcError, bad_request, error_info, retry_info
+from headrace.chassis.tls import ClientTls, ServerTls
 from headrace.chassis.tokens import TokenInterceptor, current_caller, token_hash
 from headrace.jobs.v1 import jobs_service_pb2
 from headrace.jobs.v1.jobs_service_pb2_grpc import JobsServiceStub
@@ -279,8 +284,32 @@ def call_named(name: bytes) -> bytes:
     return b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + settings + len(block).to_bytes(3) + b"\x01\x05\0\0\0\x01" + block
 
 
+async def break_down(address: str, tls: ssl.SSLContext | None) -> None:
+    """Sends the frames, and waits until gRPC's server has ended."""
+    reader, writer = await asyncio.open_connection(*address.split(":"), ssl=tls)
+    with contextlib.suppress(ConnectionError):
+        writer.write(call_named(b"/\xff"))
+        answered = b""
+        while GOAWAY not in answered and (more := await reader.read(4096)):
+            answered += more
+    writer.transport.abort()
+
+
+async def answer_from(address: str, tls: ClientTls | None) -> None:
+    """Calls until the call is answered: what meets an ending server is told so, and tries again."""
+    async with open_channel(address, tls=tls) as channel, asyncio.timeout(60):
+        while True:
+            try:
+                await JobsServiceStub(channel).GetJob(ONE, wait_for_ready=True)
+                break
+            except grpc.aio.AioRpcError as error:
+                if error.code() not in {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED}:
+                    raise
+
+
+@pytest.mark.parametrize("encrypted", [False, True], ids=["in plain text", "by TLS"])
 async def test_a_method_name_that_is_no_utf8_stops_neither_the_server_nor_a_call_under_way(
-    serve: Any, clerk: Any
+    serve: Any, clerk: Any, tmp_path: Path, encrypted: bool
 ) -> None:
     begun, go_on = asyncio.Event(), asyncio.Event()
 
@@ -289,20 +318,20 @@ async def test_a_method_name_that_is_no_utf8_stops_neither_the_server_nor_a_call
         await go_on.wait()
         return jobs_service_pb2.GetJobResponse()
 
+    authority = Authority(tmp_path, "ours")
+    server_tls = ServerTls(*authority.issue("server")) if encrypted else None
+    client_tls = ClientTls(authority.certificate) if encrypted else None
+    raw_tls = ssl.create_default_context(cafile=str(authority.certificate)) if encrypted else None
+    if raw_tls is not None:
+        raw_tls.set_alpn_protocols(["h2"])
     clerk.answer = slow
-    async with serve() as (_, address), open_channel(address) as channel:
-        under_way = JobsServiceStub(channel).GetJob(ONE, timeout=60)
+    async with serve(tls=server_tls) as (_, address), open_channel(address, tls=client_tls) as channel:
+        under_way = JobsServiceStub(channel).GetJob(ONE, timeout=120)
         await begun.wait()
+        clerk.answer = None
         for _ in range(3):
-            reader, writer = await asyncio.open_connection(*address.split(":"))
-            writer.write(call_named(b"/\xff"))
-            answered = b""
-            while GOAWAY not in answered and (more := await reader.read(4096)):  # until gRPC's server has ended
-                answered += more
-            writer.close()
-            clerk.answer = None
-            async with open_channel(address) as other:
-                await JobsServiceStub(other).GetJob(ONE, wait_for_ready=True, timeout=60)
+            await break_down(address, raw_tls)
+            await answer_from(address, client_tls)
         go_on.set()
         await under_way
 

@@ -93,7 +93,6 @@ class GrpcServer:
             ("grpc.max_connection_age_ms", max_connection_age // timedelta(milliseconds=1)),
             ("grpc.max_connection_age_grace_ms", 30_000),
         ]
-        self._credentials: grpc.ServerCredentials | None = None
         self._server = StandingServer(self._make)
 
     def add(self, add_to_server: Callable[[T, grpc.aio.Server], None], servicer: T, service: str) -> None:
@@ -124,8 +123,6 @@ class GrpcServer:
         """
         await self._health.set(LIVENESS, health_pb2.HealthCheckResponse.SERVING)
         await self.set_serving(False)
-        if self._tls is not None:
-            self._credentials = self._tls.credentials()
         port = await self._server.start()
         host, _ = split_address(self._address)
         log.info("listening", name=self._name, address=f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
@@ -152,9 +149,9 @@ class GrpcServer:
             add_reflection(self._services, server)
         host, given = split_address(self._address)
         address = f"{f'[{host}]' if ':' in host else host}:{port or given}"
-        if self._credentials is None:
+        if self._tls is None:
             return server, server.add_insecure_port(address)
-        return server, server.add_secure_port(address, self._credentials)
+        return server, server.add_secure_port(address, self._tls.credentials())
 
 
 class _ByName:

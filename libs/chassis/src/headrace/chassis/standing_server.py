@@ -11,10 +11,14 @@ from collections.abc import Callable
 import grpc.aio
 import structlog
 
+from headrace.chassis.tls import CertificatesRefused
+
 log = structlog.get_logger()
 
 LOOK = 0.1
 """How often it is looked at, in seconds: gRPC tells of the end of its loop only when asked."""
+CERTIFICATES = 1.0
+"""How often certificates that can't be used are looked at again, in seconds."""
 GRACE = 30.0
 """How long calls under way on a server that has ended may take, in seconds."""
 
@@ -27,7 +31,7 @@ class StandingServer:
 
         Args:
             make: Answers a server that isn't started and its port: the given one, or any where that is 0. Raises
-                RuntimeError where the port is taken.
+                RuntimeError where the port is taken, CertificatesRefused where its certificates can't be used.
         """
         self._make = make
         self._server: grpc.aio.Server | None = None
@@ -39,6 +43,7 @@ class StandingServer:
 
         Raises:
             RuntimeError: The address can't be listened on.
+            CertificatesRefused: See `ServerTls`.
         """
         self._server, port = self._make(0)
         await self._server.start()
@@ -76,6 +81,10 @@ class StandingServer:
                 server, _ = self._make(port)
             except RuntimeError:  # the old one has not let go of the port yet
                 await asyncio.sleep(LOOK)
+                continue
+            except CertificatesRefused as refused:  # its files are being replaced
+                log.error("certificates refused, the port stays closed until they fit", port=port, reason=str(refused))
+                await asyncio.sleep(CERTIFICATES)
                 continue
             await server.start()
             return server
