@@ -62,7 +62,7 @@ class PayloadUnreadable(Refused):
 
 
 class PayloadInvalid(Refused):
-    """The payload breaks rules of its .proto file; all of them are named, and what is wrong with options of the call."""
+    """The payload breaks rules of its .proto file. All of them are named, and all that is wrong with the options."""
 
     def __init__(self, kind: str, violations: Sequence[Violation], options: Sequence[Violation] = ()) -> None:
         listed = "; ".join(f"{v.field or 'message'} {v.description}" for v in (*violations, *options))
