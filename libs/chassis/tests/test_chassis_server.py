@@ -1,12 +1,16 @@
 """The gRPC server: what it refuses, how it answers errors, and what it serves beside the services."""
 
 import asyncio
+import contextlib
 import socket
+import ssl
+from pathlib import Path
 from typing import Any
 
 import grpc
 import grpc.aio
 import pytest
+from authority import Authority
 from google.protobuf import any_pb2
 from google.rpc import error_details_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -17,6 +21,7 @@ from structlog.testing import capture_logs
 from headrace.chassis.grpc_client import open_channel
 from headrace.chassis.grpc_server import GrpcServer
 from headrace.chassis.rpc_errors import RpcError, bad_request, error_info, retry_info
+from headrace.chassis.tls import ClientTls, ServerTls
 from headrace.chassis.tokens import TokenInterceptor, current_caller, token_hash
 from headrace.jobs.v1 import jobs_service_pb2
 from headrace.jobs.v1.jobs_service_pb2_grpc import JobsServiceStub
@@ -265,3 +270,97 @@ def test_a_status_carries_the_same_as_the_call_would() -> None:
     ).status()
     assert (status.code, status.message) == (11, "too large")
     assert status.details[0].TypeName() == "google.rpc.ErrorInfo"
+
+
+GOAWAY = b"\x07\0\0\0\0\0"
+
+
+def call_named(name: bytes) -> bytes:
+    """The HTTP/2 frames of a call whose method has this name; no gRPC library sends one that is not UTF-8."""
+    headers = [(b":method", b"POST"), (b":scheme", b"http"), (b":path", name), (b":authority", b"x")]
+    headers += [(b"content-type", b"application/grpc"), (b"te", b"trailers")]
+    block = b"".join(b"\0" + bytes([len(k)]) + k + bytes([len(v)]) + v for k, v in headers)
+    settings = b"\0\0\0\x04\0\0\0\0\0"
+    return b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + settings + len(block).to_bytes(3) + b"\x01\x05\0\0\0\x01" + block
+
+
+async def break_down(address: str, tls: ssl.SSLContext | None) -> None:
+    """Sends the frames, and waits until gRPC's server has ended."""
+    reader, writer = await asyncio.open_connection(*address.split(":"), ssl=tls)
+    with contextlib.suppress(ConnectionError):
+        writer.write(call_named(b"/\xff"))
+        answered = b""
+        while GOAWAY not in answered and (more := await reader.read(4096)):
+            answered += more
+    writer.transport.abort()
+
+
+async def answer_from(address: str, tls: ClientTls | None) -> None:
+    """Calls until the call is answered: what meets an ending server is told so, and tries again."""
+    async with open_channel(address, tls=tls) as channel, asyncio.timeout(60):
+        while True:
+            try:
+                await JobsServiceStub(channel).GetJob(ONE, wait_for_ready=True)
+                break
+            except grpc.aio.AioRpcError as error:
+                if error.code() not in {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED}:
+                    raise
+
+
+@pytest.mark.parametrize("encrypted", [False, True], ids=["in plain text", "by TLS"])
+async def test_a_method_name_that_is_no_utf8_stops_neither_the_server_nor_a_call_under_way(
+    serve: Any, clerk: Any, tmp_path: Path, encrypted: bool
+) -> None:
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slow() -> Any:
+        begun.set()
+        await go_on.wait()
+        return jobs_service_pb2.GetJobResponse()
+
+    authority = Authority(tmp_path, "ours")
+    server_tls = ServerTls(*authority.issue("server")) if encrypted else None
+    client_tls = ClientTls(authority.certificate) if encrypted else None
+    raw_tls = ssl.create_default_context(cafile=str(authority.certificate)) if encrypted else None
+    if raw_tls is not None:
+        raw_tls.set_alpn_protocols(["h2"])
+    clerk.answer = slow
+    async with serve(tls=server_tls) as (_, address), open_channel(address, tls=client_tls) as channel:
+        under_way = JobsServiceStub(channel).GetJob(ONE, timeout=120)
+        await begun.wait()
+        clerk.answer = None
+        for _ in range(3):
+            await break_down(address, raw_tls)
+            await answer_from(address, client_tls)
+        go_on.set()
+        await under_way
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        *("grpc.health.v1.Health/Check", "grpc.health.v1.Health/Watch"),
+        *(f"grpc.reflection.{v}.ServerReflection/ServerReflectionInfo" for v in ("v1", "v1alpha")),
+    ],
+)
+async def test_bytes_that_are_no_message_are_an_invalid_argument_to_health_and_reflection_too(
+    serve: Any, method: str
+) -> None:
+    async with serve() as (_, address), grpc.aio.insecure_channel(address) as channel:
+        untyped: Any = channel
+        call = untyped.stream_stream(f"/{method}")(iter([b"\xff\xff"]), timeout=60)
+        assert await call.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+@pytest.mark.parametrize("version", ["v1", "v1alpha"])
+async def test_reflection_is_served_by_both_of_its_names(serve: Any, version: str) -> None:
+    async with serve() as (_, address), grpc.aio.insecure_channel(address) as channel:
+        untyped: Any = channel
+        request = reflection_pb2.ServerReflectionRequest(list_services="")
+        call = untyped.stream_stream(
+            f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo",
+            response_deserializer=reflection_pb2.ServerReflectionResponse.FromString,
+        )([request.SerializeToString()], timeout=60)
+        services = {each.name async for answer in call for each in answer.list_services_response.service}
+        expected = {SERVICE, "grpc.health.v1.Health"}
+        assert services == expected | {f"grpc.reflection.{v}.ServerReflection" for v in ("v1", "v1alpha")}

@@ -107,6 +107,36 @@ async def test_keys_and_workers_are_forgotten_when_their_time_is_over(installati
         await eventually(tidied)
 
 
+async def test_acts_are_forgotten_after_their_retention_page_by_page(
+    installation: Any, eventually: Any, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(cleaner, "PAGE", 3)
+    monkeypatch.setattr(cleaner, "BETWEEN_PAGES", timedelta(0))
+    await installation.execute(
+        "insert into headrace.audit_log (at, actor, action, subject)"
+        " select now() - make_interval(days => days), 'ops', 'CancelJob', 'job:' || days"
+        " from generate_series(20, 1, -1) as days"
+    )
+
+    async def tidied() -> bool:
+        kept = await installation.execute("select subject from headrace.audit_log order by id")
+        return [subject for (subject,) in kept] == [f"job:{days}" for days in range(6, 0, -1)]
+
+    settings = {"retention": RETENTION, "audit_retention": timedelta(days=6, hours=12)}
+    async with installation.working(installation.worker(installation.handlers(Count=do_nothing), **settings)):
+        await eventually(tidied)
+
+
+async def test_an_act_of_the_last_day_cannot_be_forgotten(installation: Any) -> None:
+    with pytest.raises(ValueError, match="audit_retention must be at least a day"):
+        installation.worker(installation.handlers(Count=do_nothing), audit_retention=timedelta(hours=23))
+    await installation.execute(
+        "insert into headrace.audit_log (at, actor, action, subject) values"
+        " (now() - interval '25 hours', 'ops', 'CancelJob', 'job:1'), (now(), 'ops', 'CancelJob', 'job:2')"
+    )
+    assert await installation.execute("select headrace.forget_acts('0 s', 100)") == [(1,)]
+
+
 async def test_a_queues_own_retention_goes_before_the_general_one(installation: Any, eventually: Any) -> None:
     hours = {"completed": 1, "cancelled": 1, "discarded": 100}
     ids = {state: await put(installation, state, age) for state, age in hours.items()}

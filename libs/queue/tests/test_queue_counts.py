@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from engine_kinds import TestKinds
 from headrace.queue import (
     Acted,
     Cancel,
+    Counted,
     Discard,
     JobFilter,
     JobNotActionable,
@@ -18,6 +20,7 @@ from headrace.queue import (
     cancel_job,
     cancel_jobs,
     count_jobs,
+    count_jobs_up_to,
     delete_job,
     delete_jobs,
     recount_jobs,
@@ -152,3 +155,24 @@ async def test_an_empty_filter_is_refused(installation: Any) -> None:
     async with await installation.connect() as connection:
         with pytest.raises(ValueError, match="every job"):
             await delete_jobs(connection, JobFilter())
+
+
+async def test_a_long_line_is_counted_no_further_than_asked_and_says_so(installation: Any) -> None:
+    later = datetime.now(UTC) + timedelta(days=1)
+    for _ in range(3):
+        await installation.enqueue(TestKinds.Greet())
+        await installation.enqueue(TestKinds.Count(), run_at=later)
+    await installation.enqueue(TestKinds.Count())
+    async with await installation.connect() as connection:
+        three, two = await count_jobs_up_to(connection, 3), await count_jobs_up_to(connection, 2)
+        exact = await count_jobs(connection)
+    assert exact == {
+        "greetings": {JobState.AVAILABLE: 3},
+        "numbers": {JobState.SCHEDULED: 3, JobState.AVAILABLE: 1},
+    }
+    assert {(queue, state): found for queue, states in three.items() for state, found in states.items()} == {
+        (queue, state): Counted(jobs, more=False) for queue, states in exact.items() for state, jobs in states.items()
+    }
+    assert two["greetings"] == {JobState.AVAILABLE: Counted(2, more=True)}
+    assert two["numbers"][JobState.AVAILABLE] == Counted(1, more=False)
+    assert two["numbers"][JobState.SCHEDULED].more

@@ -86,6 +86,9 @@ async def test_the_worker_does_all_of_its_work(installation: Any, roles: Roles, 
 
     job_id = await installation.enqueue(TestKinds.Greet(), key="k")
     await installation.execute("update headrace.idempotency_keys set expires_at = now()")
+    await installation.execute(
+        "insert into headrace.audit_log (at, actor, action, subject) values ('2001-01-01', 'ops', 'PauseAll', 'all')"
+    )
     worker = Worker(
         roles.dsn("worker"),
         installation.handlers(Greet=greet, Count=count),
@@ -95,7 +98,9 @@ async def test_the_worker_does_all_of_its_work(installation: Any, roles: Roles, 
     )
 
     async def tidied() -> bool:
-        return not await installation.execute("select from headrace.idempotency_keys")
+        return not await installation.execute(
+            "select from headrace.idempotency_keys union all select from headrace.audit_log"
+        )
 
     async with installation.working(worker):
         await eventually(lambda: installation.is_in(job_id, "completed"))
@@ -117,7 +122,12 @@ WRITES = [
     "delete from headrace.jobs",
 ]
 FORBIDDEN: dict[migrate.Role, list[str]] = {
-    "reader": [*WRITES, "select nextval('headrace.jobs_id_seq')", "truncate headrace.jobs"],
+    "reader": [
+        *WRITES,
+        "select nextval('headrace.jobs_id_seq')",
+        "truncate headrace.jobs",
+        "select headrace.forget_acts('0 s', 1)",
+    ],
     "server": [
         "truncate headrace.jobs",
         "delete from headrace.idempotency_keys",
@@ -127,6 +137,7 @@ FORBIDDEN: dict[migrate.Role, list[str]] = {
         "update headrace.chores set next_at = now()",
         "delete from headrace.audit_log",
         "update headrace.audit_log set actor = 'somebody else'",
+        "select headrace.forget_acts('0 s', 1000)",
         "insert into headrace.migrations (version, name, checksum) values (2, 'x', 'x')",
     ],
     "worker": [
@@ -134,6 +145,7 @@ FORBIDDEN: dict[migrate.Role, list[str]] = {
         "update headrace.queues set paused_at = null, paused_by = null",
         "delete from headrace.periodic_jobs",
         "select from headrace.audit_log",
+        "delete from headrace.audit_log",
         "insert into headrace.migrations (version, name, checksum) values (2, 'x', 'x')",
         "truncate headrace.jobs",
     ],

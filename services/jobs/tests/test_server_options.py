@@ -166,3 +166,21 @@ async def test_a_job_of_which_nothing_was_said_has_none_of_it(jobs: Any, verific
     job = (await jobs.GetJob(GetJobRequest(job_id=(await jobs.Enqueue(verification())).job_id))).job
     assert not any(job.HasField(field) for field in ("metadata", "output", "progress"))
     assert not job.tags
+
+
+@pytest.mark.parametrize("priority", [None, 9], ids=["the engine's alone", "with those of the .proto file's rules"])
+async def test_every_violation_is_told_at_once_whoever_finds_it(
+    jobs: Any, verification: Any, priority: int | None
+) -> None:
+    request = verification(
+        mail_id="nope",
+        priority=priority,
+        tags=["fine", "a\nb"],
+        unique=Unique(fields=["nope"]),
+        metadata=struct_pb2.Struct(fields={"a": struct_pb2.Value(string_value="a\0b")}),
+        run_at=datetime(9000, 1, 1, tzinfo=UTC),
+    )
+    error = await refused(jobs.Enqueue(request))
+    assert error.code() == StatusCode.INVALID_ARGUMENT
+    expected = {"payload.mail_id", "tags[1]", "unique.fields", "metadata", "run_at"}
+    assert bad_fields(error).keys() == expected | ({"priority"} if priority else set())

@@ -19,7 +19,8 @@ from headrace.queue.migrate import up
 from jobs_service import group_commit
 
 SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
-BOUND = 5.0
+BOUND = 20.0
+"""Far above the 4 s that a call may take by its settings, for a machine that is busy; and far from waiting for good."""
 
 
 @pytest.fixture
@@ -76,7 +77,7 @@ async def test_a_stopped_postgres_is_unavailable_and_comes_back_by_itself(
         await eventually(lambda: is_(health(server, "readiness"), NOT_SERVING))
         assert await health(server, "liveness") == SERVING
         own_postgres.start()
-        await eventually(lambda: is_answered(lambda: jobs.Enqueue(verification())), 5)
+        await eventually(lambda: is_answered(lambda: jobs.Enqueue(verification())))
         await eventually(lambda: is_(health(server, "readiness"), SERVING))
 
 
@@ -103,7 +104,7 @@ async def test_a_frozen_postgres_is_unavailable_and_comes_back_by_itself(
             assert await health(server, "liveness") == SERVING
         finally:
             own_postgres.thaw()
-        await eventually(lambda: is_answered(lambda: jobs.Enqueue(verification())), 5)
+        await eventually(lambda: is_answered(lambda: jobs.Enqueue(verification())))
 
 
 async def test_500_calls_to_a_frozen_postgres_are_all_answered_in_time_and_leave_no_pile(
@@ -117,10 +118,10 @@ async def test_500_calls_to_a_frozen_postgres_are_all_answered_in_time_and_leave
             calls = [jobs.Enqueue(verification()) for _ in range(400)]
             calls += [jobs.GetJob(GetJobRequest(job_id="1")) for _ in range(100)]
             # Clients and server share a process here, and 500 refusals take it a moment.
-            await asyncio.gather(*(refused_in_time(call, 5 * BOUND) for call in calls))
+            await asyncio.gather(*(refused_in_time(call, 2 * BOUND) for call in calls))
         finally:
             own_postgres.thaw()
-        await eventually(lambda: is_answered(lambda: jobs.Enqueue(verification())), 5)
+        await eventually(lambda: is_answered(lambda: jobs.Enqueue(verification())))
         await asyncio.gather(*(jobs.Enqueue(verification()) for _ in range(100)))
 
 
@@ -158,7 +159,7 @@ async def test_a_client_that_gives_up_on_a_frozen_postgres_leaves_nothing_hangin
             began = time.monotonic()
         finally:
             own_postgres.thaw()
-        await eventually(lambda: is_answered(lambda: jobs.Enqueue(verification())), 5)
+        await eventually(lambda: is_answered(lambda: jobs.Enqueue(verification())))
     assert time.monotonic() - began < 10
 
 

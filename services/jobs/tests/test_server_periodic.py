@@ -196,3 +196,20 @@ async def test_its_ticks_become_jobs(jobs: Any, working: Any, eventually: Any) -
     found = (await jobs.GetPeriodicJob(GetPeriodicJobRequest(name="reconcile"))).periodic_job
     assert (job.kind, job.metadata["periodic"]) == ("saas.jobs.v1.ReconcileStripe", "reconcile")
     assert found.HasField("last_run")
+
+
+async def test_every_violation_of_a_definition_is_told_at_once(jobs: Any) -> None:
+    bad = PeriodicJob(
+        name="a\nb",
+        payload=packed(ProcessStripeWebhook(inbox_id="nope")),
+        cron="99 3 * * *",
+        time_zone="Mars/Base",
+        missed_runs=periodic_job_pb2.MISSED_RUNS_ALL,
+    )
+    with pytest.raises(AioRpcError) as refused:
+        await jobs.CreatePeriodicJob(CreatePeriodicJobRequest(periodic_job=bad))
+    assert refused.value.code() is StatusCode.INVALID_ARGUMENT
+    reason, fields = why(refused.value)
+    assert reason == "REQUEST_INVALID"
+    named = ("name", "payload.inbox_id", "cron", "time_zone", "missed_window")
+    assert sorted(fields) == sorted(f"periodic_job.{field}" for field in named)

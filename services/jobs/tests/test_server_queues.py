@@ -98,6 +98,15 @@ async def test_a_queues_line_is_counted_and_its_longest_wait_is_told(
     assert (stats.jobs_per_second, stats.workers, stats.HasField("drain_time")) == (0, 0, False)
 
 
+async def test_a_long_line_is_counted_up_to_a_bound_and_said_to_be_longer(
+    jobs: Any, verification: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jobs_service.rpc.queues.MOST_COUNTED", 2)
+    await jobs.EnqueueBatch(EnqueueBatchRequest(requests=[verification() for _ in range(3)]))
+    [stats] = (await jobs.GetQueueStats(GetQueueStatsRequest(queues=["email"]))).stats
+    assert list(stats.counts) == [queue_pb2.StateCount(state=job_pb2.JOB_STATE_AVAILABLE, jobs=2, more=True)]
+
+
 async def test_all_queues_are_told_of_where_none_is_named(jobs: Any, verification: Any) -> None:
     await jobs.Enqueue(verification(queue="slow"))
     stats = (await jobs.GetQueueStats(GetQueueStatsRequest())).stats

@@ -137,6 +137,66 @@ async def test_periodic_jobs_are_shown_like_jobs(clerk: Any, auditor: Any) -> No
     assert (full.payload, list(full.veiled_fields)) == (PAYLOAD, [])
 
 
+async def refused_fields(call: Any) -> dict[str, str]:
+    with pytest.raises(AioRpcError) as refused:
+        await call
+    assert refused.value.code() is StatusCode.INVALID_ARGUMENT
+    detail = error_details_pb2.BadRequest()
+    assert any(packed.Unpack(detail) for packed in rpc_status.from_call(refused.value).details)
+    return {v.field: v.description for v in detail.field_violations}
+
+
+async def test_a_periodic_job_that_is_sent_back_as_it_was_shown_is_not_stored_so(clerk: Any, auditor: Any) -> None:
+    every = duration_pb2.Duration(seconds=3600)
+    party = periodic_job_pb2.PeriodicJob(name="party", payload=PAYLOAD, every=every)
+    await clerk.CreatePeriodicJob(pb.CreatePeriodicJobRequest(periodic_job=party))
+    shown = (await clerk.GetPeriodicJob(pb.GetPeriodicJobRequest(name="party"))).periodic_job
+    shown.every.seconds = 60
+    for caller in (clerk, auditor):
+        fields = await refused_fields(caller.UpdatePeriodicJob(pb.UpdatePeriodicJobRequest(periodic_job=shown)))
+        assert sorted(fields) == ["periodic_job.payload.guest", "periodic_job.payload.home.city"]
+        assert "give it its value" in fields["periodic_job.payload.guest"]
+    kept = (await auditor.GetPeriodicJob(pb.GetPeriodicJobRequest(name="party"))).periodic_job
+    assert (kept.payload, kept.every) == (PAYLOAD, every)
+    shown.payload.CopyFrom(PAYLOAD)
+    changed = (await clerk.UpdatePeriodicJob(pb.UpdatePeriodicJobRequest(periodic_job=shown))).periodic_job
+    assert (changed.payload, changed.every.seconds) == (SEEN, 60)
+
+
+@pytest.mark.parametrize(
+    ("kept", "field"),
+    [
+        (Invite(house="1", pin=4711), "pin"),
+        (Invite(house="1", token=b"t"), "token"),
+        (Invite(secret_place=Address(street="S")), "secret_place"),
+        (Invite(nicknames=["a"]), "nicknames"),
+        (Invite(stays=[Address(city="a")]), "stays[0].city"),
+        (Invite(known_as={"x": Address(city="a")}), "known_as[x].city"),
+        (Invite(plus_one=Invite(guest="a")), "plus_one.guest"),
+        (Invite(attachment=packed(Address(city="a"))), "attachment.city"),
+    ],
+    ids=lambda each: each if isinstance(each, str) else "",
+)
+async def test_values_of_every_type_are_not_lost_by_an_update_with_what_was_shown(
+    clerk: Any, auditor: Any, kept: Any, field: str
+) -> None:
+    party = periodic_job_pb2.PeriodicJob(name="party", payload=packed(kept), cron="0 3 * * *")
+    await clerk.CreatePeriodicJob(pb.CreatePeriodicJobRequest(periodic_job=party))
+    shown = (await clerk.GetPeriodicJob(pb.GetPeriodicJobRequest(name="party"))).periodic_job
+    fields = await refused_fields(clerk.UpdatePeriodicJob(pb.UpdatePeriodicJobRequest(periodic_job=shown)))
+    assert list(fields) == [f"periodic_job.payload.{field}"]
+    stored = (await auditor.GetPeriodicJob(pb.GetPeriodicJobRequest(name="party"))).periodic_job.payload
+    assert stored == packed(kept)
+
+
+async def test_a_caller_who_sees_all_may_unset_a_redacted_value(clerk: Any, auditor: Any) -> None:
+    party = periodic_job_pb2.PeriodicJob(name="party", payload=packed(Invite(house="1", pin=4711)), cron="0 3 * * *")
+    await clerk.CreatePeriodicJob(pb.CreatePeriodicJobRequest(periodic_job=party))
+    party.payload.CopyFrom(packed(Invite(house="1")))
+    changed = await auditor.UpdatePeriodicJob(pb.UpdatePeriodicJobRequest(periodic_job=party))
+    assert changed.periodic_job.payload == packed(Invite(house="1"))
+
+
 async def test_a_refusal_quotes_no_redacted_value(clerk: Any) -> None:
     bad = packed(Invite(guest="bad canary-0815"))
     with pytest.raises(AioRpcError) as refused:

@@ -19,12 +19,14 @@ from headrace.queue.embedded import free_port
 POOL_SIZE = 12
 CONFIG = """
 [databases]
-* = host={host} port={port} user=postgres
+* = host={host} port={port} user=postgres{password}
 [pgbouncer]
 listen_addr = 127.0.0.1
 listen_port = {own_port}
 unix_socket_dir =
 auth_type = any
+admin_users = postgres
+ignore_startup_parameters = options
 pool_mode = transaction
 server_round_robin = 1
 default_pool_size = {pool_size}
@@ -36,7 +38,7 @@ class PgBouncer:
     """A PgBouncer as a child process. Any database of the server can be reached through it.
 
     Args:
-        server: The URL of the Postgres server.
+        server: The URL of the Postgres server, with the password of its user postgres where it asks for one.
     """
 
     def __init__(self, server: str) -> None:
@@ -56,6 +58,7 @@ class PgBouncer:
             CONFIG.format(
                 host=self._server.hostname,
                 port=self._server.port or 5432,
+                password=f" password={self._server.password}" if self._server.password else "",
                 own_port=self._port,
                 pool_size=POOL_SIZE,
             )

@@ -55,6 +55,7 @@ class Database:
             max_waiting=waiting,
             timeout=self.timeout,
             reconnect_timeout=RECONNECT_SECONDS,
+            configure=self._configure,
             name="jobs-server",
             open=False,
         )
@@ -69,6 +70,20 @@ class Database:
         if self._working:
             await asyncio.wait(self._working)
         await self._pool.close()
+
+    async def _configure(self, connection: Connection) -> None:
+        """Has nothing prepared in the sessions of a pooler in transaction mode.
+
+        A session is nobody's there: a statement that was prepared in it is missing in the next one, or, worse, somebody
+        else's of that name is there. A pooler shows: it can't tell beforehand which process of Postgres' will answer.
+        """
+        watchdog = asyncio.get_running_loop().call_later(self.timeout, _cut, connection)
+        try:
+            row = await (await connection.execute("select pg_backend_pid()")).fetchone()
+        finally:
+            watchdog.cancel()
+        if row != (connection.info.backend_pid,):
+            connection.prepare_threshold = None
 
     async def run(self, work: Callable[[Connection], Awaitable[T]]) -> T:
         """Runs `work` in a transaction and commits it, within the time limit, waiting for a connection included.

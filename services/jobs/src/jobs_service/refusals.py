@@ -58,7 +58,12 @@ def payload_invalid(error: PayloadInvalid) -> RpcError:
         grpc.StatusCode.INVALID_ARGUMENT,
         _sentence(error),
         error_info("PAYLOAD_INVALID", {"kind": error.kind}),
-        bad_request((payload_path(found.field), found.description) for found in error.violations),
+        bad_request(
+            [
+                *((payload_path(found.field), found.description) for found in error.violations),
+                *((option_path(found.field), found.description) for found in error.options),
+            ]
+        ),
     )
 
 
@@ -68,7 +73,7 @@ def option_invalid(error: OptionInvalid) -> RpcError:
         grpc.StatusCode.INVALID_ARGUMENT,
         _sentence(error),
         error_info("REQUEST_INVALID"),
-        bad_request((_OPTIONS.get(found.field, found.field), found.description) for found in error.violations),
+        bad_request((option_path(found.field), found.description) for found in error.violations),
     )
 
 
@@ -139,6 +144,11 @@ def contended(_error: QueueError) -> RpcError:
 def payload_path(field: str) -> str:
     """Writes the path of a field of the payload as the request's field."""
     return f"payload.{field}" if field else "payload"
+
+
+def option_path(field: str) -> str:
+    """Writes the engine's name of an option as the request's field."""
+    return _OPTIONS.get(field, field)
 
 
 def _sentence(error: Exception) -> str:

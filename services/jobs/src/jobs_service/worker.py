@@ -91,6 +91,7 @@ async def work(settings: JobsWorkerSettings, kinds: Kinds, stop: asyncio.Event) 
                 poll_interval=settings.jobs_poll_interval,
                 listen=settings.jobs_listen,
                 drain_timeout=settings.jobs_drain_timeout,
+                audit_retention=settings.jobs_audit_retention,
             ),
             retry=RetryPolicy(
                 base=settings.jobs_retry_base, factor=settings.jobs_retry_factor, cap=settings.jobs_retry_cap

@@ -67,6 +67,14 @@ class JobsWorkerSettings(JobsSettings):
         default=4, ge=1, le=100, description="By how much each further retry waits longer than the one before."
     )
     jobs_retry_cap: Duration = Field(default=timedelta(hours=1), description="The longest that a retry waits.")
+    jobs_audit_retention: Duration = Field(
+        default=timedelta(days=730),
+        ge=timedelta(days=1),
+        description=(
+            "How long the record of an administrative act is kept (table audit_log). The same for every worker: the "
+            "shortest one counts."
+        ),
+    )
     jobs_reconcile_every: Duration = Field(
         default=timedelta(minutes=10),
         ge=timedelta(seconds=1),

@@ -13,13 +13,14 @@ from typing import Any, TypeVar
 import grpc.aio
 import structlog
 from google.protobuf import descriptor_pool
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
+from grpc_health.v1 import health, health_pb2
 
 from headrace.chassis.rpc_boundary import AnswerInterceptor, TranslationInterceptor, Translations
+from headrace.chassis.rpc_infrastructure import add_health, add_reflection
 from headrace.chassis.rpc_tracing import OutsideContext, TracingInterceptor
 from headrace.chassis.rpc_validation import ValidationInterceptor
 from headrace.chassis.settings import split_address
+from headrace.chassis.standing_server import StandingServer
 from headrace.chassis.tls import ServerTls
 
 log = structlog.get_logger()
@@ -69,30 +70,30 @@ class GrpcServer:
         self._tls = tls
         self._reflection = reflection
         self._services: list[str] = []
+        self._servicers: list[Callable[[grpc.aio.Server], None]] = []
         self._health = health.aio.HealthServicer()
-        self._server = grpc.aio.server(
-            interceptors=[
-                AnswerInterceptor(),
-                TracingInterceptor(OutsideContext.PARENT if trust_callers else OutsideContext.LINK),
-                TranslationInterceptor(translations or {}),
-                *interceptors,
-                ValidationInterceptor(self_validating),
-            ],
-            options=[
-                ("grpc.so_reuseport", 0),  # a second server on the same port fails at start, not in riddles
-                ("grpc.max_receive_message_length", max_receive_bytes),
-                # Beyond these gRPC ends the next best call with CANCELLED: with its own 1,000 and 3,000, a client that
-                # makes calls only to reset them would end those of all others.
-                ("grpc.server.max_pending_requests", 10_000),
-                ("grpc.server.max_pending_requests_hard_limit", 30_000),
-                ("grpc.keepalive_time_ms", 30_000),
-                ("grpc.keepalive_timeout_ms", 10_000),
-                ("grpc.keepalive_permit_without_calls", 1),
-                ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
-                ("grpc.max_connection_age_ms", max_connection_age // timedelta(milliseconds=1)),
-                ("grpc.max_connection_age_grace_ms", 30_000),
-            ],
-        )
+        self._interceptors = [
+            AnswerInterceptor(),
+            TracingInterceptor(OutsideContext.PARENT if trust_callers else OutsideContext.LINK),
+            TranslationInterceptor(translations or {}),
+            *interceptors,
+            ValidationInterceptor(self_validating),
+        ]
+        self._options = [
+            ("grpc.so_reuseport", 0),  # a second server on the same port fails at start, not in riddles
+            ("grpc.max_receive_message_length", max_receive_bytes),
+            # Beyond these gRPC ends the next best call with CANCELLED: with its own 1,000 and 3,000, a client that
+            # makes calls only to reset them would end those of all others.
+            ("grpc.server.max_pending_requests", 10_000),
+            ("grpc.server.max_pending_requests_hard_limit", 30_000),
+            ("grpc.keepalive_time_ms", 30_000),
+            ("grpc.keepalive_timeout_ms", 10_000),
+            ("grpc.keepalive_permit_without_calls", 1),
+            ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+            ("grpc.max_connection_age_ms", max_connection_age // timedelta(milliseconds=1)),
+            ("grpc.max_connection_age_grace_ms", 30_000),
+        ]
+        self._server = StandingServer(self._make)
 
     def add(self, add_to_server: Callable[[T, grpc.aio.Server], None], servicer: T, service: str) -> None:
         """Adds a service: the generated `add_XServicer_to_server`, the servicer, and the service's full name.
@@ -105,8 +106,12 @@ class GrpcServer:
         streaming = [m.full_name for m in descriptor.methods if m.client_streaming or m.server_streaming]
         if streaming:
             raise ValueError(f"{', '.join(streaming)}: streaming methods would pass tokens and validation by")
-        by_name: Any = _ByName(self._server)
-        add_to_server(servicer, by_name)
+
+        def adding(server: grpc.aio.Server) -> None:
+            by_name: Any = _ByName(server)
+            add_to_server(servicer, by_name)
+
+        self._servicers.append(adding)
         self._services.append(service)
 
     async def start(self) -> int:
@@ -116,14 +121,9 @@ class GrpcServer:
             RuntimeError: The address can't be listened on.
             CertificatesRefused: The files of `tls` can't be used.
         """
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         await self._health.set(LIVENESS, health_pb2.HealthCheckResponse.SERVING)
         await self.set_serving(False)
-        if self._reflection:
-            names = [*self._services, health.SERVICE_NAME, reflection.SERVICE_NAME]
-            reflection.enable_server_reflection(names, self._server)
-        port = self._bind()
-        await self._server.start()
+        port = await self._server.start()
         host, _ = split_address(self._address)
         log.info("listening", name=self._name, address=f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
         return port
@@ -140,10 +140,18 @@ class GrpcServer:
         await self.set_serving(False)
         await self._server.stop(grace)
 
-    def _bind(self) -> int:
+    def _make(self, port: int) -> tuple[grpc.aio.Server, int]:
+        server = grpc.aio.server(interceptors=self._interceptors, options=self._options)
+        for adding in self._servicers:
+            adding(server)
+        add_health(self._health, server)
+        if self._reflection:
+            add_reflection(self._services, server)
+        host, given = split_address(self._address)
+        address = f"{f'[{host}]' if ':' in host else host}:{port or given}"
         if self._tls is None:
-            return self._server.add_insecure_port(self._address)
-        return self._server.add_secure_port(self._address, self._tls.credentials())
+            return server, server.add_insecure_port(address)
+        return server, server.add_secure_port(address, self._tls.credentials())
 
 
 class _ByName:

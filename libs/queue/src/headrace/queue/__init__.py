@@ -3,7 +3,7 @@
 kinds     Kinds, Kind, Defaults, KindOverride, job_kind: job kinds, made from protobuf messages, dataclasses, models
 accept    Door, NewJob, Unique, Accepted: the one door, in the caller's own transaction
 worker    Worker, WorkerSettings, Handlers, RunningJob, the outcomes, RetryPolicy, Periodic
-lookup    get_job, list_jobs, count_jobs, JobFilter; queues: list_queues; fleet: list_workers
+lookup    get_job, list_jobs, count_jobs, count_jobs_up_to, JobFilter; queues: list_queues; fleet: list_workers
 explain   explain_job, explain_enqueue: why a job does not run (reasons); queue_flow: queue_flows
 control   cancel_job, retry_job, delete_job, pause_queue, resume_queue; actions: retry_jobs, cancel_jobs, delete_jobs
 events    Events, Event, EventsMissed: what happens to jobs, as it happens; Worker.subscribe
@@ -56,7 +56,7 @@ from headrace.queue.fleet import WorkerInfo, WorkerState, list_workers
 from headrace.queue.handlers import Handlers
 from headrace.queue.job import AttemptError, Job, JobState, Pause, Queue, TraceParent
 from headrace.queue.kinds import Defaults, Kind, KindMisconfigured, KindOverride, Kinds, NotAKind, job_kind
-from headrace.queue.lookup import JobPage, count_jobs, get_job, list_jobs, recount_jobs
+from headrace.queue.lookup import Counted, JobPage, count_jobs, count_jobs_up_to, get_job, list_jobs, recount_jobs
 from headrace.queue.new_job import Accepted, Limits, NewJob
 from headrace.queue.outcomes import Cancel, Discard, Done, Outcome, Retry, Snooze
 from headrace.queue.periodic import Missed, Periodic
@@ -86,6 +86,7 @@ __all__ = [
     "AttemptFailed",
     "BatchTooLarge",
     "Cancel",
+    "Counted",
     "DatabaseAway",
     "Defaults",
     "Discard",
@@ -147,6 +148,7 @@ __all__ = [
     "cancel_job",
     "cancel_jobs",
     "count_jobs",
+    "count_jobs_up_to",
     "create_periodic",
     "current_job",
     "delete_job",

@@ -1,7 +1,7 @@
 """Who did what: administrative acts, each recorded in the transaction of the act itself.
 
 So neither is there without the other. The engine records nothing by itself: who acts, and what it is called, is known
-to the service or the program in front of it. Nothing here is ever changed or cleaned up; see docs/operating.md.
+to the service or the program in front of it. Nothing here is ever changed; workers forget what is past its retention.
 """
 
 from __future__ import annotations

@@ -9,9 +9,17 @@ from typing import Any
 
 from google.protobuf.any_pb2 import Any as AnyMessage
 
-from headrace.queue.errors import OptionInvalid, PayloadTooLarge, PayloadUnreadable, VersionUnknown, Violation
+from headrace.queue.errors import (
+    OptionInvalid,
+    PayloadInvalid,
+    PayloadTooLarge,
+    PayloadUnreadable,
+    VersionUnknown,
+    Violation,
+)
 from headrace.queue.jsonb import encoded
-from headrace.queue.kinds import Kind, Kinds, name_of, option_violations
+from headrace.queue.kinds import Kind, Kinds, name_of
+from headrace.queue.kinds import option_violations as kind_option_violations
 from headrace.queue.new_job import Limits, NewJob
 from headrace.queue.typed import is_a
 from headrace.queue.unique import Unique
@@ -81,12 +89,25 @@ def check(job: NewJob, kinds: Kinds, limits: Limits) -> Checked:
         raise VersionUnknown(name, job.version, kind.version)
     if len(payload) > limits.payload_bytes:
         raise PayloadTooLarge(len(payload), limits.payload_bytes)
-    message = kind.codec.check(payload)
-    metadata, violations = _metadata(job)
-    violations += _option_violations(job, kind)
+    metadata, violations = _options(job, kind)
+    try:
+        message = kind.codec.check(payload)
+    except PayloadInvalid as invalid:
+        raise PayloadInvalid(invalid.kind, invalid.violations, violations) from None
     if violations:
         raise OptionInvalid(violations)
     return Checked(job, kind, name, payload, message, metadata)
+
+
+def option_violations(job: NewJob, kind: Kind) -> list[Violation]:
+    """All that is wrong with a job's options."""
+    return _options(job, kind)[1]
+
+
+def _options(job: NewJob, kind: Kind) -> tuple[str | None, list[Violation]]:
+    metadata, violations = _metadata(job)
+    violations += _option_violations(job, kind)
+    return metadata, violations
 
 
 def _read_payload(payload: Any, kinds: Kinds) -> tuple[Kind, str, bytes]:
@@ -112,7 +133,7 @@ def _metadata(job: NewJob) -> tuple[str | None, list[Violation]]:
 
 
 def _option_violations(job: NewJob, kind: Kind) -> Iterator[Violation]:
-    yield from option_violations(
+    yield from kind_option_violations(
         queue=job.queue, priority=job.priority, max_retries=job.max_retries, timeout=job.timeout
     )
     if job.run_at is not None or job.run_after is not None:

@@ -1,4 +1,4 @@
-"""Forgets what nobody needs any more: finished jobs and their uniqueness, expired keys, workers that are gone.
+"""Forgets what nobody needs any more: finished jobs and their uniqueness, expired keys, workers that are gone, acts.
 
 It walks the jobs by id, a page at a time, so it needs no index and is never in the way of claims; a row in the chores
 table makes it one process at a time and remembers the page.
@@ -53,14 +53,16 @@ def require_kept(where: str, times: Mapping[str, timedelta]) -> None:
 class Cleaner:
     """The worker's broom."""
 
-    def __init__(self, link: Link, schema: str, retention: Retention) -> None:
+    def __init__(self, link: Link, schema: str, retention: Retention, *, audit_retention: timedelta) -> None:
         self._link = link
         self._jobs = statement("clean_jobs", schema)
         self._keys = statement("clean_keys", schema)
         self._uniques = statement("clean_uniques", schema)
         self._workers = statement("clean_workers", schema)
+        self._acts = statement("clean_acts", schema)
         self._fold = statement("fold_tallies", schema)
         self._retention = retention
+        self._audit_retention = audit_retention
 
     async def step(self) -> timedelta:
         """Cleans a page. Raises DatabaseAway."""
@@ -77,4 +79,5 @@ class Cleaner:
         await self._link.execute(self._keys, params)
         await self._link.execute(self._fold, {"most": FOLD})
         await self._link.execute(self._workers, params)
-        return INTERVAL
+        acts = await self._link.execute(self._acts, {"audit": self._audit_retention, "page": PAGE})
+        return BETWEEN_PAGES if acts and acts[0]["deleted"] == PAGE else INTERVAL

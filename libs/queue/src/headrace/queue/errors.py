@@ -62,13 +62,14 @@ class PayloadUnreadable(Refused):
 
 
 class PayloadInvalid(Refused):
-    """The payload breaks rules of its .proto file; all of them are named."""
+    """The payload breaks rules of its .proto file. All of them are named, and all that is wrong with the options."""
 
-    def __init__(self, kind: str, violations: Sequence[Violation]) -> None:
-        listed = "; ".join(f"{v.field or 'message'} {v.description}" for v in violations)
+    def __init__(self, kind: str, violations: Sequence[Violation], options: Sequence[Violation] = ()) -> None:
+        listed = "; ".join(f"{v.field or 'message'} {v.description}" for v in (*violations, *options))
         super().__init__(f"the payload of {kind} is invalid: {listed}")
         self.kind = kind
         self.violations = tuple(violations)
+        self.options = tuple(options)
 
 
 class PayloadTooLarge(Refused):

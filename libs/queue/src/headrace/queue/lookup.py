@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from psycopg import AsyncConnection
@@ -74,6 +75,14 @@ async def list_jobs(
     return JobPage(map(Job.from_row, jobs), found.before_id)
 
 
+@dataclass(frozen=True)
+class Counted:
+    """How many jobs were counted, and whether there are more."""
+
+    jobs: int
+    more: bool
+
+
 async def count_jobs(
     connection: AsyncConnection[Any], *, schema: str = DEFAULT_SCHEMA
 ) -> dict[str, dict[JobState, int]]:
@@ -81,9 +90,24 @@ async def count_jobs(
 
     Exact. Takes as long as live jobs are many; finished ones cost nothing.
     """
-    counts: dict[str, dict[JobState, int]] = {}
-    for row in await rows(connection, "count_jobs", schema=schema):
-        counts.setdefault(row["queue"], {})[JobState(row["state"])] = row["jobs"]
+    counts = await count_jobs_up_to(connection, None, schema=schema)
+    return {queue: {state: counted.jobs for state, counted in states.items()} for queue, states in counts.items()}
+
+
+async def count_jobs_up_to(
+    connection: AsyncConnection[Any], most: int | None, *, schema: str = DEFAULT_SCHEMA
+) -> dict[str, dict[JobState, Counted]]:
+    """How many jobs there are, per queue and state, as `count_jobs`, but without a long look at long lines.
+
+    Args:
+        connection: Any.
+        most: So many are counted of each queue's line, and so many of all jobs that wait for a time, those that are due
+            first. None: all.
+        schema: The installation's schema.
+    """
+    counts: dict[str, dict[JobState, Counted]] = {}
+    for row in await rows(connection, "count_jobs", {"most": most}, schema=schema):
+        counts.setdefault(row["queue"], {})[JobState(row["state"])] = Counted(row["jobs"], row["more"])
     return counts
 
 

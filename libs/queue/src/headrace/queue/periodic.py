@@ -7,13 +7,13 @@ and paused, at run time (see periodic_control.py). The scheduler of every worker
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import KW_ONLY, dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from headrace.queue.errors import PeriodicInvalid
+from headrace.queue.errors import PeriodicInvalid, Violation
 from headrace.queue.kinds import Kinds
 from headrace.queue.schedules import Cron, Interval, Schedule, TimeZoneUnknown, zone
 from headrace.queue.typed import is_a, require
@@ -72,26 +72,15 @@ class Periodic:
     def __post_init__(self) -> None:
         """Refuses what makes no sense."""
         self._require_types()
-        if not 1 <= len(self.name) <= MAX_NAME_LENGTH or not self.name.isprintable():
-            raise self._wrong("name", f"a name has 1 to {MAX_NAME_LENGTH} printable characters")
-        if (self.every is None) == (self.cron is None):
-            raise self._wrong("every", "give either every or cron")
-        for field, time, least in (("every", self.every, SHORTEST), ("window", self.window, _INSTANT)):
-            if time is not None and not least <= time <= LONGEST:
-                raise self._wrong(field, f"{field} must be at least {least} and at most ten years, and is {time}")
-        if self.missed is Missed.ALL and self.window is None:
-            raise self._wrong("window", "missed=ALL needs a window, lest a long absence ends in a flood of jobs")
-        try:
-            Missed(self.missed)
-        except ValueError as error:
-            raise self._wrong("missed", str(error)) from None
-        try:
-            zone(self.time_zone)  # also where nothing is counted in it
-            schedule(self.every, self.cron, self.time_zone, origin=datetime.now(UTC))
-        except TimeZoneUnknown as error:
-            raise self._wrong("time_zone", str(error)) from None
-        except ValueError as error:
-            raise self._wrong("cron", str(error)) from None
+        for violation in periodic_violations(
+            name=self.name,
+            every=self.every,
+            cron=self.cron,
+            time_zone=self.time_zone,
+            missed=self.missed,
+            window=self.window,
+        ):
+            raise self._wrong(violation.field, violation.description)
 
     def _require_types(self) -> None:
         require("periodic job", str, name=self.name)
@@ -134,6 +123,35 @@ class Periodic:
     def next_tick(self, now: datetime) -> datetime:
         """The first tick after now of a definition that has ticked before, by another schedule or before a pause."""
         return schedule(self.every, self.cron, self.time_zone, origin=now).after(now)
+
+
+def periodic_violations(
+    *, name: str, every: timedelta | None, cron: str | None, time_zone: str, missed: Missed, window: timedelta | None
+) -> Iterator[Violation]:
+    """All that makes no sense in a definition, its payload aside."""
+    if not 1 <= len(name) <= MAX_NAME_LENGTH or not name.isprintable():
+        yield Violation("name", f"a name has 1 to {MAX_NAME_LENGTH} printable characters")
+    if (every is None) == (cron is None):
+        yield Violation("every", "give either every or cron")
+    for field, time, least in (("every", every, SHORTEST), ("window", window, _INSTANT)):
+        if time is not None and not least <= time <= LONGEST:
+            yield Violation(field, f"{field} must be at least {least} and at most ten years, and is {time}")
+    if missed is Missed.ALL and window is None:
+        yield Violation("window", "missed=ALL needs a window, lest a long absence ends in a flood of jobs")
+    try:
+        Missed(missed)
+    except ValueError as error:
+        yield Violation("missed", str(error))
+    try:
+        zone(time_zone)  # also where nothing is counted in it
+    except TimeZoneUnknown as error:
+        yield Violation("time_zone", str(error))
+        time_zone = "UTC"
+    if cron is not None:
+        try:
+            Cron(cron, time_zone)
+        except ValueError as error:
+            yield Violation("cron", str(error))
 
 
 def fingerprint(row: Mapping[str, Any]) -> bytes:

@@ -74,6 +74,7 @@ class WorkerSettings:
             each statement planned anew.
         max_deaths: At how many worker deaths a job that was in flight is quarantined.
         retention: How long finished jobs are kept.
+        audit_retention: How long records of administrative acts are kept; a day at least.
         name: Shown to operators.
 
     Raises:
@@ -89,6 +90,7 @@ class WorkerSettings:
     listen: bool = True
     max_deaths: int = 3
     retention: Retention = field(default_factory=Retention)
+    audit_retention: timedelta = timedelta(days=730)
     name: str = field(default_factory=process_name)
 
     def __post_init__(self) -> None:
@@ -109,6 +111,8 @@ class WorkerSettings:
             raise ValueError(f"worker settings: queue_slots of {', '.join(negative)} must be at least 0")
         if self.poll_interval <= timedelta(0) or self.drain_timeout < timedelta(0):
             raise ValueError("worker settings: poll_interval must be above 0, and drain_timeout at least 0")
+        if self.audit_retention < timedelta(days=1):
+            raise ValueError("worker settings: audit_retention must be at least a day")
 
 
 class Worker:
@@ -188,7 +192,7 @@ class Worker:
         self._announcer = announcer.Announcer(upkeep, settings.name, schema)
         self._rescuer = rescuer.Rescuer(upkeep, schema, self._announcer, max_deaths=settings.max_deaths)
         self._scheduler = scheduler.Scheduler(upkeep, handlers.kinds, periodic, schema)
-        self._cleaner = Cleaner(upkeep, schema, settings.retention)
+        self._cleaner = Cleaner(upkeep, schema, settings.retention, audit_retention=settings.audit_retention)
         self._auditor = auditor.Auditor(
             upkeep, self._identity, self._ledger, self._executor, self._completer, self._producer, schema
         )

@@ -7,7 +7,7 @@ piece of work, `hide` tells it of a message, `veiled_text` writes a text without
 A package of its own because the engine and the services stand on it alike; it needs protobuf and nothing else.
 """
 
-from headrace.veil.messages import MARK, Secret, may_redact, secrets_of, veiled
+from headrace.veil.messages import MARK, Secret, marked, may_redact, secrets_of, veiled
 from headrace.veil.texts import Veil, current_veil, hide, veil_here, veiled_text
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "Veil",
     "current_veil",
     "hide",
+    "marked",
     "may_redact",
     "secrets_of",
     "veil_here",

@@ -49,6 +49,11 @@ def veiled(message: M) -> tuple[M, tuple[str, ...]]:
     return copy, tuple(_veil(copy, "", DEEPEST))
 
 
+def marked(message: Message) -> tuple[str, ...]:
+    """The paths of redacted texts that read `MARK`: what was veiled for somebody has come back as it was shown."""
+    return tuple(_marked(message, "", DEEPEST))
+
+
 def secrets_of(message: Message) -> Iterator[Secret]:
     """Every redacted value of a message: texts, bytes, numbers; those inside of redacted messages each for itself."""
     return _secrets(message, DEEPEST, all_of_it=False)
@@ -83,6 +88,19 @@ def _veil_inner(message: Message, path: str, depth: int) -> Iterator[str]:
     if paths := list(_veil(inner, f"{path}.", depth)):
         yield from paths
         held.value = inner.SerializeToString()
+
+
+def _marked(message: Message, prefix: str, depth: int) -> Iterator[str]:
+    for field, value in message.ListFields():
+        path = prefix + _name(field)
+        if field.GetOptions().debug_redact:
+            if _is_text(field) and MARK in (value if field.is_repeated else [value]):
+                yield path
+        elif field.message_type is not None:
+            for step, inner in _messages(field, value):
+                held = _opened(inner, depth) if inner.DESCRIPTOR.full_name == ANY else inner
+                if held is not None:
+                    yield from _marked(held, f"{path}{step}.", depth - 1)
 
 
 def _secrets(message: Message, depth: int, *, all_of_it: bool) -> Iterator[Secret]:
@@ -138,7 +156,7 @@ def _messages(field: FieldDescriptor, value: Any) -> Iterator[tuple[str, Message
 
 
 def _blank(message: Any, field: Any, value: Any) -> None:
-    if field.cpp_type != FieldDescriptor.CPPTYPE_STRING or field.type == FieldDescriptor.TYPE_BYTES:
+    if not _is_text(field):
         if field.is_extension:
             message.ClearExtension(field)
         else:
@@ -149,6 +167,10 @@ def _blank(message: Any, field: Any, value: Any) -> None:
         message.Extensions[field] = MARK
     else:
         setattr(message, field.name, MARK)
+
+
+def _is_text(field: FieldDescriptor) -> bool:
+    return field.cpp_type == FieldDescriptor.CPPTYPE_STRING and field.type != FieldDescriptor.TYPE_BYTES
 
 
 def _name(field: FieldDescriptor) -> str:

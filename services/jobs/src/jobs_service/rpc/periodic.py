@@ -5,11 +5,14 @@
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from google.protobuf import any_pb2
 from google.protobuf.json_format import MessageToDict
 
 from headrace.jobs.v1 import jobs_service_pb2 as pb
 from headrace.jobs.v1 import periodic_job_pb2
 from headrace.queue import (
+    Kinds,
+    Periodic,
     PeriodicJob,
     PeriodicNotFound,
     create_periodic,
@@ -20,9 +23,11 @@ from headrace.queue import (
     resume_periodic,
     update_periodic,
 )
+from headrace.queue.veil import veiled_payload
 from jobs_service.database import Connection
 from jobs_service.rpc.part import Part
-from jobs_service.translate import read_periodic
+from jobs_service.translate import read_periodic, still_veiled
+from jobs_service.translate.values import refuse
 
 # What the service sets, and the payload, have no place in the record of a change.
 _NOT_RECORDED = ("payload", "declared", "last_run", "next_runs", "paused_at", "paused_by")
@@ -53,7 +58,14 @@ class PeriodicPart(Part):
         self, request: pb.UpdatePeriodicJobRequest, context: Any
     ) -> pb.UpdatePeriodicJobResponse:
         """Gives a periodic job a new definition."""
-        changed = await self._define("UpdatePeriodicJob", request.periodic_job, update_periodic)
+        payload, caller = request.periodic_job.payload, self._callers.current()
+
+        async def changing(connection: Connection, periodic: Periodic, *, kinds: Kinds) -> PeriodicJob:
+            if not caller.see_redacted:
+                await _refuse_what_was_shown(connection, periodic.name, payload, kinds)
+            return await update_periodic(connection, periodic, kinds=kinds)
+
+        changed = await self._define("UpdatePeriodicJob", request.periodic_job, changing)
         return pb.UpdatePeriodicJobResponse(periodic_job=self._seen.periodic(changed))
 
     async def PausePeriodicJob(self, request: pb.PausePeriodicJobRequest, context: Any) -> pb.PausePeriodicJobResponse:
@@ -90,6 +102,14 @@ class PeriodicPart(Part):
             return await define(connection, periodic, kinds=self._door.kinds)
 
         return await self._act(method, _subject(periodic.name), defined, details=_details(sent, payload.kind.name))
+
+
+async def _refuse_what_was_shown(connection: Connection, name: str, payload: any_pb2.Any, kinds: Kinds) -> None:
+    """Refuses the very payload that its caller was shown: what was veiled in it, a number, say, is unset there."""
+    stored = await get_periodic(connection, name)
+    shown, veiled_fields = veiled_payload(stored.kind, stored.payload, kinds)
+    if veiled_fields and (stored.kind, shown) == (payload.TypeName(), payload.value):
+        raise refuse(still_veiled(veiled_fields))
 
 
 def _details(sent: periodic_job_pb2.PeriodicJob, kind: str) -> dict[str, Any]:

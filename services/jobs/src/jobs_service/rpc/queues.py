@@ -7,11 +7,14 @@ from typing import Any
 from google.protobuf.json_format import MessageToDict
 
 from headrace.jobs.v1 import jobs_service_pb2 as pb
-from headrace.queue import JobState, Queue, count_jobs, limit_queue, list_queues, set_retention
+from headrace.queue import Counted, JobState, Queue, count_jobs_up_to, limit_queue, list_queues, set_retention
 from headrace.queue.queue_flow import QueueFlow, queue_flows
 from jobs_service.database import Connection
 from jobs_service.rpc.part import Part
 from jobs_service.translate import read_retention, write_queue, write_stats
+
+MOST_COUNTED = 100_000
+"""Of a queue's line, and of all jobs that wait for a time: some 0.1 s of Postgres' work each."""
 
 
 class QueuesPart(Part):
@@ -50,5 +53,5 @@ class QueuesPart(Part):
         return pb.UpdateQueueResponse(queue=write_queue(queue, self._depths.limits.get(name)))
 
 
-async def _look(connection: Connection) -> tuple[dict[str, dict[JobState, int]], dict[str, QueueFlow]]:
-    return await count_jobs(connection), await queue_flows(connection)
+async def _look(connection: Connection) -> tuple[dict[str, dict[JobState, Counted]], dict[str, QueueFlow]]:
+    return await count_jobs_up_to(connection, MOST_COUNTED), await queue_flows(connection)

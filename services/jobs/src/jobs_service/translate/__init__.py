@@ -4,7 +4,7 @@ from jobs_service.translate.enqueue import read_enqueue, read_trace, trace_conte
 from jobs_service.translate.explanations import write_explanation
 from jobs_service.translate.jobs import MAX_ID, names_of, read_filter, read_job_id, read_state, write_error, write_job
 from jobs_service.translate.kinds import write_kind
-from jobs_service.translate.periodic import read_periodic, write_periodic
+from jobs_service.translate.periodic import read_periodic, still_veiled, write_periodic
 from jobs_service.translate.queues import read_retention, write_pause, write_queue, write_stats
 from jobs_service.translate.workers import write_worker
 
@@ -18,6 +18,7 @@ __all__ = [
     "read_retention",
     "read_state",
     "read_trace",
+    "still_veiled",
     "trace_context",
     "write_accepted",
     "write_error",

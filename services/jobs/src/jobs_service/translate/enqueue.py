@@ -12,8 +12,9 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from headrace.chassis.rpc_validation import request_violations
 from headrace.jobs.v1 import jobs_service_pb2
 from headrace.queue import Accepted, Kinds, KindUnknown, NewJob, TraceParent, Unique
-from jobs_service.refusals import payload_path
-from jobs_service.translate.jobs import read_state
+from headrace.queue.checks import option_violations
+from jobs_service.refusals import option_path, payload_path
+from jobs_service.translate.jobs import STATES, read_state
 from jobs_service.translate.values import Violations, noting, read_duration, read_struct, read_time, refuse
 
 # The fields of TraceContext are W3C headers, whatever OTEL_PROPAGATORS says of this process' own calls.
@@ -24,6 +25,8 @@ _DUPLICATE_BY = {
     "key": jobs_service_pb2.DUPLICATE_BY_KEY,
     "unique": jobs_service_pb2.DUPLICATE_BY_UNIQUE,
 }
+# The states that there are; the rules of the .proto file tell of others.
+_STATES = frozenset(STATES.values())
 
 
 def read_enqueue(
@@ -52,9 +55,7 @@ def read_enqueue(
             metadata = read_struct(request.metadata)
         except ValueError as error:
             violations.append(("metadata", f"must be a JSON object: {error}"))
-    if violations:
-        raise refuse(violations + _payload_violations(request.payload, kinds))
-    return NewJob(
+    job = NewJob(
         payload=request.payload,
         caller=caller,
         key=request.idempotency_key,
@@ -69,6 +70,10 @@ def read_enqueue(
         metadata=metadata,
         version=request.version or None,
     )
+    if violations:
+        named = dict(violations)
+        raise refuse(violations + [found for found in _engine_violations(job, kinds) if found[0] not in named])
+    return job
 
 
 def _read_unique(sent: jobs_service_pb2.Unique, period: timedelta | None) -> Unique:
@@ -76,16 +81,22 @@ def _read_unique(sent: jobs_service_pb2.Unique, period: timedelta | None) -> Uni
         by=tuple(sent.fields) or "all",
         period=period,
         queue=sent.by_queue,
-        states=frozenset(map(read_state, sent.states)) or None,
+        states=frozenset(read_state(state) for state in sent.states if state in _STATES) or None,
     )
 
 
-def _payload_violations(payload: any_pb2.Any, kinds: Kinds) -> Violations:
+def _engine_violations(job: NewJob, kinds: Kinds) -> Violations:
+    """What the engine would find at its door: told together with what the rules of the .proto file have found."""
+    payload: any_pb2.Any = job.payload
     try:
-        message = kinds[payload.TypeName()].message_class.FromString(payload.value)
+        kind = kinds[payload.TypeName()]
+        message = kind.message_class.FromString(payload.value)
     except (KindUnknown, DecodeError):
         return []
-    return [(payload_path(field), description) for field, description in request_violations(message)]
+    return [
+        *((payload_path(field), description) for field, description in request_violations(message)),
+        *((option_path(found.field), found.description) for found in option_violations(job, kind)),
+    ]
 
 
 def write_accepted(accepted: Accepted) -> jobs_service_pb2.EnqueueResponse:

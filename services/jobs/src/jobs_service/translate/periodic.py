@@ -1,12 +1,18 @@
 """Periodic jobs."""
 
+from collections.abc import Iterable
 from datetime import timedelta
+from typing import Any
 
 from google.protobuf import any_pb2
+from google.protobuf.message import Message
+from google.rpc.error_details_pb2 import BadRequest
 
 from headrace.jobs.v1 import periodic_job_pb2
-from headrace.queue import Door, Missed, NewJob, Periodic, PeriodicInvalid, PeriodicJob, Refused
+from headrace.queue import Door, Missed, NewJob, Periodic, PeriodicJob, Refused
 from headrace.queue.checks import Checked, check
+from headrace.queue.periodic import periodic_violations
+from headrace.veil import marked
 from jobs_service.refusals import refusal
 from jobs_service.translate.jobs import TYPE_URL_PREFIX
 from jobs_service.translate.values import (
@@ -47,29 +53,42 @@ def read_periodic(sent: periodic_job_pb2.PeriodicJob, door: Door) -> tuple[Perio
     if sent.HasField("missed_window"):
         with noting(violations, f"{FIELD}.missed_window"):
             window = read_duration(sent.missed_window)
+    definition: dict[str, Any] = {
+        "name": sent.name,
+        "every": every,
+        "cron": sent.cron if sent.HasField("cron") else None,
+        "time_zone": sent.time_zone or "UTC",
+        "missed": _MISSED[sent.missed_runs],
+        "window": window,
+    }
+    named = dict(violations)
+    for found in periodic_violations(**definition):
+        field = f"{FIELD}.{_FIELDS.get(found.field, found.field)}"
+        if field not in named:
+            violations.append((field, found.description))
+    payload = _read_payload(sent.payload, door, violations)
+    return Periodic(payload=payload.message, **definition), payload
+
+
+def _read_payload(payload: any_pb2.Any, door: Door, violations: Violations) -> Checked:
+    """Checks the payload; raises where it, or what was found before, is not as it has to be."""
+    try:
+        checked = check(NewJob(payload), door.kinds, door.limits)
+    except Refused as refused:
+        error = under(refusal(refused), FIELD)
+        if violations and (broken := [detail for detail in error.details if isinstance(detail, BadRequest)]):
+            raise refuse([*violations, *((v.field, v.description) for v in broken[0].field_violations)]) from None
+        raise (refuse(violations) if violations else error) from None
+    violations += still_veiled(marked(checked.message) if isinstance(checked.message, Message) else ())
     if violations:
         raise refuse(violations)
-    payload = _read_payload(sent.payload, door)
-    try:
-        periodic = Periodic(
-            name=sent.name,
-            payload=payload.message,
-            every=every,
-            cron=sent.cron if sent.HasField("cron") else None,
-            time_zone=sent.time_zone or "UTC",
-            missed=_MISSED[sent.missed_runs],
-            window=window,
-        )
-    except PeriodicInvalid as error:
-        raise refuse([(f"{FIELD}.{_FIELDS.get(error.field, error.field)}", error.reason)]) from None
-    return periodic, payload
+    return checked
 
 
-def _read_payload(payload: any_pb2.Any, door: Door) -> Checked:
-    try:
-        return check(NewJob(payload), door.kinds, door.limits)
-    except Refused as refused:
-        raise under(refusal(refused), FIELD) from None
+def still_veiled(paths: Iterable[str]) -> Violations:
+    """What is wrong with values that were veiled when they were read, and are sent back so."""
+    why = "is veiled, as it was answered: give it its value, or none, for this would be stored as it is"
+    return [(f"{FIELD}.payload.{path}", why) for path in paths]
 
 
 def write_periodic(periodic: PeriodicJob) -> periodic_job_pb2.PeriodicJob:

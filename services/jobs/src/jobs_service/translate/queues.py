@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any, Literal, TypedDict
 
 from headrace.jobs.v1 import queue_pb2
-from headrace.queue import JobState, Pause, Queue
+from headrace.queue import Counted, JobState, Pause, Queue
 from headrace.queue.queue_flow import QueueFlow
 from jobs_service.translate.jobs import STATES
 from jobs_service.translate.values import Violations, noting, read_duration, refuse, write_duration, write_time
@@ -63,21 +63,26 @@ def write_pause(pause: Pause) -> queue_pb2.Pause:
     return answer
 
 
-def write_stats(queue: str, counts: Mapping[JobState, int], flow: QueueFlow | None) -> queue_pb2.QueueStats:
+def write_stats(queue: str, counts: Mapping[JobState, Counted], flow: QueueFlow | None) -> queue_pb2.QueueStats:
     """Writes how a queue is doing.
 
     Args:
         queue: Its name.
-        counts: How many jobs there are, by state.
+        counts: How many jobs were counted, by state.
         flow: How it moves; None where nothing stands in line and no live worker claims from it.
     """
     flow = flow or QueueFlow(queue, oldest_wait=None, jobs_per_second=0, workers=0)
     answer = queue_pb2.QueueStats(
         queue=queue,
-        counts=[queue_pb2.StateCount(state=STATES[state], jobs=counts[state]) for state in JobState if state in counts],
+        counts=[
+            queue_pb2.StateCount(state=STATES[state], jobs=counts[state].jobs, more=counts[state].more)
+            for state in JobState
+            if state in counts
+        ],
         jobs_per_second=flow.jobs_per_second,
         workers=flow.workers,
     )
     write_duration(answer.oldest_wait, flow.oldest_wait)
-    write_duration(answer.drain_time, flow.time_for(counts.get(JobState.AVAILABLE, 0)))
+    in_line = counts.get(JobState.AVAILABLE, Counted(0, more=False))
+    write_duration(answer.drain_time, flow.time_for(in_line.jobs))
     return answer

@@ -1,4 +1,5 @@
 -- Back to the tables of version 3. What was recorded of acts and of kinds' descriptors is lost.
+drop function {schema}.forget_acts;
 drop table {schema}.audit_log;
 drop table {schema}.kind_descriptors;
 alter table {schema}.workers

@@ -45,3 +45,18 @@ create table {schema}.audit_log (
 );
 create index audit_log_subject on {schema}.audit_log (subject, id);
 create index audit_log_actor on {schema}.audit_log (actor, id);
+
+-- Forgets the oldest entries, as far as they are older than that: what a worker may do to a table that it can't touch.
+-- Ids grow with time, so the oldest are the first of the primary key. Nothing of the last day is ever forgotten.
+create function {schema}.forget_acts(keep interval, most integer) returns bigint
+language sql security definer set search_path = pg_catalog, pg_temp as $$
+  with oldest as (
+    select id, at from {schema}.audit_log order by id limit most for update skip locked
+  ),
+  gone as (
+    delete from {schema}.audit_log
+    where id in (select id from oldest where at < clock_timestamp() - greatest(keep, interval '1 day')) returning id
+  )
+  select count(*) from gone
+$$;
+revoke all on function {schema}.forget_acts from public;

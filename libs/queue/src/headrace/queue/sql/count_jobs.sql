@@ -1,13 +1,31 @@
 -- How many jobs there are, per queue and state. Live ones are counted from the small indexes that hold nothing else: jobs_ready,
--- jobs_due, and jobs_claimed from each worker's floor on; finished ones from the tallies.
-select queue, state::text, sum(jobs)::bigint as jobs
+-- jobs_due, and jobs_claimed from each worker's floor on; finished ones from the tallies. With `most` at most so many entries are
+-- read of each queue's line, and so many of jobs_due, and `more` says where there are others; without (NULL) it is exact.
+with recursive line as (
+  (select queue from {schema}.jobs where ready_xid is not null order by queue limit 1)
+  union all
+  select following.queue
+  from line cross join lateral (
+    select queue from {schema}.jobs where ready_xid is not null and queue > line.queue order by queue limit 1
+  ) as following
+),
+due as materialized (
+  select queue, state from {schema}.jobs where due_at is not null order by due_at limit %(most)s::bigint + 1
+)
+select queue, state::text, sum(jobs)::bigint as jobs, coalesce(bool_or(more), false) as more
 from (
-  select queue, 'available'::{schema}.job_state as state, count(*) as jobs
-  from {schema}.jobs where ready_xid is not null group by queue
+  select line.queue, 'available'::{schema}.job_state as state,
+         least(count(*), %(most)s::bigint) as jobs, count(*) > %(most)s::bigint as more
+  from line cross join lateral (
+    select from {schema}.jobs
+    where queue = line.queue and ready_xid is not null
+    order by priority, ready_xid, id limit %(most)s::bigint + 1
+  ) as waiting
+  group by line.queue
   union all
-  select queue, state, count(*) from {schema}.jobs where due_at is not null group by queue, state
+  select queue, state, count(*), (select count(*) from due) > %(most)s::bigint from due group by queue, state
   union all
-  select job.queue, job.state, count(*)
+  select job.queue, job.state, count(*), false
   from {schema}.workers as worker cross join lateral (
     select queue, state
     from {schema}.jobs
@@ -17,7 +35,7 @@ from (
   where job.state = 'running'
   group by job.queue, job.state
   union all
-  select queue, state, jobs from {schema}.tallies
+  select queue, state, jobs, false from {schema}.tallies
 ) as counted
 group by queue, state
 having sum(jobs) > 0

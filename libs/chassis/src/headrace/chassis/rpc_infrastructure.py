@@ -1,0 +1,64 @@
+"""Health checks and reflection, as every server of ours has them beside its services: without token and span.
+
+grpcio's own servicers answer. What they are handed is decoded here, for gRPC says UNKNOWN of bytes that are no message,
+and reflection is served by both of its names: grpcio knows `v1alpha` alone, and clients of today ask for `v1`, some for
+nothing else. The two are the same on the wire.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import grpc.aio
+from google.protobuf.message import DecodeError
+from grpc_health.v1 import health, health_pb2
+from grpc_reflection.v1alpha import reflection, reflection_pb2
+
+from headrace.chassis.rpc_interceptors import Context
+
+REFLECTION_V1 = "grpc.reflection.v1.ServerReflection"
+
+
+def add_health(servicer: health.aio.HealthServicer, server: grpc.aio.Server) -> None:
+    """Answers health checks."""
+    serialize = health_pb2.HealthCheckResponse.SerializeToString
+
+    async def check(received: bytes, context: Context) -> Any:
+        return await servicer.Check(await _decoded(health_pb2.HealthCheckRequest, received, context), context)
+
+    async def watch(received: bytes, context: Context) -> None:
+        await servicer.Watch(await _decoded(health_pb2.HealthCheckRequest, received, context), context)
+
+    methods: dict[str, Any] = {
+        "Check": grpc.unary_unary_rpc_method_handler(check, response_serializer=serialize),
+        "Watch": grpc.unary_stream_rpc_method_handler(watch, response_serializer=serialize),
+    }
+    server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(health.SERVICE_NAME, methods)])
+
+
+def add_reflection(services: Sequence[str], server: grpc.aio.Server) -> None:
+    """Lets clients ask for these services (full names), and for every message that the program knows."""
+    names = (REFLECTION_V1, reflection.SERVICE_NAME)
+    servicer = reflection.aio.ReflectionServicer([*services, health.SERVICE_NAME, *names])
+
+    async def info(received: AsyncIterator[bytes], context: Context) -> AsyncIterator[Any]:
+        async def requests() -> AsyncIterator[Any]:
+            async for each in received:
+                yield await _decoded(reflection_pb2.ServerReflectionRequest, each, context)
+
+        async for answer in servicer.ServerReflectionInfo(requests(), context):
+            yield answer
+
+    method: Any = grpc.stream_stream_rpc_method_handler(
+        info,
+        response_serializer=reflection_pb2.ServerReflectionResponse.SerializeToString,
+    )
+    server.add_generic_rpc_handlers(
+        [grpc.method_handlers_generic_handler(name, {"ServerReflectionInfo": method}) for name in names]
+    )
+
+
+async def _decoded(kind: Any, received: bytes, context: Context) -> Any:
+    try:
+        return kind.FromString(received)
+    except DecodeError as error:
+        await context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"The request's bytes are no such message: {error}")

@@ -1,0 +1,90 @@
+"""A gRPC server that stands up again when the loop in which gRPC takes calls has ended.
+
+grpc.aio decodes the name of a called method as UTF-8 in that loop, so one call with a name that is none ends it: a
+frame that anybody can send, without a token. gRPC then closes the port for good, while the process goes on. Here a new
+server takes the port over within moments; calls under way on the old one are finished, and clients connect anew.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+import grpc.aio
+import structlog
+
+from headrace.chassis.tls import CertificatesRefused
+
+log = structlog.get_logger()
+
+LOOK = 0.1
+"""How often it is looked at, in seconds: gRPC tells of the end of its loop only when asked."""
+CERTIFICATES = 1.0
+"""How often certificates that can't be used are looked at again, in seconds."""
+GRACE = 30.0
+"""How long calls under way on a server that has ended may take, in seconds."""
+
+
+class StandingServer:
+    """A port that is served from `start` to `stop`."""
+
+    def __init__(self, make: Callable[[int], tuple[grpc.aio.Server, int]]) -> None:
+        """Prepares a server.
+
+        Args:
+            make: Answers a server that isn't started and its port: the given one, or any where that is 0. Raises
+                RuntimeError where the port is taken, CertificatesRefused where its certificates can't be used.
+        """
+        self._make = make
+        self._server: grpc.aio.Server | None = None
+        self._watch: asyncio.Task[None] | None = None
+        self._ending: dict[grpc.aio.Server, asyncio.Task[None]] = {}
+
+    async def start(self) -> int:
+        """Starts serving, and answers the port.
+
+        Raises:
+            RuntimeError: The address can't be listened on.
+            CertificatesRefused: See `ServerTls`.
+        """
+        self._server, port = self._make(0)
+        await self._server.start()
+        self._watch = asyncio.create_task(self._stand(self._server, port))
+        return port
+
+    async def stop(self, grace: float) -> None:
+        """Takes no new calls, lets those under way finish within `grace` seconds, and ends."""
+        if self._watch is None or self._server is None:
+            return
+        self._watch.cancel()
+        await asyncio.gather(self._watch, return_exceptions=True)
+        await asyncio.gather(*(server.stop(grace) for server in (self._server, *self._ending)))
+        await asyncio.gather(*self._ending.values())
+
+    async def _stand(self, server: grpc.aio.Server, port: int) -> None:
+        while True:
+            try:
+                while await server.wait_for_termination(LOOK):
+                    pass
+            except Exception:  # whatever it was that ended the loop, the port is closed
+                log.exception("the gRPC server broke down, another one takes its place", port=port)
+            else:
+                return
+            self._end(server)
+            server = self._server = await self._replacement(port)
+
+    def _end(self, server: grpc.aio.Server) -> None:
+        self._ending[server] = asyncio.create_task(server.stop(GRACE))
+        self._ending[server].add_done_callback(lambda _: self._ending.pop(server))
+
+    async def _replacement(self, port: int) -> grpc.aio.Server:
+        while True:
+            try:
+                server, _ = self._make(port)
+            except RuntimeError:  # the old one has not let go of the port yet
+                await asyncio.sleep(LOOK)
+                continue
+            except CertificatesRefused as refused:  # its files are being replaced
+                log.error("certificates refused, the port stays closed until they fit", port=port, reason=str(refused))
+                await asyncio.sleep(CERTIFICATES)
+                continue
+            await server.start()
+            return server
