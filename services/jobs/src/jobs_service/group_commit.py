@@ -115,14 +115,13 @@ class GroupCommit:
         jobs = [job for call in group for job in call.jobs]  # one of each
 
         async def work(connection: Connection) -> Results:
-            await connection.execute(f"set local lock_timeout = {round(PATIENCE * 1000)}")
             try:
                 return await self._accept(connection, jobs, group)
             except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected) as error:
                 raise Held from error
 
         try:
-            results = await self._database.run(work)
+            results = await self._database.run(work, lock_timeout=PATIENCE)
         except GivenUp:
             self._waiting[:0] = group
         except DatabaseAway as away:
