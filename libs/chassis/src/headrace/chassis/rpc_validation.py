@@ -1,10 +1,12 @@
 """The last step before a servicer: bytes become a message, and the message keeps the rules of its .proto file."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
+from functools import cache
 from typing import Any
 
 import grpc
 import protovalidate
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import DecodeError, Message
 
 from headrace.chassis.rpc_errors import RpcError, bad_request, error_info
@@ -98,19 +100,38 @@ def _impossible_times(message: Message, prefix: str) -> Iterator[tuple[str, str]
 
     Protobuf carries them without a word, and nothing behind the door can hold them.
     """
-    for field, value in message.ListFields():
-        kind = field.message_type
-        if kind is None or kind.GetOptions().map_entry:
+    for field in _timed_fields(message.DESCRIPTOR):
+        if not field.is_repeated and not message.HasField(field.name):
             continue
+        value = getattr(message, field.name)
         for place, inner in enumerate(value if field.is_repeated else [value]):
             path = f"{prefix}{field.name}[{place}]" if field.is_repeated else prefix + field.name
-            if kind.full_name not in _TIMES:
+            if inner.DESCRIPTOR.full_name not in _TIMES:
                 yield from _impossible_times(inner, f"{path}.")
                 continue
             try:
                 inner.ToJsonString()
             except ValueError:
-                yield path, _TIMES[kind.full_name]
+                yield path, _TIMES[inner.DESCRIPTOR.full_name]
+
+
+@cache
+def _timed_fields(message: Descriptor) -> tuple[FieldDescriptor, ...]:
+    """The fields of a message that are times, or messages in which there may be some; those of maps are left out."""
+    return tuple(field for field in message.fields if any(each.full_name in _TIMES for each in _below(field)))
+
+
+def _below(field: FieldDescriptor) -> Iterable[Descriptor]:
+    """The messages that a field's value may have in it, itself included."""
+    found: dict[str, Descriptor] = {}
+    waiting = [field]
+    while waiting:
+        message = waiting.pop().message_type
+        if message is None or message.GetOptions().map_entry or message.full_name in found:
+            continue
+        found[message.full_name] = message
+        waiting += message.fields
+    return found.values()
 
 
 def field_path(path: protovalidate.FieldPathPb | None) -> str:
