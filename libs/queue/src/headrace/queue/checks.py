@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from google.protobuf.any_pb2 import Any as AnyMessage
 
@@ -20,8 +19,7 @@ MAX_METADATA = 16 * 1024
 MILLISECOND = timedelta(milliseconds=1)
 
 
-@dataclass(frozen=True, slots=True)
-class Checked:
+class Checked(NamedTuple):
     """A job that passed every check."""
 
     job: NewJob
@@ -111,7 +109,7 @@ def _option_violations(job: NewJob, kind: Kind) -> Iterator[Violation]:
     for field, text in (("idempotency_key", job.key), ("caller", job.caller)):
         if len(text) > MAX_KEY_LENGTH:
             yield Violation(field, f"must have at most {MAX_KEY_LENGTH} characters")
-        if "\0" in text or text.encode(errors="replace").decode() != text:
+        if "\0" in text or not (text.isascii() or text.encode(errors="replace").decode() == text):
             yield Violation(field, "must be text without NUL and without halves of surrogate pairs")
     if job.version is not None and job.version < 1:
         yield Violation("version", "must be at least 1")
