@@ -16,8 +16,9 @@ from google.protobuf import descriptor_pool
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from headrace.chassis.rpc_boundary import AnswerInterceptor, TranslationInterceptor, Translations
-from headrace.chassis.rpc_tracing import OutsideContext, TracingInterceptor
+from headrace.chassis.rpc_boundary import AnswerLayer, TranslationLayer, Translations
+from headrace.chassis.rpc_interceptors import LayersInterceptor
+from headrace.chassis.rpc_tracing import OutsideContext, TracingLayer
 from headrace.chassis.rpc_validation import ValidationInterceptor
 from headrace.chassis.settings import split_address
 from headrace.chassis.tls import ServerTls
@@ -72,9 +73,11 @@ class GrpcServer:
         self._health = health.aio.HealthServicer()
         self._server = grpc.aio.server(
             interceptors=[
-                AnswerInterceptor(),
-                TracingInterceptor(OutsideContext.PARENT if trust_callers else OutsideContext.LINK),
-                TranslationInterceptor(translations or {}),
+                LayersInterceptor(
+                    AnswerLayer(),
+                    TracingLayer(OutsideContext.PARENT if trust_callers else OutsideContext.LINK),
+                    TranslationLayer(translations or {}),
+                ),
                 *interceptors,
                 ValidationInterceptor(self_validating),
             ],

@@ -17,7 +17,7 @@ from opentelemetry.trace import Link, Span, SpanKind, StatusCode
 
 from headrace.chassis.carrying import records
 from headrace.chassis.rpc_errors import SERVER_FAILURES, RpcError
-from headrace.chassis.rpc_interceptors import Call, Context, Proceed, UnaryInterceptor
+from headrace.chassis.rpc_interceptors import Call, Context, Layer, Proceed
 from headrace.veil import veil_here
 
 
@@ -28,7 +28,7 @@ class OutsideContext(enum.Enum):
     LINK = "link"
 
 
-class TracingInterceptor(UnaryInterceptor):
+class TracingLayer(Layer):
     """Runs every call inside its SERVER span."""
 
     def __init__(self, outside: OutsideContext) -> None:

@@ -31,6 +31,8 @@ class ValidationInterceptor(grpc.aio.ServerInterceptor):
     def __init__(self, self_validating: Collection[str] = ()) -> None:
         """`self_validating` are methods ("pkg.Service/Method") whose servicer checks the rules itself."""
         self._self_validating = frozenset(f"/{method}" for method in self_validating)
+        # What is inside of this one are the servicers' methods: the same with each call.
+        self._handlers: dict[str, Handler] = {}
 
     async def intercept_service(
         self, continuation: Continuation, handler_call_details: grpc.HandlerCallDetails
@@ -40,6 +42,11 @@ class ValidationInterceptor(grpc.aio.ServerInterceptor):
         method = handler_call_details.method
         if handler is None or handler.unary_unary is None or method.startswith(INFRASTRUCTURE):
             return handler
+        if method not in self._handlers:
+            self._handlers[method] = self._validating(method, handler)
+        return self._handlers[method]
+
+    def _validating(self, method: str, handler: Handler) -> Handler:
         decode: Any = handler.request_deserializer
         proceed: Any = handler.unary_unary
         validated = method not in self._self_validating
