@@ -107,25 +107,33 @@ def _impossible_times(message: Message, prefix: str) -> Iterator[tuple[str, str]
 
     Protobuf carries them without a word, and nothing behind the door can hold them.
     """
-    for field in _timed_fields(message.DESCRIPTOR):
-        if not field.is_repeated and not message.HasField(field.name):
+    for name, is_repeated in _timed_fields(message.DESCRIPTOR):
+        if not is_repeated and not message.HasField(name):
             continue
-        value = getattr(message, field.name)
-        for place, inner in enumerate(value if field.is_repeated else [value]):
-            path = f"{prefix}{field.name}[{place}]" if field.is_repeated else prefix + field.name
-            if inner.DESCRIPTOR.full_name not in _TIMES:
+        value = getattr(message, name)
+        for place, inner in enumerate(value if is_repeated else [value]):
+            path = f"{prefix}{name}[{place}]" if is_repeated else prefix + name
+            wrong = _TIMES.get(inner.DESCRIPTOR.full_name)
+            if wrong is None:
                 yield from _impossible_times(inner, f"{path}.")
                 continue
             try:
                 inner.ToJsonString()
             except ValueError:
-                yield path, _TIMES[inner.DESCRIPTOR.full_name]
+                yield path, wrong
 
 
 @cache
-def _timed_fields(message: Descriptor) -> tuple[FieldDescriptor, ...]:
-    """The fields of a message that are times, or messages in which there may be some; those of maps are left out."""
-    return tuple(field for field in message.fields if any(each.full_name in _TIMES for each in _below(field)))
+def _timed_fields(message: Descriptor) -> tuple[tuple[str, bool], ...]:
+    """The fields of a message that are times, or messages in which there may be some, and whether each is repeated.
+
+    Those of maps are left out.
+    """
+    return tuple(
+        (field.name, field.is_repeated)
+        for field in message.fields
+        if any(each.full_name in _TIMES for each in _below(field))
+    )
 
 
 def _below(field: FieldDescriptor) -> Iterable[Descriptor]:

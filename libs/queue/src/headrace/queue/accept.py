@@ -228,8 +228,9 @@ class Door:
         self, items: Sequence[Checked], keys: Mapping[str, Any], *, ids: Sequence[int | None], alone: bool
     ) -> Query:
         current = tracing.current()
-        sound = {id(trace): tracing.sound(trace) for trace in (item.job.trace or current for item in items)}
-        traces = [sound[id(item.job.trace or current)] for item in items]
+        given = [item.job.trace or current for item in items]
+        sound = {each: tracing.sound(trace) for each, trace in {id(trace): trace for trace in given}.items()}
+        traces = [sound[id(trace)] for trace in given]
         params: dict[str, Any] = {
             "ids": numbers(ids),
             "queues": texts([item.queue for item in items]),

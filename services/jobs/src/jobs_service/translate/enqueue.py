@@ -55,9 +55,10 @@ def read_enqueue(
     if has("timeout"):
         with noting(violations, "timeout"):
             timeout = read_duration(request.timeout)
-    if has("unique") and request.unique.HasField("period"):
+    wanted = request.unique if has("unique") else None
+    if wanted is not None and wanted.HasField("period"):
         with noting(violations, "unique.period"):
-            period = read_duration(request.unique.period)
+            period = read_duration(wanted.period)
     if has("metadata"):
         try:
             metadata = read_struct(request.metadata)
@@ -75,7 +76,7 @@ def read_enqueue(
         timeout=timeout,
         run_at=run_at,
         trace=(read_trace(request.trace_context) if has("trace_context") else None) or origin,
-        unique=_read_unique(request.unique, period) if has("unique") else None,
+        unique=None if wanted is None else _read_unique(wanted, period),
         tags=tuple(request.tags),
         metadata=metadata,
         version=request.version or None,
