@@ -43,6 +43,26 @@ async def test_equal_keys_within_one_batch_stand_for_its_first_item(installation
     assert await count(installation) == 2
 
 
+async def test_a_batch_stands_in_line_in_its_own_order_whatever_its_keys(installation: Any) -> None:
+    results = await accept(installation, keyed("c"), keyed("a"), NewJob(TestKinds.Greet(name="Ada")), keyed("b"))
+    ids = [result.job_id for result in results]
+    assert ids == sorted(ids)
+
+
+async def test_a_batch_takes_its_new_keys_and_answers_for_the_ones_that_are_taken(installation: Any) -> None:
+    [before] = await accept(installation, keyed("old"))
+    new, old, other, plain, same = await accept(
+        installation, keyed("new"), keyed("old"), keyed("old", "Bob"), NewJob(TestKinds.Greet(name="Ada")), keyed("new")
+    )
+    assert old == Accepted(before.job_id, duplicate=True, reason="key")
+    assert isinstance(other, KeyReused)
+    assert same == Accepted(new.job_id, duplicate=True, reason="key")
+    assert not plain.duplicate
+    assert await count(installation) == 3
+    keys = await installation.execute("select key, job_id from headrace.idempotency_keys order by key")
+    assert keys == [("new", new.job_id), ("old", before.job_id)]
+
+
 async def test_a_key_with_another_payload_is_refused_with_the_job_it_stands_for(installation: Any) -> None:
     [first] = await accept(installation, keyed("k"))
     [refused] = await accept(installation, keyed("k", "Bob"))

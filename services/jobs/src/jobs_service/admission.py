@@ -62,8 +62,13 @@ class AdmissionInterceptor(grpc.aio.ServerInterceptor):
             if caller is None:
                 caller = self._callers.of_certificate(context.auth_context())
                 self._admit(caller, call)
-            with self._meters[caller.name].answering(caller), self._callers.calling(caller):
-                return await proceed(request, context)
+            meter = self._meters[caller.name]
+            meter.begin(caller)
+            try:
+                with self._callers.calling(caller):
+                    return await proceed(request, context)
+            finally:
+                meter.end()
 
         return unary_handler(behaviour, handler.request_deserializer, handler.response_serializer)
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from fnmatch import fnmatchcase
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Annotated, Self
 
 import grpc
@@ -77,11 +77,11 @@ class Caller(BaseModel):
 
     def may_enqueue(self, kind: str) -> bool:
         """Says whether jobs of a kind are accepted from this caller."""
-        return any(fnmatchcase(kind, pattern) for pattern in self.kinds)
+        return _fits(kind, self.kinds)
 
     def may_use_queue(self, queue: str) -> bool:
         """Says whether this caller's jobs may stand in a queue."""
-        return any(fnmatchcase(queue, pattern) for pattern in self.queues)
+        return _fits(queue, self.queues)
 
     def may_call(self, method: str) -> bool:
         """Says whether a method ("Enqueue") is open to this caller."""
@@ -133,6 +133,11 @@ class Caller(BaseModel):
     @cached_property
     def _identities(self) -> tuple[re.Pattern[str], ...]:
         return tuple(_pattern(identity) for identity in self.identities)
+
+
+@lru_cache(maxsize=4096)  # asked of every job, and nearly always of the same names
+def _fits(name: str, patterns: tuple[str, ...]) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def _pattern(identity: str) -> re.Pattern[str]:

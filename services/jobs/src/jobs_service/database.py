@@ -12,7 +12,7 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, LiteralString, Self, TypeVar
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
@@ -26,6 +26,9 @@ T = TypeVar("T")
 # A Postgres that has become a standby says that it is read-only, rather than that it is away.
 AWAY = (psycopg.OperationalError, psycopg.errors.ReadOnlySqlTransaction)
 BEHIND = (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn, psycopg.errors.InvalidSchemaName)
+
+# For a single look: the default one would be made in the kernel, and taken away again.
+_Selector: type[selectors.BaseSelector] = getattr(selectors, "PollSelector", selectors.SelectSelector)
 
 # The pool tries to connect twice, a second apart, and then waits to be asked again: the next call or the readiness
 # probe does so within a second. With its own patience, the pauses between its tries would double up to minutes.
@@ -85,16 +88,21 @@ class Database:
         if row != (connection.info.backend_pid,):
             connection.prepare_threshold = None
 
-    async def run(self, work: Callable[[Connection], Awaitable[T]]) -> T:
+    async def run(self, work: Callable[[Connection], Awaitable[T]], *, lock_timeout: float | None = None) -> T:
         """Runs `work` in a transaction and commits it, within the time limit, waiting for a connection included.
 
         Work that has begun goes on when the caller is cancelled: a query can't be taken back in bounded time from a
         Postgres that doesn't answer.
 
+        Args:
+            work: What is to be done in the transaction.
+            lock_timeout: How many seconds it may wait for a lock, if that is to be less than for all of it.
+
         Raises:
             DatabaseAway: Postgres is away or too slow. What was asked may or may not have happened.
         """
-        task = asyncio.create_task(self._run(work))
+        begin = "begin" if lock_timeout is None else f"begin; set local lock_timeout = {round(lock_timeout * 1000)}"
+        task = asyncio.create_task(self._run(work, begin))
         self._working.add(task)
         task.add_done_callback(self._finished)
         return await asyncio.shield(task)
@@ -104,10 +112,10 @@ class Database:
         if not task.cancelled():
             task.exception()  # nobody else may be there any more to see it
 
-    async def _run(self, work: Callable[[Connection], Awaitable[T]]) -> T:
+    async def _run(self, work: Callable[[Connection], Awaitable[T]], begin: LiteralString) -> T:
         deadline = asyncio.get_running_loop().time() + self.timeout
         try:
-            async with self._connection(deadline) as connection, connection.transaction():
+            async with self._connection(deadline) as connection, _transaction(connection, begin):
                 return await work(connection)
         except AWAY as error:
             raise DatabaseAway(f"Postgres is away or too slow: {error}") from error
@@ -133,6 +141,19 @@ class Database:
             await self._pool.putconn(connection)
 
 
+@contextlib.asynccontextmanager
+async def _transaction(connection: Connection, begin: LiteralString) -> AsyncIterator[None]:
+    """A transaction with its settings: psycopg's own would take a round trip for each of them."""
+    await connection.execute(begin, prepare=False)
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(psycopg.Error):  # what went wrong first is raised
+            await connection.rollback()
+        raise
+    await connection.commit()
+
+
 def _conninfo(url: str, timeout: float) -> str:
     given = conninfo_to_dict(url)
     # Postgres itself gives up first, so that the connection survives a statement that is merely slow.
@@ -150,7 +171,7 @@ def _is_hung_up(connection: Connection) -> bool:
     """Says whether an idle connection has something to read: then it is Postgres' good-bye, or the end itself."""
     if connection.closed:
         return True
-    with selectors.DefaultSelector() as selector:
+    with _Selector() as selector:
         selector.register(connection.fileno(), selectors.EVENT_READ)
         return bool(selector.select(0))
 

@@ -21,6 +21,8 @@ from jobs_service.database import Connection, Database
 
 GROUP_JOBS = 200
 """The most jobs of one group: some milliseconds of Postgres' time."""
+TURNS = 3
+"""How often the loop goes round before a group sets out: what has arrived already goes with it."""
 PATIENCE = 0.05
 """How many seconds the others wait for a stranger's lock that a call needs, before it is left to itself."""
 
@@ -41,11 +43,29 @@ class _Call:
     def __init__(self, jobs: Sequence[NewJob]) -> None:
         self.jobs = jobs
         self.answer: asyncio.Future[list[Results]] = asyncio.get_running_loop().create_future()
+        self.is_late = False
+        """Whether it has waited for as long as the database is waited for."""
 
     @property
     def is_given_up(self) -> bool:
-        """Whether nobody waits any more: the client has gone, or its deadline has passed."""
+        """Whether nobody waits any more: the client has gone, or its deadline has passed, or it is late."""
         return self.answer.cancelled()
+
+    async def wait(self, seconds: float) -> Results:
+        """Waits for the results. Raises TimeoutError when it is late; then, or cancelled, the call is given up."""
+        timer = self.answer.get_loop().call_later(seconds, self._be_late)  # a quarter of asyncio.timeout's time
+        try:
+            (results,) = await self.answer
+        except asyncio.CancelledError:
+            if self.is_late:
+                raise TimeoutError from None
+            raise
+        finally:
+            timer.cancel()
+        return results
+
+    def _be_late(self) -> None:
+        self.is_late = self.answer.cancel()
 
     def succeed(self, results: Results) -> None:
         """Answers."""
@@ -90,15 +110,17 @@ class GroupCommit:
                 self._working = True
                 self._start(self._work())
         try:
-            async with asyncio.timeout(self._database.timeout):
-                (results,) = await call.answer
+            return await call.wait(self._database.timeout)
         except TimeoutError:
             raise DatabaseAway(f"no answer within {self._database.timeout:g} s: others come first") from None
-        return results
 
     async def _work(self) -> None:
         """Takes group after group, until nobody waits."""
-        while group := self._next():
+        while True:
+            for _ in range(TURNS):
+                await asyncio.sleep(0)
+            if not (group := self._next()):
+                break
             if len(group) == 1:
                 # Without a timeout of locks, which would cost a call at rest a round trip.
                 await asyncio.wait({self._start(self._alone(group[0]))}, timeout=PATIENCE)
@@ -115,14 +137,13 @@ class GroupCommit:
         jobs = [job for call in group for job in call.jobs]  # one of each
 
         async def work(connection: Connection) -> Results:
-            await connection.execute(f"set local lock_timeout = {round(PATIENCE * 1000)}")
             try:
                 return await self._accept(connection, jobs, group)
             except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected) as error:
                 raise Held from error
 
         try:
-            results = await self._database.run(work)
+            results = await self._database.run(work, lock_timeout=PATIENCE)
         except GivenUp:
             self._waiting[:0] = group
         except DatabaseAway as away:

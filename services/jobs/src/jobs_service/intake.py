@@ -8,10 +8,12 @@ import time
 from collections.abc import Sequence
 
 import structlog
+from google.protobuf.message import Message
 from opentelemetry.trace import SpanKind, get_tracer
 
 from headrace.chassis.carrying import records
 from headrace.chassis.rpc_errors import RpcError
+from headrace.chassis.rpc_validation import request_violations
 from headrace.jobs.v1 import jobs_service_pb2
 from headrace.queue import Accepted, BatchTooLarge, Door, KindUnknown, NewJob, TraceParent, tracing
 from jobs_service.callers import Caller
@@ -20,6 +22,7 @@ from jobs_service.depths import QueueDepths
 from jobs_service.group_commit import GroupCommit
 from jobs_service.refusals import refusal
 from jobs_service.translate import read_enqueue, trace_context
+from jobs_service.translate.values import Violations
 
 log = structlog.get_logger()
 
@@ -34,9 +37,18 @@ class Intake:
         self._tracer = get_tracer("jobs_service")
 
     async def accept(
-        self, requests: Sequence[jobs_service_pb2.EnqueueRequest], caller: Caller
+        self,
+        requests: Sequence[jobs_service_pb2.EnqueueRequest],
+        caller: Caller,
+        *,
+        message: Message,
     ) -> list[Accepted | RpcError]:
         """Accepts what can be accepted, all of it committed together; answers one result per request, in order.
+
+        Args:
+            requests: What is asked for.
+            caller: Who asks.
+            message: What the requests came in; the request itself, where there is one.
 
         Raises:
             BatchTooLarge: There are more requests than the limit; nothing was accepted.
@@ -48,9 +60,11 @@ class Intake:
         results: dict[int, Accepted | RpcError] = {}
         jobs: dict[int, NewJob] = {}
         origin = tracing.current()
+        broken = request_violations(message)  # all at once; each by itself only where that finds something
         for place, request in enumerate(requests):
             try:
-                jobs[place] = self.admit(request, caller, origin)
+                violations = request_violations(request) if broken else []
+                jobs[place] = self._admit(request, caller, origin, violations)
             except RpcError as refused:
                 results[place] = refused
         if self._depths.limits:
@@ -69,18 +83,28 @@ class Intake:
                     results[place] = refusal(answer)
         return [results[place] for place in range(len(requests))]
 
-    def admit(
-        self, request: jobs_service_pb2.EnqueueRequest, caller: Caller, origin: TraceParent | None = None
+    def admit(self, request: jobs_service_pb2.EnqueueRequest, caller: Caller) -> NewJob:
+        """Reads a job that the caller may enqueue. Raises RpcError."""
+        return self._admit(request, caller, None, request_violations(request))
+
+    def _admit(
+        self,
+        request: jobs_service_pb2.EnqueueRequest,
+        caller: Caller,
+        origin: TraceParent | None,
+        violations: Violations,
     ) -> NewJob:
         """Reads a job that the caller may enqueue; `origin` caused it, unless it says otherwise. Raises RpcError."""
-        job = read_enqueue(request, caller=caller.name, kinds=self._door.kinds, origin=origin)
+        job = read_enqueue(request, caller=caller.name, kinds=self._door.kinds, origin=origin, violations=violations)
         if "/" not in request.payload.type_url:
             return job  # the door says what is wrong with it
-        kind = request.payload.TypeName()
-        if kind not in self._door.kinds:
-            raise refusal(KindUnknown(kind, self._door.kinds.names))
-        caller.require_kind(kind, names=self._door.kinds[kind].names)
-        caller.require_queue(self._queue(job))
+        name = request.payload.TypeName()
+        try:
+            kind = self._door.kinds[name]
+        except KindUnknown as unknown:
+            raise refusal(unknown) from None
+        caller.require_kind(name, names=kind.names)
+        caller.require_queue(job.queue or kind.queue)
         return job
 
     async def require_place(self, job: NewJob) -> None:

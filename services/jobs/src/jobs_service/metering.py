@@ -3,8 +3,7 @@
 Each server counts for itself: three replicas let pass three times as much.
 """
 
-import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import grpc
 import structlog
@@ -52,19 +51,18 @@ class Meter:
             raise self._refuse(caller, "rate", f"{caller.rate:g} calls per second", (1 - self._tokens) / caller.rate)
         self._tokens -= 1
 
-    @contextlib.contextmanager
-    def answering(self, caller: Caller) -> Iterator[None]:
-        """Counts a call as in flight for a block.
+    def begin(self, caller: Caller) -> None:
+        """Counts a call as in flight, until its `end`.
 
         Raises:
-            RpcError: As `admit`: others have come in meanwhile.
+            RpcError: As `admit`: others have come in meanwhile. The call isn't counted then.
         """
         self._require_room(caller)
         self._in_flight += 1
-        try:
-            yield
-        finally:
-            self._in_flight -= 1
+
+    def end(self) -> None:
+        """Counts a call as answered."""
+        self._in_flight -= 1
 
     def _require_room(self, caller: Caller) -> None:
         if caller.in_flight is not None and self._in_flight >= caller.in_flight:

@@ -15,9 +15,10 @@ import structlog
 from google.protobuf import descriptor_pool
 from grpc_health.v1 import health, health_pb2
 
-from headrace.chassis.rpc_boundary import AnswerInterceptor, TranslationInterceptor, Translations
+from headrace.chassis.rpc_boundary import AnswerLayer, TranslationLayer, Translations
 from headrace.chassis.rpc_infrastructure import add_health, add_reflection
-from headrace.chassis.rpc_tracing import OutsideContext, TracingInterceptor
+from headrace.chassis.rpc_interceptors import LayersInterceptor
+from headrace.chassis.rpc_tracing import OutsideContext, TracingLayer
 from headrace.chassis.rpc_validation import ValidationInterceptor
 from headrace.chassis.settings import split_address
 from headrace.chassis.standing_server import StandingServer
@@ -73,9 +74,11 @@ class GrpcServer:
         self._servicers: list[Callable[[grpc.aio.Server], None]] = []
         self._health = health.aio.HealthServicer()
         self._interceptors = [
-            AnswerInterceptor(),
-            TracingInterceptor(OutsideContext.PARENT if trust_callers else OutsideContext.LINK),
-            TranslationInterceptor(translations or {}),
+            LayersInterceptor(
+                AnswerLayer(),
+                TracingLayer(OutsideContext.PARENT if trust_callers else OutsideContext.LINK),
+                TranslationLayer(translations or {}),
+            ),
             *interceptors,
             ValidationInterceptor(self_validating),
         ]

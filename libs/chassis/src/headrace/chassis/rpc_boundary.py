@@ -1,7 +1,7 @@
 """Where errors become statuses: outside this module a call ends by raising, inside gRPC by a status.
 
-`TranslationInterceptor` makes every exception an `RpcError` (inside the span, so that the log line carries the trace);
-`AnswerInterceptor`, the outermost, makes that the call's status.
+`TranslationLayer` makes every exception an `RpcError` (inside the span, so that the log line carries the trace);
+`AnswerLayer`, the outermost, makes that the call's status.
 """
 
 from collections.abc import Callable, Mapping
@@ -12,7 +12,7 @@ import structlog
 from grpc_status import rpc_status
 
 from headrace.chassis.rpc_errors import RpcError
-from headrace.chassis.rpc_interceptors import Call, Context, Proceed, UnaryInterceptor
+from headrace.chassis.rpc_interceptors import Call, Context, Layer, Proceed
 
 log = structlog.get_logger()
 
@@ -20,7 +20,7 @@ Translations = Mapping[type[Exception], Callable[[Exception], RpcError]]
 """What an exception of a class (or of one derived from it) means to a client. The first that matches is taken."""
 
 
-class AnswerInterceptor(UnaryInterceptor):
+class AnswerLayer(Layer):
     """Ends a call that raised `RpcError` with its code, sentence and details."""
 
     async def around(self, call: Call, request: Any, context: Context, proceed: Proceed) -> Any:  # noqa: ARG002
@@ -31,7 +31,7 @@ class AnswerInterceptor(UnaryInterceptor):
             await context.abort_with_status(rpc_status.to_status(error.status()))
 
 
-class TranslationInterceptor(UnaryInterceptor):
+class TranslationLayer(Layer):
     """Makes every exception an `RpcError`; one that nobody foresaw is logged and answered as INTERNAL."""
 
     def __init__(self, translations: Translations) -> None:

@@ -1,12 +1,13 @@
-"""What every interceptor of our servers stands on: a wrapper around one unary call.
+"""What every interceptor of our servers stands on: a layer around one unary call.
 
-gRPC lets an interceptor swap the handler of a call. `UnaryInterceptor` does the swapping, so that an interceptor is
-one method: code before, `await proceed(...)`, code after. Health checks and reflection pass it by.
+gRPC lets an interceptor swap the handler of a call. `LayersInterceptor` does the swapping, so that a layer is one
+method: code before, `await proceed(...)`, code after. Health checks and reflection pass it by.
 """
 
 import abc
 import dataclasses
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -39,8 +40,8 @@ class Call:
         return self.method.removeprefix("/")
 
 
-class UnaryInterceptor(grpc.aio.ServerInterceptor):
-    """Wraps every unary call but health checks and reflection."""
+class Layer(abc.ABC):
+    """Something around every unary call but health checks and reflection."""
 
     @abc.abstractmethod
     async def around(self, call: Call, request: Any, context: Context, proceed: Proceed) -> Any:
@@ -50,6 +51,20 @@ class UnaryInterceptor(grpc.aio.ServerInterceptor):
         servicer. May raise `RpcError`.
         """
 
+    def wrap(self, call: Call, handler: Handler) -> Handler:
+        """Answers a handler that runs `around` around the given one."""
+        proceed: Any = handler.unary_unary
+        # Of the function, not the bound method: gRPC asks each call whether this is a coroutine function.
+        behaviour = partial(type(self).around, self, call, proceed=proceed)
+        return unary_handler(behaviour, handler.request_deserializer, handler.response_serializer)
+
+
+class LayersInterceptor(grpc.aio.ServerInterceptor):
+    """Puts layers around each call, the first outermost; one interceptor, since gRPC asks each for every call."""
+
+    def __init__(self, *layers: Layer) -> None:
+        self._inside_out = layers[::-1]
+
     async def intercept_service(
         self, continuation: Continuation, handler_call_details: grpc.HandlerCallDetails
     ) -> Handler | None:
@@ -58,16 +73,10 @@ class UnaryInterceptor(grpc.aio.ServerInterceptor):
         method = handler_call_details.method
         if handler is None or handler.unary_unary is None or method.startswith(INFRASTRUCTURE):
             return handler
-        return self.wrap(describe_call(handler_call_details), handler)
-
-    def wrap(self, call: Call, handler: Handler) -> Handler:
-        """Answers a handler that runs `around` around the given one."""
-        proceed: Any = handler.unary_unary
-
-        async def behaviour(request: Any, context: Context) -> Any:
-            return await self.around(call, request, context, proceed)
-
-        return unary_handler(behaviour, handler.request_deserializer, handler.response_serializer)
+        call = describe_call(handler_call_details)
+        for layer in self._inside_out:
+            handler = layer.wrap(call, handler)
+        return handler
 
 
 class _UnaryHandler(Handler):

@@ -15,8 +15,9 @@ from opentelemetry.context import Context as OtelContext
 from opentelemetry.propagate import extract
 from opentelemetry.trace import Link, Span, SpanKind, StatusCode
 
+from headrace.chassis.carrying import records
 from headrace.chassis.rpc_errors import SERVER_FAILURES, RpcError
-from headrace.chassis.rpc_interceptors import Call, Context, Proceed, UnaryInterceptor
+from headrace.chassis.rpc_interceptors import Call, Context, Layer, Proceed
 from headrace.veil import veil_here
 
 
@@ -27,7 +28,7 @@ class OutsideContext(enum.Enum):
     LINK = "link"
 
 
-class TracingInterceptor(UnaryInterceptor):
+class TracingLayer(Layer):
     """Runs every call inside its SERVER span."""
 
     def __init__(self, outside: OutsideContext) -> None:
@@ -42,11 +43,7 @@ class TracingInterceptor(UnaryInterceptor):
             call.service_and_method,
             parent,
             kind=SpanKind.SERVER,
-            attributes={
-                "rpc.system.name": "grpc",
-                "rpc.method": call.service_and_method,
-                **_peer(context.peer()),
-            },
+            attributes=_attributes(call, context) if records() else None,
             links=links,
         )
         token = otel_context.attach(trace.set_span_in_context(span, parent))
@@ -86,6 +83,10 @@ def cancellation_code(context: Context) -> grpc.StatusCode:
     if remaining is not None and remaining <= 0:
         return grpc.StatusCode.DEADLINE_EXCEEDED
     return grpc.StatusCode.CANCELLED
+
+
+def _attributes(call: Call, context: Context) -> dict[str, str | int]:
+    return {"rpc.system.name": "grpc", "rpc.method": call.service_and_method, **_peer(context.peer())}
 
 
 def _peer(peer: str) -> dict[str, str | int]:

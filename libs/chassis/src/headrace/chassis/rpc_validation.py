@@ -1,10 +1,12 @@
 """The last step before a servicer: bytes become a message, and the message keeps the rules of its .proto file."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
+from functools import cache
 from typing import Any
 
 import grpc
 import protovalidate
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import DecodeError, Message
 
 from headrace.chassis.rpc_errors import RpcError, bad_request, error_info
@@ -29,6 +31,8 @@ class ValidationInterceptor(grpc.aio.ServerInterceptor):
     def __init__(self, self_validating: Collection[str] = ()) -> None:
         """`self_validating` are methods ("pkg.Service/Method") whose servicer checks the rules itself."""
         self._self_validating = frozenset(f"/{method}" for method in self_validating)
+        # What is inside of this one are the servicers' methods: the same with each call.
+        self._handlers: dict[str, Handler] = {}
 
     async def intercept_service(
         self, continuation: Continuation, handler_call_details: grpc.HandlerCallDetails
@@ -38,6 +42,11 @@ class ValidationInterceptor(grpc.aio.ServerInterceptor):
         method = handler_call_details.method
         if handler is None or handler.unary_unary is None or method.startswith(INFRASTRUCTURE):
             return handler
+        if method not in self._handlers:
+            self._handlers[method] = self._validating(method, handler)
+        return self._handlers[method]
+
+    def _validating(self, method: str, handler: Handler) -> Handler:
         decode: Any = handler.request_deserializer
         proceed: Any = handler.unary_unary
         validated = method not in self._self_validating
@@ -98,19 +107,46 @@ def _impossible_times(message: Message, prefix: str) -> Iterator[tuple[str, str]
 
     Protobuf carries them without a word, and nothing behind the door can hold them.
     """
-    for field, value in message.ListFields():
-        kind = field.message_type
-        if kind is None or kind.GetOptions().map_entry:
+    for name, is_repeated in _timed_fields(message.DESCRIPTOR):
+        if not is_repeated and not message.HasField(name):
             continue
-        for place, inner in enumerate(value if field.is_repeated else [value]):
-            path = f"{prefix}{field.name}[{place}]" if field.is_repeated else prefix + field.name
-            if kind.full_name not in _TIMES:
+        value = getattr(message, name)
+        for place, inner in enumerate(value if is_repeated else [value]):
+            path = f"{prefix}{name}[{place}]" if is_repeated else prefix + name
+            wrong = _TIMES.get(inner.DESCRIPTOR.full_name)
+            if wrong is None:
                 yield from _impossible_times(inner, f"{path}.")
                 continue
             try:
                 inner.ToJsonString()
             except ValueError:
-                yield path, _TIMES[kind.full_name]
+                yield path, wrong
+
+
+@cache
+def _timed_fields(message: Descriptor) -> tuple[tuple[str, bool], ...]:
+    """The fields of a message that are times, or messages in which there may be some, and whether each is repeated.
+
+    Those of maps are left out.
+    """
+    return tuple(
+        (field.name, field.is_repeated)
+        for field in message.fields
+        if any(each.full_name in _TIMES for each in _below(field))
+    )
+
+
+def _below(field: FieldDescriptor) -> Iterable[Descriptor]:
+    """The messages that a field's value may have in it, itself included."""
+    found: dict[str, Descriptor] = {}
+    waiting = [field]
+    while waiting:
+        message = waiting.pop().message_type
+        if message is None or message.GetOptions().map_entry or message.full_name in found:
+            continue
+        found[message.full_name] = message
+        waiting += message.fields
+    return found.values()
 
 
 def field_path(path: protovalidate.FieldPathPb | None) -> str:

@@ -22,8 +22,8 @@ from headrace.chassis.rpc_interceptors import (
     Context,
     Continuation,
     Handler,
+    Layer,
     Proceed,
-    UnaryInterceptor,
     describe_call,
     refusing_handler,
 )
@@ -95,7 +95,7 @@ def refuse_unread(call: Call, refusal: RpcError) -> Handler:
     return refusing_handler(rpc_status.to_status(refusal.status()))
 
 
-class TokenInterceptor(UnaryInterceptor):
+class TokenInterceptor(grpc.aio.ServerInterceptor, Layer):
     """Lets a call pass when its token is that of a known caller, and refuses it before the request is read."""
 
     def __init__(self, hashes: Mapping[str, Iterable[str]]) -> None:

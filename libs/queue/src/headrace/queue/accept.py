@@ -7,18 +7,18 @@ refused leaves nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from headrace.queue import tracing
-from headrace.queue.arrays import numbers, texts, times
+from headrace.queue.arrays import blobs, numbers, texts, times
 from headrace.queue.bulk import copy_jobs
 from headrace.queue.checks import Checked, check
 from headrace.queue.enqueue_middleware import EnqueueChain, EnqueueMiddleware
 from headrace.queue.errors import BatchTooLarge, KeyReused, Refused
-from headrace.queue.keys import Keys
+from headrace.queue.keys import NO_KEYS, Keys
 from headrace.queue.kinds import Kinds
 from headrace.queue.new_job import Accepted, Limits, NewJob
 from headrace.queue.standing import Standing
@@ -155,20 +155,43 @@ class Door:
                 checked[place] = check(job, self.kinds, self.limits)
             except Refused as refused:
                 answers[place] = refused
+        if any(item.job.unique for item in checked.values()):
+            yield from self._accept_unique(checked, answers)
+        elif checked:
+            yield from self._accept_all(checked, answers)
+        return [answers[place] for place in range(len(jobs))]
+
+    def _accept_all(self, checked: dict[int, Checked], answers: dict[int, Accepted | Refused]) -> Plan[None]:
+        """Reserves keys and inserts jobs by the same statement."""
+        # Alone, unless another statement may have to follow one that has changed something.
+        alone = len(checked) == 1 or not any(item.job.key for item in checked.values())
+
+        def take(wanted: Mapping[int, Checked]) -> Plan[dict[int, int]]:
+            items = list(wanted.values())
+            places = list(wanted)
+            rows = yield self._insert(items, self._keys.to_insert(items), ids=(), alone=alone)
+            return {places[row["ordinality"] - 1]: row["id"] for row in rows}
+
+        keys = yield from self._keys.claim(checked, take)
+        answers |= keys.others
+        for place, job_id in keys.own.items():
+            answers[place] = Accepted(job_id)
+
+    def _accept_unique(self, checked: dict[int, Checked], answers: dict[int, Accepted | Refused]) -> Plan[None]:
+        """Takes keys first, then uniquenesses: what is a duplicate by its key must not hold a uniqueness."""
         ids: dict[int, int | None] = {place: None for place, item in checked.items() if not item.job.key}
         if keyed := {place: item for place, item in checked.items() if item.job.key}:
-            keys = yield from self._keys.claim(keyed)
+            keys = yield from self._keys.claim(keyed, self._keys.reserve)
             ids |= keys.own
             answers |= keys.others
         if any(checked[place].job.unique for place in ids):
             yield from self._keep_unique(checked, ids, answers)
         if ids:
-            plain = not any(item.job.key or item.job.unique for item in checked.values())
-            inserted = yield self._insert([(job_id, checked[place]) for place, job_id in ids.items()], alone=plain)
             places = list(ids)
-            for row in inserted:
+            items = [checked[place] for place in places]
+            rows = yield self._insert(items, NO_KEYS, ids=list(ids.values()), alone=False)
+            for row in rows:
                 answers[places[row["ordinality"] - 1]] = Accepted(row["id"])
-        return [answers[place] for place in range(len(jobs))]
 
     def _keep_unique(
         self, checked: dict[int, Checked], ids: dict[int, int | None], answers: dict[int, Accepted | Refused]
@@ -206,28 +229,31 @@ class Door:
         key = job.unique.key(item.kind, item.message, item.queue)
         return (yield from look_up_unique(Wanted(key, job.unique, None), self._schema))
 
-    def _insert(self, rows: Sequence[tuple[int | None, Checked]], *, alone: bool) -> Query:
-        items = [item for _, item in rows]
+    def _insert(
+        self, items: Sequence[Checked], keys: Mapping[str, Any], *, ids: Sequence[int | None], alone: bool
+    ) -> Query:
         current = tracing.current()
-        sound = {id(trace): tracing.sound(trace) for trace in (item.job.trace or current for item in items)}
-        traces = [sound[id(item.job.trace or current)] for item in items]
+        given = [item.job.trace or current for item in items]
+        sound = {each: tracing.sound(trace) for each, trace in {id(trace): trace for trace in given}.items()}
+        traces = [sound[id(trace)] for trace in given]
         params: dict[str, Any] = {
-            "ids": numbers(job_id for job_id, _ in rows),
-            "queues": texts(item.queue for item in items),
-            "kinds": texts(item.name for item in items),
-            "versions": numbers(item.version for item in items),
-            "priorities": numbers(item.priority for item in items),
-            "max_retries": numbers(item.max_retries for item in items),
-            "timeouts_ms": numbers(item.timeout_ms for item in items),
-            "run_ats": times(item.job.run_at for item in items),
+            "ids": numbers(ids),
+            "queues": texts([item.queue for item in items]),
+            "kinds": texts([item.name for item in items]),
+            "versions": numbers([item.version for item in items]),
+            "priorities": numbers([item.priority for item in items]),
+            "max_retries": numbers([item.max_retries for item in items]),
+            "timeouts_ms": numbers([item.timeout_ms for item in items]),
+            "run_ats": times([item.job.run_at for item in items]),
             "delays_ms": numbers(delays) if any(delays := [item.delay_ms for item in items]) else None,
-            "callers": texts(item.job.caller for item in items),
-            "traceparents": texts(trace.traceparent or None for trace in traces),
-            "tracestates": texts(trace.tracestate or None for trace in traces),
-            "baggages": texts(trace.baggage or None for trace in traces),
-            "payloads": [item.payload for item in items],
-            "tags": texts(texts(item.job.tags) if item.job.tags else None for item in items),
-            "metadatas": texts(item.metadata for item in items),
+            "callers": texts([item.job.caller for item in items]),
+            "traceparents": texts([trace.traceparent or None for trace in traces]),
+            "tracestates": texts([trace.tracestate or None for trace in traces]),
+            "baggages": texts([trace.baggage or None for trace in traces]),
+            "payloads": blobs([item.payload for item in items]),
+            "tags": texts([texts(item.job.tags) if item.job.tags else None for item in items]),
+            "metadatas": texts([item.metadata for item in items]),
+            **keys,
         }
         return Query(statement("insert_jobs", self._schema), params, alone)
 

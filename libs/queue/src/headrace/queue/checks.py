@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from google.protobuf.any_pb2 import Any as AnyMessage
 
@@ -31,8 +30,7 @@ FARTHEST = timedelta(days=3660)
 MILLISECOND = timedelta(milliseconds=1)
 
 
-@dataclass(frozen=True, slots=True)
-class Checked:
+class Checked(NamedTuple):
     """A job that passed every check."""
 
     job: NewJob
@@ -170,7 +168,7 @@ def _text_violations(job: NewJob) -> Iterator[Violation]:
             continue
         if len(text) > MAX_KEY_LENGTH:
             yield Violation(field, f"must have at most {MAX_KEY_LENGTH} characters")
-        if "\0" in text or text.encode(errors="replace").decode() != text:
+        if "\0" in text or not (text.isascii() or text.encode(errors="replace").decode() == text):
             yield Violation(field, "must be text without NUL and without halves of surrogate pairs")
 
 

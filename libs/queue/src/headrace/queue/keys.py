@@ -6,11 +6,12 @@ Together with the job the hash of its payload is kept, so that a key that is use
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Any
 
-from headrace.queue.arrays import texts
+from headrace.queue.arrays import blobs, texts
 from headrace.queue.checks import Checked
 from headrace.queue.errors import KeyReused, QueueError
 from headrace.queue.new_job import Accepted
@@ -23,6 +24,9 @@ from headrace.queue.typed import require
 ROUNDS = 3
 LONGEST_LIFETIME = timedelta(days=3660)
 Key = tuple[str, str, str]
+NO_KEYS: Mapping[str, Any] = {"keys": "{}", "first_kinds": "{}", "hashes": "{}", "lifetime": timedelta(0)}
+"""What insert_jobs is told where it has no key to reserve."""
+Take = Callable[[Mapping[int, Checked]], Plan[dict[int, int]]]
 
 
 @dataclass(frozen=True)
@@ -65,35 +69,58 @@ class Keys:
         self._lifetime = lifetime
         self._schema = schema
 
-    def claim(self, keyed: Mapping[int, Checked]) -> Plan[Answer]:
-        """Reserves the key of each place, and a job id with it; answers for the places whose key is taken.
+    def claim(self, wanted: Mapping[int, Checked], take: Take) -> Plan[Answer]:
+        """Has the keys of these places taken, and answers for the places whose key was taken before.
 
-        Of equal keys in a batch, the first stands. Waits for a transaction that has reserved one of them uncommitted.
+        Of equal keys, the first place's stands. A place without a key is taken with the others.
+
+        Args:
+            wanted: The places.
+            take: Takes the keys of the places it is given, no two of which are equal, and answers the job ids of those
+                that got theirs. Waits for a transaction that has taken one of them uncommitted.
         """
         answer = Answer()
-        own: dict[Key, _Held] = {}
-        pending = dict(keyed)
+        pending = wanted
         for _ in range(ROUNDS):
+            first: dict[Key | int, int] = {}
+            for place, item in pending.items():
+                first.setdefault(_key(item) if item.job.key else place, place)
+            taken = yield from take({place: pending[place] for place in first.values()})
+            answer.own |= taken
+            if len(taken) == len(pending):
+                return answer
+            lost = {place: item for place, item in pending.items() if place not in taken}
+            held = yield from self._read([item for item in lost.values() if first[_key(item)] not in taken])
+            for place, item in lost.items():
+                if (of_batch := first[_key(item)]) in taken:
+                    same = item.payload == pending[of_batch].payload
+                    answer.others[place] = _answer(item, taken[of_batch], same=same)
+                elif before := held.get(_key(item)):
+                    same = self._same_payload(item, before.payload_hash)
+                    answer.others[place] = _answer(item, before.job_id, same=same)
+            pending = {place: item for place, item in lost.items() if place not in answer.others}
             if not pending:
                 return answer
-            reserved = yield from self._reserve(pending)
-            answer.own.update(reserved)
-            for place, job_id in reserved.items():
-                own[_key(pending[place])] = _Held(job_id, self._hash(self._hash_keys[0], pending[place].payload))
-            lost = {place: item for place, item in pending.items() if place not in reserved}
-            taken = yield from self._read(lost, own)
-            for place, item in lost.items():
-                if held := taken.get(_key(item)):
-                    same = self._same_payload(item, held.payload_hash)
-                    answer.others[place] = (
-                        Accepted(held.job_id, duplicate=True, reason="key")
-                        if same
-                        else KeyReused(item.job.key, held.job_id)
-                    )
-            pending = {place: item for place, item in lost.items() if place not in answer.others}
-        if pending:
-            raise QueueError(f"idempotency keys expired while they were read, {ROUNDS} times in a row; try again")
-        return answer
+        raise QueueError(f"idempotency keys expired while they were read, {ROUNDS} times in a row; try again")
+
+    def reserve(self, keyed: Mapping[int, Checked]) -> Plan[dict[int, int]]:
+        """Reserves the keys of places, and a job id with each. For `claim`."""
+        items = list(keyed.values())
+        places = {_key(item): place for place, item in keyed.items()}
+        params = {**_key_arrays(items), "hashes": self._hashes(items), "lifetime": self._lifetime}
+        rows = yield Query(statement("reserve_keys", self._schema), params)
+        return {places[row["caller"], row["kind"], row["key"]]: row["job_id"] for row in rows}
+
+    def to_insert(self, items: Sequence[Checked]) -> Mapping[str, Any]:
+        """What insert_jobs is told of the keys that it is to reserve."""
+        if not any(item.job.key for item in items):
+            return NO_KEYS
+        return {
+            "keys": texts([item.job.key or None for item in items]),
+            "first_kinds": texts([item.kind.first_name if item.job.key else None for item in items]),
+            "hashes": self._hashes(items),
+            "lifetime": self._lifetime,
+        }
 
     def look(self, item: Checked) -> Plan[Standing | None]:
         """What a job's key stands for, if for anything. Takes nothing, waits for nobody.
@@ -113,25 +140,18 @@ class Keys:
         params = {**_key_arrays([item for item, _ in moved]), "ids": [job_id for _, job_id in moved]}
         return Query(statement("repoint_keys", self._schema), params)
 
-    def _reserve(self, keyed: Mapping[int, Checked]) -> Plan[dict[int, int]]:
-        """Reserves keys; answers the job id of each place that got one."""
-        places: dict[Key, int] = {}
-        for place, item in keyed.items():
-            places.setdefault(_key(item), place)
-        wanted = [keyed[place] for place in places.values()]
-        hashes = [self._hash(self._hash_keys[0], item.payload) for item in wanted]
-        params = {**_key_arrays(wanted), "hashes": hashes, "lifetime": self._lifetime}
-        rows = yield Query(statement("reserve_keys", self._schema), params)
-        return {places[row["caller"], row["kind"], row["key"]]: row["job_id"] for row in rows}
+    def _read(self, lost: Sequence[Checked]) -> Plan[dict[Key, _Held]]:
+        """What these keys stand for: jobs from before."""
+        if not lost:
+            return {}
+        rows = yield Query(statement("read_keys", self._schema), _key_arrays(lost))
+        return {
+            (row["caller"], row["kind"], row["key"]): _Held(row["job_id"], bytes(row["payload_hash"])) for row in rows
+        }
 
-    def _read(self, lost: Mapping[int, Checked], own: Mapping[Key, _Held]) -> Plan[dict[Key, _Held]]:
-        """What the keys of these places stand for: jobs from before, or earlier ones of this batch (`own`)."""
-        taken = dict(own)
-        if others := [item for item in lost.values() if _key(item) not in own]:
-            rows = yield Query(statement("read_keys", self._schema), _key_arrays(others))
-            for row in rows:
-                taken[row["caller"], row["kind"], row["key"]] = _Held(row["job_id"], bytes(row["payload_hash"]))
-        return taken
+    def _hashes(self, items: Sequence[Checked]) -> str:
+        current = self._hash_keys[0]
+        return blobs([self._hash(current, item.payload) if item.job.key else None for item in items])
 
     @staticmethod
     def _hash(key: bytes, payload: bytes) -> bytes:
@@ -139,6 +159,10 @@ class Keys:
 
     def _same_payload(self, item: Checked, payload_hash: bytes) -> bool:
         return any(self._hash(key, item.payload) == payload_hash for key in self._hash_keys)
+
+
+def _answer(item: Checked, job_id: int, *, same: bool) -> Accepted | KeyReused:
+    return Accepted(job_id, duplicate=True, reason="key") if same else KeyReused(item.job.key, job_id)
 
 
 def _key(item: Checked) -> Key:

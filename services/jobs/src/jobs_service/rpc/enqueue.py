@@ -31,10 +31,12 @@ class EnqueuePart(Part):
 
     async def Enqueue(self, request: pb.EnqueueRequest, context: Any) -> pb.EnqueueResponse:
         """Accepts one job."""
-        (result,) = await self._intake.accept([request], self._callers.current())
+        (result,) = await self._intake.accept([request], self._callers.current(), message=request)
         if isinstance(result, RpcError):
             raise result
-        return write_accepted(result)
+        answer = pb.EnqueueResponse()
+        write_accepted(answer, result)
+        return answer
 
     async def EnqueueBatch(self, request: pb.EnqueueBatchRequest, context: Any) -> pb.EnqueueBatchResponse:
         """Accepts many jobs, each on its own."""
@@ -46,9 +48,9 @@ class EnqueuePart(Part):
                 bad_request([("requests", "must contain at least 1 item")]),
             )
         answer = pb.EnqueueBatchResponse()
-        for result in await self._intake.accept(request.requests, self._callers.current()):
+        for result in await self._intake.accept(request.requests, self._callers.current(), message=request):
             if isinstance(result, RpcError):
                 answer.results.add(refused=result.status())
             else:
-                answer.results.add(accepted=write_accepted(result))
+                write_accepted(answer.results.add().accepted, result)
         return answer

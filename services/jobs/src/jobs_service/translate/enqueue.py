@@ -30,27 +30,39 @@ _STATES = frozenset(STATES.values())
 
 
 def read_enqueue(
-    request: jobs_service_pb2.EnqueueRequest, *, caller: str, kinds: Kinds, origin: TraceParent | None = None
+    request: jobs_service_pb2.EnqueueRequest,
+    *,
+    caller: str,
+    kinds: Kinds,
+    violations: Violations,
+    origin: TraceParent | None = None,
 ) -> NewJob:
-    """Reads a job to accept, and checks its options by the rules of the .proto file.
+    """Reads a job to accept.
 
-    `origin` is what caused it where the request says nothing of that.
+    Args:
+        request: What was sent.
+        caller: Whose job it is.
+        kinds: The kinds that are known.
+        violations: What is against the rules of the .proto file.
+        origin: What caused it where the request says nothing of that.
 
     Raises:
         RpcError: INVALID_ARGUMENT, with every bad field, those of a readable payload included.
     """
-    violations = request_violations(request)
+    violations = list(violations)
     run_at = timeout = period = metadata = None
-    if request.HasField("run_at"):
+    has = request.HasField
+    if has("run_at"):
         with noting(violations, "run_at"):
             run_at = read_time(request.run_at)
-    if request.HasField("timeout"):
+    if has("timeout"):
         with noting(violations, "timeout"):
             timeout = read_duration(request.timeout)
-    if request.unique.HasField("period"):
+    wanted = request.unique if has("unique") else None
+    if wanted is not None and wanted.HasField("period"):
         with noting(violations, "unique.period"):
-            period = read_duration(request.unique.period)
-    if request.HasField("metadata"):
+            period = read_duration(wanted.period)
+    if has("metadata"):
         try:
             metadata = read_struct(request.metadata)
         except ValueError as error:
@@ -60,12 +72,12 @@ def read_enqueue(
         caller=caller,
         key=request.idempotency_key,
         queue=request.queue or None,
-        priority=request.priority if request.HasField("priority") else None,
-        max_retries=request.max_retries if request.HasField("max_retries") else None,
+        priority=request.priority if has("priority") else None,
+        max_retries=request.max_retries if has("max_retries") else None,
         timeout=timeout,
         run_at=run_at,
-        trace=read_trace(request.trace_context) or origin,
-        unique=_read_unique(request.unique, period) if request.HasField("unique") else None,
+        trace=(read_trace(request.trace_context) if has("trace_context") else None) or origin,
+        unique=None if wanted is None else _read_unique(wanted, period),
         tags=tuple(request.tags),
         metadata=metadata,
         version=request.version or None,
@@ -99,11 +111,12 @@ def _engine_violations(job: NewJob, kinds: Kinds) -> Violations:
     ]
 
 
-def write_accepted(accepted: Accepted) -> jobs_service_pb2.EnqueueResponse:
+def write_accepted(answer: jobs_service_pb2.EnqueueResponse, accepted: Accepted) -> None:
     """Writes what became of an enqueue that was not refused."""
-    return jobs_service_pb2.EnqueueResponse(
-        job_id=str(accepted.job_id), duplicate=accepted.duplicate, duplicate_by=_DUPLICATE_BY[accepted.reason]
-    )
+    answer.job_id = str(accepted.job_id)
+    if accepted.duplicate:
+        answer.duplicate = True
+        answer.duplicate_by = _DUPLICATE_BY[accepted.reason]
 
 
 def read_trace(sent: jobs_service_pb2.TraceContext) -> TraceParent | None:
