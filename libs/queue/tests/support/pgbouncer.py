@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import pwd
 import shutil
 import socket
 import subprocess
@@ -13,7 +11,7 @@ from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit, urlunsplit
 
-from headrace.queue.embedded import free_port
+from headrace.queue.embedded import as_server_user, free_port
 
 # Few, so that one client's statements are spread over sessions that other clients have used.
 POOL_SIZE = 12
@@ -64,17 +62,11 @@ class PgBouncer:
             )
         )
         self._folder.chmod(0o755)
-        user = _unprivileged_user()
         program = program_file()
         assert program is not None
         with (self._folder / "log").open("wb") as log:
-            self._process = subprocess.Popen(
-                [program, str(config)],
-                stdout=log,
-                stderr=log,
-                user=user,
-                group=-1 if user is None else pwd.getpwnam(user).pw_gid,
-            )
+            # It refuses to run as root, as Postgres does.
+            self._process = subprocess.Popen(as_server_user([program, str(config)]), stdout=log, stderr=log)
         deadline = time.monotonic() + 10
         while not self._accepts():
             said = (self._folder / "log").read_text()
@@ -97,8 +89,3 @@ class PgBouncer:
 def program_file() -> str | None:
     """Where PgBouncer is installed, if it is."""
     return shutil.which("pgbouncer", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin:/opt/homebrew/bin")
-
-
-def _unprivileged_user() -> str | None:
-    """PgBouncer refuses to run as root, as Postgres does."""
-    return "nobody" if os.geteuid() == 0 else None

@@ -8,7 +8,6 @@ flags of our own, and goes away with the process that started it.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import importlib.util
 import os
 import pwd
@@ -19,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
@@ -29,7 +28,23 @@ SERVER_USER = "pgserver"
 PACKAGED_VERSION = 18
 START_TIMEOUT = 30.0
 STOP_SIGNALS = {"fast": signal.SIGINT, "immediate": signal.SIGQUIT}
-PR_SET_PDEATHSIG = 1
+# What is to be done before a server begins is done by a program of its own, which then becomes the server. Python would
+# fork for it (`preexec_fn`, `user`), and where gRPC's threads run, its fork handlers crash such a child now and then.
+_BECOME = """
+import ctypes, os, pwd, signal, sys
+user, parent, *command = sys.argv[1:]
+if user:
+    entry = pwd.getpwnam(user)
+    os.setgroups([])
+    os.setgid(entry.pw_gid)
+    os.setuid(entry.pw_uid)
+if parent:  # Linux crashes the server when that process is gone, so that a SIGKILL leaves no orphan
+    PR_SET_PDEATHSIG = 1
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGQUIT)
+    if os.getppid() != int(parent):
+        sys.exit("its parent is gone")
+os.execv(command[0], command)
+"""
 
 
 class EmbeddedPostgresError(RuntimeError):
@@ -103,14 +118,11 @@ class EmbeddedPostgres:
             command += ["-c", f"{name}={value}"]
         with self.log_file.open("ab") as log:
             self._process = subprocess.Popen(
-                command,
+                as_server_user(command, dies_with=os.getpid()),
                 stdout=log,
                 stderr=log,
                 stdin=subprocess.DEVNULL,
                 process_group=0,  # a Ctrl-C at the terminal is for its owner, who then stops it
-                preexec_fn=_die_with_parent(),  # noqa: PLW1509  (one prctl call, with libc loaded beforehand)
-                user=_server_user(),
-                group=_server_user(),
             )
         self._wait_until_accepting()
         return self
@@ -157,7 +169,7 @@ class EmbeddedPostgres:
             shutil.chown(self.data_dir, user, user)
         command = [str(self._bin / "initdb"), "-D", str(self.data_dir), "-U", "postgres", "--auth=trust"]
         command += ["--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, cwd="/", user=user, group=user)
+        done = subprocess.run(as_server_user(command), capture_output=True, text=True, check=False, cwd="/")
         if done.returncode != 0:
             raise EmbeddedPostgresError(f"initdb failed in {self.data_dir}: {done.stderr.strip()}")
 
@@ -226,7 +238,7 @@ def _reachable(binaries: Path) -> Path:
         return binaries
     with contextlib.suppress(OSError):
         probe = [str(binaries / "postgres"), "--version"]
-        if subprocess.run(probe, capture_output=True, check=False, cwd="/", user=user, group=user).returncode == 0:
+        if subprocess.run(as_server_user(probe), capture_output=True, check=False, cwd="/").returncode == 0:
             return binaries
     copy = Path(tempfile.gettempdir()) / f"headrace-{binaries.parent.name}-{binaries.stat().st_mtime_ns}"
     if not copy.exists():
@@ -236,6 +248,12 @@ def _reachable(binaries: Path) -> Path:
             with contextlib.suppress(OSError):  # another process was faster, and its copy is as good
                 (Path(scratch) / "install").rename(copy)
     return copy / "bin"
+
+
+def as_server_user(command: Sequence[str], *, dies_with: int | None = None) -> list[str]:
+    """A command that runs another one as the server's user; `dies_with` is the process that it must not outlive."""
+    parent = str(dies_with) if dies_with is not None and sys.platform == "linux" else ""
+    return [sys.executable, "-I", "-S", "-c", _BECOME, _server_user() or "", parent, *command]
 
 
 def _server_user() -> str | None:
@@ -252,11 +270,3 @@ def _server_user() -> str | None:
                 f"run as another user, or make that user first ({made.stderr.decode().strip()})"
             ) from None
     return SERVER_USER
-
-
-def _die_with_parent() -> Callable[[], None] | None:
-    """Asks Linux to crash the server when our process is gone, so that a SIGKILL leaves no orphan."""
-    if not sys.platform.startswith("linux"):
-        return None
-    libc = ctypes.CDLL(None)
-    return lambda: libc.prctl(PR_SET_PDEATHSIG, signal.SIGQUIT)
