@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -74,6 +75,45 @@ async def test_a_call_that_waits_for_a_strangers_lock_holds_up_no_other(
         await stranger.rollback()
     assert (await blocked).job_id == first.job_id
     assert await count(admin, "select count(*) from headrace.jobs") == 101
+
+
+async def test_a_commit_is_waited_for_with_more_patience_than_a_strangers_lock(
+    database: str,
+    serve: Callable[..., AbstractAsyncContextManager[JobsServer]],
+    client_of: Callable[..., AbstractAsyncContextManager[Any]],
+    verification: Request,
+    eventually: Any,
+) -> None:
+    async with (
+        serve(jobs_database_timeout=timedelta(seconds=60)) as server,
+        client_of(server) as jobs,
+        await psycopg.AsyncConnection.connect(database, autocommit=True) as admin,
+        await psycopg.AsyncConnection.connect(database) as stranger,
+    ):
+        await admin.execute(
+            """
+            create function wait_at_commit() returns trigger language plpgsql security definer as $$
+            begin perform pg_advisory_xact_lock_shared(7); return null; end $$;
+            create constraint trigger wait_at_commit after insert on headrace.jobs deferrable initially deferred
+              for each row execute function wait_at_commit()
+            """
+        )
+        await stranger.execute("select pg_advisory_xact_lock(7)")
+
+        async def all_wait_longer_than_for_a_lock() -> bool:
+            query = """
+                select (count(*) > 0
+                        and count(*) = count(*) filter (where clock_timestamp() - waitstart > interval '0.2 s')
+                        and (select last_value from headrace.jobs_id_seq) >= 11)::integer
+                from pg_locks where locktype = 'advisory' and not granted
+            """
+            return await count(admin, query) == 1
+
+        calls = [asyncio.ensure_future(jobs.Enqueue(verification())) for _ in range(11)]
+        await eventually(all_wait_longer_than_for_a_lock)
+        await stranger.rollback()
+        await asyncio.gather(*calls)
+        assert await count(admin, "select count(*) from headrace.jobs") == 11
 
 
 async def test_a_call_given_up_before_its_commit_leaves_no_job_and_the_others_theirs(

@@ -12,7 +12,7 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
 from types import TracebackType
-from typing import Any, LiteralString, Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
@@ -101,8 +101,7 @@ class Database:
         Raises:
             DatabaseAway: Postgres is away or too slow. What was asked may or may not have happened.
         """
-        begin = "begin" if lock_timeout is None else f"begin; set local lock_timeout = {round(lock_timeout * 1000)}"
-        task = asyncio.create_task(self._run(work, begin))
+        task = asyncio.create_task(self._run(work, lock_timeout))
         self._working.add(task)
         task.add_done_callback(self._finished)
         return await asyncio.shield(task)
@@ -112,10 +111,10 @@ class Database:
         if not task.cancelled():
             task.exception()  # nobody else may be there any more to see it
 
-    async def _run(self, work: Callable[[Connection], Awaitable[T]], begin: LiteralString) -> T:
+    async def _run(self, work: Callable[[Connection], Awaitable[T]], lock_timeout: float | None) -> T:
         deadline = asyncio.get_running_loop().time() + self.timeout
         try:
-            async with self._connection(deadline) as connection, _transaction(connection, begin):
+            async with self._connection(deadline) as connection, _transaction(connection, lock_timeout):
                 return await work(connection)
         except AWAY as error:
             raise DatabaseAway(f"Postgres is away or too slow: {error}") from error
@@ -142,8 +141,16 @@ class Database:
 
 
 @contextlib.asynccontextmanager
-async def _transaction(connection: Connection, begin: LiteralString) -> AsyncIterator[None]:
-    """A transaction with its settings: psycopg's own would take a round trip for each of them."""
+async def _transaction(connection: Connection, lock_timeout: float | None) -> AsyncIterator[None]:
+    """A transaction with its setting: psycopg's own would take a round trip more for that.
+
+    The setting is for what the work needs, not for the commit: one that notifies waits for all others that do.
+    """
+    if lock_timeout is None:
+        begin, commit = "begin", "commit"
+    else:
+        begin = f"begin; set local lock_timeout = {round(lock_timeout * 1000)}"
+        commit = "set local lock_timeout = 0; commit"
     await connection.execute(begin, prepare=False)
     try:
         yield
@@ -151,7 +158,7 @@ async def _transaction(connection: Connection, begin: LiteralString) -> AsyncIte
         with contextlib.suppress(psycopg.Error):  # what went wrong first is raised
             await connection.rollback()
         raise
-    await connection.commit()
+    await connection.execute(commit, prepare=False)
 
 
 def _conninfo(url: str, timeout: float) -> str:

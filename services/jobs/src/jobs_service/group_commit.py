@@ -21,8 +21,6 @@ from jobs_service.database import Connection, Database
 
 GROUP_JOBS = 200
 """The most jobs of one group: some milliseconds of Postgres' time."""
-TURNS = 3
-"""How often the loop goes round before a group sets out: what has arrived already goes with it."""
 PATIENCE = 0.05
 """How many seconds the others wait for a stranger's lock that a call needs, before it is left to itself."""
 
@@ -116,11 +114,7 @@ class GroupCommit:
 
     async def _work(self) -> None:
         """Takes group after group, until nobody waits."""
-        while True:
-            for _ in range(TURNS):
-                await asyncio.sleep(0)
-            if not (group := self._next()):
-                break
+        while group := self._next():
             if len(group) == 1:
                 # Without a timeout of locks, which would cost a call at rest a round trip.
                 await asyncio.wait({self._start(self._alone(group[0]))}, timeout=PATIENCE)
