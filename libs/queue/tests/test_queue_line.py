@@ -169,8 +169,9 @@ class Fire:
         if rest:
             ids, leases = zip(*rest, strict=True)
             params = {"ids": list(ids), "leases": list(leases)}
-            counted = await (await connection.execute(statement("complete"), params)).fetchall()
-            self.completed.update(row["id"] for row in counted)
+            [row] = await (await connection.execute(statement("complete"), params)).fetchall()
+            counted = ids if row["counted"] is None else row["counted"]
+            self.completed.update(counted)
             if late:
                 self.late_completions += len(rest)
                 self.late_counted += len(counted)
