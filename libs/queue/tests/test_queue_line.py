@@ -330,6 +330,19 @@ def test_a_transaction_stays_remembered_until_it_was_read_to_its_end() -> None:
     assert cursor.params()["open"] == "{}"
 
 
+def test_the_sweep_looks_at_nothing_that_stands_before_a_lanes_cursor() -> None:
+    cursor = Cursor()
+    cursor.advance(Mark(xmax=90, in_progress=frozenset(), late=0, fresh=10, last=(2, 40, 7), limit=10))
+    sweep, nothing = Sweep(cursor), Mark(xmax=90, in_progress=frozenset(), late=0, fresh=0, last=None, limit=10)
+    looks = []
+    done = False
+    while not done:
+        params = sweep.params()
+        looks.append((params["priorities"], params["after_xids"], params["below"]))
+        done = sweep.advance(nothing, seconds=0.0, budget=0.005)
+    assert looks == [([1, 2], "{0,0}", "40"), ([1], "{40}", "90")]
+
+
 def test_the_sweep_takes_smaller_steps_where_they_take_long() -> None:
     cursor = Cursor()
     cursor.advance(Mark(xmax=10**6, in_progress=frozenset(), late=0, fresh=0, last=None, limit=10))
