@@ -24,7 +24,7 @@ class Size:
     """No round is begun that would not end by then."""
 
 
-QUICK = Size(rounds=3, drain_jobs=40_000, held_back_jobs=5_000, latency_jobs=200, seconds=280)
+QUICK = Size(rounds=3, drain_jobs=100_000, held_back_jobs=5_000, latency_jobs=200, seconds=280)
 FULL = Size(rounds=5, drain_jobs=100_000, held_back_jobs=50_000, latency_jobs=1_000, seconds=3600)
 HELD_BACK_ROUNDS = 8
 ENQUEUES_PER_SECOND = 100

@@ -169,8 +169,9 @@ class Fire:
         if rest:
             ids, leases = zip(*rest, strict=True)
             params = {"ids": list(ids), "leases": list(leases)}
-            counted = await (await connection.execute(statement("complete"), params)).fetchall()
-            self.completed.update(row["id"] for row in counted)
+            [row] = await (await connection.execute(statement("complete"), params)).fetchall()
+            counted = ids if row["counted"] is None else row["counted"]
+            self.completed.update(counted)
             if late:
                 self.late_completions += len(rest)
                 self.late_counted += len(counted)
@@ -327,6 +328,19 @@ def test_a_transaction_stays_remembered_until_it_was_read_to_its_end() -> None:
     assert cursor.params()["open"] == "{40}", "its rows filled the batch: there may be more"
     cursor.advance(Mark(xmax=61, in_progress=frozenset(), late=3, fresh=0, last=None, limit=10))
     assert cursor.params()["open"] == "{}"
+
+
+def test_the_sweep_looks_at_nothing_that_stands_before_a_lanes_cursor() -> None:
+    cursor = Cursor()
+    cursor.advance(Mark(xmax=90, in_progress=frozenset(), late=0, fresh=10, last=(2, 40, 7), limit=10))
+    sweep, nothing = Sweep(cursor), Mark(xmax=90, in_progress=frozenset(), late=0, fresh=0, last=None, limit=10)
+    looks = []
+    done = False
+    while not done:
+        params = sweep.params()
+        looks.append((params["priorities"], params["after_xids"], params["below"]))
+        done = sweep.advance(nothing, seconds=0.0, budget=0.005)
+    assert looks == [([1, 2], "{0,0}", "40"), ([1], "{40}", "90")]
 
 
 def test_the_sweep_takes_smaller_steps_where_they_take_long() -> None:

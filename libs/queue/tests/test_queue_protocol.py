@@ -183,9 +183,10 @@ class LeaseProtocol(RuleBasedStateMachine):
         """Counts exactly if the lease is still the job's."""
         if (held := self._any_lease(who, data)) is not None:
             life, job_id, lease = held
-            rows = life.connection.execute(statement("complete"), {"ids": [job_id], "leases": [lease]}).fetchall()
-            assert bool(rows) == self._holds(job_id, lease)
-            if rows:
+            [row] = life.connection.execute(statement("complete"), {"ids": [job_id], "leases": [lease]}).fetchall()
+            counted = row["counted"] is None
+            assert counted == self._holds(job_id, lease)
+            if counted:
                 self.jobs[job_id].state = COMPLETED
 
     @rule(who=WORKERS, data=st.data(), outcome=st.sampled_from([AVAILABLE, RETRYABLE, CANCELLED]))

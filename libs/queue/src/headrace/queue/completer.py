@@ -23,7 +23,7 @@ from headrace.queue.running import RunningJob
 from headrace.queue.statements import statement
 
 logger = logging.getLogger(__name__)
-BATCH = 1000
+BATCH = 2000
 
 
 @dataclass(frozen=True)
@@ -133,9 +133,8 @@ class Completer:
             async with self._link.use() as connection:
                 params = {"ids": array(ids), "leases": array(leases)}
                 answer = await connection.execute(self._complete, params, prepare=True)
-                all_counted = answer.rowcount == len(ids)
-                done = ids if all_counted else [row["id"] for row in await answer.fetchall()]
-                counted = dict.fromkeys(done, JobState.COMPLETED)
+                [row] = await answer.fetchall()
+            counted = dict.fromkeys(ids if row["counted"] is None else row["counted"], JobState.COMPLETED)
         if others:
             params = settle_params([(job.id, job.lease, decision) for job, decision in others])
             rows = await self._link.execute(self._settle, params)

@@ -101,10 +101,9 @@ class Cursor:
         lower = PRIORITIES[-1 - turn % (len(PRIORITIES) - 1)]
         return [lower, *(priority for priority in PRIORITIES if priority != lower)]
 
-    @property
-    def furthest(self) -> int:
-        """No lane's cursor stands beyond this transaction."""
-        return max(xid for xid, _ in self._after.values())
+    def passed(self, priority: int) -> int:
+        """Every transaction below this one lies behind the lane's cursor."""
+        return self._after[priority][0]
 
     def advance(self, mark: Mark) -> bool:
         """Moves on by a claim that was committed. Answers whether there may be more to take."""
@@ -132,7 +131,8 @@ class Sweep:
     """A slow second walk over the line behind a cursor, for what a rolled-back claim has left there.
 
     Each call looks at one span of transactions; the span grows while that is quick and shrinks when it isn't, so that
-    millions of dead entries are walked in many short steps.
+    millions of dead entries are walked in many short steps. It looks only at lanes whose own cursor has passed the
+    span: what stands before a cursor is taken in its turn.
     """
 
     def __init__(self, cursor: Cursor) -> None:
@@ -141,28 +141,33 @@ class Sweep:
 
     def rewind(self) -> None:
         """Begins the walk anew."""
-        self._from = 0
+        self._from = self._below = 0
         self._step = _FIRST_STEP
 
     def params(self) -> dict[str, Any]:
         """The span to look at, as parameters of claim.sql."""
+        lanes = self._lanes()
+        self._below = min(self._from + self._step, min(map(self._cursor.passed, lanes), default=self._from))
         return {
-            "priorities": list(PRIORITIES),
-            "after_xids": array([self._from] * len(PRIORITIES)),
-            "after_ids": [0] * len(PRIORITIES),
+            "priorities": lanes,
+            "after_xids": array([self._from] * len(lanes)),
+            "after_ids": [0] * len(lanes),
             "open": "{}",
-            "below": str(min(self._from + self._step, self._cursor.furthest)),
+            "below": str(self._below),
         }
 
     def advance(self, mark: Mark, *, seconds: float, budget: float) -> bool:
         """Moves on by a claim that took `seconds`; answers whether the walk has come to its end and begins anew."""
         if not mark.full:
-            self._from += self._step
+            self._from = self._below
         self._step = min(self._step * 2, _LONGEST_STEP) if seconds < budget else max(self._step // 2, 1)
-        if self._from < self._cursor.furthest:
+        if self._lanes():
             return False
         self.rewind()
         return True
+
+    def _lanes(self) -> list[int]:
+        return [priority for priority in PRIORITIES if self._cursor.passed(priority) > self._from]
 
 
 def array(values: Any) -> str:

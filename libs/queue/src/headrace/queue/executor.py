@@ -11,6 +11,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, Protocol
 
 from opentelemetry.trace import INVALID_SPAN, Span
@@ -65,7 +66,7 @@ class Executor:
         witness: Takes the attempts that have completed their jobs themselves.
         policy: The backoff between attempts.
         home: What the jobs' own calls need.
-        on_free: Called when a job has left its slot.
+        freed: Set whenever a job has left its slot.
 
     Raises:
         ValueError: A middleware can't go around one of the handlers.
@@ -79,7 +80,7 @@ class Executor:
         policy: RetryPolicy,
         *,
         home: Home,
-        on_free: Callable[[], None],
+        freed: asyncio.Event,
     ) -> None:
         self._handlers = handlers
         self._deadlines = Deadlines()
@@ -89,7 +90,7 @@ class Executor:
         self._witness = witness
         self._policy = policy
         self._home = home
-        self._on_free = on_free
+        self._freed = freed
         self._running: dict[int, RunningJob] = {}
         self._per_queue: Counter[str] = Counter()
 
@@ -109,14 +110,14 @@ class Executor:
 
     def start(self, jobs: Iterable[RunningJob]) -> None:
         """Runs jobs that were claimed."""
-        loop = asyncio.get_running_loop()
+        new_task = _task_maker()
         traced = tracing.records()
         for job in jobs:
             job.home = self._home
             self._running[job.id] = job
             self._per_queue[job.queue] += 1
             # An empty context: nothing of the worker's own loop reaches the handler.
-            job.task = loop.create_task(self._run(job, traced=traced), context=contextvars.Context())
+            job.task = new_task(self._run(job, traced=traced), name=job.kind.name, context=contextvars.Context())
 
     def cancel(self, job_id: int) -> None:
         """Stops a job that somebody wants cancelled."""
@@ -169,7 +170,7 @@ class Executor:
             if self._running.get(job.id) is job:
                 del self._running[job.id]
             self._per_queue[job.queue] -= 1
-            self._on_free()
+            self._freed.set()
 
     async def _attempt(self, job: RunningJob, span: Span) -> Decision:
         if job.stop_reason is not None:  # told to stop before it began
@@ -190,7 +191,7 @@ class Executor:
                 job.interruptible = False
             if job.stop_reason is Stop.TIMEOUT:  # it has swallowed its cancellation: the timeout stands all the same
                 return self._stopped(job, span)
-            return self._decide(job, span, outcome)
+            return COMPLETED if outcome is None else self._decide(job, span, outcome)
         except asyncio.CancelledError:
             if job.stop_reason is None:  # not from the engine: the handler has cancelled itself
                 return self._failed(job, span, "CancelledError", "the handler raised CancelledError", "")
@@ -216,9 +217,9 @@ class Executor:
                 work = self._processes.work(handler, beside)
         return wrapped(work, around)
 
-    def _decide(self, job: RunningJob, span: Span, outcome: Outcome | None) -> Decision:
+    def _decide(self, job: RunningJob, span: Span, outcome: Outcome) -> Decision:
         match outcome:
-            case None | Done(output=None):
+            case Done(output=None):
                 return COMPLETED
             case Done(output=output):
                 return Decision(JobState.COMPLETED, output=encoded(output, what="the output", limit=OUTPUT_LIMIT))
@@ -267,6 +268,12 @@ class Executor:
             case _:
                 tracing.failed(span, "interrupted")
                 return HAND_BACK
+
+
+def _task_maker() -> Callable[..., asyncio.Task[None]]:
+    """What makes a job's task: the class itself, which costs a fifth less, unless somebody has set a task factory."""
+    loop = asyncio.get_running_loop()
+    return loop.create_task if loop.get_task_factory() else partial(asyncio.Task, loop=loop)
 
 
 def _ms(delay: timedelta) -> int:

@@ -1,9 +1,9 @@
 """How long a worker goes on looking at a line after it has been woken, before it lets itself be woken again.
 
-Notifications are coalesced: one tells of everything that comes into line within the same twentieth of a second (see
-`wake` in the migrations). So whoever was woken, or found something, looks again by itself, soon at first, then less and
-less often, for longer than that: what comes after a gap waits for a fifth of that gap at most. A worker that finds
-nothing any more sleeps until the next notification, or its poll.
+Notifications are coalesced: one tells of everything that comes into line within 5 ms, or within a twentieth of a second
+where other queues keep the notifications busy (see `wake` in the migrations). So whoever was woken, or found something,
+looks again by itself, soon at first, then less and less often, for longer than that: what comes after a gap waits for a
+fifth of that gap at most. A worker that finds nothing any more sleeps until the next notification, or its poll.
 """
 
 from __future__ import annotations

@@ -169,13 +169,14 @@ class Worker:
         self._completer = Completer(self._links["outcomes"], schema, self._decided)
         self._progress = Progress(upkeep, schema)
         self._witness = Witness(self._links["outcomes"], self._completer, schema, self._decided)
+        wake = asyncio.Event()
         self._executor = Executor(
             handlers,
             self._completer,
             self._witness,
             retry or RetryPolicy(),
             home=Home(schema, self._progress.report),
-            on_free=self._freed,
+            freed=wake,
         )
         self._producer = Producer(
             self._links["claims"],
@@ -188,6 +189,7 @@ class Worker:
             queue_slots=settings.queue_slots,
             poll_interval=settings.poll_interval,
             schema=schema,
+            wake=wake,
         )
         self._announcer = announcer.Announcer(upkeep, settings.name, schema)
         self._rescuer = rescuer.Rescuer(upkeep, schema, self._announcer, max_deaths=settings.max_deaths)
@@ -367,9 +369,6 @@ class Worker:
             if state is not None:
                 self._announcer.tell(announcer.TOLD[state], job.id, job.kind.name, job.queue, job.attempt)
         self._producer.freed()  # it may have waited for outcomes to be written
-
-    def _freed(self) -> None:
-        self._producer.freed()
 
 
 def _require_connection_string(dsn: str) -> None:

@@ -7,6 +7,8 @@
 -- Only keys that this statement's snapshot can see count for the mark: a row that was put back into line between the
 -- snapshot and its lock is claimed all the same, but stands further down the line than the cursor has come.
 --
+-- A kind that is none of %(kinds)s has no place in the list, and so no version that would do.
+--
 -- Only a queue with a limit pays for it: `slots` locks it against other claims and counts what runs in it (see open_slots
 -- in the migrations); what is claimed is added to its log.
 with gate as materialized (
@@ -38,7 +40,6 @@ late as materialized (
       (%(after_xids)s::xid8[])[array_position(%(priorities)s::smallint[], priority)],
       (%(after_ids)s::bigint[])[array_position(%(priorities)s::smallint[], priority)]
     )
-    and kind = any(%(kinds)s::text[])
     and kind <> all((select kinds_off from gate)::text[])
     and version <= (%(versions)s::smallint[])[array_position(%(kinds)s::text[], kind)]
   limit (select jobs from room)
@@ -55,7 +56,6 @@ fresh as materialized (
       and ready_xid is not null
       and (ready_xid, id) > (lane.after_xid, lane.after_id)
       and ready_xid < %(below)s::xid8
-      and kind = any(%(kinds)s::text[])
       and kind <> all((select kinds_off from gate)::text[])
       and version <= (%(versions)s::smallint[])[array_position(%(kinds)s::text[], kind)]
     order by ready_xid, id
@@ -72,7 +72,7 @@ claimed as (
   where id = any(array(select id from late union all select id from fresh))
   returning id, lease, kind, version, payload, attempt, max_retries, timeout_ms, caller,
             traceparent, tracestate, baggage,
-            (extract(epoch from claimed_at - ready_at) * 1000)::float8 as wait_ms, tags, metadata
+            date_part('epoch', claimed_at - ready_at) * 1000 as wait_ms, tags, metadata
 ),
 logged as (
   insert into {schema}.slot_log (queue, no, jobs, leases)

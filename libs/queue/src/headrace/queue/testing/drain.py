@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from itertools import count
 from typing import Protocol
@@ -85,7 +86,7 @@ class Drain:
             self,
             self._retry,
             home=Home(self._schema, lambda *report: self._progress.append(report)),
-            on_free=lambda: None,
+            freed=asyncio.Event(),
         )
         seen: dict[int, None] = {}
         attempts = 0
