@@ -102,6 +102,10 @@ class Unspeakable(Exception):
         raise RuntimeError("not even this works")
 
 
+class Ended(BaseException):
+    """As pytest's own: not even an Exception."""
+
+
 HOSTILE: dict[str, tuple[Any, str, str]] = {
     "NUL": (ValueError("a\0b"), "ValueError", "a�b"),
     "half a surrogate pair": (ValueError("\ud83d!"), "ValueError", "?!"),
@@ -109,6 +113,7 @@ HOSTILE: dict[str, tuple[Any, str, str]] = {
     "no text": (Unspeakable(), "Unspeakable", "its text can't be read: __str__ itself raised"),
     "StopIteration": (StopIteration("empty"), "RuntimeError", "coroutine raised StopIteration"),
     "sys.exit": (SystemExit(3), "SystemExit", "3"),
+    "no Exception": (Ended("at once"), "Ended", "at once"),
     "CancelledError": (asyncio.CancelledError(), "CancelledError", "the handler raised CancelledError"),
 }
 
@@ -130,10 +135,6 @@ async def test_no_exception_is_too_strange_to_be_recorded(in_thread: bool, insta
         [error] = (await installation.job(ids[case])).errors
         assert (error.type, error.message) == (type_, message), case
         assert len(error.traceback) <= 8_000
-
-
-class Ended(BaseException):
-    """As pytest's own: not even an Exception."""
 
 
 async def test_what_would_end_a_program_ends_an_attempt_in_a_thread(installation: Any, eventually: Any) -> None:
@@ -312,6 +313,20 @@ async def test_a_timeout_is_never_silent(
         gate.set()
         await eventually(lambda: installation.is_in(job_id, "retryable"))
     assert (await installation.job(job_id)).errors[0].type == "timeout"
+
+
+async def test_a_timeout_that_could_not_strike_is_told_of(
+    installation: Any, eventually: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def greet(message: Any, job: RunningJob) -> None:
+        while job.remaining > 0:  # never gives the event loop a turn
+            pass
+
+    job_id = await installation.enqueue(TestKinds.Greet(), timeout=timedelta(milliseconds=50))
+    async with installation.working(installation.worker(installation.handlers(Greet=greet))):
+        await eventually(lambda: installation.is_in(job_id, "completed"))
+    assert f"job {job_id} (headrace.test.v1.Greet) ended" in caplog.text
+    assert "which could not strike" in caplog.text
 
 
 async def test_a_stop_that_is_said_twice_lets_a_handler_tidy_up(installation: Any) -> None:

@@ -37,8 +37,14 @@ class Deadlines:
             self._timer = asyncio.get_running_loop().call_later(STEP, self._look)
 
     def forget(self, job: RunningJob) -> None:
-        """The job has ended."""
-        self._deadlines.pop(job, None)
+        """The job has ended. Where the timeout could not strike, since the handler blocked the event loop, says so."""
+        if self._deadlines.pop(job, None) and job.stop_reason is None and (over := time.monotonic() - job.deadline) > 0:
+            logger.warning(
+                "job %d (%s) ended %.1f s after its timeout, which could not strike: a handler blocked the event loop",
+                job.id,
+                job.kind.name,
+                over,
+            )
 
     def _look(self) -> None:
         now = time.monotonic()

@@ -196,8 +196,10 @@ class Executor:
             if job.stop_reason is None:  # not from the engine: the handler has cancelled itself
                 return self._failed(job, span, "CancelledError", "the handler raised CancelledError", "")
             return self._stopped(job, span)
-        # Whatever a handler raises, sys.exit() included, is the attempt's outcome.
-        except (Exception, SystemExit) as error:  # noqa: BLE001
+        except (KeyboardInterrupt, GeneratorExit):  # the worker's own: Ctrl-C, and the end of its event loop
+            raise
+        # Whatever else a handler raises, sys.exit() included, is the attempt's outcome.
+        except BaseException as error:  # noqa: BLE001
             if job.stop_reason is not None and job.stop_reason is not Stop.TIMEOUT:
                 return self._stopped(job, span)
             failure = AttemptFailed.of(error)
