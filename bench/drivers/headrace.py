@@ -14,7 +14,7 @@ from headrace.queue import Door, Handlers, Kinds, NewJob, RunningJob, Worker, Wo
 from saas.jobs.v1 import kinds_pb2
 
 # Twice the most that one claim takes: while those run, the next ones are claimed.
-SLOTS = 4000
+SLOTS = 8000
 
 
 class Headrace:

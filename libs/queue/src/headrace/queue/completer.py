@@ -23,7 +23,7 @@ from headrace.queue.running import RunningJob
 from headrace.queue.statements import statement
 
 logger = logging.getLogger(__name__)
-BATCH = 2000
+BATCH = 4000
 
 
 @dataclass(frozen=True)

@@ -171,6 +171,8 @@ class Executor:
                 del self._running[job.id]
             self._per_queue[job.queue] -= 1
             self._freed.set()
+            # The task's context knows the job: a circle, which only the collector would take apart.
+            job.task = None
 
     async def _attempt(self, job: RunningJob, span: Span) -> Decision:
         if job.stop_reason is not None:  # told to stop before it began

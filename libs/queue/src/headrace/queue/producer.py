@@ -34,9 +34,9 @@ from headrace.queue.vigil import Vigil
 
 logger = logging.getLogger(__name__)
 # Each claim is a commit of its own, and an answer to wait for: with 1,000, a job costs a tenth more here.
-BATCH = 2000
+BATCH = 4000
 # Outcomes that wait to be written beyond this many stop further claims: memory is bounded, too.
-MOST_PENDING = 5_000
+MOST_PENDING = 20_000
 SWEEP_BUDGET = 0.005
 
 
