@@ -13,8 +13,8 @@ from bench.drivers import harness
 from headrace.queue import Door, Handlers, Kinds, NewJob, RunningJob, Worker, WorkerSettings, calm_collector, migrate
 from saas.jobs.v1 import kinds_pb2
 
-# Twice the most that one claim takes: while those run, the next ones are claimed.
-SLOTS = 8000
+# Three times the most that one claim takes: one claim's jobs run, one's have come, and one is on its way.
+SLOTS = 12_000
 
 
 class Headrace:
