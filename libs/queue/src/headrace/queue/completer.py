@@ -67,9 +67,10 @@ class Completer:
 
     def decide(self, job: RunningJob, decision: Decision) -> None:
         """Takes an outcome; it is written soon."""
+        if not self._gathering:
+            self._idle.clear()
+            self._wake.set()
         self._gathering.append((job, decision))
-        self._idle.clear()
-        self._wake.set()
 
     @property
     def pending(self) -> int:

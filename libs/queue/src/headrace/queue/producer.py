@@ -11,7 +11,7 @@ import json
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any
@@ -38,6 +38,7 @@ BATCH = 4000
 # Outcomes that wait to be written beyond this many stop further claims: memory is bounded, too.
 MOST_PENDING = 20_000
 SWEEP_BUDGET = 0.005
+KIND = 3  # the column of claim.sql
 
 
 class Identity:
@@ -281,13 +282,14 @@ class Producer:
             self._sweeps[queue].rewind()
 
 
-def running_jobs(handlers: Handlers, queue: str, claim_no: int, rows: Iterable[Sequence[Any]]) -> list[RunningJob]:
+def running_jobs(handlers: Handlers, queue: str, claim_no: int, rows: Sequence[Sequence[Any]]) -> list[RunningJob]:
     """Jobs from the rows of claim.sql. By position: a dictionary per job would cost as much as the job itself."""
+    kinds = {name: handlers[name].kind for name in {row[KIND] for row in rows}}
     return [
         RunningJob(
             id_,
             lease,
-            handlers[kind].kind,
+            kinds[kind],
             queue,
             version,
             payload,
