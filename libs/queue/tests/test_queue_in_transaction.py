@@ -224,9 +224,11 @@ async def with_psycopg_in_autocommit(dsn: str, message: Any, job: RunningJob) ->
 
 def with_autocommit_in_a_thread(dsn: str, message: Any, job: RunningJob) -> None:
     engine = create_engine(dsn)
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        job.complete_in_sync(connection)
-    engine.dispose()
+    try:
+        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            job.complete_in_sync(connection)
+    finally:
+        engine.dispose()
 
 
 @pytest.mark.parametrize("handler", [with_psycopg_in_autocommit, with_autocommit_in_a_thread])

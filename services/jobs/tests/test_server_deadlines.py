@@ -10,7 +10,7 @@ import pytest
 from grpc import StatusCode
 from grpc.aio import AioRpcError
 
-from headrace.jobs.v1.jobs_service_pb2 import EnqueueBatchRequest, EnqueueRequest
+from headrace.jobs.v1.jobs_service_pb2 import EnqueueBatchRequest, EnqueueRequest, ListKindsRequest
 from headrace.queue.embedded import EmbeddedPostgres
 
 Send = Callable[[Any, list[EnqueueRequest], float | None], Awaitable[Any]]
@@ -44,12 +44,12 @@ def keyed(verification: Any) -> list[EnqueueRequest]:
     return [verification(idempotency_key=f"row-{number}") for number in range(3)]
 
 
-# Deferred to the commit, which Postgres has been told by then.
+# Deferred to the commit, which Postgres has been told by then; shorter than the server waits for Postgres.
 SLOW_COMMIT = """
 create function slow() returns trigger language plpgsql as $$
 begin
   if current_setting('slow.once', true) is distinct from pg_current_xact_id()::text then
-    perform set_config('slow.once', pg_current_xact_id()::text, true), pg_sleep(2);
+    perform set_config('slow.once', pg_current_xact_id()::text, true), pg_sleep(4);
   end if;
   return null;
 end $$;
@@ -65,11 +65,12 @@ async def late(call: Awaitable[Any]) -> None:
 
 
 @asynccontextmanager
-async def held(url: str) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
-    """Holds every insert of a job up, until the block ends."""
+async def held(url: str, jobs: Any) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
+    """Holds every insert of a job up, until the block has ended and the server has heard of what was given up in it."""
     async with await psycopg.AsyncConnection.connect(url) as connection:
         await connection.execute("lock table headrace.jobs in share mode")
         yield connection
+        await jobs.ListKinds(ListKindsRequest())
         await connection.rollback()
 
 
@@ -94,7 +95,7 @@ async def at_rest(url: str, eventually: Any) -> int:
 async def test_a_deadline_that_passes_while_a_lock_is_waited_for_leaves_no_job(
     jobs: Any, keyed: list[EnqueueRequest], send: Send, database: str, eventually: Any
 ) -> None:
-    async with held(database):
+    async with held(database, jobs):
         await late(send(jobs, keyed, 0.5))
     assert await at_rest(database, eventually) == 0
     answers = await send(jobs, keyed, None)
@@ -105,7 +106,7 @@ async def test_a_deadline_that_passes_while_a_lock_is_waited_for_leaves_no_job(
 async def test_a_client_that_hangs_up_before_the_commit_leaves_no_job(
     jobs: Any, keyed: list[EnqueueRequest], database: str, eventually: Any
 ) -> None:
-    async with held(database) as watching:
+    async with held(database, jobs) as watching:
         call = jobs.Enqueue(keyed[0])
 
         async def waits() -> bool:
@@ -123,7 +124,7 @@ async def test_a_client_that_hangs_up_before_the_commit_leaves_no_job(
 async def test_who_waits_on_gets_the_job_though_another_calls_deadline_passed_beside_it(
     jobs: Any, verification: Any, database: str, eventually: Any
 ) -> None:
-    async with held(database):
+    async with held(database, jobs):
         patient = [asyncio.ensure_future(jobs.Enqueue(verification(), timeout=20)) for _ in range(3)]
         await late(jobs.Enqueue(verification(), timeout=0.5))
     assert len({(await each).job_id for each in patient}) == 3
@@ -135,7 +136,7 @@ async def test_a_deadline_that_passes_after_the_commit_leaves_a_job_that_its_key
 ) -> None:
     async with await psycopg.AsyncConnection.connect(database, autocommit=True) as connection:
         await connection.execute(SLOW_COMMIT)
-        await late(send(jobs, keyed, 1.0))
+        await late(send(jobs, keyed, 2.0))  # by then all are there, and committing
         assert await at_rest(database, eventually) == 3
         await connection.execute("drop trigger slow on headrace.jobs")
     answers = await send(jobs, keyed, None)
