@@ -14,7 +14,7 @@ from jobs_service.rpc.part import Part
 from jobs_service.translate import read_retention, write_queue, write_stats
 
 MOST_COUNTED = 100_000
-"""Of a queue's line, and of all jobs that wait for a time: some 0.1 s of Postgres' work each."""
+"""Of a queue's line, and of all jobs that wait for a time: what an answer costs is bounded."""
 
 
 class QueuesPart(Part):
