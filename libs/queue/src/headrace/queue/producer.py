@@ -33,12 +33,12 @@ from headrace.queue.statements import statement
 from headrace.queue.vigil import Vigil
 
 logger = logging.getLogger(__name__)
-# Each claim is a commit of its own, and an answer to wait for: with 1,000, a job costs a tenth more here.
+# Each claim is a commit of its own, and an answer to wait for; no claim asks for more than there are free slots.
 BATCH = 4000
 # Outcomes that wait to be written beyond this many stop further claims: memory is bounded, too.
 MOST_PENDING = 20_000
 SWEEP_BUDGET = 0.005
-KIND = 3  # the column of claim.sql
+KIND_COLUMN = 3  # of claim.sql
 
 
 class Identity:
@@ -284,7 +284,7 @@ class Producer:
 
 def running_jobs(handlers: Handlers, queue: str, claim_no: int, rows: Sequence[Sequence[Any]]) -> list[RunningJob]:
     """Jobs from the rows of claim.sql. By position: a dictionary per job would cost as much as the job itself."""
-    kinds = {name: handlers[name].kind for name in {row[KIND] for row in rows}}
+    kinds = {name: handlers[name].kind for name in {row[KIND_COLUMN] for row in rows}}
     return [
         RunningJob(
             id_,
