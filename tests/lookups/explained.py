@@ -18,6 +18,7 @@ from importlib.resources import files
 from typing import Any
 
 import psycopg
+from psycopg.adapt import PyFormat, Transformer
 
 from headrace.queue.statements import statement
 
@@ -139,8 +140,7 @@ async def explain(connection: psycopg.AsyncConnection[Any], query: str, params: 
         return f"${order.index(found[1]) + 1}"
 
     text = re.sub(r"%\((\w+)\)s", number, query).replace("%%", "%")
-    # As psycopg does: numbers say what they are, of everything else Postgres finds it out.
-    types = f" ({', '.join('bigint' if type(params[each]) is int else 'unknown' for each in order)})" if order else ""
+    types = f" ({', '.join(_type(connection, params[each]) for each in order)})" if order else ""
     given = ", ".join(f"%({each})s" for each in order)
     async with psycopg.AsyncClientCursor(connection) as cursor:
         cursor.row_factory = psycopg.rows.tuple_row
@@ -157,6 +157,15 @@ async def explain(connection: psycopg.AsyncConnection[Any], query: str, params: 
         told["Execution Time"],
         set(_reads(plan)),
     )
+
+
+def _type(connection: psycopg.AsyncConnection[Any], value: Any) -> str:
+    """The type that psycopg sends a parameter as; «unknown» where Postgres is to find it out."""
+    oid = 0 if value is None else Transformer(connection).get_dumper(value, PyFormat.AUTO).oid
+    if not oid:
+        return "unknown"
+    base = connection.adapters.types[oid]
+    return f"{base.name}[]" if oid == base.array_oid else base.name
 
 
 def _reads(plan: dict[str, Any]) -> Iterator[str]:
