@@ -1,7 +1,8 @@
 """Group commit: calls for one job each that come in together are accepted in one transaction, and answered after it.
 
 At rest a call has a transaction of its own, at once. Under load what comes in while one transaction is under way goes
-together in the next one: they share the price of a commit. No call pays for another one:
+together in the next one: they share the price of a commit, which is as much of the server's own time as all else that a
+call takes. So a busy server lets more of them come in before it begins the next one. No call pays for another one:
 
 - What fails together is tried again one by one.
 - A call that has to wait for a stranger's lock (another transaction has taken its key, and is not committed yet) is
@@ -21,6 +22,12 @@ from jobs_service.database import Connection, Database
 
 GROUP_JOBS = 200
 """The most jobs of one group: some milliseconds of Postgres' time."""
+CROWD = 32
+"""How many calls are enough: no more are waited for."""
+GATHERING = 0.01
+"""How many seconds they are waited for at most."""
+IDLE_TURNS = 60
+"""How many turns of the event loop without a new call, some microseconds each, show that none is on its way."""
 PATIENCE = 0.05
 """How many seconds the others wait for a stranger's lock that a call needs, before it is left to itself."""
 
@@ -120,7 +127,18 @@ class GroupCommit:
                 await asyncio.wait({self._start(self._alone(group[0]))}, timeout=PATIENCE)
             else:
                 await self._together(group)
+                await self._gather()
         self._working = False
+
+    async def _gather(self) -> None:
+        """Lets more calls come in, as long as they keep coming: those of a crowd were answered, and call again."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + GATHERING
+        idle = 0
+        while idle < IDLE_TURNS and len(self._waiting) < CROWD and loop.time() < until:
+            waiting = len(self._waiting)
+            await asyncio.sleep(0)
+            idle = idle + 1 if len(self._waiting) == waiting else 0
 
     def _next(self) -> list[_Call]:
         waiting = [call for call in self._waiting if not call.is_given_up]
