@@ -13,7 +13,7 @@ from google.protobuf.message import DecodeError
 from grpc_health.v1 import health, health_pb2
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 
-from headrace.chassis.rpc_interceptors import Context
+from headrace.chassis.rpc_interceptors import Context, read_request, reading_handler
 
 REFLECTION_V1 = "grpc.reflection.v1.ServerReflection"
 
@@ -25,12 +25,14 @@ def add_health(servicer: health.aio.HealthServicer, server: grpc.aio.Server) -> 
     async def check(received: bytes, context: Context) -> Any:
         return await servicer.Check(await _decoded(health_pb2.HealthCheckRequest, received, context), context)
 
-    async def watch(received: bytes, context: Context) -> None:
+    async def watch(_requests: Any, context: Context) -> None:
+        received = await read_request(context)
         await servicer.Watch(await _decoded(health_pb2.HealthCheckRequest, received, context), context)
 
+    untyped: Any = watch
     methods: dict[str, Any] = {
-        "Check": grpc.unary_unary_rpc_method_handler(check, response_serializer=serialize),
-        "Watch": grpc.unary_stream_rpc_method_handler(watch, response_serializer=serialize),
+        "Check": reading_handler(check, serialize),
+        "Watch": grpc.stream_stream_rpc_method_handler(untyped, response_serializer=serialize),
     }
     server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(health.SERVICE_NAME, methods)])
 

@@ -76,7 +76,7 @@ class LayersInterceptor(grpc.aio.ServerInterceptor):
         call = describe_call(handler_call_details)
         for layer in self._inside_out:
             handler = layer.wrap(call, handler)
-        return handler
+        return reading_handler(handler.unary_unary, handler.response_serializer)
 
 
 class _UnaryHandler(Handler):
@@ -94,6 +94,37 @@ class _UnaryHandler(Handler):
 def unary_handler(behaviour: Proceed, deserializer: Any, serializer: Any) -> Handler:
     """Makes a handler; in one place, for gRPC's types know only blocking ones."""
     return _UnaryHandler(behaviour, deserializer, serializer)
+
+
+class _ReadingHandler(Handler):
+    request_streaming, response_streaming = True, False
+    unary_unary = unary_stream = stream_stream = None
+    request_deserializer = None
+
+    def __init__(self, behaviour: Any, serializer: Any) -> None:
+        self.stream_unary = behaviour
+        self.response_serializer = serializer
+
+
+def reading_handler(behaviour: Proceed, serializer: Any) -> Handler:
+    """Makes the handler of a unary call that reads its request, as bytes, by itself.
+
+    To gRPC it is a streaming one, which the client cannot see. A unary one would leave a call whose client has closed
+    its side without a message unanswered for good.
+    """
+
+    async def reading(_requests: Any, context: Context) -> Any:
+        return await behaviour(await read_request(context), context)
+
+    return _ReadingHandler(reading, serializer)
+
+
+async def read_request(context: Context) -> bytes:
+    """Reads the one message of a call whose handler is a streaming one; ends a call that has none."""
+    request: Any = await context.read()
+    if request is grpc.aio.EOF:
+        await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "The call has no message.")
+    return bytes(request)
 
 
 def refusing_handler(status: grpc.Status) -> Handler:

@@ -119,7 +119,7 @@ async def search(
     # Each state is looked at by itself.
     most = SCAN // len(wanted.states) if way == "search_marked" else SCAN
     row: dict[str, Any] = {}
-    for scan in (min(limit * FIRST_SCAN, most), max(most, limit)):
+    for scan in dict.fromkeys((min(limit * FIRST_SCAN, most), most)):
         row = await _one(connection, way, {**params, "scan": scan}, schema)
         if len(row["ids"]) == limit or not row["floor"]:
             break
