@@ -332,8 +332,10 @@ def test_a_transaction_stays_remembered_until_it_was_read_to_its_end() -> None:
 
 def test_the_sweep_looks_at_nothing_that_stands_before_a_lanes_cursor() -> None:
     cursor = Cursor()
-    cursor.advance(Mark(xmax=90, in_progress=frozenset(), late=0, fresh=10, last=(2, 40, 7), limit=10))
     sweep, nothing = Sweep(cursor), Mark(xmax=90, in_progress=frozenset(), late=0, fresh=0, last=None, limit=10)
+    assert not sweep.has_ground
+    cursor.advance(Mark(xmax=90, in_progress=frozenset(), late=0, fresh=10, last=(2, 40, 7), limit=10))
+    assert sweep.has_ground
     looks = []
     done = False
     while not done:

@@ -144,6 +144,11 @@ class Sweep:
         self._from = self._below = 0
         self._step = _FIRST_STEP
 
+    @property
+    def has_ground(self) -> bool:
+        """Whether there is anything to walk over: not in a worker that has only just begun."""
+        return bool(self._lanes())
+
     def params(self) -> dict[str, Any]:
         """The span to look at, as parameters of claim.sql."""
         lanes = self._lanes()

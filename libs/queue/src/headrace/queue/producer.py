@@ -144,8 +144,8 @@ class Producer:
             self._wake.set()
 
     def sweep(self) -> None:
-        """Starts a safety sweep of every line."""
-        self._sweeping.update(self._cursors)
+        """Starts a safety sweep of every line in which the cursor has left something behind."""
+        self._sweeping.update(queue for queue, sweep in self._sweeps.items() if sweep.has_ground)
         self._wake.set()
 
     async def stop(self) -> None:
