@@ -87,7 +87,8 @@ async def test_bytes_that_are_no_message_are_an_invalid_argument(serve: Any) -> 
 @pytest.mark.parametrize("method", [GET_JOB, "/grpc.health.v1.Health/Check", "/grpc.health.v1.Health/Watch"])
 async def test_a_call_that_ends_without_a_message_is_an_invalid_argument(serve: Any, method: str) -> None:
     async with serve() as (_, address), open_channel(address) as channel:
-        call = channel.stream_stream(method)(iter([]), timeout=60)
+        untyped: Any = channel
+        call = untyped.stream_stream(method)(iter([]), timeout=60)
         assert await call.code() is grpc.StatusCode.INVALID_ARGUMENT
         assert await call.details() == "The call has no message."
 

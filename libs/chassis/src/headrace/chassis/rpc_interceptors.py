@@ -76,7 +76,8 @@ class LayersInterceptor(grpc.aio.ServerInterceptor):
         call = describe_call(handler_call_details)
         for layer in self._inside_out:
             handler = layer.wrap(call, handler)
-        return reading_handler(handler.unary_unary, handler.response_serializer)
+        behaviour: Any = handler.unary_unary
+        return reading_handler(behaviour, handler.response_serializer)
 
 
 class _UnaryHandler(Handler):
