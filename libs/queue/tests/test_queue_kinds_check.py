@@ -226,6 +226,13 @@ def test_periodic_jobs_count_as_jobs_to_come(shop: Shop) -> None:
     assert not report.ok
 
 
+def test_two_fields_that_have_changed_places_are_an_error_where_jobs_have_them_set(shop: Shop) -> None:
+    kinds = shop.registers(kinds_of(BASE))
+    job_id = shop.queues(mail(kinds, note="x"))
+    report = shop.check(message("Mail", "string note = 1; string id = 2;"))
+    assert told(report) == [("error", "FIELD_RENUMBERED", MAIL, 1, (job_id,))]
+
+
 @pytest.mark.parametrize("version", [1, 2])
 def test_a_field_that_a_periodic_job_uses_must_stay_whatever_the_version(shop: Shop, version: int) -> None:
     kinds = shop.registers(kinds_of(BASE))

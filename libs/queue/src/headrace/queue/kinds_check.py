@@ -16,7 +16,7 @@ from typing import Any
 import psycopg
 from psycopg.rows import dict_row
 
-from headrace.queue.changes import Change, changes
+from headrace.queue.changes import Change, What, changes
 from headrace.queue.descriptors import fingerprint
 from headrace.queue.kinds import Kind, Kinds
 from headrace.queue.register import Revision, descriptor_of, registered_kinds
@@ -246,7 +246,8 @@ def _was_there_before(kind: Kind, change: Change, revisions: Sequence[Revision])
     So whoever added the field has said that workers which don't know it may run such jobs: this release is a roll-back.
     """
     message = descriptor_of(kind)
-    if message is None:
+    # Names count for nothing in a fingerprint: two fields that have changed places leave it as it was.
+    if message is None or change.what is What.RENUMBERED:
         return False
     mine = fingerprint(message)
     for revision in revisions:
