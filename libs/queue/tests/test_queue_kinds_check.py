@@ -226,6 +226,29 @@ def test_periodic_jobs_count_as_jobs_to_come(shop: Shop) -> None:
     assert not report.ok
 
 
+def test_two_fields_that_have_changed_places_are_an_error_where_jobs_have_them_set(shop: Shop) -> None:
+    kinds = shop.registers(kinds_of(BASE))
+    job_id = shop.queues(mail(kinds, note="x"))
+    report = shop.check(message("Mail", "string note = 1; string id = 2;"))
+    assert told(report) == [("error", "FIELD_RENUMBERED", MAIL, 1, (job_id,))]
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_field_that_a_periodic_job_uses_must_stay_whatever_the_version(shop: Shop, version: int) -> None:
+    kinds = shop.registers(kinds_of(BASE))
+    insert = (
+        "insert into headrace.periodic_jobs (name, kind, payload, every, next_at, declared)"
+        " values (%s, %s, %s, '1h', now(), %s)"
+    )
+    for name, note, declared in (("with", "x", None), ("without", "", None), ("in code", "x", b"")):
+        shop.connection.execute(insert, (name, MAIL, mail(kinds, id="1", note=note).SerializeToString(), declared))
+    assert shop.check(BASE).findings == ()
+    report = shop.check(message("Mail", "string id = 1;", version=version))
+    found = {each.periodic: (each.severity.value, each.reason.value) for each in report.findings}
+    assert found == {("with",): ("error", "FIELD_REMOVED"), ("in code",): ("warning", "FIELD_REMOVED")}
+    assert not report.ok
+
+
 def test_payloads_in_json_are_read_by_their_class(shop: Shop) -> None:
     pydantic = pytest.importorskip("pydantic")
     later = job_kind("shop.Mail")(pydantic.create_model("Mail", id=(int, ...)))

@@ -41,6 +41,12 @@ def test_a_caller_may_what_its_entry_says(file: Path) -> None:
             'callers[0].methods[0]: expected "*" or methods of JobsService: Enqueue,',
         ),
         (API.replace("saas.jobs.v1.*", "saas.*.v1"), "callers[0].kinds[0]: String should match pattern"),
+        # RetryInfo could not say when to come back.
+        (API + "rate = 1e-300\n", "callers[0].rate: Input should be greater than or equal to 0.000001"),
+        (
+            API + f"rate = 1\nburst = 1{'0' * 400}\n",
+            "callers[0].burst: Input should be less than or equal to 1000000000",
+        ),
         (API + "admin = true\n", "callers[0].admin: Extra inputs are not permitted"),
         (API + API.replace(HASH, token_hash("other")), "name 'api' stands there 2 times"),
         (API + API.replace('"api"', '"ops"'), f"token_sha256 '{HASH}' stands there 2 times"),

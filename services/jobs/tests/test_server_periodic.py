@@ -12,6 +12,7 @@ from grpc import StatusCode
 from grpc.aio import AioRpcError
 from grpc_status import rpc_status
 
+from headrace.chassis.rpc_validation import request_violations
 from headrace.jobs.v1 import job_pb2, periodic_job_pb2
 from headrace.jobs.v1.jobs_service_pb2 import (
     CreatePeriodicJobRequest,
@@ -213,3 +214,13 @@ async def test_every_violation_of_a_definition_is_told_at_once(jobs: Any) -> Non
     assert reason == "REQUEST_INVALID"
     named = ("name", "payload.inbox_id", "cron", "time_zone", "missed_window")
     assert sorted(fields) == sorted(f"periodic_job.{field}" for field in named)
+
+
+@pytest.mark.parametrize(("milliseconds", "broken"), [(99, ["every"]), (100, [])])
+def test_the_contract_itself_says_how_short_an_interval_may_be(milliseconds: int, broken: list[str]) -> None:
+    job = PeriodicJob(name="quick", payload=packed(ReconcileStripe()), every=timedelta(milliseconds=milliseconds))
+    assert [field for field, _ in request_violations(job)] == broken
+
+
+async def test_the_shortest_interval_that_the_contract_allows_is_taken(jobs: Any) -> None:
+    assert (await created(jobs, every=timedelta(milliseconds=100))).every.ToMilliseconds() == 100

@@ -58,8 +58,8 @@ class Caller(BaseModel):
     queues: tuple[Annotated[str, Field(pattern=r"^(\*|[a-z0-9][a-z0-9_.-]*\*?)$")], ...] = (ANY,)
     methods: tuple[Annotated[str, AfterValidator(_method)], ...]
     see_redacted: bool = False
-    rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
-    burst: Annotated[int, Field(ge=1)] | None = None
+    rate: Annotated[float, Field(ge=1e-6, allow_inf_nan=False)] | None = None
+    burst: Annotated[int, Field(ge=1, le=1_000_000_000)] | None = None
     in_flight: Annotated[int, Field(ge=1)] | None = None
 
     @model_validator(mode="after")

@@ -6,9 +6,11 @@ nothing else. The two are the same on the wire.
 """
 
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 import grpc.aio
+from google.protobuf import descriptor_pool
 from google.protobuf.message import DecodeError
 from grpc_health.v1 import health, health_pb2
 from grpc_reflection.v1alpha import reflection, reflection_pb2
@@ -43,11 +45,15 @@ def add_reflection(services: Sequence[str], server: grpc.aio.Server) -> None:
     servicer = reflection.aio.ReflectionServicer([*services, health.SERVICE_NAME, *names])
 
     async def info(received: AsyncIterator[bytes], context: Context) -> AsyncIterator[Any]:
+        asked = reflection_pb2.ServerReflectionRequest()
+
         async def requests() -> AsyncIterator[Any]:
             async for each in received:
-                yield await _decoded(reflection_pb2.ServerReflectionRequest, each, context)
+                asked.CopyFrom(await _decoded(reflection_pb2.ServerReflectionRequest, each, context))
+                yield _of_service(asked)
 
-        async for answer in servicer.ServerReflectionInfo(requests(), context):
+        async for answer in servicer.ServerReflectionInfo(requests(), context):  # one for each, before the next is read
+            answer.original_request.CopyFrom(asked)
             yield answer
 
     method: Any = grpc.stream_stream_rpc_method_handler(
@@ -57,6 +63,15 @@ def add_reflection(services: Sequence[str], server: grpc.aio.Server) -> None:
     server.add_generic_rpc_handlers(
         [grpc.method_handlers_generic_handler(name, {"ServerReflectionInfo": method}) for name in names]
     )
+
+
+def _of_service(request: Any) -> Any:
+    """Has a request for a method's file ask for its service's: protobuf's pool finds no file by a method's name."""
+    service, _, method = request.file_containing_symbol.rpartition(".")
+    with suppress(KeyError):  # there is no such service
+        if method in descriptor_pool.Default().FindServiceByName(service).methods_by_name:
+            return reflection_pb2.ServerReflectionRequest(host=request.host, file_containing_symbol=service)
+    return request
 
 
 async def _decoded(kind: Any, received: bytes, context: Context) -> Any:

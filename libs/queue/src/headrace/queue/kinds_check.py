@@ -16,9 +16,8 @@ from typing import Any
 import psycopg
 from psycopg.rows import dict_row
 
-from headrace.queue.changes import Change, changes
+from headrace.queue.changes import Change, What, changes
 from headrace.queue.descriptors import fingerprint
-from headrace.queue.errors import PayloadUnreadable
 from headrace.queue.kinds import Kind, Kinds
 from headrace.queue.register import Revision, descriptor_of, registered_kinds
 from headrace.queue.statements import DEFAULT_SCHEMA, statement
@@ -139,7 +138,7 @@ class _Check:
         for line in lines:
             self._jobs += line["jobs"]
             found += self._of_jobs(line, revisions.get(line["kind"], []))
-        found += self._of_periodic(periodic)
+        found += self._of_periodic(periodic, revisions)
         found += self._of_jobs_to_come(revisions, found)
         found.sort(key=lambda finding: (finding.severity, finding.kind, finding.version, finding.reason))
         return KindsReport(len(list(self._kinds)), self._jobs, self._unseen, tuple(found))
@@ -168,7 +167,9 @@ class _Check:
         for trouble, concerned in tally.jobs.items():
             yield _of_trouble(kind, name, version, trouble, concerned, older)
 
-    def _of_periodic(self, rows: Iterable[Mapping[str, Any]]) -> Iterator[Finding]:
+    def _of_periodic(
+        self, rows: Iterable[Mapping[str, Any]], revisions: Mapping[str, Sequence[Revision]]
+    ) -> Iterator[Finding]:
         """About periodic jobs, which will make jobs of what they hold."""
         for row in rows:
             name = row["kind"]
@@ -177,10 +178,17 @@ class _Check:
                 what = "the kind is none of this release"
                 yield Finding(Reason.KIND_GONE, _ERROR, name, 0, what, _PERIODIC_GONE, periodic=told)
                 continue
-            try:
-                self._kinds[name].codec.decode(bytes(row["payload"]))
-            except PayloadUnreadable as error:
-                yield Finding(Reason.UNREADABLE, _ERROR, name, 0, error.reason, _PERIODIC_UNREADABLE, periodic=told)
+            kind, older = self._kinds[name], revisions.get(name, [])
+            look = troubles_of(kind, older)
+            for trouble in look(bytes(row["payload"])) if look else ():
+                if isinstance(trouble, str):
+                    yield Finding(Reason.UNREADABLE, _ERROR, name, 0, trouble, _PERIODIC_UNREADABLE, periodic=told)
+                    continue
+                # Workers declare anew what they have in code.
+                harmless = row["declared"] is not None or _was_there_before(kind, trouble, older)
+                severity = _WARNING if harmless else _ERROR
+                reason = Reason(trouble.what.value)
+                yield Finding(reason, severity, name, 0, str(trouble), _PERIODIC_CHANGED, periodic=told)
 
     def _of_jobs_to_come(
         self, revisions: Mapping[str, Sequence[Revision]], found: Sequence[Finding]
@@ -238,7 +246,8 @@ def _was_there_before(kind: Kind, change: Change, revisions: Sequence[Revision])
     So whoever added the field has said that workers which don't know it may run such jobs: this release is a roll-back.
     """
     message = descriptor_of(kind)
-    if message is None:
+    # Names count for nothing in a fingerprint: two fields that have changed places leave it as it was.
+    if message is None or change.what is What.RENUMBERED:
         return False
     mine = fingerprint(message)
     for revision in revisions:
@@ -275,4 +284,8 @@ _TO_COME = (
     "raise the kind's version"
 )
 _PERIODIC_GONE = "delete the periodic job, or give it a payload of another kind"
+_PERIODIC_CHANGED = (
+    "bring the field back as it was; or give the periodic job a payload without it, or delete it: its jobs are always "
+    "of the release's own version, and would not have what is in that field"
+)
 _PERIODIC_UNREADABLE = "give the periodic job a payload that can be read"

@@ -28,7 +28,7 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#headrace/jobs/v1/periodic_job.proto\x12\x10headrace.jobs.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x19google/protobuf/any.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xac\x04\n\x0bPeriodicJob\x12\x18\n\x04name\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\x12-\n\x07payload\x18\x02 \x01(\x0b\x32\x14.google.protobuf.AnyB\x06\xbaH\x03\xc8\x01\x01\x12@\n\x05\x65very\x18\x03 \x01(\x0b\x32\x19.google.protobuf.DurationB\x14\xbaH\x11\xaa\x01\x0e\"\x06\x08\x80\x86\xb0\x96\x01\x32\x04\x10\xc0\x84=H\x00\x12\x1a\n\x04\x63ron\x18\x04 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01H\x00\x12\x1a\n\ttime_zone\x18\x05 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\x12;\n\x0bmissed_runs\x18\x06 \x01(\x0e\x32\x1c.headrace.jobs.v1.MissedRunsB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x42\n\rmissed_window\x18\x07 \x01(\x0b\x32\x19.google.protobuf.DurationB\x10\xbaH\r\xaa\x01\n\"\x06\x08\x80\x86\xb0\x96\x01*\x00\x12\x10\n\x08\x64\x65\x63lared\x18\x08 \x01(\x08\x12,\n\x08last_run\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\tnext_runs\x18\n \x03(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\tpaused_at\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tpaused_by\x18\x0c \x01(\t\x12\x15\n\rveiled_fields\x18\r \x03(\tB\x11\n\x08schedule\x12\x05\xbaH\x02\x08\x01*i\n\nMissedRuns\x12\x1b\n\x17MISSED_RUNS_UNSPECIFIED\x10\x00\x12\x14\n\x10MISSED_RUNS_SKIP\x10\x01\x12\x13\n\x0fMISSED_RUNS_ONE\x10\x02\x12\x13\n\x0fMISSED_RUNS_ALL\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#headrace/jobs/v1/periodic_job.proto\x12\x10headrace.jobs.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x19google/protobuf/any.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xad\x04\n\x0bPeriodicJob\x12\x18\n\x04name\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\x12-\n\x07payload\x18\x02 \x01(\x0b\x32\x14.google.protobuf.AnyB\x06\xbaH\x03\xc8\x01\x01\x12\x41\n\x05\x65very\x18\x03 \x01(\x0b\x32\x19.google.protobuf.DurationB\x15\xbaH\x12\xaa\x01\x0f\"\x06\x08\x80\x86\xb0\x96\x01\x32\x05\x10\x80\xc2\xd7/H\x00\x12\x1a\n\x04\x63ron\x18\x04 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01H\x00\x12\x1a\n\ttime_zone\x18\x05 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\x12;\n\x0bmissed_runs\x18\x06 \x01(\x0e\x32\x1c.headrace.jobs.v1.MissedRunsB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x42\n\rmissed_window\x18\x07 \x01(\x0b\x32\x19.google.protobuf.DurationB\x10\xbaH\r\xaa\x01\n\"\x06\x08\x80\x86\xb0\x96\x01*\x00\x12\x10\n\x08\x64\x65\x63lared\x18\x08 \x01(\x08\x12,\n\x08last_run\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\tnext_runs\x18\n \x03(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\tpaused_at\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tpaused_by\x18\x0c \x01(\t\x12\x15\n\rveiled_fields\x18\r \x03(\tB\x11\n\x08schedule\x12\x05\xbaH\x02\x08\x01*i\n\nMissedRuns\x12\x1b\n\x17MISSED_RUNS_UNSPECIFIED\x10\x00\x12\x14\n\x10MISSED_RUNS_SKIP\x10\x01\x12\x13\n\x0fMISSED_RUNS_ONE\x10\x02\x12\x13\n\x0fMISSED_RUNS_ALL\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -42,7 +42,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PERIODICJOB'].fields_by_name['payload']._loaded_options = None
   _globals['_PERIODICJOB'].fields_by_name['payload']._serialized_options = b'\272H\003\310\001\001'
   _globals['_PERIODICJOB'].fields_by_name['every']._loaded_options = None
-  _globals['_PERIODICJOB'].fields_by_name['every']._serialized_options = b'\272H\021\252\001\016\"\006\010\200\206\260\226\0012\004\020\300\204='
+  _globals['_PERIODICJOB'].fields_by_name['every']._serialized_options = b'\272H\022\252\001\017\"\006\010\200\206\260\226\0012\005\020\200\302\327/'
   _globals['_PERIODICJOB'].fields_by_name['cron']._loaded_options = None
   _globals['_PERIODICJOB'].fields_by_name['cron']._serialized_options = b'\272H\007r\005\020\001\030\310\001'
   _globals['_PERIODICJOB'].fields_by_name['time_zone']._loaded_options = None
@@ -51,8 +51,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PERIODICJOB'].fields_by_name['missed_runs']._serialized_options = b'\272H\005\202\001\002\020\001'
   _globals['_PERIODICJOB'].fields_by_name['missed_window']._loaded_options = None
   _globals['_PERIODICJOB'].fields_by_name['missed_window']._serialized_options = b'\272H\r\252\001\n\"\006\010\200\206\260\226\001*\000'
-  _globals['_MISSEDRUNS']._serialized_start=737
-  _globals['_MISSEDRUNS']._serialized_end=842
+  _globals['_MISSEDRUNS']._serialized_start=738
+  _globals['_MISSEDRUNS']._serialized_end=843
   _globals['_PERIODICJOB']._serialized_start=179
-  _globals['_PERIODICJOB']._serialized_end=735
+  _globals['_PERIODICJOB']._serialized_end=736
 # @@protoc_insertion_point(module_scope)
