@@ -17,6 +17,7 @@ from headrace.queue import (
     Accepted,
     Door,
     Handlers,
+    KeyReused,
     KindMisconfigured,
     KindOverride,
     Kinds,
@@ -202,6 +203,18 @@ async def test_uniqueness_looks_at_their_fields(shop: Any) -> None:
     assert (await accept(SendReceipt(orderNumber=7, note="x"), "order")).job_id == by_order.job_id
     assert not (await accept(SendReceipt(orderNumber=8), "order")).duplicate
     assert (await refused(shop, SendReceipt(orderNumber=8), unique=Unique(by=("orderNumber",)))).violations
+
+
+async def test_the_order_of_a_mappings_entries_makes_no_other_payload(shop: Any) -> None:
+    """Whoever sends a job again under its key may have put it together anew."""
+    one, other = {"a": 1, "b": 2}, {"b": 2, "a": 1}
+    async with await shop.connect() as connection:
+        first, in_batch, changed = await shop.door.accept_async(
+            connection, [NewJob(SendReceipt(orderNumber=7, extra=extra), key="k") for extra in (one, other, {"a": 1})]
+        )
+        [again] = await shop.door.accept_async(connection, [NewJob(SendReceipt(orderNumber=7, extra=other), key="k")])
+    assert in_batch == again == Accepted(first.job_id, duplicate=True, reason="key")
+    assert isinstance(changed, KeyReused)
 
 
 async def test_tags_and_metadata_come_back_as_they_were_given(shop: Any) -> None:

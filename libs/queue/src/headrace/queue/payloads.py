@@ -42,6 +42,9 @@ class Codec(Protocol):
     def canonical(self, message: Any, fields: Collection[str]) -> bytes:
         """These fields of a message, as bytes that are equal where the fields are."""
 
+    def comparable(self, message: Any) -> bytes:
+        """A message as bytes that are equal where messages are: the entries of a map have no order."""
+
     def secrets(self, message: Any) -> Iterable[Secret]:
         """The values of a message that are not to be seen."""
 
@@ -111,6 +114,11 @@ class ProtobufCodec:
         chosen.DiscardUnknownFields()
         return chosen.SerializeToString(deterministic=True)
 
+    def comparable(self, message: Any) -> bytes:
+        """See Codec. Clients in other languages write a map in any order, and in another one when they try again."""
+        data: bytes = message.SerializeToString(deterministic=True)
+        return data
+
     def secrets(self, message: Any) -> Iterable[Secret]:
         """See Codec: fields with `debug_redact`."""
         return secrets_of(message) if self._may_redact else ()
@@ -179,6 +187,10 @@ class JsonCodec:
         """See Codec."""
         written = json.loads(self.encode(message))
         return json.dumps({name: written.get(name) for name in fields}, sort_keys=True).encode()
+
+    def comparable(self, message: Any) -> bytes:
+        """See Codec."""
+        return json.dumps(json.loads(self.encode(message)), sort_keys=True).encode()
 
     def secrets(self, message: Any) -> Iterable[Secret]:  # noqa: ARG002
         """See Codec: there is no such mark for dataclasses and models."""
