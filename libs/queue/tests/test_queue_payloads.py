@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 
 import pytest
 from engine_kinds import TestKinds
-from pydantic import BaseModel, Field, field_validator
+from pydantic import BaseModel, Field, SecretStr, field_serializer, field_validator
 
 from headrace.queue import (
     Accepted,
@@ -149,6 +149,35 @@ async def test_what_cant_be_written_or_is_too_large_is_refused(shop: Any) -> Non
     assert isinstance(error, PayloadUnreadable)
     shop.door = Door(shop.kinds, limits=Limits(payload_bytes=20))
     assert isinstance(await refused(shop, PARCEL), PayloadTooLarge)
+
+
+async def test_a_secret_that_would_be_written_as_asterisks_is_refused(installation: Any) -> None:
+    """Its handler would get the asterisks. What a serializer writes is a secret no more, but it is all there."""
+
+    class Login(BaseModel):
+        token: SecretStr
+
+    @job_kind("shop.LogIn")
+    class LogIn(BaseModel):
+        logins: list[Login] = []
+        note: str = ""
+
+    @job_kind("shop.LogInPlainly")
+    class LogInPlainly(BaseModel):
+        token: SecretStr
+
+        @field_serializer("token")
+        def plainly(self, token: SecretStr) -> str:
+            return token.get_secret_value()
+
+    installation.door = Door(Kinds([LogIn, LogInPlainly]))
+    error = await refused(installation, LogIn(logins=[Login(token=SecretStr("abc"))]))
+    assert isinstance(error, PayloadInvalid)
+    assert [found.field for found in error.violations] == ["logins[0].token"]
+    assert "asterisks" in str(error)
+    async with await installation.connect() as connection:
+        for payload in (LogIn(note="*" * 10), LogInPlainly(token=SecretStr("abc"))):
+            await installation.door.accept_one_async(connection, NewJob(payload))
 
 
 async def test_classes_that_are_no_kinds_are_refused_by_name(shop: Any) -> None:
