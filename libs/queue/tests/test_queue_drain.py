@@ -30,7 +30,7 @@ async def test_running_jobs_finish_within_the_drain_timeout(installation: Any, e
         await gate.wait()
 
     under_way = await installation.enqueue(TestKinds.Greet())
-    worker = installation.worker(installation.handlers(Greet=greet), slots=2)
+    worker = installation.worker(installation.handlers(Greet=greet), slots=1)
     run = asyncio.create_task(worker.run())
     await eventually(lambda: installation.is_in(under_way, "running"))
     worker.stop()

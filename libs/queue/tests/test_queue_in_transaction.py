@@ -14,7 +14,7 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import Session
 
-from headrace.queue import Job, LeaseLost, RunningJob, auditor, scheduler
+from headrace.queue import Event, Job, LeaseLost, RunningJob, What, auditor, scheduler
 
 EFFECT = "insert into effects values (%s)"
 NAMED_EFFECT = text("insert into effects values (:id)")
@@ -179,6 +179,27 @@ async def test_a_lost_lease_makes_the_commit_fail(swallowed: bool, installation:
     assert [(lost.job_id, lost.lease) for lost in raised] == [(job.id, 1)]
     assert (job.lease, job.errors) == (3, [])
     assert await count(installation) == 0
+
+
+async def test_a_completion_under_a_lost_lease_is_told_to_nobody(installation: Any, eventually: Eventually) -> None:
+    """Nothing of it is committed, so there is no event of it: only of the attempt that counts."""
+
+    async def greet(message: Any, job: RunningJob) -> None:
+        if job.lease > 1:
+            return
+        await installation.execute(
+            "update headrace.jobs set state = 'available', ready_xid = pg_current_xact_id(), lease = lease + 1"
+        )
+        async with await psycopg.AsyncConnection.connect(installation.dsn) as connection:
+            await job.complete_in(connection)
+
+    told: list[Event] = []
+    worker = installation.worker(installation.handlers(Greet=greet))
+    worker.subscribe(told.append)
+    job_id = await installation.enqueue(TestKinds.Greet())
+    async with installation.working(worker):
+        await eventually(lambda: installation.is_in(job_id, "completed"))
+    assert [(event.what, event.attempt) for event in told] == [(What.COMPLETED, 2)]
 
 
 async def test_a_transaction_that_is_still_open_is_waited_for(

@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from engine_kinds import TestKinds
+from google.protobuf.any_pb2 import Any as AnyMessage
+from private_kinds import Invite
 
-from headrace.queue import Accepted, Door, KeyReused, NewJob, Refused
+from headrace.queue import Accepted, Door, KeyReused, Kinds, NewJob, Refused
 
 
 def keyed(key: str, name: str = "Ada", **options: Any) -> NewJob:
@@ -69,6 +71,20 @@ async def test_a_key_with_another_payload_is_refused_with_the_job_it_stands_for(
     assert isinstance(refused, KeyReused)
     assert (refused.key, refused.job_id) == ("k", first.job_id)
     assert f"'k' was used before, for job {first.job_id} with another payload" in str(refused)
+
+
+async def test_the_order_in_which_a_client_writes_a_map_makes_no_other_payload(installation: Any) -> None:
+    """Go's clients draw it anew each time that they write the message."""
+    door = Door(Kinds([Invite]), hash_keys=(b"test",))
+    entries = [Invite(labels={name: "x"}).SerializeToString() for name in "ab"]
+    payloads = [
+        AnyMessage(type_url=f"x/{Invite.DESCRIPTOR.full_name}", value=b"".join(each))
+        for each in (entries, entries[::-1], entries[:1])
+    ]
+    first, in_batch, changed = await accept(installation, *(NewJob(each, key="k") for each in payloads), door=door)
+    [again] = await accept(installation, NewJob(payloads[1], key="k"), door=door)
+    assert in_batch == again == Accepted(first.job_id, duplicate=True, reason="key")
+    assert isinstance(changed, KeyReused)
 
 
 async def test_a_key_outlives_its_job(installation: Any) -> None:

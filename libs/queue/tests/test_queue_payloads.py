@@ -11,12 +11,13 @@ from uuid import UUID, uuid4
 
 import pytest
 from engine_kinds import TestKinds
-from pydantic import BaseModel, Field, field_validator
+from pydantic import BaseModel, Field, SecretStr, field_serializer, field_validator
 
 from headrace.queue import (
     Accepted,
     Door,
     Handlers,
+    KeyReused,
     KindMisconfigured,
     KindOverride,
     Kinds,
@@ -150,6 +151,35 @@ async def test_what_cant_be_written_or_is_too_large_is_refused(shop: Any) -> Non
     assert isinstance(await refused(shop, PARCEL), PayloadTooLarge)
 
 
+async def test_a_secret_that_would_be_written_as_asterisks_is_refused(installation: Any) -> None:
+    """Its handler would get the asterisks. What a serializer writes is a secret no more, but it is all there."""
+
+    class Login(BaseModel):
+        token: SecretStr
+
+    @job_kind("shop.LogIn")
+    class LogIn(BaseModel):
+        logins: list[Login] = []
+        note: str = ""
+
+    @job_kind("shop.LogInPlainly")
+    class LogInPlainly(BaseModel):
+        token: SecretStr
+
+        @field_serializer("token")
+        def plainly(self, token: SecretStr) -> str:
+            return token.get_secret_value()
+
+    installation.door = Door(Kinds([LogIn, LogInPlainly]))
+    error = await refused(installation, LogIn(logins=[Login(token=SecretStr("abc"))]))
+    assert isinstance(error, PayloadInvalid)
+    assert [found.field for found in error.violations] == ["logins[0].token"]
+    assert "asterisks" in str(error)
+    async with await installation.connect() as connection:
+        for payload in (LogIn(note="*" * 10), LogInPlainly(token=SecretStr("abc"))):
+            await installation.door.accept_one_async(connection, NewJob(payload))
+
+
 async def test_classes_that_are_no_kinds_are_refused_by_name(shop: Any) -> None:
     class Receipt(SendReceipt):
         """A subclass is another payload."""
@@ -202,6 +232,18 @@ async def test_uniqueness_looks_at_their_fields(shop: Any) -> None:
     assert (await accept(SendReceipt(orderNumber=7, note="x"), "order")).job_id == by_order.job_id
     assert not (await accept(SendReceipt(orderNumber=8), "order")).duplicate
     assert (await refused(shop, SendReceipt(orderNumber=8), unique=Unique(by=("orderNumber",)))).violations
+
+
+async def test_the_order_of_a_mappings_entries_makes_no_other_payload(shop: Any) -> None:
+    """Whoever sends a job again under its key may have put it together anew."""
+    one, other = {"a": 1, "b": 2}, {"b": 2, "a": 1}
+    async with await shop.connect() as connection:
+        first, in_batch, changed = await shop.door.accept_async(
+            connection, [NewJob(SendReceipt(orderNumber=7, extra=extra), key="k") for extra in (one, other, {"a": 1})]
+        )
+        [again] = await shop.door.accept_async(connection, [NewJob(SendReceipt(orderNumber=7, extra=other), key="k")])
+    assert in_batch == again == Accepted(first.job_id, duplicate=True, reason="key")
+    assert isinstance(changed, KeyReused)
 
 
 async def test_tags_and_metadata_come_back_as_they_were_given(shop: Any) -> None:

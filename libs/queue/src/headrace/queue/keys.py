@@ -93,7 +93,7 @@ class Keys:
             held = yield from self._read([item for item in lost.values() if first[_key(item)] not in taken])
             for place, item in lost.items():
                 if (of_batch := first[_key(item)]) in taken:
-                    same = item.payload == pending[of_batch].payload
+                    same = _comparable(item) == _comparable(pending[of_batch])
                     answer.others[place] = _answer(item, taken[of_batch], same=same)
                 elif before := held.get(_key(item)):
                     same = self._same_payload(item, before.payload_hash)
@@ -151,18 +151,23 @@ class Keys:
 
     def _hashes(self, items: Sequence[Checked]) -> str:
         current = self._hash_keys[0]
-        return blobs([self._hash(current, item.payload) if item.job.key else None for item in items])
+        return blobs([self._hash(current, _comparable(item)) if item.job.key else None for item in items])
 
     @staticmethod
     def _hash(key: bytes, payload: bytes) -> bytes:
         return hashlib.blake2b(payload, key=key, digest_size=32).digest()
 
     def _same_payload(self, item: Checked, payload_hash: bytes) -> bool:
-        return any(self._hash(key, item.payload) == payload_hash for key in self._hash_keys)
+        payload = _comparable(item)
+        return any(self._hash(key, payload) == payload_hash for key in self._hash_keys)
 
 
 def _answer(item: Checked, job_id: int, *, same: bool) -> Accepted | KeyReused:
     return Accepted(job_id, duplicate=True, reason="key") if same else KeyReused(item.job.key, job_id)
+
+
+def _comparable(item: Checked) -> bytes:
+    return item.kind.codec.comparable(item.message)
 
 
 def _key(item: Checked) -> Key:

@@ -6,7 +6,7 @@ What is written is read back at the door, so that a worker of the same release c
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -18,6 +18,11 @@ from headrace.veil import Secret, Veil, may_redact, secrets_of, veiled
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
+
+
+# What pydantic writes in the place of a secret, unless the field has a serializer of its own.
+MASK = b"**********"
+MASKED = "is a secret, which pydantic writes as asterisks: keep it elsewhere and send its id, or give it a serializer"
 
 
 class Codec(Protocol):
@@ -41,6 +46,9 @@ class Codec(Protocol):
 
     def canonical(self, message: Any, fields: Collection[str]) -> bytes:
         """These fields of a message, as bytes that are equal where the fields are."""
+
+    def comparable(self, message: Any) -> bytes:
+        """A message as bytes that are equal where messages are: the entries of a map have no order."""
 
     def secrets(self, message: Any) -> Iterable[Secret]:
         """The values of a message that are not to be seen."""
@@ -111,6 +119,11 @@ class ProtobufCodec:
         chosen.DiscardUnknownFields()
         return chosen.SerializeToString(deterministic=True)
 
+    def comparable(self, message: Any) -> bytes:
+        """See Codec. Clients in other languages write a map in any order, and in another one when they try again."""
+        data: bytes = message.SerializeToString(deterministic=True)
+        return data
+
     def secrets(self, message: Any) -> Iterable[Secret]:
         """See Codec: fields with `debug_redact`."""
         return secrets_of(message) if self._may_redact else ()
@@ -171,14 +184,21 @@ class JsonCodec:
         from pydantic import ValidationError  # noqa: PLC0415
 
         try:
-            return self._read(data)
+            message = self._read(data)
         except ValidationError as error:
             raise PayloadInvalid(self._name, _of_model(error)) from None
+        if MASK in data and (masked := [Violation(path, MASKED) for path in _masked(message)]):
+            raise PayloadInvalid(self._name, masked)
+        return message
 
     def canonical(self, message: Any, fields: Collection[str]) -> bytes:
         """See Codec."""
         written = json.loads(self.encode(message))
         return json.dumps({name: written.get(name) for name in fields}, sort_keys=True).encode()
+
+    def comparable(self, message: Any) -> bytes:
+        """See Codec."""
+        return json.dumps(json.loads(self.encode(message)), sort_keys=True).encode()
 
     def secrets(self, message: Any) -> Iterable[Secret]:  # noqa: ARG002
         """See Codec: there is no such mark for dataclasses and models."""
@@ -190,6 +210,23 @@ class JsonCodec:
 
     def _read(self, data: bytes) -> Any:
         return self._adapter.validate_json(data, by_alias=False, by_name=True)
+
+
+def _masked(value: Any, path: str = "") -> Iterator[str]:
+    """Where a message holds asterisks in the place of a secret."""
+    if isinstance(value, Mapping):
+        inner = {f"{path}[{key}]": each for key, each in value.items()}
+    elif isinstance(value, (list, tuple, set, frozenset)):
+        inner = {f"{path}[{place}]": each for place, each in enumerate(value)}
+    elif hasattr(value, "get_secret_value"):
+        inner = {}
+        if value.get_secret_value() in (MASK.decode(), MASK):
+            yield path
+    else:
+        names = getattr(type(value), "model_fields", {}) or getattr(value, "__dataclass_fields__", {})
+        inner = {f"{path}.{name}" if path else name: getattr(value, name) for name in names}
+    for step, each in inner.items():
+        yield from _masked(each, step)
 
 
 def _of_model(error: ValidationError) -> list[Violation]:

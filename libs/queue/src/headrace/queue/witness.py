@@ -83,13 +83,16 @@ class Witness:
         asked = tuple(self._jobs)
         ids, leases = zip(*asked, strict=True)
         rows = await self._link.execute(self._ask, {"ids": list(ids), "leases": list(leases)})
-        undone = {(row["id"], row["lease"]): row["open"] for row in rows}
+        found = {(row["id"], row["lease"]): row for row in rows}
         for attempt in asked:
-            if undone.get(attempt) is True:
+            row = found.get(attempt)
+            if row is not None and row["open"]:
                 continue
             job, otherwise = self._jobs.pop(attempt)
-            if attempt in undone:
+            if row is None:  # the lease was lost: whatever becomes of the job is for others to tell
+                self._on_decided([(job, None)])
+            elif row["completed"]:
+                self._on_decided([(job, JobState.COMPLETED)])
+            else:
                 logger.warning("job %d: what its handler completed was rolled back; it is %s", job.id, otherwise.state)
                 self._completer.decide(job, otherwise)
-            else:
-                self._on_decided([(job, JobState.COMPLETED)])
