@@ -87,6 +87,15 @@ async def test_the_order_in_which_a_client_writes_a_map_makes_no_other_payload(i
     assert isinstance(changed, KeyReused)
 
 
+def test_a_payload_is_the_same_to_a_release_that_does_not_know_a_field_of_it() -> None:
+    """It would write that field in another place than the release that knows it."""
+    codec = Kinds([TestKinds.Greet])[TestKinds.Greet.DESCRIPTOR.full_name].codec
+    payload = b"\xa2\x06\x01x" + TestKinds.Greet(name="Ada").SerializeToString()  # field 100 comes first
+    message = codec.decode(payload)
+    assert message.SerializeToString(deterministic=True) != payload
+    assert codec.comparable(payload, message) == payload
+
+
 async def test_a_key_outlives_its_job(installation: Any) -> None:
     [first] = await accept(installation, keyed("k"))
     await installation.execute("delete from headrace.jobs")

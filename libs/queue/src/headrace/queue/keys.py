@@ -167,7 +167,7 @@ def _answer(item: Checked, job_id: int, *, same: bool) -> Accepted | KeyReused:
 
 
 def _comparable(item: Checked) -> bytes:
-    return item.kind.codec.comparable(item.message)
+    return item.kind.codec.comparable(item.payload, item.message)
 
 
 def _key(item: Checked) -> Key:

@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
 import protovalidate
+from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import DecodeError, EncodeError, Message
 
 from headrace.queue.errors import PayloadInvalid, PayloadUnreadable, Violation
@@ -47,8 +48,8 @@ class Codec(Protocol):
     def canonical(self, message: Any, fields: Collection[str]) -> bytes:
         """These fields of a message, as bytes that are equal where the fields are."""
 
-    def comparable(self, message: Any) -> bytes:
-        """A message as bytes that are equal where messages are: the entries of a map have no order."""
+    def comparable(self, data: bytes, message: Any) -> bytes:
+        """A payload, and the message that it is, as bytes that are equal where messages are: a map has no order."""
 
     def secrets(self, message: Any) -> Iterable[Secret]:
         """The values of a message that are not to be seen."""
@@ -65,6 +66,8 @@ class ProtobufCodec:
         self._name = message_class.DESCRIPTOR.full_name
         self.fields = frozenset(message_class.DESCRIPTOR.fields_by_name)
         self._may_redact = may_redact(message_class)
+        descriptor: Any = message_class.DESCRIPTOR
+        self._has_map = _has_map(descriptor, set())
 
     def encode(self, payload: Any) -> bytes:
         """See Codec."""
@@ -119,9 +122,13 @@ class ProtobufCodec:
         chosen.DiscardUnknownFields()
         return chosen.SerializeToString(deterministic=True)
 
-    def comparable(self, message: Any) -> bytes:
-        """See Codec. Clients in other languages write a map in any order, and in another one when they try again."""
-        data: bytes = message.SerializeToString(deterministic=True)
+    def comparable(self, data: bytes, message: Any) -> bytes:
+        """See Codec. Clients in other languages write a map in any order, and in another one when they try again.
+
+        What can have no map stays as it came: of two releases, one may not know a field yet, and would write it elsewhere.
+        """
+        if self._has_map:
+            data = message.SerializeToString(deterministic=True)
         return data
 
     def secrets(self, message: Any) -> Iterable[Secret]:
@@ -196,9 +203,9 @@ class JsonCodec:
         written = json.loads(self.encode(message))
         return json.dumps({name: written.get(name) for name in fields}, sort_keys=True).encode()
 
-    def comparable(self, message: Any) -> bytes:
+    def comparable(self, data: bytes, message: Any) -> bytes:  # noqa: ARG002
         """See Codec."""
-        return json.dumps(json.loads(self.encode(message)), sort_keys=True).encode()
+        return json.dumps(json.loads(data), sort_keys=True).encode()
 
     def secrets(self, message: Any) -> Iterable[Secret]:  # noqa: ARG002
         """See Codec: there is no such mark for dataclasses and models."""
@@ -210,6 +217,16 @@ class JsonCodec:
 
     def _read(self, data: bytes) -> Any:
         return self._adapter.validate_json(data, by_alias=False, by_name=True)
+
+
+def _has_map(message: Descriptor, seen: set[str]) -> bool:
+    """Whether there is a map in a message, or in one that it has in it."""
+    if message.GetOptions().map_entry:
+        return True
+    if message.full_name in seen:
+        return False
+    seen.add(message.full_name)
+    return any(_has_map(field.message_type, seen) for field in message.fields if field.message_type is not None)
 
 
 def _masked(value: Any, path: str = "") -> Iterator[str]:
