@@ -125,7 +125,7 @@ class ProtobufCodec:
     def comparable(self, data: bytes, message: Any) -> bytes:
         """See Codec. Clients in other languages write a map in any order, and in another one when they try again.
 
-        What can have no map stays as it came: of two releases, one may not know a field yet, and would write it elsewhere.
+        What can have no map stays as it came: of two releases, one may not know a field, and would write it elsewhere.
         """
         if self._has_map:
             data = message.SerializeToString(deterministic=True)
