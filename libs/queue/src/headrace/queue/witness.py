@@ -39,7 +39,7 @@ class Witness:
     ) -> None:
         self._link = link
         self._completer = completer
-        self._ask = statement("rolled_back", schema)
+        self._ask = statement("witness", schema)
         self._on_decided = on_decided
         self._jobs: dict[tuple[int, int], tuple[RunningJob, Decision]] = {}
         self._wake = asyncio.Event()
