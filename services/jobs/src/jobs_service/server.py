@@ -12,14 +12,14 @@ import structlog
 
 from headrace.chassis.grpc_server import GrpcServer
 from headrace.chassis.http_server import HttpServer
-from headrace.chassis.lifecycle import run_until_signal, settle
+from headrace.chassis.lifecycle import run_until_signal
 from headrace.chassis.logs import start_logging
 from headrace.chassis.settings import load
 from headrace.chassis.telemetry import start_telemetry
 from headrace.chassis.tls import require_usable
 from headrace.chassis.watched_files import Signature, file_signature
 from headrace.jobs.v1 import jobs_service_pb2_grpc
-from headrace.queue import Door, Kinds, Limits
+from headrace.queue import Door, Kinds, Limits, calm_collector
 from jobs_service.admission import AdmissionInterceptor
 from jobs_service.callers import SERVICE, Callers
 from jobs_service.callers_file import load_callers, watch_callers
@@ -127,7 +127,7 @@ def main() -> None:
 
     async def serve(stop: asyncio.Event) -> None:
         async with JobsServer(settings, callers, kinds, callers_seen=callers_seen):
-            settle()
+            calm_collector()
             await stop.wait()
 
     try:

@@ -1,7 +1,6 @@
 """The life of a program: one event loop, ended in order by SIGTERM or SIGINT."""
 
 import asyncio
-import gc
 import signal
 import sys
 from collections.abc import Awaitable, Callable
@@ -13,9 +12,6 @@ if sys.platform == "win32":
     new_event_loop = asyncio.new_event_loop
 else:
     from uvloop import new_event_loop
-
-NEW_OBJECTS = 50_000
-"""After how many of them the collector of garbage looks for circles, once a program is settled; in Python it is 700."""
 
 log = structlog.get_logger()
 
@@ -45,16 +41,6 @@ def run_until_signal(main: Callable[[asyncio.Event], Awaitable[None]]) -> None:
 
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
         runner.run(supervised())
-
-
-def settle() -> None:
-    """Tells the collector of garbage that what there is now, after the start, stays: it then looks at new things only.
-
-    And seldom, for next to nothing of what a call leaves is in a circle. Worth an eighth of a busy server's time.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(NEW_OBJECTS)
 
 
 def _announce_stop(name: str) -> None:

@@ -42,9 +42,8 @@ def run_worker(
 def calm_collector() -> None:
     """Lets the garbage collector leave alone what is there already, and look for cycles less often.
 
-    For programs that are workers, once everything is imported. The objects of a job are freed as soon as it has ended;
-    with the collector's defaults, hundreds of jobs in flight have it look at them again and again, which is 15 % of the
-    worker's CPU time when it is busy.
+    For programs that are workers, or that only enqueue, once everything is imported. The objects of a job are freed as
+    soon as it has ended; with the collector's defaults, hundreds in flight have it look at them again and again.
     """
     gc.collect()
     gc.freeze()
