@@ -80,31 +80,25 @@ class LayersInterceptor(grpc.aio.ServerInterceptor):
         return reading_handler(behaviour, handler.response_serializer)
 
 
-class _UnaryHandler(Handler):
-    """What grpc.unary_unary_rpc_method_handler makes in five times the time; every call has several of them."""
+class _Handler(Handler):
+    """What gRPC's own functions make in five times the time; every call has several of them."""
 
-    request_streaming = response_streaming = False
-    unary_stream = stream_unary = stream_stream = None
+    response_streaming = False
+    unary_stream = stream_stream = None
 
-    def __init__(self, behaviour: Any, deserializer: Any, serializer: Any) -> None:
-        self.unary_unary = behaviour
+    def __init__(
+        self, *, unary_unary: Any = None, stream_unary: Any = None, deserializer: Any = None, serializer: Any = None
+    ) -> None:
+        self.request_streaming = stream_unary is not None
+        self.unary_unary = unary_unary
+        self.stream_unary = stream_unary
         self.request_deserializer = deserializer
         self.response_serializer = serializer
 
 
 def unary_handler(behaviour: Proceed, deserializer: Any, serializer: Any) -> Handler:
     """Makes a handler; in one place, for gRPC's types know only blocking ones."""
-    return _UnaryHandler(behaviour, deserializer, serializer)
-
-
-class _ReadingHandler(Handler):
-    request_streaming, response_streaming = True, False
-    unary_unary = unary_stream = stream_stream = None
-    request_deserializer = None
-
-    def __init__(self, behaviour: Any, serializer: Any) -> None:
-        self.stream_unary = behaviour
-        self.response_serializer = serializer
+    return _Handler(unary_unary=behaviour, deserializer=deserializer, serializer=serializer)
 
 
 def reading_handler(behaviour: Proceed, serializer: Any) -> Handler:
@@ -117,7 +111,7 @@ def reading_handler(behaviour: Proceed, serializer: Any) -> Handler:
     async def reading(_requests: Any, context: Context) -> Any:
         return await behaviour(await read_request(context), context)
 
-    return _ReadingHandler(reading, serializer)
+    return _Handler(stream_unary=reading, serializer=serializer)
 
 
 async def read_request(context: Context) -> bytes:
@@ -138,8 +132,7 @@ def refusing_handler(status: grpc.Status) -> Handler:
     async def behaviour(_requests: Any, context: Context) -> None:
         await context.abort_with_status(status)
 
-    untyped: Any = behaviour
-    return grpc.stream_unary_rpc_method_handler(untyped)
+    return _Handler(stream_unary=behaviour)
 
 
 def describe_call(details: grpc.HandlerCallDetails) -> Call:
