@@ -11,11 +11,10 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
 import protovalidate
-from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import DecodeError, EncodeError, Message
 
 from headrace.queue.errors import PayloadInvalid, PayloadUnreadable, Violation
-from headrace.veil import Secret, Veil, may_redact, secrets_of, veiled
+from headrace.veil import Secret, Veil, may_redact, secrets_of, types_in, veiled
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
@@ -66,8 +65,7 @@ class ProtobufCodec:
         self._name = message_class.DESCRIPTOR.full_name
         self.fields = frozenset(message_class.DESCRIPTOR.fields_by_name)
         self._may_redact = may_redact(message_class)
-        descriptor: Any = message_class.DESCRIPTOR
-        self._has_map = _has_map(descriptor, set())
+        self._may_have_map = any(each.GetOptions().map_entry for each in types_in(message_class))
 
     def encode(self, payload: Any) -> bytes:
         """See Codec."""
@@ -127,7 +125,7 @@ class ProtobufCodec:
 
         What can have no map stays as it came: of two releases, one may not know a field, and would write it elsewhere.
         """
-        if self._has_map:
+        if self._may_have_map:
             data = message.SerializeToString(deterministic=True)
         return data
 
@@ -217,16 +215,6 @@ class JsonCodec:
 
     def _read(self, data: bytes) -> Any:
         return self._adapter.validate_json(data, by_alias=False, by_name=True)
-
-
-def _has_map(message: Descriptor, seen: set[str]) -> bool:
-    """Whether there is a map in a message, or in one that it has in it."""
-    if message.GetOptions().map_entry:
-        return True
-    if message.full_name in seen:
-        return False
-    seen.add(message.full_name)
-    return any(_has_map(field.message_type, seen) for field in message.fields if field.message_type is not None)
 
 
 def _masked(value: Any, path: str = "") -> Iterator[str]:

@@ -7,7 +7,7 @@ piece of work, `hide` tells it of a message, `veiled_text` writes a text without
 A package of its own because the engine and the services stand on it alike; it needs protobuf and nothing else.
 """
 
-from headrace.veil.messages import MARK, Secret, marked, may_redact, secrets_of, veiled
+from headrace.veil.messages import MARK, Secret, marked, may_redact, secrets_of, types_in, veiled
 from headrace.veil.texts import Veil, current_veil, hide, veil_here, veiled_text
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "marked",
     "may_redact",
     "secrets_of",
+    "types_in",
     "veil_here",
     "veiled",
     "veiled_text",

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any, TypeVar
 
 from google.protobuf import any_pb2, unknown_fields
-from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 
@@ -26,16 +26,22 @@ M = TypeVar("M", bound=Message)
 
 def may_redact(message_class: type[Message]) -> bool:
     """Whether messages of a type can hold redacted values: it, or a message in it, has such a field or an Any."""
+    return any(
+        each.full_name == ANY or any(field.GetOptions().debug_redact for field in each.fields)
+        for each in types_in(message_class)
+    )
+
+
+def types_in(message_class: type[Message]) -> Iterator[Descriptor]:
+    """The types of all messages that a message of a type may have in it, its own first; an Any is one by itself."""
     seen: set[str] = set()
     waiting: list[Any] = [message_class.DESCRIPTOR]
     while waiting:
         each = waiting.pop()
-        if each.full_name == ANY or any(field.GetOptions().debug_redact for field in each.fields):
-            return True
-        seen.add(each.full_name)
-        inner = (field.message_type for field in each.fields if field.message_type is not None)
-        waiting += [message for message in inner if message.full_name not in seen]
-    return False
+        if each.full_name not in seen:
+            yield each
+            seen.add(each.full_name)
+            waiting += [field.message_type for field in each.fields if field.message_type is not None]
 
 
 def veiled(message: M) -> tuple[M, tuple[str, ...]]:
