@@ -1,8 +1,8 @@
 """Group commit: calls for one job each that come in together are accepted in one transaction, and answered after it.
 
 At rest a call has a transaction of its own, at once. Under load what comes in while one transaction is under way goes
-together in the next one: they share the price of a commit, which is as much of the server's own time as all else that a
-call takes. So a busy server lets more of them come in before it begins the next one. No call pays for another one:
+together in the next one: they share the price of a commit, which takes much of the server's own time, too. So a busy
+server lets more of them come in before it begins the next one. No call pays for another one:
 
 - What fails together is tried again one by one.
 - A call that has to wait for a stranger's lock (another transaction has taken its key, and is not committed yet) is
@@ -28,10 +28,12 @@ MANY = 16
 """After a group of so many, others having come in meanwhile, there are more on their way for sure."""
 GATHERING = 0.01
 """How many seconds they are waited for at most."""
+REST = 0.001
+"""How many seconds pass between two looks, after a group of many."""
 QUIET = 2
-"""For how many milliseconds without a new call, after a group of many."""
+"""After how many such looks without a new call none is on its way."""
 IDLE_TURNS = 60
-"""For how many turns of the event loop without one, some microseconds each, after a smaller group."""
+"""After how many turns of the event loop without one, some microseconds each, where the group was smaller."""
 PATIENCE = 0.05
 """How many seconds the others wait for a stranger's lock that a call needs, before it is left to itself."""
 
@@ -137,9 +139,9 @@ class GroupCommit:
     async def _gather(self, answered: int) -> None:
         """Lets more calls come in, as long as they keep coming: those of a crowd were answered, and call again.
 
-        Looking at each turn costs a busy server a tenth of its time, and a millisecond's rest costs an idle one much.
+        To look at each turn would take much of a busy server's time, and to rest in between much of an idle one's.
         """
-        rest, most = (0.001, QUIET) if answered >= MANY and self._waiting else (0, IDLE_TURNS)
+        rest, most = (REST, QUIET) if answered >= MANY and self._waiting else (0, IDLE_TURNS)
         loop = asyncio.get_running_loop()
         until = loop.time() + GATHERING
         idle = 0
