@@ -72,6 +72,12 @@ class Installation:
             cursor = await connection.execute(query, params)
             return await cursor.fetchall() if cursor.description is not None else []
 
+    async def take_away(self) -> None:
+        """Has each job taken from whoever runs it: it is back in line, and its lease is another one."""
+        await self.execute(
+            "update headrace.jobs set state = 'available', ready_xid = pg_current_xact_id(), lease = lease + 1"
+        )
+
     def handlers(self, **functions: Any) -> Handlers:
         """Handlers by the kind's short name."""
         handlers = Handlers(self.kinds)

@@ -162,9 +162,7 @@ async def test_a_lost_lease_makes_the_commit_fail(swallowed: bool, installation:
     async def greet(message: Any, job: RunningJob) -> None:
         if job.lease > 1:
             return
-        await installation.execute(
-            "update headrace.jobs set state = 'available', ready_xid = pg_current_xact_id(), lease = lease + 1"
-        )
+        await installation.take_away()
         async with await psycopg.AsyncConnection.connect(installation.dsn) as connection:
             await connection.execute(EFFECT, (job.id,))
             try:
@@ -187,9 +185,7 @@ async def test_a_completion_under_a_lost_lease_is_told_to_nobody(installation: A
     async def greet(message: Any, job: RunningJob) -> None:
         if job.lease > 1:
             return
-        await installation.execute(
-            "update headrace.jobs set state = 'available', ready_xid = pg_current_xact_id(), lease = lease + 1"
-        )
+        await installation.take_away()
         async with await psycopg.AsyncConnection.connect(installation.dsn) as connection:
             await job.complete_in(connection)
 
