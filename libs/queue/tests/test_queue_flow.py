@@ -178,7 +178,29 @@ async def test_what_already_runs_counts_when_a_limit_is_set(installation: Any, e
         await eventually(lambda: running(8))
         together.opened.set()
         await eventually(lambda: completed(installation, 13))
-    assert await installation.execute("select from headrace.slot_log") == []
+
+
+async def test_a_new_limit_counts_what_was_claimed_since_the_last_one(installation: Any, eventually: Any) -> None:
+    """Also where a claim was on its way while that one was lifted: what it noted is only what ran then."""
+    together = Together()
+    handlers = installation.handlers(Greet=together)
+    note = "insert into headrace.slot_log (queue, no, jobs, leases) values ('greetings', 7, '{}', '{}')"
+    async with installation.working(installation.worker(handlers)):
+        running_ids = [await installation.enqueue(TestKinds.Greet()) for _ in range(3)]
+
+        async def running(count: int) -> bool:
+            return together.running == count
+
+        await eventually(lambda: running(3))
+        await installation.execute(note)
+        await call(installation, limit_queue, "greetings", 3)
+        waiting = await installation.enqueue(TestKinds.Greet())
+        counted = "select from headrace.slot_log where queue = 'greetings' and jobs @> %s::bigint[]"
+        await eventually(lambda: installation.execute(counted, (running_ids,)))
+        assert await installation.is_in(waiting, "available")
+        together.opened.set()
+        await eventually(lambda: completed(installation, 4))
+    assert together.most == 3
 
 
 async def test_a_limit_never_counts_what_is_gone(installation: Any, eventually: Any) -> None:
