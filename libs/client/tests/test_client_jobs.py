@@ -114,6 +114,13 @@ async def test_a_wrong_token_may_do_nothing(connect: Any, served: Any) -> None:
     assert refused.value.reason == "TOKEN_UNKNOWN"
 
 
+@pytest.mark.parametrize("token", ["client-token\n", "client token", "clé", ""])
+async def test_a_token_that_no_header_can_carry_is_refused_by_the_client(connect: Any, served: Any, token: str) -> None:
+    async with connect(served.target, token=token) as client:
+        with pytest.raises(ValueError, match="the token is not printable ASCII without blanks"):
+            await client.get("1")
+
+
 async def test_a_token_may_be_replaced_while_the_client_lives(connect: Any, served: Any) -> None:
     tokens = iter(["old", "client-token"])
     async with connect(served.target, token=lambda: next(tokens)) as client:

@@ -280,7 +280,7 @@ def api_environment(monkeypatch: pytest.MonkeyPatch) -> Callable[..., ApiSetting
             "API_DRAIN_TIMEOUT": "2s",
             "API_WORKER_TOKENS_SHA256": hashlib.sha256(WORKER_TOKEN.encode()).hexdigest(),
             "API_JOBS_TARGET": "127.0.0.1:9",
-            "API_JOBS_TOKEN": "the api's token",
+            "API_JOBS_TOKEN": "the-apis-token",
             "API_LINK_KEYS": f"k1:{base64.b64encode(os.urandom(32)).decode()}",
             "API_ACCESS_TOKEN_KEY": pem.decode(),
             "API_PUBLIC_URL": "https://app.example.com",

@@ -17,7 +17,7 @@ from api_service.auth.access_tokens import SigningKey
 from api_service.auth.links import LinkKeys
 from api_service.billing.prices import PriceList
 from api_service.db import sqlalchemy_url
-from headrace.chassis.settings import Address, CommaList, Duration, Sensitive, Settings
+from headrace.chassis.settings import Address, CommaList, Duration, Sensitive, Settings, Token
 from headrace.chassis.tls import ClientTls, ServerTls, require_pairs
 from headrace.chassis.tokens import is_token_hash
 
@@ -109,7 +109,7 @@ class ApiSettings(DatabaseSettings):
     api_jobs_target: str = Field(
         description="The jobs service, as a gRPC target: host:port or dns:///name:port.",
     )
-    api_jobs_token: SecretStr = Field(
+    api_jobs_token: Token = Field(
         description="The bearer token that the relay calls the jobs service with.",
     )
     api_jobs_tls_ca: Path | None = Field(

@@ -3,8 +3,6 @@
 Every variable is described here, once; the settings reference is generated from these classes.
 """
 
-import base64
-import binascii
 import json
 from datetime import timedelta
 from pathlib import Path
@@ -15,10 +13,8 @@ from psycopg.conninfo import conninfo_to_dict
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_settings import NoDecode
 
-from headrace.chassis.settings import Address, Duration, Sensitive, Settings
+from headrace.chassis.settings import Address, Duration, SecretKeys, Sensitive, Settings
 from headrace.chassis.tls import ServerTls, require_pairs
-
-HASH_KEY_BYTES = range(16, 65)  # blake2b takes up to 64
 
 
 def _database_url(value: str) -> str:
@@ -27,23 +23,6 @@ def _database_url(value: str) -> str:
     except ProgrammingError:  # its text may hold a piece of the password
         raise ValueError('expected a URL such as "postgresql://user:password@host:5432/jobs"') from None
     return value
-
-
-def _read_hash_keys(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    keys = []
-    for number, text in enumerate((part.strip() for part in value.split(",")), start=1):
-        try:
-            key = base64.b64decode(text, validate=True)
-        except binascii.Error:
-            raise ValueError(
-                f"key {number} is not Base64; expected keys such as `openssl rand -base64 32` makes"
-            ) from None
-        if len(key) not in HASH_KEY_BYTES:
-            raise ValueError(f"key {number} has {len(key)} bytes; expected 16 to 64, 32 are usual")
-        keys.append(key)
-    return tuple(keys)
 
 
 def _read_json(value: object) -> object:
@@ -72,7 +51,6 @@ def _read_numbers(value: object) -> object:
 
 
 DatabaseUrl = Annotated[str, Sensitive(), AfterValidator(_database_url)]
-HashKeys = Annotated[tuple[bytes, ...], NoDecode, Sensitive(), BeforeValidator(_read_hash_keys)]
 QueueNumbers = Annotated[dict[str, int], NoDecode, BeforeValidator(_read_numbers)]
 """A number above zero for each queue that is named: "email=6,webhooks=4"."""
 
@@ -141,7 +119,7 @@ class JobsServerSettings(JobsSettings):
         description="The TOML file that says who may call, and what. It is read anew when it changes.",
         examples=["/etc/headrace/callers.toml"],
     )
-    jobs_hash_keys: HashKeys = Field(
+    jobs_hash_keys: SecretKeys = Field(
         min_length=1,
         description=(
             "Keys for the fingerprints of payloads that idempotency compares: Base64, separated by commas. The first "

@@ -10,7 +10,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
-from headrace.chassis.settings import Address, Duration
+from headrace.chassis.settings import Address, Duration, Token
 from headrace.chassis.tls import ClientTls, require_pairs
 from jobs_service.settings import JobsSettings, QueueNumbers
 
@@ -85,7 +85,7 @@ class JobsWorkerSettings(JobsSettings):
         description='The api\'s listener for workers, "host:port", or "dns:///host:port" for all addresses of a name.',
         examples=["dns:///api-workers:50053"],
     )
-    jobs_api_token: SecretStr = Field(min_length=1, description="The token that the worker shows to the api.")
+    jobs_api_token: Token = Field(description="The token that the worker shows to the api.")
     jobs_api_tls_ca: Path | None = Field(
         default=None,
         description=(

@@ -4,6 +4,8 @@ A service declares one class on `Settings` whose field names are the variables' 
 calls `load`. Nothing else in a service reads the environment.
 """
 
+import base64
+import binascii
 import re
 import sys
 from collections.abc import Iterator, Sequence
@@ -16,6 +18,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
 USAGE_ERROR = 2
+KEY_BYTES = range(16, 65)  # blake2b takes up to 64
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,37 @@ def _split(value: object) -> object:
     return value
 
 
+def _read_keys(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    keys = []
+    for number, text in enumerate((part.strip() for part in value.split(",")), start=1):
+        try:
+            key = base64.b64decode(text, validate=True)
+        except binascii.Error:
+            raise ValueError(
+                f"key {number} is not Base64; expected keys such as `openssl rand -base64 32` makes"
+            ) from None
+        if len(key) not in KEY_BYTES:
+            raise ValueError(f"key {number} has {len(key)} bytes; expected 16 to 64, 32 are usual")
+        keys.append(key)
+    return tuple(keys)
+
+
+def is_sendable(token: str) -> bool:
+    """Says whether a header can carry a token: printable ASCII without blanks. gRPC's answer to any other is a hang."""
+    return _TOKEN.fullmatch(token) is not None
+
+
+_TOKEN = re.compile(r"[\x21-\x7e]{1,4096}")
+
+
+def _token(value: SecretStr) -> SecretStr:
+    if not is_sendable(value.get_secret_value()):
+        raise ValueError("expected up to 4,096 printable ASCII characters without blanks; does it end in a line break?")
+    return value
+
+
 def _address(value: str) -> str:
     split_address(value)
     return value
@@ -99,6 +133,12 @@ Duration = Annotated[timedelta, BeforeValidator(_read_duration), AfterValidator(
 
 CommaList = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 """A list written "a,b,c"; blanks around an item and empty items don't count."""
+
+SecretKeys = Annotated[tuple[bytes, ...], NoDecode, Sensitive(), BeforeValidator(_read_keys)]
+"""Keys of 16 to 64 bytes in Base64, separated by commas; the first one is in use."""
+
+Token = Annotated[SecretStr, AfterValidator(_token)]
+"""A bearer token that is shown to another program."""
 
 Address = Annotated[str, AfterValidator(_address)]
 """Where to listen: "host:port"."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,8 @@ import grpc
 
 Token = str | Callable[[], str]
 """The bearer token, or a function that answers it: called before each call, so a token may be replaced any time."""
+
+_SENDABLE = re.compile(r"[\x21-\x7e]+")
 
 OPTIONS: list[tuple[str, Any]] = [
     ("grpc.service_config", json.dumps({"loadBalancingConfig": [{"round_robin": {}}]})),
@@ -42,10 +45,16 @@ class Tls:
 
 
 def headers(token: Token | None, more: dict[str, str]) -> tuple[tuple[str, str], ...]:
-    """The headers of one call."""
+    """The headers of one call.
+
+    Raises:
+        ValueError: The token is none that a header can carry; gRPC itself would say INTERNAL, or what it did last.
+    """
     if token is None:
         return tuple(more.items())
     text = token if isinstance(token, str) else token()
+    if not _SENDABLE.fullmatch(text):
+        raise ValueError("the token is not printable ASCII without blanks; does it end in a line break?")
     return (("authorization", f"Bearer {text}"), *more.items())
 
 

@@ -6,27 +6,16 @@ cookie and no session: the token is the whole credential, so a forged request co
 
 from __future__ import annotations
 
-import asyncio
-import base64
-import hashlib
-from datetime import timedelta
-from importlib import resources
-from urllib.parse import parse_qs
-
-from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
-from markupsafe import Markup
-from starlette.requests import ClientDisconnect, Request
-from starlette.responses import HTMLResponse, Response
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.routing import Route
 
 from api_service.auth.accounts import Accounts
 from api_service.auth.errors import HashingBusyError, PasswordRefusedError, TokenInvalidError
 from api_service.db import DatabaseUnavailable
+from headrace.chassis.html_pages import HtmlPages
+from headrace.chassis.http_forms import read_form
 from headrace.veil import hide
-
-FORM_LIMIT = 16 * 1024
-"""Bytes of a posted form; a password of 256 characters fits several times."""
-_FORM_TIMEOUT = timedelta(seconds=10)
 
 _DEAD_LINK = "The link was used before, has expired, or a later mail brought a new one."
 
@@ -36,22 +25,7 @@ class Pages:
 
     def __init__(self, accounts: Accounts, *, product: str) -> None:
         self._accounts = accounts
-        style = (resources.files(__package__) / "templates/style.css").read_text(encoding="utf-8")
-        self._environment = Environment(
-            loader=PackageLoader(__package__, "templates"),
-            autoescape=select_autoescape(["html"]),
-            undefined=StrictUndefined,
-            trim_blocks=True,
-        )
-        self._environment.globals.update(product=product, style=Markup(style), error=None)  # noqa: S704 - our own file
-        self._headers = {
-            # The token stands in the address: it must not leave this page, nor stay anywhere.
-            "Referrer-Policy": "no-referrer",
-            "Cache-Control": "no-store",
-            "X-Content-Type-Options": "nosniff",
-            "Content-Security-Policy": f"default-src 'none'; style-src 'sha256-{_digest(style)}'; form-action 'self'; "
-            "base-uri 'none'; frame-ancestors 'none'",
-        }
+        self._pages = HtmlPages(__package__ or "", product=product)
 
     def routes(self) -> list[Route]:
         """The pages' routes."""
@@ -68,7 +42,7 @@ class Pages:
         token = _token(request)
         if not token:
             return self._no_token()
-        return self._page("verify.html", "Confirm your address", token=token)
+        return self._pages.page("verify.html", "Confirm your address", token=token)
 
     async def _verify(self, request: Request) -> Response:
         form = await _form(request)
@@ -87,7 +61,7 @@ class Pages:
         token = _token(request)
         if not token:
             return self._no_token()
-        return self._page("reset.html", "Choose a new password", token=token)
+        return self._pages.page("reset.html", "Choose a new password", token=token)
 
     async def _reset(self, request: Request) -> Response:
         form = await _form(request)
@@ -97,7 +71,7 @@ class Pages:
             await self._accounts.reset_password(form["token"], form["password"])
         except PasswordRefusedError as refused:
             error = f"{str(refused).capitalize()}."
-            return self._page("reset.html", "Choose a new password", status=422, token=form["token"], error=error)
+            return self._pages.page("reset.html", "Choose a new password", status=422, token=form["token"], error=error)
         except TokenInvalidError:
             return self._message("This link doesn't work", f"{_DEAD_LINK} Ask for a new one.", status=404)
         except (DatabaseUnavailable, HashingBusyError):
@@ -119,30 +93,15 @@ class Pages:
         return response
 
     def _message(self, title: str, message: str, *, status: int = 200) -> Response:
-        return self._page("message.html", title, status=status, message=message)
-
-    def _page(self, template: str, title: str, *, status: int = 200, **context: str) -> Response:
-        html = self._environment.get_template(template).render(title=title, **context)
-        return HTMLResponse(html, status, self._headers)
-
-
-def _digest(style: str) -> str:
-    return base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+        return self._pages.page("message.html", title, status=status, message=message)
 
 
 async def _form(request: Request) -> dict[str, str] | None:
     """The posted token (from the form, else from the address) and password; None for a body that is no such form."""
-    body = bytearray()
-    try:
-        async with asyncio.timeout(_FORM_TIMEOUT.total_seconds()):
-            async for chunk in request.stream():
-                body += chunk
-                if len(body) > FORM_LIMIT:
-                    return None
-        fields = parse_qs(body.decode(), max_num_fields=10)
-    except (TimeoutError, ClientDisconnect, ValueError):
+    fields = await read_form(request)
+    if fields is None:
         return None
-    form = {"token": fields.get("token", [""])[0] or _token(request), "password": fields.get("password", [""])[0]}
+    form = {"token": fields.get("token") or _token(request), "password": fields.get("password", "")}
     for secret in form.values():
         hide(secret)
     return form
