@@ -27,6 +27,7 @@ from api_service.settings import ApiSettings, DatabaseSettings, MigrationSetting
 from headrace.chassis.logs import LogSettings
 from headrace.chassis.settings import Address, Sensitive, Settings, format_duration
 from headrace.queue.cli import app as headrace
+from jobs_service.console.settings import JobsConsoleSettings
 from jobs_service.settings import JobsServerSettings, JobsSettings
 from jobs_service.worker_settings import JobsWorkerSettings
 
@@ -77,6 +78,7 @@ TABLES: dict[str, Callable[[], list[Row]]] = {
     "jobs": lambda: of_class(JobsSettings),
     "jobs-server": lambda: of_class(JobsServerSettings, beside=JobsSettings),
     "jobs-worker": lambda: of_class(JobsWorkerSettings, beside=JobsSettings),
+    "jobs-console": lambda: of_class(JobsConsoleSettings),
     "headrace-migrate": lambda: of_command("migrate", "up"),
     "headrace-kinds": lambda: of_command("kinds", "check"),
 }

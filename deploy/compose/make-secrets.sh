@@ -55,7 +55,8 @@ JOBS_API_TOKEN=$jobs_api_token
 API_WORKER_TOKENS_SHA256=$(sha256 "$jobs_api_token")
 API_LINK_KEYS=1:$(key)
 JOBS_HASH_KEYS=$(key)
-# For you, not for a program: may call every method of the jobs server.
+JOBS_CONSOLE_KEYS=$(key)
+# For you, not for a program: may call every method of the jobs server. Log in to the console with it.
 OPERATOR_TOKEN=$operator_token
 END
 echo "Made .env and secrets/. Fill in the empty lines of .env."

@@ -22,6 +22,7 @@ from headrace.chassis.settings import Settings, load, parse_duration
 from headrace.chassis.tokens import token_hash
 from headrace.queue.embedded import EmbeddedPostgres, find_binaries
 from jobs_service.callers_file import read_callers
+from jobs_service.console.settings import JobsConsoleSettings
 from jobs_service.settings import JobsServerSettings
 from jobs_service.worker_settings import JobsWorkerSettings
 
@@ -32,6 +33,7 @@ PROGRAMS: dict[str, type[Settings]] = {
     "api": ApiSettings,
     "jobs-server": JobsServerSettings,
     "jobs-worker": JobsWorkerSettings,
+    "jobs-console": JobsConsoleSettings,
 }
 FILLED_IN = {
     "API_PUBLIC_URL": "https://app.example.com",

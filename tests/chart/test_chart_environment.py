@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from api_service.settings import ApiSettings
 from headrace.chassis.settings import Settings, load
+from jobs_service.console.settings import JobsConsoleSettings
 from jobs_service.settings import JobsServerSettings
 from jobs_service.worker_settings import JobsWorkerSettings
 
@@ -23,9 +24,13 @@ PROGRAMS: dict[str, type[Settings]] = {
     "api": ApiSettings,
     "jobs-server": JobsServerSettings,
     "jobs-worker": JobsWorkerSettings,
+    "jobs-console": JobsConsoleSettings,
 }
 # Where the chart is meant to differ from the program: in a cluster, mail goes to a real server.
 DIFFERENT = {"SMTP_STARTTLS"}
+# And what it has to be told of a console: where that listens, and how browsers reach it.
+TOLD = {"JOBS_CONSOLE_ADDRESS", "JOBS_CONSOLE_ORIGIN"}
+WITHOUT_CONSOLE = "default"
 KEY = base64.b64encode(bytes(32)).decode()
 SECRETS = {
     "API_DATABASE_URL": "postgresql://api@db/api",
@@ -33,6 +38,7 @@ SECRETS = {
     "API_WORKER_TOKENS_SHA256": "0" * 64,
     "API_LINK_KEYS": f"1:{KEY}",
     "JOBS_HASH_KEYS": KEY,
+    "JOBS_CONSOLE_KEYS": KEY,
     "API_ACCESS_TOKEN_KEY": Ed25519PrivateKey.generate()
     .private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     .decode(),
@@ -74,7 +80,11 @@ def environment_of(monkeypatch: pytest.MonkeyPatch) -> Callable[[list[dict[str, 
 def test_a_program_accepts_the_environment_of_every_scenario(
     render: Callable[[str], Any], environment_of: Callable[..., dict[str, str]], scenario: str, component: str
 ) -> None:
-    environment_of(render(scenario), component)
+    objects = render(scenario)
+    if component == "jobs-console" and scenario == WITHOUT_CONSOLE:
+        assert "jobs-console" not in str(objects)
+        return
+    environment_of(objects, component)
     load(PROGRAMS[component])
 
 
@@ -82,10 +92,10 @@ def test_a_program_accepts_the_environment_of_every_scenario(
 def test_a_default_of_the_chart_is_the_program_s_own(
     render: Callable[[str], Any], environment_of: Callable[..., dict[str, str]], component: str
 ) -> None:
-    config = environment_of(render("default"), component)
+    config = environment_of(render("small" if component == "jobs-console" else "default"), component)
     settings = load(PROGRAMS[component])
     for name, field in PROGRAMS[component].model_fields.items():
-        if name.upper() in config.keys() - DIFFERENT and not field.is_required():
+        if name.upper() in config.keys() - DIFFERENT - TOLD and not field.is_required():
             assert getattr(settings, name) == field.get_default(call_default_factory=True), name.upper()
 
 

@@ -184,7 +184,9 @@ def test_probes_ask_for_liveness_and_readiness(render: Render, scenario: str) ->
     for deployment in of_kind(render(scenario), "Deployment").values():
         container = container_of(deployment)
         live, ready = container["livenessProbe"], container["readinessProbe"]
-        if component(deployment) == "jobs-worker" or (component(deployment) == "jobs-server" and scenario == ENCRYPTED):
+        if component(deployment) in {"jobs-worker", "jobs-console"} or (
+            component(deployment) == "jobs-server" and scenario == ENCRYPTED
+        ):
             assert (live["httpGet"]["path"], ready["httpGet"]["path"]) == ("/livez", "/readyz")
         else:
             assert (live["grpc"]["service"], ready["grpc"]["service"]) == ("liveness", "readiness")
@@ -210,7 +212,8 @@ def test_listeners_ports_probes_services_and_targets_agree(render: Render, scena
                 (port,) = service["spec"]["ports"]
                 assert ports[port["targetPort"]] == port["port"]
     targets = [value for config in configs.values() for key, value in config["data"].items() if key.endswith("_TARGET")]
-    assert sorted(reached[target] for target in targets) == [("api", "workers"), ("jobs-server", "grpc")]
+    console = [("jobs-server", "grpc")] if "jobs-console" in {component(found) for found in services.values()} else []
+    assert sorted(reached[target] for target in targets) == [("api", "workers"), ("jobs-server", "grpc"), *console]
 
 
 def test_grpc_services_are_headless(render: Render, scenario: str) -> None:
@@ -234,7 +237,7 @@ def test_with_certificates_every_connection_between_the_pods_is_encrypted(render
         files = {key: value for key, value in configs[name]["data"].items() if "_TLS_" in key}
         assert {value.rpartition("/")[0] for value in files.values()} == {folder}
         assert {value.rpartition("/")[2] for value in files.values()} == {"ca.crt", "tls.crt", "tls.key"}
-    assert mounted == {"jobs-server": "jobs-server-tls", "api": "api-tls", "jobs-worker": "jobs-worker-tls"}
+    assert mounted == {name: f"{name}-tls" for name in ("jobs-server", "api", "jobs-worker", "jobs-console")}
 
 
 def test_clients_without_certificates_can_be_let_in(helm: Helm) -> None:
@@ -250,6 +253,15 @@ def test_certificates_of_one_program_alone_are_refused(helm: Helm) -> None:
     result = helm("--values", str(CI / "default-values.yaml"), "--set", "tls.jobsServer=its-tls")
     assert result.returncode != 0
     assert "tls: set jobsServer, api and jobsWorker, or none of them" in result.stderr
+
+
+def test_a_console_without_what_it_needs_is_refused_in_a_sentence(helm: Helm) -> None:
+    result = helm("--values", str(CI / "default-values.yaml"), "--set", "jobsConsole.enabled=true")
+    assert result.returncode != 0
+    assert "jobsConsole.config.JOBS_CONSOLE_ORIGIN is empty: set" in result.stderr
+    result = helm("--values", str(CI / f"{ENCRYPTED}-values.yaml"), "--set", "tls.jobsConsole=")
+    assert result.returncode != 0
+    assert "tls.jobsConsole is empty: the console calls the jobs server, which speaks TLS" in result.stderr
 
 
 def test_selectors_match_their_pods_and_nothing_else(render: Render, scenario: str) -> None:

@@ -1,7 +1,8 @@
 """A journey with values that can be recognised, through a mail server that repeats what it is given when it refuses.
 
-Afterwards they are looked for in every table of both databases, in every line that any program has logged, and in every
-span that was exported. docs/privacy.md says which places hold what; this test says that it is true.
+Afterwards they are looked for in every table of both databases, in every line that any program has logged, in every
+span that was exported, and on every page of the console. docs/privacy.md says which places hold what; this test says
+that it is true.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from dataclasses import replace
 from typing import Any
 
 import grpc
+import httpx
 import psycopg
 import pytest
 from aiosmtpd.controller import Controller
@@ -181,6 +183,7 @@ def secrets(system: System) -> dict[str, str]:
         told = journey(clients)
         errors = [error.message for job in clients.list_jobs() for error in job.errors]
         states = {job.state for job in clients.list_jobs()}
+        PAGES.update(walk_through_the_console(system))
     finally:
         clients.close()
     assert states == {job_pb2.JOB_STATE_COMPLETED}
@@ -188,6 +191,34 @@ def secrets(system: System) -> dict[str, str]:
     assert len([message for message in errors if "is busy, keep your [redacted]" in message]) >= 2, errors
     assert all(len(secret) > 10 for secret in told.values())
     return told
+
+
+PAGES: dict[str, str] = {}
+"""What the console showed afterwards, by its address."""
+
+
+def walk_through_the_console(system: System) -> dict[str, str]:
+    """Opens every page that a page links to, as the operator."""
+    url = system.url("console-http")
+    seen: dict[str, str] = {}
+    with httpx.Client(base_url=url, headers={"origin": url}, follow_redirects=True, trust_env=False) as browser:
+        login = browser.post("/login", data={"token": system.credentials.operator_token}).raise_for_status()
+        waiting = {"/", *LINK.findall(login.text)}
+        while waiting:
+            page = waiting.pop()
+            seen[page] = browser.get(page).raise_for_status().text
+            waiting |= set(LINK.findall(seen[page].replace("&amp;", "&"))) - seen.keys()
+    return seen
+
+
+LINK = re.compile(r'href="(/[^"]*)"')
+
+
+def test_no_page_of_the_console_shows_one(secrets: dict[str, str]) -> None:
+    jobs = [page for page in PAGES if re.fullmatch(r"/jobs/\d+", page)]
+    assert len(jobs) >= 5
+    assert any("is busy, keep your [redacted]" in PAGES[page] for page in jobs)
+    assert places(PAGES, {**secrets, "email": PERSON.email}) == set()
 
 
 EMAIL_IS_KEPT_IN = {"users.email", "users.email_key", "stripe_inbox.body"}
@@ -209,13 +240,13 @@ def test_the_apis_database_holds_the_address_where_it_belongs_and_nothing_else(
 
 
 def test_no_program_has_logged_one(system: System, secrets: dict[str, str]) -> None:
-    for name in ("api", "jobs-server", "worker-3"):
+    for name in ("api", "jobs-console", "jobs-server", "worker-3"):
         system.stop_part(name)
     logs = {path.stem: path.read_text(errors="replace") for path in system.logs.glob("*.log")}
     logs["postgres"] = system.postgres.log_file.read_text(errors="replace")
     # Helpers of this stack stand for somebody else's programs.
     ours = {name: text for name, text in logs.items() if not name.startswith(("mail", "stripe"))}
-    assert {"api", "jobs-server", "worker-3"} <= set(ours)
+    assert {"api", "jobs-console", "jobs-server", "worker-3"} <= set(ours)
     lines = {f"{name}: {line}": line for name, text in ours.items() for line in text.splitlines()}
     assert places(lines, {**secrets, "email": PERSON.email}) == set()
 

@@ -1,5 +1,5 @@
 {{/*
-The three programs: what each runs, where it listens, how it is probed and stopped. The addresses are set here and
+The programs: what each runs, where it listens, how it is probed and stopped. The addresses are set here and
 nowhere else, so that listeners, probes and Services cannot disagree. Every other template ranges over this table.
   preStop: seconds between leaving the Service's endpoints and SIGTERM, so that no new call comes to a closing door.
 */}}
@@ -27,6 +27,7 @@ api:
 jobs-server:
   values: jobsServer
   image: jobs
+  shared: jobs
   program: jobs-server
   tls: {{ $tls.jobsServer | quote }}
   {{- if $tls.jobsServer }}
@@ -46,6 +47,7 @@ jobs-server:
 jobs-worker:
   values: jobsWorker
   image: jobs
+  shared: jobs
   program: jobs-worker
   tls: {{ $tls.jobsWorker | quote }}
   ports: {health: 8081}
@@ -57,6 +59,23 @@ jobs-worker:
     {{- if $tls.jobsWorker }}
     {{- include "headrace.tlsClient" (dict "root" . "prefix" "JOBS_API_TLS") | nindent 4 }}
     {{- end }}
+{{- if .Values.jobsConsole.enabled }}
+jobs-console:
+  values: jobsConsole
+  image: jobs
+  program: jobs-console
+  tls: {{ $tls.jobsConsole | quote }}
+  ports: {http: 8082}
+  httpHealth: http
+  preStop: 5
+  drain: JOBS_CONSOLE_DRAIN_TIMEOUT
+  settings:
+    JOBS_CONSOLE_ADDRESS: 0.0.0.0:8082
+    JOBS_CONSOLE_TARGET: dns:///{{ $name }}-jobs-server:50051
+    {{- if $tls.jobsConsole }}
+    {{- include "headrace.tlsClient" (dict "root" . "prefix" "JOBS_CONSOLE_TLS") | nindent 4 }}
+    {{- end }}
+{{- end }}
 {{- end -}}
 
 {{/* Where a pod finds its certificate: tls.crt, tls.key and ca.crt. */}}
@@ -83,13 +102,13 @@ jobs-worker:
 {{- end -}}
 
 {{/*
-The values that belong to a component, under "config" or "secrets": its own over what its image's programs share.
+The values that belong to a component, under "config" or "secrets": its own over those of the section that it shares.
 Takes root, facts, section.
 */}}
 {{- define "headrace.section" -}}
 {{- $own := index .root.Values .facts.values .section -}}
 {{- $shared := dict -}}
-{{- if eq .facts.image "jobs" -}}{{- $shared = index .root.Values.jobs .section | default dict -}}{{- end -}}
+{{- with .facts.shared -}}{{- $shared = index $.root.Values . $.section | default dict -}}{{- end -}}
 {{- mergeOverwrite (deepCopy $shared) $own | toYaml -}}
 {{- end -}}
 

@@ -1,4 +1,4 @@
-{{/* Names and labels. One rule for all: <fullname>-<component>, where the component is api, jobs-server or jobs-worker. */}}
+{{/* Names and labels. One rule for all: <fullname>-<component>, where the component is api, jobs-server, jobs-worker or jobs-console. */}}
 
 {{- define "headrace.fullname" -}}
 {{- $name := .Release.Name -}}

@@ -1,5 +1,5 @@
 {{/*
-The one pod of the chart: the three programs and the migrations are made from it, so that what is restricted, labelled
+The one pod of the chart: the programs and the migrations are made from it, so that what is restricted, labelled
 or placed is so everywhere. Takes root, component, image, command, pod (overrides of .Values.pod), secrets; and for
 programs: facts, config (name of the ConfigMap); for migrations: settings (a map of plain variables).
 */}}
@@ -158,12 +158,13 @@ spec:
 {{- end -}}
 
 {{/*
-Servers are asked by the standard gRPC health service, workers over HTTP. Liveness is about the process alone and
+Servers are asked by the standard gRPC health service, workers and the console over HTTP. Liveness is about the process alone and
 never about the database: an outage of Postgres must not restart what will recover by itself. Takes the facts.
 */}}
 {{- define "headrace.probes" -}}
-{{- $live := dict "httpGet" (dict "path" "/livez" "port" "health") -}}
-{{- $ready := dict "httpGet" (dict "path" "/readyz" "port" "health") -}}
+{{- $port := .httpHealth | default "health" -}}
+{{- $live := dict "httpGet" (dict "path" "/livez" "port" $port) -}}
+{{- $ready := dict "httpGet" (dict "path" "/readyz" "port" $port) -}}
 {{- with .grpcHealth -}}
 {{- $live = dict "grpc" (dict "port" . "service" "liveness") -}}
 {{- $ready = dict "grpc" (dict "port" . "service" "readiness") -}}

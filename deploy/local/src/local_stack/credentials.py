@@ -32,6 +32,7 @@ class Credentials:
         worker_token: Workers call the api's WorkerSupport with it.
         link_key: Links in mails are derived from it.
         hash_key: The hashes of idempotency keys are made with it.
+        session_key: The console's sessions are sealed with it.
         webhook_secret: The Stripe stand-in signs with it.
         passwords: Of each database role, by its name.
     """
@@ -42,6 +43,7 @@ class Credentials:
     worker_token: str = field(default_factory=lambda: _token("worker"))
     link_key: str = field(default_factory=_key)
     hash_key: str = field(default_factory=_key)
+    session_key: str = field(default_factory=_key)
     webhook_secret: str = field(default_factory=lambda: _token("whsec"))
     passwords: dict[str, str] = field(default_factory=lambda: {role: secrets.token_urlsafe(18) for role in ROLES})
 

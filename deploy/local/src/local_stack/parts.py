@@ -21,6 +21,7 @@ from local_stack.probes import grpc_serves, http_answers
 LISTENERS = (
     "postgres",
     "jobs-grpc",
+    "console-http",
     "worker-1-health",
     "worker-2-health",
     "api-grpc",
@@ -103,7 +104,7 @@ class Plan:
 
     def services(self) -> list[PartSpec]:
         """The product: it needs its databases."""
-        return [self._jobs_server(), self._api(), *(self._worker(name) for name in WORKERS)]
+        return [self._jobs_server(), self._console(), self._api(), *(self._worker(name) for name in WORKERS)]
 
     def _jobs_server(self) -> PartSpec:
         return self._spec(
@@ -114,6 +115,18 @@ class Plan:
             JOBS_GRPC_ADDRESS=self.address("jobs-grpc"),
             JOBS_CALLERS_FILE=str(self.credentials.callers_file),
             JOBS_HASH_KEYS=self.credentials.hash_key,
+        )
+
+    def _console(self) -> PartSpec:
+        traces = {"JOBS_CONSOLE_TRACE_URL": f"{self.url('jaeger-http')}/trace/{{trace_id}}"} if self.jaeger else {}
+        return self._spec(
+            "jobs-console",
+            [program("jobs-console")],
+            is_ready=http_answers(self.address("console-http"), "/login"),
+            JOBS_CONSOLE_ADDRESS=self.address("console-http"),
+            JOBS_CONSOLE_KEYS=self.credentials.session_key,
+            JOBS_CONSOLE_TARGET=self.address("jobs-grpc"),
+            **traces,
         )
 
     def _worker(self, name: str) -> PartSpec:

@@ -14,6 +14,7 @@ def tell(report: Report, system: System) -> None:
     token = system.credentials.operator_token
     jobs = f"{system.url('jobs-grpc')}/headrace.jobs.v1.JobsService"
     places = {
+        "console": f"{system.url('console-http')} (log in with the token {token})",
         "mails": system.url("mail-http"),
         "traces": system.traces_url or "none: `make jaeger` builds the real Jaeger",
         "api": f"{system.url('api-http')} (mail links, Stripe's webhooks, probes), gRPC {system.address('api-grpc')}",

@@ -1,0 +1,36 @@
+"""What the console's buttons do: each one call to the service, on the thing that its page is about."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from headrace.jobs.v1 import jobs_service_pb2 as pb
+
+
+class Act(NamedTuple):
+    """A button: the method that it calls, its request, and what is looked at afterwards."""
+
+    method: str
+    request: Callable[[str], Any]
+    then: Callable[[str], str]
+
+
+def _job(job_id: str) -> str:
+    return f"/jobs/{job_id}"
+
+
+ACTS = {
+    ("jobs", "retry"): Act("RetryJob", lambda name: pb.RetryJobRequest(job_id=name), _job),
+    ("jobs", "cancel"): Act("CancelJob", lambda name: pb.CancelJobRequest(job_id=name), _job),
+    ("jobs", "delete"): Act("DeleteJob", lambda name: pb.DeleteJobRequest(job_id=name), lambda _: "/jobs"),
+    ("queues", "pause"): Act("PauseQueue", lambda name: pb.PauseQueueRequest(queue=name), lambda _: "/"),
+    ("queues", "resume"): Act("ResumeQueue", lambda name: pb.ResumeQueueRequest(queue=name), lambda _: "/"),
+    ("kinds", "pause"): Act("PauseKind", lambda name: pb.PauseKindRequest(kind=name), lambda _: "/kinds"),
+    ("kinds", "resume"): Act("ResumeKind", lambda name: pb.ResumeKindRequest(kind=name), lambda _: "/kinds"),
+    ("periodic", "pause"): Act(
+        "PausePeriodicJob", lambda name: pb.PausePeriodicJobRequest(name=name), lambda _: "/periodic"
+    ),
+    ("periodic", "resume"): Act(
+        "ResumePeriodicJob", lambda name: pb.ResumePeriodicJobRequest(name=name), lambda _: "/periodic"
+    ),
+}
+"""By the sort of thing and what is done to it, as they stand in the address."""

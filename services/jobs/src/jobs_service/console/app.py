@@ -1,0 +1,181 @@
+"""The console's addresses: who may open them, and what is answered."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+from urllib.parse import urlencode
+
+import grpc
+import grpc.aio
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
+from starlette.routing import Route
+
+from headrace.chassis.html_pages import HtmlPages
+from headrace.chassis.http_forms import read_form
+from headrace.chassis.settings import is_sendable
+from headrace.jobs.v1 import jobs_service_pb2 as pb
+from headrace.jobs.v1.jobs_service_pb2_grpc import JobsServiceStub
+from headrace.veil import hide
+from jobs_service.console import wording
+from jobs_service.console.acts import ACTS
+from jobs_service.console.payloads import PayloadReader
+from jobs_service.console.problems import Problem, problem
+from jobs_service.console.screens import Call, Screen, Screens
+from jobs_service.console.sessions import Sessions
+
+Show = Callable[[Call, Mapping[str, str]], Awaitable[Screen]]
+
+SEE_OTHER = 303
+_UNKNOWN = "The jobs service knows no such token."
+_ELSEWHERE = Problem(
+    403, "Not allowed", "This form was not posted by a page of the console. Open the page and try again."
+)
+_NO_FORM = Problem(400, "That can't be asked", "What was posted is no form of the console.")
+_NO_PAGE = Problem(404, "Not there", "The console has no such page.")
+
+
+class Console:
+    """The pages over one JobsService."""
+
+    def __init__(self, channel: grpc.aio.Channel, sessions: Sessions, *, trace_url: str | None = None) -> None:
+        """Makes the pages; `app` serves them."""
+        self._service = JobsServiceStub(channel)
+        self._sessions = sessions
+        self._pages = HtmlPages(
+            __package__ or "",
+            referrer_policy="same-origin",  # a form has to say that it comes from here
+            **{name: getattr(wording, name) for name in ("ago", "as_json", "span", "state", "when", "worker_state")},
+            states=wording.STATES,
+        )
+        self._screens = Screens(PayloadReader(channel), trace_url)
+        lists: dict[str, Show] = {
+            "/": self._screens.overview,
+            "/jobs": self._screens.jobs,
+            "/kinds": self._screens.kinds,
+            "/workers": self._screens.workers,
+            "/periodic": self._screens.periodic,
+            "/audit": self._screens.audit,
+        }
+        self.app = Starlette(
+            routes=[
+                *(Route(path, self._probe, methods=["GET"]) for path in ("/livez", "/readyz")),
+                Route("/login", self._show_login, methods=["GET"]),
+                Route("/login", self._login, methods=["POST"]),
+                Route("/logout", self._logout, methods=["POST"]),
+                Route("/jobs/{job_id}", self._job, methods=["GET"]),
+                Route("/acts/{sort}/{act}", self._act, methods=["POST"]),
+                *(Route(path, self._list(show), methods=["GET"]) for path, show in lists.items()),
+            ],
+            exception_handlers={404: self._no_page, 405: self._no_page},
+        )
+
+    async def _probe(self, _request: Request) -> Response:
+        """It needs nothing to be ready: a service that is away is told of on every page."""
+        return PlainTextResponse("ok\n")
+
+    # ── Logging in and out ──
+
+    async def _show_login(self, request: Request) -> Response:
+        return self._login_page(request)
+
+    async def _login(self, request: Request) -> Response:
+        form = await read_form(request)
+        if form is None or not self._sessions.comes_from_here(request):
+            return self._problem(_NO_FORM if form is None else _ELSEWHERE)
+        token = form.get("token", "").strip()
+        hide(token)
+        if not is_sendable(token):
+            return self._login_page(request, _UNKNOWN, status=401)
+        try:
+            await self._calling(token)("ListQueues", pb.ListQueuesRequest())
+        except grpc.aio.AioRpcError as error:
+            if error.code() is grpc.StatusCode.UNAUTHENTICATED:
+                return self._login_page(request, _UNKNOWN, status=401)
+            if error.code() is not grpc.StatusCode.PERMISSION_DENIED:  # that one is known, and may do something else
+                return self._problem(problem(error))
+        response = RedirectResponse(_local(request.query_params.get("next", "/")), SEE_OTHER)
+        self._sessions.begin(response, token)
+        return response
+
+    async def _logout(self, request: Request) -> Response:
+        if not self._sessions.comes_from_here(request):
+            return self._problem(_ELSEWHERE)
+        response = RedirectResponse("/login", SEE_OTHER)
+        self._sessions.end(response)
+        return response
+
+    def _login_page(self, request: Request, error: str | None = None, *, status: int = 200) -> Response:
+        following = urlencode({"next": _local(request.query_params.get("next", "/"))})
+        return self._pages.page("login.html", "Log in", status=status, error=error, following=following)
+
+    def _log_in_first(self, request: Request) -> Response:
+        there = f"{request.url.path}?{request.url.query}" if request.url.query else request.url.path
+        target = there if request.method == "GET" else "/"
+        response = RedirectResponse(f"/login?{urlencode({'next': target})}", SEE_OTHER)
+        self._sessions.end(response)
+        return response
+
+    # ── Pages and acts of somebody who is logged in ──
+
+    def _list(self, show: Show) -> Callable[[Request], Awaitable[Response]]:
+        async def endpoint(request: Request) -> Response:
+            return await self._shown(request, lambda call: show(call, request.query_params))
+
+        return endpoint
+
+    async def _job(self, request: Request) -> Response:
+        return await self._shown(request, lambda call: self._screens.job(call, request.path_params["job_id"]))
+
+    async def _shown(self, request: Request, show: Callable[[Call], Awaitable[Screen]]) -> Response:
+        async def answer(call: Call) -> Response:
+            screen = await show(call)
+            return self._pages.page(screen.template, screen.title, **screen.shown)
+
+        return await self._as_caller(request, answer)
+
+    async def _act(self, request: Request) -> Response:
+        act = ACTS.get((request.path_params["sort"], request.path_params["act"]))
+        if act is None:
+            return self._problem(_NO_PAGE)
+        if not self._sessions.comes_from_here(request):
+            return self._problem(_ELSEWHERE)
+        form = await read_form(request)
+        if form is None or "name" not in form:
+            return self._problem(_NO_FORM)
+        name = form["name"]
+
+        async def answer(call: Call) -> Response:
+            await call(act.method, act.request(name))
+            return RedirectResponse(act.then(name), SEE_OTHER)
+
+        return await self._as_caller(request, answer)
+
+    async def _as_caller(self, request: Request, answer: Callable[[Call], Awaitable[Response]]) -> Response:
+        token = self._sessions.token(request)
+        if token is None:
+            return self._log_in_first(request)
+        hide(token)
+        try:
+            return await answer(self._calling(token))
+        except grpc.aio.AioRpcError as error:
+            if error.code() is grpc.StatusCode.UNAUTHENTICATED:  # the token was taken back
+                return self._log_in_first(request)
+            return self._problem(problem(error))
+
+    def _calling(self, token: str) -> Call:
+        async def call(method: str, request: Any) -> Any:
+            return await getattr(self._service, method)(request, metadata=(("authorization", f"Bearer {token}"),))
+
+        return call
+
+    def _problem(self, what: Problem) -> Response:
+        return self._pages.page("problem.html", what.title, status=what.status, problem=what)
+
+    async def _no_page(self, _request: Request, _error: Exception) -> Response:
+        return self._problem(_NO_PAGE)
+
+
+def _local(target: str) -> str:
+    """An address of the console's own; "/" for any other."""
+    return target if target.startswith("/") and not target.startswith(("//", "/\\")) else "/"

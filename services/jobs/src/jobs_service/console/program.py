@@ -1,0 +1,47 @@
+"""The program `jobs-console`: pages over JobsService. Any number of replicas may run; none keeps anything."""
+
+import asyncio
+from contextlib import AsyncExitStack
+
+from headrace.chassis.grpc_client import open_channel
+from headrace.chassis.http_server import HttpServer
+from headrace.chassis.lifecycle import run_until_signal
+from headrace.chassis.logs import start_logging
+from headrace.chassis.settings import load
+from headrace.chassis.telemetry import start_telemetry
+from headrace.chassis.tls import require_usable
+from jobs_service.console.app import Console
+from jobs_service.console.sessions import Sessions
+from jobs_service.console.settings import JobsConsoleSettings
+
+CALL_TIMEOUT = 10.0
+"""Seconds that a page waits for the service, repeats included."""
+MAX_ANSWER = 64 * 1024 * 1024
+"""Bytes: a job's page may have a payload and an output as large as the service takes them."""
+
+
+def main() -> None:
+    """Runs the console until SIGTERM or SIGINT."""
+    settings = load(JobsConsoleSettings)
+    require_usable("JOBS_CONSOLE_TLS_*", settings.tls)
+    start_logging()
+    telemetry = start_telemetry("jobs-console")
+    try:
+        run_until_signal(lambda stop: serve(settings, stop))
+    finally:
+        telemetry.shutdown()
+
+
+async def serve(settings: JobsConsoleSettings, stop: asyncio.Event) -> None:
+    """Serves until told to stop, and lets pages under way finish."""
+    async with AsyncExitStack() as stack:
+        channel = open_channel(
+            settings.jobs_console_target, tls=settings.tls, timeout=CALL_TIMEOUT, max_receive_bytes=MAX_ANSWER
+        )
+        stack.push_async_callback(channel.close)
+        sessions = Sessions(settings.jobs_console_keys, settings.jobs_console_session, settings.jobs_console_origin)
+        console = Console(channel, sessions, trace_url=settings.jobs_console_trace_url)
+        http = HttpServer(console.app, settings.jobs_console_address, name="console")
+        await http.start()
+        stack.push_async_callback(http.stop, settings.jobs_console_drain_timeout.total_seconds())
+        await stop.wait()

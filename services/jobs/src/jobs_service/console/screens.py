@@ -1,0 +1,100 @@
+"""What each page shows: the calls it makes, and what its template gets."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, NamedTuple
+from urllib.parse import urlencode
+
+from headrace.jobs.v1 import job_pb2
+from headrace.jobs.v1 import jobs_service_pb2 as pb
+from jobs_service.console.payloads import PayloadReader
+from jobs_service.console.wording import job_state, state
+
+PAGE_SIZE = 50
+NEXT_RUNS = 3
+
+Call = Callable[[str, Any], Awaitable[Any]]
+"""Calls a method by its name, with the token of whoever is logged in."""
+
+
+class Screen(NamedTuple):
+    """A page: its template, its title, and what the template gets."""
+
+    template: str
+    title: str
+    shown: dict[str, Any]
+
+
+class Screens:
+    """Makes the pages' contents. Each raises AioRpcError where the service refuses or can't be reached."""
+
+    def __init__(self, payloads: PayloadReader, trace_url: str | None) -> None:
+        self._payloads = payloads
+        self._trace_url = trace_url
+
+    async def overview(self, call: Call, _query: Mapping[str, str]) -> Screen:
+        """The queues with their jobs, and what is paused."""
+        queues, stats, pauses = await asyncio.gather(
+            call("ListQueues", pb.ListQueuesRequest()),
+            call("GetQueueStats", pb.GetQueueStatsRequest()),
+            call("ListPauses", pb.ListPausesRequest()),
+        )
+        known = {queue.name: queue for queue in queues.queues}
+        rows = [
+            {
+                "stats": each,
+                "queue": known.get(each.queue),
+                "counts": {state(count.state): count for count in each.counts},
+            }
+            for each in stats.stats
+        ]
+        return Screen("overview.html", "Queues", {"rows": rows, "pauses": pauses.pauses})
+
+    async def jobs(self, call: Call, query: Mapping[str, str]) -> Screen:
+        """A page of jobs, newest first."""
+        asked = {name: query.get(name, "").strip() for name in ("state", "kind", "queue", "tag")}
+        wanted = job_pb2.JobFilter(
+            states=[job_state(asked["state"])] if asked["state"] else [],
+            kinds=list(filter(None, [asked["kind"]])),
+            queues=list(filter(None, [asked["queue"]])),
+            tags=list(filter(None, [asked["tag"]])),
+        )
+        request = pb.ListJobsRequest(filter=wanted, page_size=PAGE_SIZE, page_token=query.get("page", ""))
+        page = await call("ListJobs", request)
+        kept = {name: value for name, value in asked.items() if value}
+        following = urlencode({**kept, "page": page.next_page_token}) if page.next_page_token else None
+        return Screen("jobs.html", "Jobs", {"jobs": page.jobs, "asked": asked, "following": following})
+
+    async def job(self, call: Call, job_id: str) -> Screen:
+        """One job, and why it does not run."""
+        answer = await call("ExplainJob", pb.ExplainJobRequest(job_id=job_id))
+        trace_url = self._trace_url and self._trace_url.replace("{trace_id}", answer.job.trace_id)
+        shown = {
+            "job": answer.job,
+            "explanation": answer.explanation,
+            "payload": await self._payloads.read(answer.job.payload),
+            "trace_url": trace_url if answer.job.trace_id else None,
+        }
+        return Screen("job.html", f"Job {answer.job.id}", shown)
+
+    async def kinds(self, call: Call, _query: Mapping[str, str]) -> Screen:
+        """The kinds of jobs, and what their payloads hold."""
+        answer = await call("ListKinds", pb.ListKindsRequest())
+        return Screen("kinds.html", "Kinds", {"kinds": answer.kinds})
+
+    async def workers(self, call: Call, _query: Mapping[str, str]) -> Screen:
+        """The workers, also those that are gone."""
+        answer = await call("ListWorkers", pb.ListWorkersRequest(include_gone=True))
+        return Screen("workers.html", "Workers", {"workers": answer.workers})
+
+    async def periodic(self, call: Call, _query: Mapping[str, str]) -> Screen:
+        """The periodic jobs and their next runs."""
+        answer = await call("ListPeriodicJobs", pb.ListPeriodicJobsRequest(runs=NEXT_RUNS))
+        return Screen("periodic.html", "Periodic jobs", {"periodic_jobs": answer.periodic_jobs})
+
+    async def audit(self, call: Call, query: Mapping[str, str]) -> Screen:
+        """Who did what, newest first."""
+        request = pb.ListAuditEntriesRequest(page_size=PAGE_SIZE, page_token=query.get("page", ""))
+        answer = await call("ListAuditEntries", request)
+        following = urlencode({"page": answer.next_page_token}) if answer.next_page_token else None
+        return Screen("audit.html", "Audit", {"entries": answer.entries, "following": following})
