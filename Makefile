@@ -32,10 +32,10 @@ run: setup ## Start the whole system on embedded parts and drive the main journe
 	@$(BIN)/python -m local_stack $(if $(ONCE),--once)
 
 test: setup ## Run the suite that needs Python and make only
-	$(BIN)/python -m pytest -n auto -m "not e2e and not chart and not full"
+	$(BIN)/python -m pytest -n auto -m "not e2e and not chart and not full and not browser"
 	$(BIN)/python -m pytest -m e2e
 
-test-full: test test-clients ## Run the suite together with what needs other languages' tools, each got by its own target
+test-full: test test-clients test-browser ## Run the suite together with what needs other languages' tools, each got by its own target
 
 test-clients: setup client-go client-node grpcurl ## Run the clients made from the .proto files alone, and the reference's lines
 	$(BIN)/python -m pytest -n auto -m full
