@@ -5,6 +5,7 @@ compression (RFC 7541, literals that are not indexed).
 """
 
 import asyncio
+import re
 import resource
 import struct
 from collections.abc import AsyncIterator, Iterator
@@ -27,6 +28,9 @@ HEADERS = (
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 DATA, HEADER, RESET, SETTINGS, PING, GOAWAY, WINDOW, CONTINUATION = 0, 1, 3, 4, 6, 7, 8, 9
 END_STREAM, END_HEADERS = 1, 4
+GRPC_STATUS = re.compile(rb"grpc-status[\1\2](\d+)")
+"""In headers as gRPC sends them: a literal, where nothing was sent before."""
+CODES = {code.value[0]: code for code in StatusCode}
 EMPTY_MESSAGE = b"\0\0\0\0\0"
 
 
@@ -62,6 +66,8 @@ class Wire:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
         self._writer = writer
+        self.code: StatusCode | None = None
+        """The last status that a call was answered with."""
 
     async def send(self, data: bytes) -> None:
         """Sends bytes; that the server hangs up meanwhile is fine."""
@@ -78,10 +84,12 @@ class Wire:
                 try:
                     head = await self._reader.readexactly(9)
                     length = int.from_bytes(head[:3])
-                    await self._reader.readexactly(length)
+                    content = await self._reader.readexactly(length)
                 except (asyncio.IncompleteReadError, ConnectionError):
                     return None
                 kind, flags, number = head[3], head[4], int.from_bytes(head[5:])
+                if kind == HEADER and (told := GRPC_STATUS.search(content)):
+                    self.code = CODES[int(told[1])]
                 if kind in kinds or (stream == number and kind in (DATA, HEADER) and flags & END_STREAM):
                     return kind
 
@@ -171,9 +179,21 @@ def other(**changed: str) -> tuple[tuple[str, str], ...]:
     return (*kept, *renamed.items())
 
 
+UNREADABLE = [
+    other(te="nothing"),
+    other(grpc_encoding="nonsense"),
+    other(grpc_timeout="never"),
+    other(grpc_timeout="-1S"),
+    other(trace_bin="no Base64!"),
+    (*HEADERS, *HEADERS),
+]
+"""gRPC answers these by itself, with INTERNAL, before anything of ours hears of them. docs/clients.md says so."""
+
+
 @pytest.mark.parametrize(
     "headers",
     [
+        *UNREADABLE,
         other(content_type="application/json"),
         other(content_type="text/html"),
         other(content_type=""),
@@ -182,16 +202,11 @@ def other(**changed: str) -> tuple[tuple[str, str], ...]:
         other(P_path=""),
         other(P_path=PATH.replace("/", "//")),
         other(P_path="/" + "x" * 3000),
-        other(te="nothing"),
-        other(grpc_encoding="nonsense"),
-        other(grpc_timeout="never"),
         other(grpc_timeout="99999999H"),
-        other(grpc_timeout="-1S"),
         other(authorization="Bearer \xff\xfe"),
         other(traceparent="00-" + "f" * 200),
         other(baggage="," * 5000),
         tuple(header for header in HEADERS if header[0] != ":path"),
-        (*HEADERS, *HEADERS),
     ],
     ids=lambda headers: str([value[:20] for value in dict(headers).items() if value not in HEADERS])[:60],
 )
@@ -199,6 +214,8 @@ async def test_strange_headers_are_answered_or_reset(wire: Any, headers: Any) ->
     async with wire() as opened:
         await opened.send(call(headers=headers))
         assert await opened.until(RESET, GOAWAY, stream=1) in ENDED
+        assert opened.code is not StatusCode.UNKNOWN
+        assert opened.code is not StatusCode.INTERNAL or headers in UNREADABLE
 
 
 async def test_headers_of_2_mib_are_read_and_thrown_away(wire: Any) -> None:
@@ -212,22 +229,27 @@ async def test_headers_of_2_mib_are_read_and_thrown_away(wire: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "message",
+    ("message", "code"),
     [
-        b"",
-        b"\0\0\0",
-        b"\0\0\0\0\x05ab",
-        b"\0\xff\xff\xff\xff",
-        b"\1\0\0\0\x04\xff\xff\xff\xff",
-        b"\2\0\0\0\0",
-        EMPTY_MESSAGE * 3,
+        pytest.param(b"", StatusCode.INVALID_ARGUMENT, id="none"),
+        pytest.param(b"\0\0\0", StatusCode.INVALID_ARGUMENT, id="half a prefix"),
+        pytest.param(b"\0\0\0\0\x05ab", StatusCode.INVALID_ARGUMENT, id="too short"),
+        pytest.param(b"\0\xff\xff\xff\xff", StatusCode.RESOURCE_EXHAUSTED, id="4 GiB"),
+        # "MUST be INTERNAL": https://github.com/grpc/grpc/blob/master/doc/compression.md
+        pytest.param(b"\1\0\0\0\x04\xff\xff\xff\xff", StatusCode.INTERNAL, id="compressed by nothing"),
+        pytest.param(b"\2\0\0\0\0", StatusCode.OK, id="a strange flag"),
+        pytest.param(EMPTY_MESSAGE * 3, StatusCode.OK, id="three"),
     ],
-    ids=["none", "half a prefix", "too short", "4 GiB", "no gzip", "a strange flag", "three"],
 )
-async def test_a_stream_that_ends_without_a_whole_message_is_no_trouble_for_the_next(wire: Any, message: bytes) -> None:
+async def test_a_stream_without_one_whole_message_is_answered_and_no_trouble_for_the_next(
+    wire: Any, message: bytes, code: StatusCode
+) -> None:
     async with wire() as opened:
-        await opened.send(call(message=message) + call(3))
-        assert await opened.until(GOAWAY, stream=3) in ENDED
+        await opened.send(call(message=message))
+        assert await opened.until(RESET, GOAWAY, stream=1) in (HEADER, RESET)
+        assert opened.code is code
+        await opened.send(call(3))
+        assert await opened.until(GOAWAY, stream=3) in (DATA, HEADER)
 
 
 async def test_streams_that_never_end_take_no_place_from_others(wire: Any, jobs: Any) -> None:
