@@ -8,10 +8,12 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import grpc.aio
 import httpx
 import pytest
 from authority import Authority
-from google.protobuf import any_pb2, duration_pb2
+from google.protobuf import any_pb2, duration_pb2, timestamp_pb2
+from grpc_reflection.v1alpha import reflection
 from private_kinds import PRIVATE_FILE, Address, Invite
 from starlette.responses import Response
 
@@ -107,6 +109,14 @@ async def browser(url: str) -> AsyncIterator[httpx.AsyncClient]:
 def packed(message: Any) -> any_pb2.Any:
     held = any_pb2.Any()
     held.Pack(message)
+    return held
+
+
+def deep(levels: int) -> any_pb2.Any:
+    """An Any in an Any in an Any …: no parser counts these levels, for each is but bytes to the one before."""
+    held = packed(timestamp_pb2.Timestamp(seconds=1))
+    for _ in range(levels):
+        held = packed(held)
     return held
 
 
@@ -288,6 +298,41 @@ class TestPages:
         answer = await browser.get(page)
         assert answer.status_code == status, answer.text
         assert text in answer.text
+
+    @pytest.mark.parametrize(
+        "held",
+        [
+            any_pb2.Any(type_url="type.googleapis.com/no.such.Message", value=b"1"),
+            packed(timestamp_pb2.Timestamp(seconds=2**60)),
+            deep(600),
+        ],
+        ids=["unknown", "no date", "deep"],
+    )
+    async def test_a_payload_that_json_can_not_say_leaves_the_rest_of_its_page(
+        self, browser: httpx.AsyncClient, clerk: Any, held: any_pb2.Any
+    ) -> None:
+        job_id = await enqueue(clerk, Invite(house="12", attachment=held))
+        shown = await browser.get(f"/jobs/{job_id}")
+        assert shown.status_code == 200
+        assert f"bytes that can't be shown as {KIND}." in shown.text
+        assert "Cancel</button>" in shown.text
+
+    @pytest.mark.parametrize("failure", ["ends", "aborts"])
+    async def test_a_service_that_describes_nothing_leaves_the_rest_too(
+        self, browser: httpx.AsyncClient, clerk: Any, monkeypatch: pytest.MonkeyPatch, failure: str
+    ) -> None:
+        job_id = await enqueue(clerk)
+
+        async def info(_servicer: Any, _requests: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+            if failure == "aborts":
+                await context.abort(grpc.StatusCode.UNAVAILABLE, "bye")
+            return
+            yield  # makes it a generator
+
+        monkeypatch.setattr(reflection.aio.ReflectionServicer, "ServerReflectionInfo", info)
+        shown = await browser.get(f"/jobs/{job_id}")
+        assert shown.status_code == 200
+        assert "Cancel</button>" in shown.text
 
     async def test_a_service_that_speaks_tls_is_asked_for_everything(
         self, serve: Any, callers: Callers, tmp_path: Path
