@@ -6,6 +6,7 @@ from typing import Any
 import grpc
 import pytest
 from authority import Authority, replace_file
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from headrace.chassis import renewing_channel
 from headrace.chassis.grpc_client import open_channel
@@ -25,6 +26,15 @@ async def test_a_client_that_trusts_the_authority_is_answered(ours: Authority, s
     served = serve(tls=ServerTls(*ours.issue("server")))
     async with served as (_, address), open_channel(address, tls=ClientTls(ours.certificate), timeout=10) as channel:
         assert await JobsServiceStub(channel).GetJob(ONE) == jobs_service_pb2.GetJobResponse()
+
+
+async def test_reflection_is_asked_over_a_channel_that_renews_its_certificates(ours: Authority, serve: Any) -> None:
+    served = serve(tls=ServerTls(*ours.issue("server")))
+    request = reflection_pb2.ServerReflectionRequest(list_services="")
+    async with served as (_, address), open_channel(address, tls=ClientTls(ours.certificate), timeout=10) as channel:
+        call = reflection_pb2_grpc.ServerReflectionStub(channel).ServerReflectionInfo(iter([request]), timeout=10)
+        answer = await call.read()
+    assert "headrace.jobs.v1.JobsService" in {service.name for service in answer.list_services_response.service}
 
 
 async def test_a_client_that_does_not_trust_the_server_sends_nothing(

@@ -5,19 +5,25 @@ import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
+import grpc.aio
 import httpx
 import pytest
-from google.protobuf import any_pb2, duration_pb2
+from authority import Authority
+from google.protobuf import any_pb2, duration_pb2, timestamp_pb2
+from grpc_reflection.v1alpha import reflection
 from private_kinds import PRIVATE_FILE, Address, Invite
 from starlette.responses import Response
 
 from headrace.chassis.grpc_client import open_channel
 from headrace.chassis.http_server import HttpServer
+from headrace.chassis.tls import ClientTls
 from headrace.chassis.tokens import token_hash
 from headrace.jobs.v1 import job_pb2, periodic_job_pb2
 from headrace.jobs.v1 import jobs_service_pb2 as pb
+from headrace.jobs.v1.jobs_service_pb2_grpc import JobsServiceStub
 from headrace.queue import Kinds
 from jobs_service.callers import Caller, Callers
 from jobs_service.console.app import Console
@@ -61,9 +67,11 @@ async def clerk(server: JobsServer, client_of: Any) -> AsyncIterator[Any]:
 
 
 @asynccontextmanager
-async def console(server: JobsServer, *, origin: str | None = None, **options: Any) -> AsyncIterator[str]:
+async def console(
+    server: JobsServer, *, origin: str | None = None, tls: ClientTls | None = None, **options: Any
+) -> AsyncIterator[str]:
     """Serves the console; its URL."""
-    channel = open_channel(f"127.0.0.1:{server.port}", timeout=20)
+    channel = open_channel(f"127.0.0.1:{server.port}", tls=tls, timeout=20)
     app = Console(channel, Sessions(KEYS, timedelta(hours=1), origin), **options).app
     http = HttpServer(app, "127.0.0.1:0", name="console")
     port = await http.start()
@@ -101,6 +109,14 @@ async def browser(url: str) -> AsyncIterator[httpx.AsyncClient]:
 def packed(message: Any) -> any_pb2.Any:
     held = any_pb2.Any()
     held.Pack(message)
+    return held
+
+
+def deep(levels: int) -> any_pb2.Any:
+    """An Any in an Any in an Any …: no parser counts these levels, for each is but bytes to the one before."""
+    held = packed(timestamp_pb2.Timestamp(seconds=1))
+    for _ in range(levels):
+        held = packed(held)
     return held
 
 
@@ -282,6 +298,59 @@ class TestPages:
         answer = await browser.get(page)
         assert answer.status_code == status, answer.text
         assert text in answer.text
+
+    @pytest.mark.parametrize(
+        "held",
+        [
+            any_pb2.Any(type_url="type.googleapis.com/no.such.Message", value=b"1"),
+            packed(timestamp_pb2.Timestamp(seconds=2**60)),
+            deep(600),
+        ],
+        ids=["unknown", "no date", "deep"],
+    )
+    async def test_a_payload_that_json_can_not_say_leaves_the_rest_of_its_page(
+        self, browser: httpx.AsyncClient, clerk: Any, held: any_pb2.Any
+    ) -> None:
+        job_id = await enqueue(clerk, Invite(house="12", attachment=held))
+        shown = await browser.get(f"/jobs/{job_id}")
+        assert shown.status_code == 200
+        assert f"bytes that can't be shown as {KIND}." in shown.text
+        assert "Cancel</button>" in shown.text
+
+    @pytest.mark.parametrize("failure", ["ends", "aborts"])
+    async def test_a_service_that_describes_nothing_leaves_the_rest_too(
+        self, browser: httpx.AsyncClient, clerk: Any, monkeypatch: pytest.MonkeyPatch, failure: str
+    ) -> None:
+        job_id = await enqueue(clerk)
+
+        async def info(_servicer: Any, _requests: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+            if failure == "aborts":
+                await context.abort(grpc.StatusCode.UNAVAILABLE, "bye")
+            return
+            yield  # makes it a generator
+
+        monkeypatch.setattr(reflection.aio.ReflectionServicer, "ServerReflectionInfo", info)
+        shown = await browser.get(f"/jobs/{job_id}")
+        assert shown.status_code == 200
+        assert "Cancel</button>" in shown.text
+
+    async def test_a_service_that_speaks_tls_is_asked_for_everything(
+        self, serve: Any, callers: Callers, tmp_path: Path
+    ) -> None:
+        ours = Authority(tmp_path, "ours")
+        certificate, key = ours.issue("server")
+        served = serve(
+            callers=callers,
+            kinds=Kinds.of_file(PRIVATE_FILE),
+            jobs_grpc_tls_certificate=certificate,
+            jobs_grpc_tls_key=key,
+        )
+        tls = ClientTls(ours.certificate)
+        async with served as server, open_channel(f"127.0.0.1:{server.port}", tls=tls, token="clerk-token") as channel:
+            job_id = await enqueue(JobsServiceStub(channel))
+            async with console(server, tls=tls) as url, browsing(url, "clerk") as browser:
+                shown = await browser.get(f"/jobs/{job_id}")
+        assert "&#34;house&#34;: &#34;12&#34;" in shown.text
 
     async def test_a_service_that_is_away_is_told(self, serve: Any, callers: Callers) -> None:
         async with serve(callers=callers, kinds=Kinds.of_file(PRIVATE_FILE)) as server:

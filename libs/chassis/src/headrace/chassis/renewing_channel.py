@@ -67,13 +67,17 @@ class RenewingChannel(grpc.aio.Channel):
 
     def unary_unary(self, method: str, *args: Any, **kwargs: Any) -> "RenewingCall":  # type: ignore[override]
         """Called by generated stubs, once for each method."""
-        return RenewingCall(self, method, args, kwargs)
+        return RenewingCall(self, "unary_unary", method, args, kwargs)
+
+    def stream_stream(self, method: str, *args: Any, **kwargs: Any) -> "RenewingCall":  # type: ignore[override]
+        """Reflection is such a method."""
+        return RenewingCall(self, "stream_stream", method, args, kwargs)
 
     def unary_stream(self, method: str, *_args: Any, **_kwargs: Any) -> NoReturn:
         """Our services have no such methods; health's Watch isn't needed here."""
-        raise NotImplementedError(f"{method}: a channel that renews its certificates makes unary calls only")
+        raise NotImplementedError(f"{method}: a channel that renews its certificates makes no calls of this form")
 
-    stream_unary = stream_stream = unary_stream
+    stream_unary = unary_stream
 
     async def close(self, grace: float | None = None) -> None:
         """Closes all that is open; calls under way get `grace` seconds."""
@@ -104,18 +108,22 @@ class RenewingChannel(grpc.aio.Channel):
 class RenewingCall:
     """A method of a stub: finds the channel at each call."""
 
-    def __init__(self, owner: RenewingChannel, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def __init__(
+        self, owner: RenewingChannel, form: str, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> None:
+        """`form` is the channel's function that makes the call: "unary_unary"."""
         self._owner = owner
+        self._form = form
         self._method = method
         self._args = args
         self._kwargs = kwargs
         self._channel: grpc.aio.Channel | None = None
         self._call: Any = None
 
-    def __call__(self, request: Any, **options: Any) -> Any:
+    def __call__(self, request: Any = None, **options: Any) -> Any:
         """Begins a call."""
         channel = self._owner.current()
         if channel is not self._channel:
             self._channel = channel
-            self._call = channel.unary_unary(self._method, *self._args, **self._kwargs)
+            self._call = getattr(channel, self._form)(self._method, *self._args, **self._kwargs)
         return self._call(request, **options)
