@@ -1,9 +1,11 @@
 """The whole way of a mail with every gRPC connection between the programs encrypted, and certificates on both ends."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import grpc
+import httpx
 import pytest
 from authority import Authority, replace_file
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -30,6 +32,7 @@ def test_a_mail_goes_its_way_encrypted_and_goes_on_when_all_certificates_are_rep
     one, two = stranger("kim"), stranger("lou")
     register(clients, one)
     assert len(clients.mails(one.email)) == 1
+    assert len(jobs_in_the_console(system)) == 1
 
     certificates.write(Authority(tmp_path, "second"))
     for name in ("jobs-server", "api"):  # their clients have to connect anew, then
@@ -37,6 +40,17 @@ def test_a_mail_goes_its_way_encrypted_and_goes_on_when_all_certificates_are_rep
         system.start_part(f"{name}-encrypted")
     register(clients, two)
     assert len(clients.mails(two.email)) == 1
+    assert len(jobs_in_the_console(system)) == 2
+
+
+def jobs_in_the_console(system: System) -> list[str]:
+    """The verification mails that the console lists, each by the payload on its page."""
+    url = system.url("console-http")
+    with httpx.Client(base_url=url, headers={"origin": url}, follow_redirects=True, trust_env=False) as browser:
+        browser.post("/login", data={"token": system.credentials.operator_token}).raise_for_status()
+        listed = browser.get("/jobs", params={"kind": "saas.jobs.v1.SendVerificationEmail"}).raise_for_status().text
+        pages = [browser.get(page).raise_for_status().text for page in re.findall(r'href="(/jobs/\d+)"', listed)]
+    return [page for page in pages if "&#34;mail_id&#34;" in page]
 
 
 class Certificates:
@@ -48,7 +62,7 @@ class Certificates:
 
     def write(self, authority: Authority) -> None:
         """Issues all of them anew, and puts them in place of those before."""
-        for name in ("jobs-server", "api", "worker"):
+        for name in ("jobs-server", "api", "worker", "console"):
             certificate, key = authority.issue(f"new-{name}")
             replace_file(self._folder / f"{name}-key.pem", key)
             replace_file(self._folder / f"{name}.pem", certificate)
@@ -67,6 +81,7 @@ class Certificates:
         settings = {
             "jobs-server": self.of("jobs-server", "JOBS_GRPC_TLS", ca="CLIENT_CA"),
             "api": self.of("api", "API_WORKER_GRPC_TLS", ca="CLIENT_CA") | self.of("api", "API_JOBS_TLS", ca="CA"),
+            "jobs-console": self.of("console", "JOBS_CONSOLE_TLS", ca="CA"),
             "worker-1": self.of("worker", "JOBS_API_TLS", ca="CA"),
         }[spec.name]
         is_ready = spec.is_ready if spec.name != "jobs-server" else lambda: self._serves(system.address("jobs-grpc"))
