@@ -290,6 +290,7 @@ class TestPages:
             ("/jobs?state=nonsense", 400, "filter.states"),
             ("/jobs?page=nonsense", 400, "page_token"),
             ("/nowhere", 404, "The console has no such page."),
+            ("/jobs/", 404, "The console has no such page."),
         ],
     )
     async def test_what_is_not_there_is_told(
