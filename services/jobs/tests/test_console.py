@@ -361,9 +361,13 @@ class TestPages:
             url = f"http://127.0.0.1:{await http.start()}"
             async with browsing(url, "clerk") as browser:
                 await server.__aexit__(None, None, None)
-                answer = await browser.get("/jobs")
-            assert answer.status_code == 503
-            assert "The jobs service" in answer.text
+                for answer in (
+                    await browser.get("/jobs"),
+                    await browser.post("/login", data={"token": "clerk-token"}),
+                ):
+                    assert answer.status_code == 503
+                    assert "The jobs service" in answer.text
+                    assert str(server.port) not in answer.text  # where it is, is nothing for whoever is not logged in
             await http.stop(1)
             await channel.close()
 
