@@ -21,11 +21,12 @@ from headrace.chassis.grpc_client import open_channel
 from headrace.chassis.http_server import HttpServer
 from headrace.chassis.tls import ClientTls
 from headrace.chassis.tokens import token_hash
-from headrace.jobs.v1 import job_pb2, periodic_job_pb2
+from headrace.jobs.v1 import job_pb2, periodic_job_pb2, worker_pb2
 from headrace.jobs.v1 import jobs_service_pb2 as pb
 from headrace.jobs.v1.jobs_service_pb2_grpc import JobsServiceStub
 from headrace.queue import Kinds
 from jobs_service.callers import Caller, Callers
+from jobs_service.console import wording
 from jobs_service.console.app import Console
 from jobs_service.console.sessions import Sessions
 from jobs_service.server import JobsServer
@@ -290,6 +291,7 @@ class TestPages:
             ("/jobs?state=nonsense", 400, "filter.states"),
             ("/jobs?page=nonsense", 400, "page_token"),
             ("/nowhere", 404, "The console has no such page."),
+            ("/jobs/", 404, "The console has no such page."),
         ],
     )
     async def test_what_is_not_there_is_told(
@@ -360,11 +362,20 @@ class TestPages:
             url = f"http://127.0.0.1:{await http.start()}"
             async with browsing(url, "clerk") as browser:
                 await server.__aexit__(None, None, None)
-                answer = await browser.get("/jobs")
-            assert answer.status_code == 503
-            assert "The jobs service" in answer.text
+                for answer in (
+                    await browser.get("/jobs"),
+                    await browser.post("/login", data={"token": "clerk-token"}),
+                ):
+                    assert answer.status_code == 503
+                    assert "The jobs service" in answer.text
+                    assert str(server.port) not in answer.text  # where it is, is nothing for whoever is not logged in
             await http.stop(1)
             await channel.close()
+
+
+def test_a_state_of_a_newer_service_is_its_number() -> None:
+    assert (wording.state(job_pb2.JOB_STATE_RUNNING), wording.state(99)) == ("running", "99")
+    assert (wording.worker_state(worker_pb2.WORKER_STATE_LIVE), wording.worker_state(99)) == ("live", "99")
 
 
 class TestRights:

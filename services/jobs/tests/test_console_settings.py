@@ -27,9 +27,20 @@ def test_nothing_else_is_needed(environment: pytest.MonkeyPatch) -> None:
     assert (settings.tls, settings.jobs_console_origin, settings.jobs_console_trace_url) == (None, None, None)
 
 
-def test_an_origin_is_taken_as_browsers_write_it(environment: pytest.MonkeyPatch) -> None:
-    environment.setenv("JOBS_CONSOLE_ORIGIN", "https://Jobs.Example.com/")
-    assert load(JobsConsoleSettings).jobs_console_origin == "https://jobs.example.com"
+@pytest.mark.parametrize(
+    ("given", "written"),
+    [
+        ("https://Jobs.Example.com/", "https://jobs.example.com"),
+        ("https://jobs.example.com:443", "https://jobs.example.com"),
+        ("http://jobs.example.com:80/", "http://jobs.example.com"),
+        ("http://[::1]:80", "http://[::1]"),
+        ("https://jobs.example.com:8443", "https://jobs.example.com:8443"),
+        ("http://jobs.example.com:443", "http://jobs.example.com:443"),
+    ],
+)
+def test_an_origin_is_taken_as_browsers_write_it(environment: pytest.MonkeyPatch, given: str, written: str) -> None:
+    environment.setenv("JOBS_CONSOLE_ORIGIN", given)
+    assert load(JobsConsoleSettings).jobs_console_origin == written
 
 
 @pytest.mark.parametrize(
@@ -40,8 +51,11 @@ def test_an_origin_is_taken_as_browsers_write_it(environment: pytest.MonkeyPatch
         ("JOBS_CONSOLE_KEYS", f"{KEY},no", "JOBS_CONSOLE_KEYS: key 2 is not Base64"),
         ("JOBS_CONSOLE_ORIGIN", "jobs.example.com", "JOBS_CONSOLE_ORIGIN: expected scheme and host only"),
         ("JOBS_CONSOLE_ORIGIN", "https://example.com/jobs", "JOBS_CONSOLE_ORIGIN: expected scheme and host only"),
+        ("JOBS_CONSOLE_ORIGIN", "https://me@example.com", "JOBS_CONSOLE_ORIGIN: expected scheme and host only"),
+        ("JOBS_CONSOLE_ORIGIN", "https://example.com/#jobs", "JOBS_CONSOLE_ORIGIN: expected scheme and host only"),
         ("JOBS_CONSOLE_TRACE_URL", "https://jaeger", "JOBS_CONSOLE_TRACE_URL: expected a URL with {trace_id} in it"),
         ("JOBS_CONSOLE_SESSION", "30d", "JOBS_CONSOLE_SESSION: "),
+        ("JOBS_CONSOLE_SESSION", "400ms", "JOBS_CONSOLE_SESSION: "),
         ("JOBS_CONSOLE_TLS_KEY", "/key.pem", "JOBS_CONSOLE_TLS_CERTIFICATE"),
     ],
 )

@@ -69,6 +69,8 @@ class Console:
             ],
             exception_handlers={404: self._no_page, 405: self._no_page},
         )
+        # Its redirects name scheme and host as they came: behind what speaks HTTPS, they would lead to plain HTTP.
+        self.app.router.redirect_slashes = False
 
     async def _probe(self, _request: Request) -> Response:
         """It needs nothing to be ready: a service that is away is told of on every page."""

@@ -2,10 +2,14 @@
 
 from typing import NamedTuple
 
+import structlog
 from google.rpc import error_details_pb2
+from google.rpc.status_pb2 import Status
 from grpc import StatusCode
 from grpc.aio import AioRpcError
 from grpc_status import rpc_status
+
+log = structlog.get_logger()
 
 
 class Problem(NamedTuple):
@@ -22,22 +26,29 @@ _KNOWN = {
     StatusCode.PERMISSION_DENIED: (403, "Not allowed"),
     StatusCode.NOT_FOUND: (404, "Not there"),
     StatusCode.FAILED_PRECONDITION: (409, "Not now"),
-    StatusCode.RESOURCE_EXHAUSTED: (429, "Too many calls"),
+    StatusCode.RESOURCE_EXHAUSTED: (429, "Too much at once"),
     StatusCode.UNAVAILABLE: (503, "The jobs service can't be reached"),
     StatusCode.DEADLINE_EXCEEDED: (503, "The jobs service did not answer in time"),
 }
 
 
 def problem(error: AioRpcError) -> Problem:
-    """Reads an error of a call."""
+    """Reads an error of a call.
+
+    What the service says has details. What gRPC says for itself has none: it names machines and ports, and is for the
+    log, since whoever sees the page of a failed login is nobody yet.
+    """
     status, title = _KNOWN.get(error.code(), (502, "The jobs service failed"))
-    return Problem(status, title, error.details() or error.code().name, tuple(_violations(error)))
-
-
-def _violations(error: AioRpcError) -> list[str]:
     said = rpc_status.from_call(error)
+    if said is None:
+        log.warning("the jobs service did not answer", code=error.code().name, reason=error.details())
+        return Problem(status, title, "The console's log says why. Try again in a moment.")
+    return Problem(status, title, said.message, tuple(_violations(said)))
+
+
+def _violations(said: Status) -> list[str]:
     found = []
-    for detail in said.details if said else ():
+    for detail in said.details:
         bad = error_details_pb2.BadRequest()
         if detail.Unpack(bad):
             found += [f"{violation.field}: {violation.description}" for violation in bad.field_violations]

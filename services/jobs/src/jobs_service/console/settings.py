@@ -11,13 +11,22 @@ from headrace.chassis.settings import Address, Duration, SecretKeys, Settings
 from headrace.chassis.tls import ClientTls, require_pairs
 
 TRACE_ID = "{trace_id}"
+_DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
 
 def _origin(url: str) -> str:
     parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.netloc or parts.path.strip("/") or parts.query:
+    if (
+        parts.scheme not in _DEFAULT_PORTS
+        or not parts.hostname
+        or "@" in parts.netloc
+        or parts.path.strip("/")
+        or parts.query
+        or parts.fragment
+    ):
         raise ValueError('expected scheme and host only, such as "https://jobs.example.com"')
-    return f"{parts.scheme}://{parts.netloc}".lower()
+    # Browsers leave the usual port out: with it, no form would come from here.
+    return f"{parts.scheme}://{parts.netloc.lower().removesuffix(_DEFAULT_PORTS[parts.scheme])}"
 
 
 def _trace_url(url: str) -> str:
@@ -53,7 +62,10 @@ class JobsConsoleSettings(Settings):
         examples=["3q2+7wAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="],
     )
     jobs_console_session: Duration = Field(
-        default=timedelta(hours=8), le=timedelta(days=7), description="How long one is logged in."
+        default=timedelta(hours=8),
+        ge=timedelta(minutes=1),
+        le=timedelta(days=7),
+        description="How long one is logged in.",
     )
     jobs_console_drain_timeout: Duration = Field(
         default=timedelta(seconds=10),

@@ -17,7 +17,7 @@ STATES = tuple(name.removeprefix("JOB_STATE_").lower() for name in job_pb2.JobSt
 
 def state(number: int) -> str:
     """A job's state in River's words: "available"."""
-    return job_pb2.JobState.Name(number).removeprefix("JOB_STATE_").lower()
+    return _word(job_pb2.JobState, "JOB_STATE_", number)
 
 
 def job_state(word: str) -> Any:
@@ -27,7 +27,7 @@ def job_state(word: str) -> Any:
 
 def worker_state(number: int) -> str:
     """A worker's state: "live"."""
-    return worker_pb2.WorkerState.Name(number).removeprefix("WORKER_STATE_").lower()
+    return _word(worker_pb2.WorkerState, "WORKER_STATE_", number)
 
 
 def when(stamp: Timestamp) -> str:
@@ -58,6 +58,11 @@ def span(length: Duration) -> str:
 def as_json(message: Message) -> str:
     """A message as JSON, indented."""
     return json.dumps(MessageToDict(message, preserving_proto_field_name=True), indent=2, ensure_ascii=False)
+
+
+def _word(states: Any, prefix: str, number: int) -> str:
+    """A state's word; the bare number for one that a newer service has: the rest of the page still holds."""
+    return states.Name(number).removeprefix(prefix).lower() if number in states.values() else str(number)
 
 
 def _coarse(length: timedelta) -> str:
