@@ -52,7 +52,7 @@ def test_slots_are_read_by_queue(environment: pytest.MonkeyPatch) -> None:
         ("JOBS_LISTEN", "perhaps", "JOBS_LISTEN: "),
         ("JOBS_POLL_INTERVAL", "1ms", "JOBS_POLL_INTERVAL: "),
         ("JOBS_RECONCILE_EVERY", "10", "JOBS_RECONCILE_EVERY: expected a duration with its unit"),
-        ("JOBS_API_TOKEN", "token\n", "JOBS_API_TOKEN: expected up to 4,096 printable ASCII characters without blanks"),
+        ("JOBS_API_TOKEN", "token\n", "JOBS_API_TOKEN: expected up to 2,048 printable ASCII characters without blanks"),
         ("JOBS_RETRY_CAP", "1s", "JOBS_RETRY_CAP: expected at least JOBS_RETRY_BASE"),
         ("JOBS_HEALTH_ADDRESS", "8081", "JOBS_HEALTH_ADDRESS: "),
         ("SMTP_PORT", "0", "SMTP_PORT: "),

@@ -98,16 +98,19 @@ def _read_keys(value: object) -> object:
 
 
 def is_sendable(token: str) -> bool:
-    """Says whether a header can carry a token: printable ASCII without blanks. gRPC's answer to any other is a hang."""
+    """Says whether a header can carry a token: printable ASCII without blanks, short enough for a cookie.
+
+    gRPC's answer to any other character is a hang.
+    """
     return _TOKEN.fullmatch(token) is not None
 
 
-_TOKEN = re.compile(r"[\x21-\x7e]{1,4096}")
+_TOKEN = re.compile(r"[\x21-\x7e]{1,2048}")
 
 
 def _token(value: SecretStr) -> SecretStr:
     if not is_sendable(value.get_secret_value()):
-        raise ValueError("expected up to 4,096 printable ASCII characters without blanks; does it end in a line break?")
+        raise ValueError("expected up to 2,048 printable ASCII characters without blanks; does it end in a line break?")
     return value
 
 
