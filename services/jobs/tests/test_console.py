@@ -356,7 +356,7 @@ class TestPages:
 
     async def test_a_service_that_is_away_is_told(self, serve: Any, callers: Callers) -> None:
         async with serve(callers=callers, kinds=Kinds.of_file(PRIVATE_FILE)) as server:
-            channel = open_channel(f"127.0.0.1:{server.port}", timeout=2)
+            channel = open_channel(f"127.0.0.1:{server.port}", timeout=20)
             app = Console(channel, Sessions(KEYS, timedelta(hours=1), None)).app
             http = HttpServer(app, "127.0.0.1:0", name="console")
             url = f"http://127.0.0.1:{await http.start()}"
