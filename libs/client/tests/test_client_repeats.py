@@ -21,6 +21,7 @@ from saas.jobs.v1.kinds_pb2 import SendVerificationEmail
 AWAY = RpcError(grpc.StatusCode.UNAVAILABLE, "The database is away.", error_info("DATABASE_AWAY"), retry_info(0.05))
 LIMITED = RpcError(grpc.StatusCode.RESOURCE_EXHAUSTED, "Too fast.", error_info("CALLER_LIMITED"), retry_info(0.2))
 FULL = RpcError(grpc.StatusCode.RESOURCE_EXHAUSTED, "It is full.", error_info("QUEUE_FULL"), retry_info(0.05))
+FULL_FOR_LONG = RpcError(grpc.StatusCode.RESOURCE_EXHAUSTED, "It is full.", error_info("QUEUE_FULL"), retry_info(3600))
 WRONG = RpcError(grpc.StatusCode.INVALID_ARGUMENT, "It is wrong.", error_info("REQUEST_INVALID"))
 
 
@@ -55,19 +56,21 @@ async def test_what_is_wrong_is_not_repeated(connect: Any, script: Any) -> None:
 
 async def test_repeats_end_with_the_time_for_the_call(connect: Any, script: Any) -> None:
     script.answers = [AWAY]
-    async with connect(script.target, call_timeout=timedelta(seconds=0.5)) as jobs:
+    async with connect(script.target, call_timeout=timedelta(seconds=2)) as jobs:
         begun = time.monotonic()
-        with pytest.raises(Unavailable, match="The database is away"):
+        with pytest.raises(Unavailable):
             await jobs.enqueue(mail())
-    assert time.monotonic() - begun < 10  # the default would be 30 s
+    assert time.monotonic() - begun < 20  # the default would be 30 s
     assert len(script.requests) > 1
 
 
 async def test_a_pause_that_is_too_long_ends_the_call_at_once(connect: Any, script: Any) -> None:
-    script.answers = [LIMITED]
-    async with connect(script.target, call_timeout=timedelta(seconds=0.15)) as jobs:
+    script.answers = [FULL_FOR_LONG]
+    async with connect(script.target) as jobs:
+        begun = time.monotonic()
         with pytest.raises(Busy):
             await jobs.enqueue(mail())
+    assert time.monotonic() - begun < 20  # the call might take 30 s
     assert len(script.requests) == 1
 
 
@@ -106,11 +109,13 @@ async def test_of_a_batch_only_what_was_refused_for_the_moment_is_sent_again(con
 
 
 async def test_what_stays_refused_is_answered_as_it_is(connect: Any, script: Any) -> None:
-    script.answers = [pb.EnqueueBatchResponse(results=[pb.EnqueueResult(refused=FULL.status())])]
-    async with connect(script.target, call_timeout=timedelta(seconds=0.3)) as jobs:
+    refused = [pb.EnqueueResult(refused=error.status()) for error in (FULL, FULL_FOR_LONG)]
+    script.answers = [pb.EnqueueBatchResponse(results=[result]) for result in refused]
+    async with connect(script.target) as jobs:
         (result,) = await jobs.enqueue_many([NewJob(mail())])
     assert isinstance(result, Busy)
-    assert (result.reason, result.retry_after) == ("QUEUE_FULL", 0.05)
+    assert (result.reason, result.retry_after) == ("QUEUE_FULL", 3600)
+    assert len(script.requests) == 2
 
 
 async def test_too_large_for_the_channel_is_not_repeated(connect: Any, script: Any) -> None:
