@@ -220,9 +220,7 @@ class ApiSettings(DatabaseSettings):
     @property
     def jobs_tls(self) -> ClientTls | None:
         """The certificates of calls to the jobs service, where there are some."""
-        if self.api_jobs_tls_ca is None and self.api_jobs_tls_certificate is None:
-            return None
-        return ClientTls(self.api_jobs_tls_ca, self.api_jobs_tls_certificate, self.api_jobs_tls_key)
+        return ClientTls.where_named(self.api_jobs_tls_ca, self.api_jobs_tls_certificate, self.api_jobs_tls_key)
 
     @property
     def worker_grpc_tls(self) -> ServerTls | None:

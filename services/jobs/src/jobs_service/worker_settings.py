@@ -135,9 +135,7 @@ class JobsWorkerSettings(JobsSettings):
     @property
     def api_tls(self) -> ClientTls | None:
         """The certificates of calls to the api, where there are some."""
-        if self.jobs_api_tls_ca is None and self.jobs_api_tls_certificate is None:
-            return None
-        return ClientTls(self.jobs_api_tls_ca, self.jobs_api_tls_certificate, self.jobs_api_tls_key)
+        return ClientTls.where_named(self.jobs_api_tls_ca, self.jobs_api_tls_certificate, self.jobs_api_tls_key)
 
     @model_validator(mode="after")
     def _check(self) -> "JobsWorkerSettings":

@@ -9,7 +9,7 @@ import sys
 import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import grpc
 import structlog
@@ -98,6 +98,11 @@ class ClientTls:
     ca: Path | None = None
     certificate: Path | None = None
     key: Path | None = None
+
+    @classmethod
+    def where_named(cls, ca: Path | None, certificate: Path | None, key: Path | None) -> Self | None:
+        """What a program's three settings say: None, for plain text, where neither `ca` nor `certificate` is set."""
+        return None if ca is None and certificate is None else cls(ca, certificate, key)
 
     @property
     def files(self) -> tuple[Path, ...]:

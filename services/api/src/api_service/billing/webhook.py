@@ -11,10 +11,8 @@ of Stripe or of the jobs service: Stripe repeats for three days what is not answ
 | 503 | the database is away; Stripe comes again |
 """
 
-import asyncio
 import time
 from collections.abc import Callable, Sequence
-from datetime import timedelta
 
 import structlog
 from opentelemetry import metrics
@@ -26,9 +24,9 @@ from api_service.billing.events import Event, MalformedEventError, parse_event
 from api_service.billing.inbox import EventFilter, Inbox
 from api_service.billing.signature import SignatureRefusedError, verify
 from api_service.db import Database, DatabaseUnavailable
+from headrace.chassis.http_bodies import BodyTooLarge, read_body
 
 BODY_LIMIT = 256 * 1024  # bytes; Stripe's events stay far below it
-_BODY_TIMEOUT = timedelta(seconds=10)
 
 log = structlog.get_logger()
 _meter = metrics.get_meter("api_service.billing")
@@ -118,16 +116,12 @@ class WebhookDoor:
 
 
 async def _read(request: Request) -> bytes:
-    """Reads the body as it is on the wire: a compressed one is not unpacked, and so fails its signature."""
-    body = bytearray()
+    """Reads the body as it is on the wire: a compressed one fails its signature."""
     try:
-        async with asyncio.timeout(_BODY_TIMEOUT.total_seconds()):
-            async for chunk in request.stream():
-                body += chunk
-                if len(body) > BODY_LIMIT:
-                    raise _RefusedError(413, "too_large")
+        return await read_body(request, BODY_LIMIT)
+    except BodyTooLarge as error:
+        raise _RefusedError(413, "too_large") from error
     except TimeoutError as error:
         raise _RefusedError(408, "too_slow") from error
     except ClientDisconnect as error:
         raise _RefusedError(400, "disconnected") from error
-    return bytes(body)

@@ -14,7 +14,7 @@ from api_service.auth.accounts import Accounts
 from api_service.auth.errors import HashingBusyError, PasswordRefusedError, TokenInvalidError
 from api_service.db import DatabaseUnavailable
 from headrace.chassis.html_pages import HtmlPages
-from headrace.chassis.http_forms import read_form
+from headrace.chassis.http_bodies import read_form
 from headrace.veil import hide
 
 _DEAD_LINK = "The link was used before, has expired, or a later mail brought a new one."

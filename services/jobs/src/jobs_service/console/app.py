@@ -12,7 +12,7 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from headrace.chassis.html_pages import HtmlPages
-from headrace.chassis.http_forms import read_form
+from headrace.chassis.http_bodies import read_form
 from headrace.chassis.settings import is_sendable
 from headrace.jobs.v1 import jobs_service_pb2 as pb
 from headrace.jobs.v1.jobs_service_pb2_grpc import JobsServiceStub
@@ -82,9 +82,11 @@ class Console:
         return self._login_page(request)
 
     async def _login(self, request: Request) -> Response:
+        if not self._sessions.comes_from_here(request):
+            return self._problem(_ELSEWHERE)
         form = await read_form(request)
-        if form is None or not self._sessions.comes_from_here(request):
-            return self._problem(_NO_FORM if form is None else _ELSEWHERE)
+        if form is None:
+            return self._problem(_NO_FORM)
         token = form.get("token", "").strip()
         hide(token)
         if not is_sendable(token):

@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 from headrace.jobs.v1 import job_pb2
 from headrace.jobs.v1 import jobs_service_pb2 as pb
 from jobs_service.console.payloads import PayloadReader
+from jobs_service.console.settings import TRACE_ID
 from jobs_service.console.wording import job_state, state
 
 PAGE_SIZE = 50
@@ -68,7 +69,7 @@ class Screens:
     async def job(self, call: Call, job_id: str) -> Screen:
         """One job, and why it does not run."""
         answer = await call("ExplainJob", pb.ExplainJobRequest(job_id=job_id))
-        trace_url = self._trace_url and self._trace_url.replace("{trace_id}", answer.job.trace_id)
+        trace_url = self._trace_url and self._trace_url.replace(TRACE_ID, answer.job.trace_id)
         shown = {
             "job": answer.job,
             "explanation": answer.explanation,

@@ -100,9 +100,9 @@ class JobsConsoleSettings(Settings):
     @property
     def tls(self) -> ClientTls | None:
         """The certificates of calls to JobsService, where there are some."""
-        if self.jobs_console_tls_ca is None and self.jobs_console_tls_certificate is None:
-            return None
-        return ClientTls(self.jobs_console_tls_ca, self.jobs_console_tls_certificate, self.jobs_console_tls_key)
+        return ClientTls.where_named(
+            self.jobs_console_tls_ca, self.jobs_console_tls_certificate, self.jobs_console_tls_key
+        )
 
     @model_validator(mode="after")
     def _check(self) -> "JobsConsoleSettings":
