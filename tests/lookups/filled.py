@@ -20,7 +20,7 @@ select 'gone-' || n, '{}', '{}', '{}', now(), 1000000000 from generate_series(1,
 JOBS = """
 insert into headrace.jobs (
   id, state, created_at, ready_at, claimed_at, finished_at, timeout_ms, version, priority, attempt, max_retries, lease,
-  queue, kind, caller, payload, tags, errors, traceparent, worker_id, claim_no
+  queue, kind, caller, payload, tags, errors, traceparent, worker_id, claim_no, set_aside
 )
 select n, state, at, at, at + interval '20 ms', at + interval '70 ms', 30000, 1, 2, 1, 3, 1,
        'queue-' || n %% 7,
@@ -31,7 +31,7 @@ select n, state, at, at, at + interval '20 ms', at + interval '70 ms', 30000, 1,
          'attempt', 1, 'lease', 1, 'at', at, 'type', 'Refused', 'message', 'on purpose', 'traceback', ''
        )) end,
        '00-' || md5(n::text) || '-' || left(md5(n::text), 16) || '-01',
-       1 + n %% 4, n / 40
+       1 + n %% 4, n / 40, case when state <> 'completed' then state end
 from (
   select n,
          (case when n %% 100 = 7 then 'discarded' when n %% 100 = 8 then 'cancelled'

@@ -47,16 +47,16 @@ class Shop:
     def queues(self, payload: Message | bytes, *, kind: str = "", version: int = 1, state: str = QUEUED) -> int:
         """A job of it is there, in that state."""
         columns = {
-            "available": "pg_current_xact_id(), null, null, null",
-            "scheduled": "null, now() + interval '1 hour', null, null",
-            "retryable": "null, now() + interval '1 hour', null, null",
-            "running": f"null, null, {self._worker()}, 1",
-            "completed": f"null, null, {self._worker()}, 1",
-            "discarded": f"null, null, {self._worker()}, 1",
+            "available": "pg_current_xact_id(), null, null, null, null",
+            "scheduled": "null, now() + interval '1 hour', null, null, null",
+            "retryable": "null, now() + interval '1 hour', null, null, null",
+            "running": f"null, null, {self._worker()}, 1, null",
+            "completed": f"null, null, {self._worker()}, 1, null",
+            "discarded": f"null, null, {self._worker()}, 1, 'discarded'",
         }[state]
         data, name = (payload, kind) if isinstance(payload, bytes) else (payload.SerializeToString(), _name(payload))
         row = self.connection.execute(
-            "insert into headrace.jobs (state, ready_xid, due_at, worker_id, claim_no, queue, kind, version, priority,"
+            "insert into headrace.jobs (state, ready_xid, due_at, worker_id, claim_no, set_aside, queue, kind, version, priority,"
             " max_retries, timeout_ms, caller, payload)"
             f" values (%s, {columns}, 'shop', %s, %s, 2, 3, 30000, '', %s) returning id",
             (state, kind or name, version, data),

@@ -17,7 +17,7 @@ FINISHED = 300_000
 FILL = """
     insert into headrace.jobs (
       state, created_at, finished_at, ready_xid, timeout_ms, version, priority, max_retries, queue, kind, caller,
-      payload, tags, worker_id, claim_no
+      payload, tags, worker_id, claim_no, set_aside
     )
     select (case when n %% 1000 = 7 then 'discarded' when n = 100 then 'quarantined' when n %% 10000 = 4 then 'running'
                  when n %% 10000 = 5 then 'available' else 'completed' end)::headrace.job_state,
@@ -26,7 +26,8 @@ FILL = """
            case when n %% 10000 = 5 then pg_current_xact_id() end,
            30000, 1, 2, 3, 'queue-' || n %% 7, case when n = 9 then 'rare' else 'kind-' || n %% 13 end, '', 'payload',
            case when n %% 50000 = 9 then array['rare', 'vip'] when n %% 3 = 0 then array['vip'] end,
-           1, n / 500
+           1, n / 500,
+           (case when n %% 1000 = 7 then 'discarded' when n = 100 then 'quarantined' end)::headrace.job_state
     from generate_series(1, %s) as n
 """
 # What is looked for, the index that is read for it, and how many there are.
@@ -131,7 +132,8 @@ async def test_a_look_for_what_many_jobs_have_goes_through_a_bounded_number_of_t
     async with await installation.connect() as connection:
         await connection.execute(FILL, (60_000,))
         often = (
-            "update headrace.jobs set tags = array['often'], state = 'cancelled', ready_xid = null where id % 20 = 0"
+            "update headrace.jobs set tags = array['often'], state = 'cancelled', set_aside = 'cancelled', ready_xid = null"
+            " where id % 20 = 0"
         )
         await connection.execute(often)
         await connection.execute("vacuum analyze headrace.jobs")

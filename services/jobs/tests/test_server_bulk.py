@@ -54,8 +54,9 @@ def acts(db: psycopg.Connection[Any]) -> list[tuple[Any, ...]]:
 def put(db: psycopg.Connection[Any], state: str, *job_ids: str) -> None:
     db.execute(
         "update headrace.jobs set state = %s::headrace.job_state, ready_xid = null, due_at = null, lease = 1, "
+        "set_aside = case when %s in ('cancelled', 'discarded', 'quarantined') then %s::headrace.job_state end, "
         "finished_at = case when %s = 'running' then null else now() end where id = any(%s)",
-        (state, state, [int(job_id) for job_id in job_ids]),
+        (state, state, state, state, [int(job_id) for job_id in job_ids]),
     )
 
 

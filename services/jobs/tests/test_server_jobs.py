@@ -44,8 +44,9 @@ def put(database: str, job_id: str, state: str) -> None:
     with psycopg.connect(database) as connection:
         connection.execute(
             "update headrace.jobs set state = %s::headrace.job_state, ready_xid = null, due_at = null, lease = 1, "
+            "set_aside = case when %s in ('cancelled', 'discarded', 'quarantined') then %s::headrace.job_state end, "
             "claimed_at = now(), finished_at = case when %s = 'running' then null else now() end where id = %s",
-            (state, state, job_id),
+            (state, state, state, state, job_id),
         )
 
 

@@ -26,4 +26,4 @@ delete from {schema}.chores where name = 'clean_uniques';
 
 -- ── Jobs ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 alter table {schema}.jobs
-  drop column tags, drop column metadata, drop column output, drop column progress, drop column set_aside;
+  drop column tags, drop column metadata, drop column output, drop column progress;

@@ -7,15 +7,10 @@ alter table {schema}.jobs
   add column tags         text[],
   add column metadata     jsonb,
   add column output       jsonb,
-  add column progress     jsonb,
-  -- Generated, so that no statement, and no worker of the version before, can forget it.
-  add column set_aside    {schema}.job_state
-    generated always as (case when state in ('cancelled', 'discarded', 'quarantined') then state end) stored;
+  add column progress     jsonb;
 
 comment on column {schema}.jobs.output is 'What the handler answered with Done(output).';
 comment on column {schema}.jobs.progress is 'What the handler last reported. Stays when the job ends, or is tried again.';
-comment on column {schema}.jobs.set_aside is
-  'The state, while it is cancelled, discarded or quarantined: a marker for look-ups. Completion leaves it NULL, and so HOT.';
 
 -- ── Uniqueness ──────────────────────────────────────────────────────────────────────────────────────────────────────
 

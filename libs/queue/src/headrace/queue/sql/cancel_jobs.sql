@@ -9,7 +9,7 @@ told as (
   update {schema}.jobs
   set state = case when state = 'running' then state else 'cancelled' end,
       cancel_requested_at = coalesce(cancel_requested_at, clock_timestamp()),
-      ready_xid = null, due_at = null,
+      ready_xid = null, due_at = null, set_aside = case when state <> 'running' then 'cancelled'::{schema}.job_state end,
       finished_at = case when state = 'running' then null else clock_timestamp() end
   from job where jobs.id = job.id
   returning jobs.id, jobs.queue, jobs.state, jobs.worker_id

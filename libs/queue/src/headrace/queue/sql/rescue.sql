@@ -16,6 +16,7 @@ rescued as (
   set state = outcome, deaths = deaths + 1, attempt = attempt - 1,
       ready_xid = case when outcome = 'available' then pg_current_xact_id() end,
       ready_at = case when outcome = 'available' then clock_timestamp() else ready_at end,
+      set_aside = case when outcome <> 'available' then outcome end,
       finished_at = case when outcome <> 'available' then clock_timestamp() end,
       worker_id = case when outcome <> 'available' then worker_id end,
       errors = case when outcome = 'cancelled' then errors else (

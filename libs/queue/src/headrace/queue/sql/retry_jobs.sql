@@ -14,7 +14,7 @@ withdrawn as (
 retried as (
   update {schema}.jobs
   set state = 'available', ready_xid = pg_current_xact_id(), ready_at = clock_timestamp(), due_at = null,
-      finished_at = null, cancel_requested_at = null, attempt = 0, deaths = 0, worker_id = null
+      set_aside = null, finished_at = null, cancel_requested_at = null, attempt = 0, deaths = 0, worker_id = null
   from job where jobs.id = job.id
   returning jobs.id, jobs.queue, job.before
 ),

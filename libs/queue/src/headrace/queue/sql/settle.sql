@@ -20,6 +20,7 @@ settled as (
       ready_at = case when outcome = 'available' then clock_timestamp() else ready_at end,
       due_at = case when outcome in ('scheduled', 'retryable')
                     then (select {schema}.clock()) + make_interval(secs => delay_ms / 1000.0) end,
+      set_aside = case when outcome in ('cancelled', 'discarded', 'quarantined') then outcome end,
       finished_at = case when outcome in ('completed', 'cancelled', 'discarded', 'quarantined') then clock_timestamp() end,
       worker_id = case when outcome in ('completed', 'cancelled', 'discarded', 'quarantined') then worker_id end,
       output = coalesce(decided.output, jobs.output),
