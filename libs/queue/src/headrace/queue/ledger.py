@@ -19,13 +19,15 @@ class ClaimLedger:
         self._unanswered.add(number)
         return number
 
-    def answered(self, number: int, jobs: int) -> None:
-        """The claim brought this many jobs."""
+    def brought(self, number: int, jobs: int) -> None:
+        """So many more jobs of the claim are in this process's hands."""
+        if number in self._undecided:  # otherwise forgotten meanwhile
+            self._undecided[number] += jobs
+
+    def answered(self, number: int) -> None:
+        """All that the claim brought is in this process's hands."""
         self._unanswered.discard(number)
-        if jobs:
-            self._undecided[number] = jobs
-        else:
-            self._undecided.pop(number, None)
+        self._close(number)
 
     def unclear(self, number: int) -> None:
         """The answer got lost: the claim may or may not have been committed, or may still be.
@@ -40,15 +42,17 @@ class ClaimLedger:
 
     def decided(self, number: int, jobs: int = 1) -> None:
         """So many jobs of the claim have their outcomes in the database, or are no longer ours."""
-        left = self._undecided.get(number, 0) - jobs
-        if left > 0:
-            self._undecided[number] = left
-        else:
-            self._undecided.pop(number, None)
+        if number in self._undecided:
+            self._undecided[number] -= jobs
+            self._close(number)
 
     def forget(self) -> None:
         """Nothing that was claimed so far is ours any more. Numbers go on growing."""
         self._undecided.clear()
+
+    def _close(self, number: int) -> None:
+        if self._undecided.get(number) == 0 and number not in self._unanswered:
+            del self._undecided[number]
 
     @property
     def floor(self) -> int:

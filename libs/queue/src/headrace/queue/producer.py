@@ -11,8 +11,8 @@ import json
 import logging
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from typing import Any
 
@@ -35,6 +35,8 @@ from headrace.queue.vigil import Vigil
 logger = logging.getLogger(__name__)
 # Each claim is a commit of its own, and an answer to wait for; no claim asks for more than there are free slots.
 BATCH = 4000
+# So many of them are begun in one turn of the event loop.
+BEGIN_AT_ONCE = 500
 # Outcomes that wait to be written beyond this many stop further claims: memory is bounded, too.
 MOST_PENDING = 20_000
 SWEEP_BUDGET = 0.005
@@ -92,8 +94,7 @@ class Producer:
         self._claimed: Counter[str] = Counter()
         self._arrived: Counter[str] = Counter()
         self._beginning: asyncio.Task[None] | None = None
-        self.claiming = asyncio.Lock()
-        """Held while a claim is on its way."""
+        self._claiming = asyncio.Lock()
         self.unclear: dict[int, float] = {}
         """Claims whose answer got lost, with the time of the loss; an audit has to look after them."""
 
@@ -152,8 +153,15 @@ class Producer:
         """Claims nothing any more; returns when no claim is on its way."""
         self._stopped = True
         self._wake.set()
-        async with self.claiming:
+        async with self.quiet():
             pass
+
+    @asynccontextmanager
+    async def quiet(self) -> AsyncIterator[None]:
+        """Within the block no claim is on its way, and all that was claimed before has begun."""
+        async with self._claiming:
+            await self._begun()
+            yield
 
     async def run(self) -> None:
         """Claims until stopped or cancelled."""
@@ -232,7 +240,7 @@ class Producer:
 
     async def _fetch(self, queue: str, limit: int, place: Cursor | Sweep) -> tuple[Mark | None, int]:
         """One claim: sends it, starts what it brought, answers its mark and how many jobs."""
-        async with self.claiming:
+        async with self._claiming:
             number = self._ledger.begin()
             try:
                 async with self._link.use() as connection:
@@ -255,25 +263,37 @@ class Producer:
                 self.unclear[number] = time.monotonic()
                 raise
             jobs = answer.rowcount - 1
-            if self._beginning is not None:  # long since done: it only waited for the statement to be on its way
-                await self._beginning
+            await self._begun()
             mark = Mark.parse(json.loads(text))
             self._arrived[queue] += jobs
             self._beginning = asyncio.create_task(self._begin(queue, number, answer))
             # Where another claim follows at once, reading these rows waits until it is on its way: Postgres looks for
-            # the next jobs meanwhile. A task that is made here begins before anyone who waits for the lock goes on.
+            # the next jobs meanwhile.
             if not self._room(queue) or mark is None or not mark.full:
-                await self._beginning
-                self._beginning = None
+                await self._begun()
             return mark, jobs
 
     async def _begin(self, queue: str, number: int, answer: AsyncCursor[tuple[Any, ...]]) -> None:
-        """Starts the jobs that a claim has brought."""
-        rows = await answer.fetchall()
-        self._executor.start(running_jobs(self._handlers, queue, number, rows))
-        self._ledger.answered(number, len(rows))
-        self._arrived[queue] -= len(rows)
-        self._claimed[queue] += len(rows)
+        """Starts the jobs that a claim has brought, a few at a time.
+
+        The event loop has its turns in between: the first outcomes are on their way to Postgres, and the next claim's
+        answer is seen, before the last of these jobs has begun.
+        """
+        while rows := await answer.fetchmany(BEGIN_AT_ONCE):
+            self._executor.start(running_jobs(self._handlers, queue, number, rows))
+            self._ledger.brought(number, len(rows))
+            self._arrived[queue] -= len(rows)
+            self._claimed[queue] += len(rows)
+            if len(rows) < BEGIN_AT_ONCE:
+                break
+            await asyncio.sleep(0)
+        self._ledger.answered(number)
+
+    async def _begun(self) -> None:
+        """Returns when all that was claimed has begun."""
+        if self._beginning is not None:
+            await self._beginning
+            self._beginning = None
 
     def _rewind(self) -> None:
         self._generation = self._link.generation

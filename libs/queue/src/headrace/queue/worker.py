@@ -315,7 +315,7 @@ class Worker:
             await self._declared_dead.wait()
             self._declared_dead.clear()
             logger.error("declared dead while it was stopped or cut off; its jobs are in other hands, it begins anew")
-            async with self._producer.claiming:  # no claim is on its way under the old name
+            async with self._producer.quiet():  # no claim is on its way under the old name
                 self._executor.stop_all(Stop.LEASE_LOST)
                 self._ledger.forget()
                 while True:
