@@ -20,7 +20,7 @@ from headrace.queue import (
     RunningJob,
     WorkerSettings,
 )
-from headrace.queue.producer import Producer
+from headrace.queue.producer import BEGIN_AT_ONCE, Producer
 
 GREET = "headrace.test.v1.Greet"
 
@@ -94,6 +94,56 @@ async def test_the_line_is_worked_off_by_priority_then_by_age(installation: Any,
     async with installation.working(installation.worker(installation.handlers(Greet=greet), slots=1)):
         await eventually(lambda: all_completed(installation))
     assert done == sorted(done)
+
+
+async def many(installation: Any) -> int:
+    """More jobs than begin in one turn of the event loop, and no more than one claim takes."""
+    jobs = 2 * BEGIN_AT_ONCE + 200
+    async with await installation.connect() as connection:
+        await installation.door.copy_async(connection, (NewJob(TestKinds.Greet()) for _ in range(jobs)))
+    return jobs
+
+
+async def test_the_event_loop_has_its_turns_while_the_jobs_of_a_large_claim_begin(
+    installation: Any, eventually: Any
+) -> None:
+    jobs = await many(installation)
+    begun, seen, opened = 0, set(), asyncio.Event()
+
+    async def greet(message: Any, job: RunningJob) -> None:
+        nonlocal begun
+        if begun == 0:
+            asyncio.get_running_loop().call_soon(look)
+        begun += 1
+        await opened.wait()
+
+    def look() -> None:
+        seen.add(begun)
+        if begun < jobs:
+            asyncio.get_running_loop().call_soon(look)
+
+    async with installation.working(installation.worker(installation.handlers(Greet=greet), slots=jobs)):
+        await eventually(lambda: asyncio.sleep(0, jobs in seen))
+        opened.set()
+    assert min(seen) <= BEGIN_AT_ONCE
+    assert await all_completed(installation)
+
+
+async def test_a_worker_that_is_stopped_while_the_jobs_of_a_large_claim_begin_runs_all_of_them(
+    installation: Any,
+) -> None:
+    jobs = await many(installation)
+    begun = 0
+
+    async def greet(message: Any, job: RunningJob) -> None:
+        nonlocal begun
+        begun += 1
+        worker.stop()
+
+    worker = installation.worker(installation.handlers(Greet=greet), slots=jobs)
+    await worker.run()
+    assert begun == jobs
+    assert await all_completed(installation)
 
 
 async def test_a_flooded_queue_doesnt_starve_another(installation: Any, eventually: Any) -> None:
