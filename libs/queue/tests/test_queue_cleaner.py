@@ -47,7 +47,8 @@ async def put(installation: Any, state: str, hours: int | None) -> int:
     await installation.execute(
         "update headrace.jobs set state = %(state)s::headrace.job_state, ready_xid = null,"
         " created_at = now() - interval '1 year',"
-        " set_aside = case when %(state)s in ('cancelled', 'discarded', 'quarantined') then %(state)s::headrace.job_state end,"
+        " set_aside = case when %(state)s in ('cancelled', 'discarded', 'quarantined')"
+        "                  then %(state)s::headrace.job_state end,"
         " due_at = case when %(state)s in ('scheduled', 'retryable') then now() + interval '1 day' end,"
         " finished_at = now() - make_interval(hours => %(hours)s) where id = %(id)s",
         {"state": state, "hours": hours, "id": job_id},

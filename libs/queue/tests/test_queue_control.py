@@ -205,7 +205,9 @@ async def test_a_retry_withdraws_a_cancellation_that_the_worker_has_not_noted_ye
     await installation.execute("update headrace.jobs set state = 'running', ready_xid = null, lease = 1, worker_id = 1")
     await cancel(installation, job_id)
     assert await installation.execute("select cancels from headrace.workers") == [([job_id],)]
-    await installation.execute("update headrace.jobs set state = 'cancelled', set_aside = 'cancelled', finished_at = now()")
+    await installation.execute(
+        "update headrace.jobs set state = 'cancelled', set_aside = 'cancelled', finished_at = now()"
+    )
     await retry(installation, job_id)
     assert await installation.execute("select cancels from headrace.workers") == [([],)]
 

@@ -56,8 +56,8 @@ class Shop:
         }[state]
         data, name = (payload, kind) if isinstance(payload, bytes) else (payload.SerializeToString(), _name(payload))
         row = self.connection.execute(
-            "insert into headrace.jobs (state, ready_xid, due_at, worker_id, claim_no, set_aside, queue, kind, version, priority,"
-            " max_retries, timeout_ms, caller, payload)"
+            "insert into headrace.jobs (state, ready_xid, due_at, worker_id, claim_no, set_aside, queue, kind, version,"
+            " priority, max_retries, timeout_ms, caller, payload)"
             f" values (%s, {columns}, 'shop', %s, %s, 2, 3, 30000, '', %s) returning id",
             (state, kind or name, version, data),
         ).fetchone()

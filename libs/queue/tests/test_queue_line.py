@@ -210,7 +210,8 @@ class Fire:
                     job_id = self.rng.choice(tuple(self.committed)[-500:])
                     query = """
                         update headrace.jobs
-                        set state = 'cancelled', set_aside = 'cancelled', ready_xid = null, due_at = null, finished_at = now()
+                        set state = 'cancelled', set_aside = 'cancelled', ready_xid = null, due_at = null,
+                            finished_at = now()
                         where id = %s and state in ('available', 'scheduled', 'retryable')
                     """
                     self.cancelled.update([job_id] * (await connection.execute(query, (job_id,))).rowcount)

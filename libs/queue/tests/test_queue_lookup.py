@@ -30,7 +30,8 @@ async def test_filters_narrow_the_list_together(installation: Any) -> None:
     vip = await installation.enqueue(TestKinds.Greet(), queue="vip")
     count = await installation.enqueue(TestKinds.Count())
     await installation.execute(
-        "update headrace.jobs set state = 'discarded', set_aside = 'discarded', ready_xid = null where id = %s", (count,)
+        "update headrace.jobs set state = 'discarded', set_aside = 'discarded', ready_xid = null where id = %s",
+        (count,),
     )
 
     async def found(**wanted: Any) -> list[int]:

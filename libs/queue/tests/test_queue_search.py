@@ -132,8 +132,8 @@ async def test_a_look_for_what_many_jobs_have_goes_through_a_bounded_number_of_t
     async with await installation.connect() as connection:
         await connection.execute(FILL, (60_000,))
         often = (
-            "update headrace.jobs set tags = array['often'], state = 'cancelled', set_aside = 'cancelled', ready_xid = null"
-            " where id % 20 = 0"
+            "update headrace.jobs set tags = array['often'], state = 'cancelled', set_aside = 'cancelled',"
+            " ready_xid = null where id % 20 = 0"
         )
         await connection.execute(often)
         await connection.execute("vacuum analyze headrace.jobs")

@@ -58,7 +58,8 @@ async def move(installation: Any, job_id: int, state: str) -> None:
     await installation.execute(
         "update headrace.jobs set state = %(state)s::headrace.job_state,"
         " ready_xid = case when %(state)s = 'available' then pg_current_xact_id() end,"
-        " set_aside = case when %(state)s in ('cancelled', 'discarded', 'quarantined') then %(state)s::headrace.job_state end,"
+        " set_aside = case when %(state)s in ('cancelled', 'discarded', 'quarantined')"
+        "                  then %(state)s::headrace.job_state end,"
         " due_at = case when %(state)s in ('scheduled', 'retryable') then now() + interval '1 day' end"
         " where id = %(id)s",
         {"state": state, "id": job_id},
