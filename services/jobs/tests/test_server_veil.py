@@ -99,7 +99,8 @@ async def test_errors_from_before_the_veil_are_veiled_when_they_are_shown(
     error = {"attempt": 1, "lease": 1, "at": "2026-01-01T00:00:00+00:00", "type": "E", "message": f"no {CANARY}"}
     with psycopg.connect(database, autocommit=True) as connection:
         connection.execute(
-            "update headrace.jobs set state = 'discarded', set_aside = 'discarded', ready_xid = null, finished_at = now(), errors = %s",
+            "update headrace.jobs set state = 'discarded', set_aside = 'discarded', ready_xid = null,"
+            " finished_at = now(), errors = %s",
             [Json([{**error, "traceback": f"at {CANARY}"}])],
         )
     seen = (await clerk.ExplainJob(pb.ExplainJobRequest(job_id=job_id))).explanation.finished.last_error
