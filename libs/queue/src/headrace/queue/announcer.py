@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 from headrace.queue.connections import Link
@@ -29,6 +29,9 @@ TOLD = {
     JobState.AVAILABLE: What.HANDED_BACK,
 }
 
+Happened = tuple[What, int, str, str, int]
+"""What, to which job (id, kind, queue), in which attempt."""
+
 
 class Announcer:
     """The worker's voice.
@@ -45,7 +48,7 @@ class Announcer:
         self._is_heard = statement("is_heard", schema)
         self._publish = statement("publish_events", schema)
         self._subscribers: list[Callable[[Event], None]] = []
-        self._events: list[tuple[What, int, str, str, int]] = []
+        self._events: list[Happened] = []
         self._missed = 0
 
     def subscribe(self, callback: Callable[[Event], None]) -> Callable[[], None]:
@@ -53,17 +56,17 @@ class Announcer:
         self._subscribers.append(callback)
         return lambda: self._subscribers.remove(callback)
 
-    def tell(self, what: What, job_id: int, kind: str, queue: str, attempt: int) -> None:
-        """Something happened, and is committed."""
-        if len(self._events) < MOST:
-            self._events.append((what, job_id, kind, queue, attempt))
-        else:
-            self._missed += 1
+    def tell(self, happened: Sequence[Happened]) -> None:
+        """These things have happened, and are committed."""
+        kept = happened[: MOST - len(self._events)]
+        self._events += kept
+        self._missed += len(happened) - len(kept)
         for callback in tuple(self._subscribers):
-            try:
-                callback(Event(what, job_id, kind, queue, attempt, self._worker))
-            except Exception:  # a bad subscriber must not stop the work
-                logger.exception("a subscriber raised at the event %r of job %d", str(what), job_id)
+            for each in happened:
+                try:
+                    callback(Event(*each, self._worker))
+                except Exception:  # a bad subscriber must not stop the work
+                    logger.exception("a subscriber raised at the event %r of job %d", str(each[0]), each[1])
 
     async def step(self) -> None:
         """Publishes what has gathered, if anybody listens. Raises DatabaseAway."""

@@ -124,23 +124,25 @@ class Completer:
     async def _write(self, batch: list[tuple[RunningJob, Decision]]) -> dict[int, JobState]:
         """Answers the jobs whose outcome counted, each with the state that it is in now."""
         # Sorted by id, so that two workers with outcomes of the same jobs wait for each other instead of deadlocking.
-        completed = sorted((job.id, job.lease) for job, decision in batch if decision is COMPLETED)
-        others = sorted(
-            ((job, decision) for job, decision in batch if decision is not COMPLETED), key=lambda item: item[0].id
-        )
+        batch = sorted(batch, key=_job_id)
+        completed = [job for job, decision in batch if decision is COMPLETED]
         counted: dict[int, JobState] = {}
         if completed:
-            ids, leases = zip(*completed, strict=True)
+            ids = [job.id for job in completed]
             async with self._link.use() as connection:
-                params = {"ids": array(ids), "leases": array(leases)}
+                params = {"ids": array(ids), "leases": array([job.lease for job in completed])}
                 answer = await connection.execute(self._complete, params, prepare=True)
                 [row] = await answer.fetchall()
             counted = dict.fromkeys(ids if row["counted"] is None else row["counted"], JobState.COMPLETED)
-        if others:
+        if others := [item for item in batch if item[1] is not COMPLETED]:
             params = settle_params([(job.id, job.lease, decision) for job, decision in others])
             rows = await self._link.execute(self._settle, params)
             counted.update((row["id"], JobState(row["state"])) for row in rows)
         return counted
+
+
+def _job_id(item: tuple[RunningJob, Decision]) -> int:
+    return item[0].id
 
 
 def settle_params(batch: Sequence[tuple[int, int, Decision]]) -> dict[str, Any]:

@@ -37,6 +37,8 @@ MESSAGE_LIMIT = 2_000
 TRACEBACK_LIMIT = 8_000
 # What a handler may ask for; more would be outside of what Postgres can add to a time.
 LONGEST_DELAY = timedelta(days=3660)
+# Looked up once: before Python 3.12, saying Stop.TIMEOUT twice costs as much as making a coroutine and running it.
+_TIMEOUT, _LEASE_LOST = Stop.TIMEOUT, Stop.LEASE_LOST
 HAND_BACK = Decision(JobState.AVAILABLE, spent=False)
 
 
@@ -159,7 +161,7 @@ class Executor:
                     decision = await self._attempt(job, span)
             else:
                 decision = await self._attempt(job, INVALID_SPAN)
-            if job.stop_reason is Stop.LEASE_LOST:
+            if job.stop_reason is _LEASE_LOST:
                 pass  # somebody else has it, and this attempt counts for nothing
             elif job.completed_in:
                 self._witness.take(job, self._if_rolled_back(job, decision))
@@ -191,7 +193,7 @@ class Executor:
                 outcome = await self._work[job.kind.name](message, job)
             finally:
                 job.interruptible = False
-            if job.stop_reason is Stop.TIMEOUT:  # it has swallowed its cancellation: the timeout stands all the same
+            if job.stop_reason is _TIMEOUT:  # it has swallowed its cancellation: the timeout stands all the same
                 return self._stopped(job, span)
             return COMPLETED if outcome is None else self._decide(job, span, outcome)
         except asyncio.CancelledError:

@@ -81,7 +81,7 @@ class Rescuer:
                 level, "job %d (%s) is %s: worker %s died with it", row["id"], row["kind"], row["state"], row["worker"]
             )
             what = TOLD_OF_THE_DEAD[row["state"]]
-            self._announcer.tell(what, row["id"], row["kind"], row["queue"], row["attempt"])
+            self._announcer.tell([(what, row["id"], row["kind"], row["queue"], row["attempt"])])
             tracing.lost_span(_attempt(row), row["ran_ms"], row["worker"])
 
 

@@ -365,9 +365,13 @@ class Worker:
             self._ledger.decided(claim_no, jobs)
         for queue in {job.queue for job, _ in decided}:
             self._producer.decided(queue)
-        for job, state in decided:
-            if state is not None:
-                self._announcer.tell(announcer.TOLD[state], job.id, job.kind.name, job.queue, job.attempt)
+        self._announcer.tell(
+            [
+                (announcer.TOLD[state], job.id, job.kind.name, job.queue, job.attempt)
+                for job, state in decided
+                if state is not None
+            ]
+        )
         self._producer.freed()  # it may have waited for outcomes to be written
 
 
