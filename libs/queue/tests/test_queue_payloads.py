@@ -234,6 +234,21 @@ async def test_uniqueness_looks_at_their_fields(shop: Any) -> None:
     assert (await refused(shop, SendReceipt(orderNumber=8), unique=Unique(by=("orderNumber",)))).violations
 
 
+async def test_uniqueness_by_all_counts_what_a_model_allows_beyond_its_fields(installation: Any) -> None:
+    @job_kind("shop.Track")
+    class Track(BaseModel, extra="allow"):
+        order: int
+
+    door = Door(Kinds([Track]))
+    async with await installation.connect() as connection:
+        one, other, again = [
+            await door.accept_one_async(connection, NewJob(Track(order=7, carrier=carrier), unique=Unique(by="all")))
+            for carrier in ("post", "courier", "post")
+        ]
+    assert (other.duplicate, again.duplicate) == (False, True)
+    assert one.job_id == again.job_id != other.job_id
+
+
 async def test_the_order_of_a_mappings_entries_makes_no_other_payload(shop: Any) -> None:
     """Whoever sends a job again under its key may have put it together anew."""
     one, other = {"a": 1, "b": 2}, {"b": 2, "a": 1}

@@ -197,9 +197,10 @@ class JsonCodec:
         return message
 
     def canonical(self, message: Any, fields: Collection[str]) -> bytes:
-        """See Codec."""
+        """See Codec. All of the fields are all that is written: a model may allow more than it names."""
         written = json.loads(self.encode(message))
-        return json.dumps({name: written.get(name) for name in fields}, sort_keys=True).encode()
+        chosen = written if self.fields == set(fields) else {name: written.get(name) for name in fields}
+        return json.dumps(chosen, sort_keys=True).encode()
 
     def comparable(self, data: bytes, message: Any) -> bytes:  # noqa: ARG002
         """See Codec."""
