@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import re
+import sys
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -259,6 +262,45 @@ async def test_the_order_of_a_mappings_entries_makes_no_other_payload(shop: Any)
         [again] = await shop.door.accept_async(connection, [NewJob(SendReceipt(orderNumber=7, extra=other), key="k")])
     assert in_batch == again == Accepted(first.job_id, duplicate=True, reason="key")
     assert isinstance(changed, KeyReused)
+
+
+SETS = """
+import sys
+from dataclasses import dataclass
+import psycopg
+from headrace.queue import Door, Kinds, NewJob, Unique, job_kind
+
+@dataclass(frozen=True)
+class Part:
+    names: frozenset[str]
+
+@job_kind("shop.Sort")
+@dataclass(frozen=True)
+class Sort:
+    words: set[str]
+    parts: list[Part]
+    by_name: dict[str, frozenset[str]]
+
+words = frozenset("one two three four five six seven".split())
+sort = Sort(set(words), [Part(words)], {"all": words})
+with psycopg.connect(sys.argv[1]) as connection:
+    door = Door(Kinds([Sort]))
+    for options in ({"key": "k"}, {"unique": Unique(by="all")}, {"unique": Unique(by=("words",))}):
+        print(door.accept_one(connection, NewJob(sort, **options)).job_id)
+"""
+
+
+async def test_the_order_in_which_a_process_writes_a_set_makes_no_other_payload(installation: Any) -> None:
+    async def ids(seed: int) -> bytes:
+        command = (sys.executable, "-c", SETS, installation.dsn)
+        environment = {**os.environ, "PYTHONHASHSEED": str(seed)}
+        process = await asyncio.create_subprocess_exec(*command, env=environment, stdout=asyncio.subprocess.PIPE)
+        out, _ = await process.communicate()
+        return out
+
+    first, again, other = [await ids(seed) for seed in (1, 2, 3)]
+    assert len(set(first.split())) == 3
+    assert first == again == other
 
 
 async def test_tags_and_metadata_come_back_as_they_were_given(shop: Any) -> None:

@@ -198,13 +198,13 @@ class JsonCodec:
 
     def canonical(self, message: Any, fields: Collection[str]) -> bytes:
         """See Codec. All of the fields are all that is written: a model may allow more than it names."""
-        written = json.loads(self.encode(message))
+        written = _in_order(json.loads(self.encode(message)), message)
         chosen = written if self.fields == set(fields) else {name: written.get(name) for name in fields}
         return json.dumps(chosen, sort_keys=True).encode()
 
-    def comparable(self, data: bytes, message: Any) -> bytes:  # noqa: ARG002
-        """See Codec."""
-        return json.dumps(json.loads(data), sort_keys=True).encode()
+    def comparable(self, data: bytes, message: Any) -> bytes:
+        """See Codec. Nor has a set, and each process writes it in another one."""
+        return json.dumps(_in_order(json.loads(data), message), sort_keys=True).encode()
 
     def secrets(self, message: Any) -> Iterable[Secret]:  # noqa: ARG002
         """See Codec: there is no such mark for dataclasses and models."""
@@ -233,6 +233,24 @@ def _masked(value: Any, path: str = "") -> Iterator[str]:
         inner = {f"{path}.{name}" if path else name: getattr(value, name) for name in names}
     for step, each in inner.items():
         yield from _masked(each, step)
+
+
+def _in_order(written: Any, value: Any) -> Any:
+    """The JSON of a value, with the elements of sets in an order that depends on nothing but them."""
+    match written, value:
+        case list(), set() | frozenset():
+            return sorted(written, key=lambda element: json.dumps(element, sort_keys=True))
+        case list(), list() | tuple() if len(written) == len(value):
+            return [_in_order(*pair) for pair in zip(written, value, strict=True)]
+        case dict(), Mapping() if len(written) == len(value):
+            inner = list(value.values())
+        case dict(), _:
+            inner = [getattr(value, name, None) for name in written]
+        case _:  # a value, or what the class has written in its own way
+            return written
+    return {
+        name: _in_order(*pair) for name, pair in zip(written, zip(written.values(), inner, strict=True), strict=True)
+    }
 
 
 def _of_model(error: ValidationError) -> list[Violation]:
