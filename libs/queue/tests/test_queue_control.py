@@ -23,6 +23,7 @@ from headrace.queue import (
     resume_queue,
     retry_job,
 )
+from headrace.queue.producer import Producer
 
 FAR = timedelta(seconds=30)
 
@@ -126,6 +127,35 @@ async def test_a_running_job_is_interrupted_within_a_beat_or_two(installation: A
         await eventually(lambda: installation.is_in(job_id, "cancelled"), within=FAR.total_seconds() / 3)
     assert interrupted.is_set()
     assert (await installation.job(job_id)).errors == []
+
+
+async def test_a_job_is_cancelled_whose_claim_the_worker_has_yet_to_hear_of(
+    installation: Any, eventually: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A beat tells the worker of the cancellation, once, before it has read what its claim brought."""
+    brought, go_on = asyncio.Event(), asyncio.Event()
+    begin = Producer._begin
+
+    async def begin_late(producer: Producer, *claim: Any) -> None:
+        brought.set()
+        await go_on.wait()
+        await begin(producer, *claim)
+
+    monkeypatch.setattr(Producer, "_begin", begin_late)
+
+    async def greet(message: Any, job: RunningJob) -> None:
+        await asyncio.sleep(FAR.total_seconds())
+
+    async def noted() -> bool:
+        return bool(await installation.execute("select from headrace.workers where cancels = '{}'"))
+
+    job_id = await installation.enqueue(TestKinds.Greet())
+    async with installation.working(installation.worker(installation.handlers(Greet=greet))):
+        await brought.wait()
+        assert (await cancel(installation, job_id)).state == "running"
+        await eventually(noted)
+        go_on.set()
+        await eventually(lambda: installation.is_in(job_id, "cancelled"), within=FAR.total_seconds() / 3)
 
 
 async def test_a_job_that_fails_after_its_cancellation_does_not_come_back(installation: Any, eventually: Any) -> None:

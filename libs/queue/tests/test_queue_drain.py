@@ -100,14 +100,14 @@ async def test_jobs_told_to_stop_before_they_began_are_handed_back(
     installation: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told = asyncio.Event()
-    start = Executor.start
+    begin = Executor.begin
 
-    def start_and_stop(executor: Executor, jobs: Sequence[RunningJob]) -> None:
-        start(executor, jobs)
+    def begin_and_stop(executor: Executor, jobs: Sequence[RunningJob]) -> None:
+        begin(executor, jobs)
         executor.stop_all(Stop.DRAINING)
         told.set()
 
-    monkeypatch.setattr(Executor, "start", start_and_stop)
+    monkeypatch.setattr(Executor, "begin", begin_and_stop)
 
     async def greet(message: Any, job: RunningJob) -> None:
         pytest.fail("it was told not to")

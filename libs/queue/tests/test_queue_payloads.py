@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import re
 import sys
@@ -14,7 +15,9 @@ from uuid import UUID, uuid4
 
 import pytest
 from engine_kinds import TestKinds
+from google.protobuf import any_pb2
 from pydantic import BaseModel, Field, SecretStr, field_serializer, field_validator
+from typing_extensions import TypedDict
 
 from headrace.queue import (
     Accepted,
@@ -70,6 +73,22 @@ class SendReceipt(BaseModel):
         if note == "no":
             raise ValueError("must be polite")
         return note
+
+
+class Part(TypedDict):
+    names: set[str]
+    steps: list[str]
+
+
+@job_kind("shop.Build")
+@dataclass(frozen=True)
+class Build:
+    part: Part
+    count: int = 0
+
+    @property
+    def share(self) -> float:
+        return 100 / self.count
 
 
 PARCEL = PackParcel(uuid4(), Size.LARGE, datetime(2030, 1, 2, 3, tzinfo=UTC), [Line("tea", 2), Line("Ωmega")])
@@ -248,8 +267,13 @@ async def test_uniqueness_by_all_counts_what_a_model_allows_beyond_its_fields(in
             await door.accept_one_async(connection, NewJob(Track(order=7, carrier=carrier), unique=Unique(by="all")))
             for carrier in ("post", "courier", "post")
         ]
+        by_order = [
+            await door.accept_one_async(connection, NewJob(Track(order=8, carrier=each), unique=Unique(by=("order",))))
+            for each in ("post", "courier")
+        ]
     assert (other.duplicate, again.duplicate) == (False, True)
     assert one.job_id == again.job_id != other.job_id
+    assert [each.duplicate for each in by_order] == [False, True]
 
 
 async def test_the_order_of_a_mappings_entries_makes_no_other_payload(shop: Any) -> None:
@@ -268,11 +292,16 @@ SETS = """
 import sys
 from dataclasses import dataclass
 import psycopg
+from collections import deque
+from pydantic import RootModel
 from headrace.queue import Door, Kinds, NewJob, Unique, job_kind
 
 @dataclass(frozen=True)
 class Part:
     names: frozenset[str]
+
+class Words(RootModel[set[str]]):
+    pass
 
 @job_kind("shop.Sort")
 @dataclass(frozen=True)
@@ -280,9 +309,13 @@ class Sort:
     words: set[str]
     parts: list[Part]
     by_name: dict[str, frozenset[str]]
+    groups: frozenset[frozenset[str]]
+    root: Words
+    queue: deque[set[str]]
 
 words = frozenset("one two three four five six seven".split())
-sort = Sort(set(words), [Part(words)], {"all": words})
+groups = frozenset({words, words - {"one"}})
+sort = Sort(set(words), [Part(words)], {"all": words}, groups, Words(set(words)), deque([set(words)]))
 with psycopg.connect(sys.argv[1]) as connection:
     door = Door(Kinds([Sort]))
     for options in ({"key": "k"}, {"unique": Unique(by="all")}, {"unique": Unique(by=("words",))}):
@@ -301,6 +334,23 @@ async def test_the_order_in_which_a_process_writes_a_set_makes_no_other_payload(
     first, again, other = [await ids(seed) for seed in (1, 2, 3)]
     assert len(set(first.split())) == 3
     assert first == again == other
+
+
+async def test_what_differs_beside_a_set_is_another_payload(installation: Any) -> None:
+    """Also where a client names the entries in another order than the class does, or names what it is not asked for."""
+
+    door = Door(Kinds([Build]))
+
+    async def accept(connection: Any, steps: list[str]) -> Any:
+        part = {"steps": steps, "names": ["b", "a"]}
+        written = json.dumps({"part": part, "share": [1]}).encode()
+        payload = any_pb2.Any(type_url="type.googleapis.com/shop.Build", value=written)
+        return await door.accept_one_async(connection, NewJob(payload, key="k"))
+
+    async with await installation.connect() as connection:
+        assert not (await accept(connection, ["x", "y"])).duplicate
+        with pytest.raises(KeyReused):
+            await accept(connection, ["y", "x"])
 
 
 async def test_tags_and_metadata_come_back_as_they_were_given(shop: Any) -> None:

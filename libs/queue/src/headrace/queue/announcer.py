@@ -61,8 +61,8 @@ class Announcer:
         kept = happened[: MOST - len(self._events)]
         self._events += kept
         self._missed += len(happened) - len(kept)
-        for callback in tuple(self._subscribers):
-            for each in happened:
+        for each in happened if self._subscribers else ():
+            for callback in tuple(self._subscribers):
                 try:
                     callback(Event(*each, self._worker))
                 except Exception:  # a bad subscriber must not stop the work

@@ -110,21 +110,27 @@ class Executor:
         job = self._running.get(job_id)
         return (job is not None and job.lease == lease) or self._witness.holds(job_id, lease)
 
-    def start(self, jobs: Iterable[RunningJob]) -> None:
-        """Runs jobs that were claimed."""
-        new_task = _task_maker()
-        traced = tracing.records()
+    def take(self, jobs: Iterable[RunningJob]) -> None:
+        """Takes jobs that were claimed: they are in flight, can be stopped, and are to begin soon."""
         for job in jobs:
             job.home = self._home
             self._running[job.id] = job
             self._per_queue[job.queue] += 1
+
+    def begin(self, jobs: Iterable[RunningJob]) -> None:
+        """Runs jobs that it has taken. One that was told to stop since then ends before its handler."""
+        new_task = _task_maker()
+        traced = tracing.records()
+        for job in jobs:
             # An empty context: nothing of the worker's own loop reaches the handler.
             job.task = new_task(self._run(job, traced=traced), name=job.kind.name, context=contextvars.Context())
 
-    def cancel(self, job_id: int) -> None:
-        """Stops a job that somebody wants cancelled."""
-        if job := self._running.get(job_id):
+    def cancel(self, job_id: int) -> bool:
+        """Stops a job that somebody wants cancelled; answers whether it is in flight here."""
+        job = self._running.get(job_id)
+        if job is not None:
             job.stop(Stop.CANCELLED)
+        return job is not None
 
     def stop_all(self, reason: Stop) -> None:
         """Stops every running job."""

@@ -14,20 +14,18 @@ class ClaimLedger:
     def begin(self) -> int:
         """The number of a claim that is about to be sent."""
         number = self._next
-        self._next += 1
         self._undecided[number] = 0
         self._unanswered.add(number)
+        self._next += 1  # only now: see floor
         return number
 
-    def brought(self, number: int, jobs: int) -> None:
-        """So many more jobs of the claim are in this process's hands."""
-        if number in self._undecided:  # otherwise forgotten meanwhile
-            self._undecided[number] += jobs
-
-    def answered(self, number: int) -> None:
-        """All that the claim brought is in this process's hands."""
+    def answered(self, number: int, jobs: int) -> None:
+        """The claim brought this many jobs."""
         self._unanswered.discard(number)
-        self._close(number)
+        if jobs:
+            self._undecided[number] = jobs
+        else:
+            self._undecided.pop(number, None)
 
     def unclear(self, number: int) -> None:
         """The answer got lost: the claim may or may not have been committed, or may still be.
@@ -42,22 +40,26 @@ class ClaimLedger:
 
     def decided(self, number: int, jobs: int = 1) -> None:
         """So many jobs of the claim have their outcomes in the database, or are no longer ours."""
-        if number in self._undecided:
-            self._undecided[number] -= jobs
-            self._close(number)
+        left = self._undecided.get(number, 0) - jobs
+        if left > 0:
+            self._undecided[number] = left
+        else:
+            self._undecided.pop(number, None)
 
     def forget(self) -> None:
         """Nothing that was claimed so far is ours any more. Numbers go on growing."""
         self._undecided.clear()
 
-    def _close(self, number: int) -> None:
-        if self._undecided.get(number) == 0 and number not in self._unanswered:
-            del self._undecided[number]
-
     @property
     def floor(self) -> int:
         """Every job of a claim below this number is decided. May be read from another thread."""
-        return min(tuple(self._undecided), default=self._next)
+        upcoming = self._next  # read first: a claim that begins meanwhile is not below it
+        return min(tuple(self._undecided), default=upcoming)
+
+    @property
+    def next(self) -> int:
+        """The number of the next claim: every claim so far is below it."""
+        return self._next
 
     @property
     def answered_below(self) -> int:

@@ -6,6 +6,7 @@ What is written is read back at the door, so that a worker of the same release c
 from __future__ import annotations
 
 import json
+from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
@@ -44,8 +45,8 @@ class Codec(Protocol):
     def check(self, data: bytes) -> Any:
         """The message, if it keeps its kind's rules. Raises PayloadUnreadable and PayloadInvalid."""
 
-    def canonical(self, message: Any, fields: Collection[str]) -> bytes:
-        """These fields of a message, as bytes that are equal where the fields are."""
+    def canonical(self, message: Any, fields: Collection[str] | None) -> bytes:
+        """These fields of a message, None for all of it, as bytes that are equal where they are."""
 
     def comparable(self, data: bytes, message: Any) -> bytes:
         """A payload, and the message that it is, as bytes that are equal where messages are: a map has no order."""
@@ -110,12 +111,12 @@ class ProtobufCodec:
         with suppress(protovalidate.EvaluationError):  # that is of the empty message alone
             protovalidate.collect_violations(self._class())
 
-    def canonical(self, message: Any, fields: Collection[str]) -> bytes:
+    def canonical(self, message: Any, fields: Collection[str] | None) -> bytes:
         """See Codec."""
         chosen = self._class()
         chosen.CopyFrom(message)
         for field, _ in chosen.ListFields():
-            if field.name not in fields:
+            if fields is not None and field.name not in fields:
                 chosen.ClearField(field.name)
         chosen.DiscardUnknownFields()
         return chosen.SerializeToString(deterministic=True)
@@ -196,15 +197,17 @@ class JsonCodec:
             raise PayloadInvalid(self._name, masked)
         return message
 
-    def canonical(self, message: Any, fields: Collection[str]) -> bytes:
-        """See Codec. All of the fields are all that is written: a model may allow more than it names."""
+    def canonical(self, message: Any, fields: Collection[str] | None) -> bytes:
+        """See Codec. All of it is also what a model allows beyond its fields."""
         written = _in_order(json.loads(self.encode(message)), message)
-        chosen = written if self.fields == set(fields) else {name: written.get(name) for name in fields}
-        return json.dumps(chosen, sort_keys=True).encode()
+        if isinstance(written, dict):
+            names = {*self.fields, *_beyond(message)} if fields is None else fields
+            written = {name: written.get(name) for name in names}
+        return _text(written).encode()
 
     def comparable(self, data: bytes, message: Any) -> bytes:
         """See Codec. Nor has a set, and each process writes it in another one."""
-        return json.dumps(_in_order(json.loads(data), message), sort_keys=True).encode()
+        return _text(_in_order(json.loads(data), message)).encode()
 
     def secrets(self, message: Any) -> Iterable[Secret]:  # noqa: ARG002
         """See Codec: there is no such mark for dataclasses and models."""
@@ -236,21 +239,42 @@ def _masked(value: Any, path: str = "") -> Iterator[str]:
 
 
 def _in_order(written: Any, value: Any) -> Any:
-    """The JSON of a value, with the elements of sets in an order that depends on nothing but them."""
-    match written, value:
-        case list(), set() | frozenset():
-            return sorted(written, key=lambda element: json.dumps(element, sort_keys=True))
-        case list(), list() | tuple() if len(written) == len(value):
+    """The JSON of a value, with the elements of sets in an order that depends on nothing but them.
+
+    What the class has written in its own way stays as it is, and so do sets inside of objects inside of sets.
+    """
+    value = getattr(value, "root", value) if hasattr(type(value), "__pydantic_root_model__") else value
+    match written:
+        case list() if isinstance(value, (set, frozenset)):
+            inner = [sorted(each, key=_text) for each in written] if _are_sets(value) else written
+            return sorted(inner, key=_text)
+        case list() if isinstance(value, (list, tuple, deque)) and len(written) == len(value):
             return [_in_order(*pair) for pair in zip(written, value, strict=True)]
-        case dict(), Mapping() if len(written) == len(value):
-            inner = list(value.values())
-        case dict(), _:
-            inner = [getattr(value, name, None) for name in written]
-        case _:  # a value, or what the class has written in its own way
-            return written
-    return {
-        name: _in_order(*pair) for name, pair in zip(written, zip(written.values(), inner, strict=True), strict=True)
-    }
+        case dict():
+            inside = _inside(value)
+            return {name: _in_order(each, inside[name]) if name in inside else each for name, each in written.items()}
+    return written
+
+
+def _are_sets(values: Collection[Any]) -> bool:
+    return all(isinstance(value, frozenset) for value in values)
+
+
+def _text(written: Any) -> str:
+    return json.dumps(written, sort_keys=True)
+
+
+def _inside(value: Any) -> dict[str, Any]:
+    """What a mapping, a model or a dataclass holds, by the names in its JSON."""
+    if isinstance(value, Mapping):
+        return {str(key): each for key, each in value.items()}
+    names = getattr(type(value), "model_fields", ()) or getattr(value, "__dataclass_fields__", ())
+    return {**{name: getattr(value, name) for name in names if hasattr(value, name)}, **_beyond(value)}
+
+
+def _beyond(model: Any) -> dict[str, Any]:
+    """What a pydantic model holds beyond its fields, where it allows that."""
+    return getattr(model, "__pydantic_extra__", None) or {}
 
 
 def _of_model(error: ValidationError) -> list[Violation]:

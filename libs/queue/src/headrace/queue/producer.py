@@ -11,7 +11,7 @@ import json
 import logging
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from typing import Any
@@ -28,7 +28,7 @@ from headrace.queue.handlers import Handlers
 from headrace.queue.job import TraceParent
 from headrace.queue.ledger import ClaimLedger
 from headrace.queue.roles import Backoff
-from headrace.queue.running import RunningJob
+from headrace.queue.running import RunningJob, Stop
 from headrace.queue.statements import statement
 from headrace.queue.vigil import Vigil
 
@@ -94,6 +94,8 @@ class Producer:
         self._claimed: Counter[str] = Counter()
         self._arrived: Counter[str] = Counter()
         self._beginning: asyncio.Task[None] | None = None
+        self._early: dict[int, int] = {}
+        """Jobs to be cancelled that are not here, and may come with claims below a number."""
         self._claiming = asyncio.Lock()
         self.unclear: dict[int, float] = {}
         """Claims whose answer got lost, with the time of the loss; an audit has to look after them."""
@@ -119,6 +121,21 @@ class Producer:
     def room(self, queue: str) -> int:
         """How many more jobs of the queue can be taken. May be asked from another thread."""
         return 0 if self._stopped else self._room(queue)
+
+    def cancel(self, job_ids: Iterable[int]) -> None:
+        """Stops jobs that somebody wants cancelled. One that a claim on its way brings is stopped when it comes.
+
+        To be called on the event loop. It is told once of each job, and perhaps before the claim's answer was read.
+        """
+        for job_id in job_ids:
+            if not self._executor.cancel(job_id):
+                self._early[job_id] = self._ledger.next
+        self._forget_early()
+
+    def _forget_early(self) -> None:
+        """None of the claims that were on their way has brought them, or they were stopped as they came."""
+        answered = self._ledger.answered_below
+        self._early = {job_id: claims for job_id, claims in self._early.items() if claims > answered}
 
     def ready(self, queue: str) -> None:
         """Something has come into a queue's line, or will soon; an empty name means any."""
@@ -274,20 +291,25 @@ class Producer:
             return mark, jobs
 
     async def _begin(self, queue: str, number: int, answer: AsyncCursor[tuple[Any, ...]]) -> None:
-        """Starts the jobs that a claim has brought, a few at a time.
+        """Takes the jobs that a claim has brought, and lets them begin a few at a time.
 
         The event loop has its turns in between: the first outcomes are on their way to Postgres, and the next claim's
         answer is seen, before the last of these jobs has begun.
         """
-        while rows := await answer.fetchmany(BEGIN_AT_ONCE):
-            self._executor.start(running_jobs(self._handlers, queue, number, rows))
-            self._ledger.brought(number, len(rows))
-            self._arrived[queue] -= len(rows)
-            self._claimed[queue] += len(rows)
-            if len(rows) < BEGIN_AT_ONCE:
-                break
-            await asyncio.sleep(0)
-        self._ledger.answered(number)
+        jobs = running_jobs(self._handlers, queue, number, await answer.fetchall())
+        self._executor.take(jobs)
+        self._ledger.answered(number, len(jobs))
+        self._arrived[queue] -= len(jobs)
+        self._claimed[queue] += len(jobs)
+        if self._early:
+            for job in jobs:
+                if number < self._early.get(job.id, 0):
+                    job.stop(Stop.CANCELLED)
+            self._forget_early()
+        for first in range(0, len(jobs), BEGIN_AT_ONCE):
+            if first:
+                await asyncio.sleep(0)
+            self._executor.begin(jobs[first : first + BEGIN_AT_ONCE])
 
     async def _begun(self) -> None:
         """Returns when all that was claimed has begun."""

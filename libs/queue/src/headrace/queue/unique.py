@@ -70,9 +70,9 @@ class Unique:
 
     def key(self, kind: Kind, message: Any, queue: str) -> bytes:
         """What is equal for jobs that this makes duplicates of each other, and for no others."""
-        fields = sorted(kind.codec.fields if self.by == "all" else self.by)
+        fields = None if self.by == "all" else sorted(self.by)
         digest = hashlib.blake2b(digest_size=16)
-        for part in (kind.first_name, queue if self.queue else "", "all" if self.by == "all" else "\0".join(fields)):
+        for part in (kind.first_name, queue if self.queue else "", "all" if fields is None else "\0".join(fields)):
             digest.update(len(part.encode()).to_bytes(4, "big") + part.encode())
         digest.update(kind.codec.canonical(message, fields))
         return digest.digest()

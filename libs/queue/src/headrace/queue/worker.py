@@ -239,7 +239,7 @@ class Worker:
             self._ledger,
             self._pulse,
             vitals=Vitals(self._producer).read,
-            on_cancel=self._cancel,
+            on_cancel=self._producer.cancel,
             on_declared_dead=self._declared_dead.set,
         )
         try:
@@ -315,6 +315,7 @@ class Worker:
             await self._declared_dead.wait()
             self._declared_dead.clear()
             logger.error("declared dead while it was stopped or cut off; its jobs are in other hands, it begins anew")
+            self._executor.stop_all(Stop.LEASE_LOST)  # before those begin that have not yet
             async with self._producer.quiet():  # no claim is on its way under the old name
                 self._executor.stop_all(Stop.LEASE_LOST)
                 self._ledger.forget()
@@ -355,10 +356,6 @@ class Worker:
         except (TimeoutError, DatabaseAway):
             left = self._executor.running + self._completer.pending
             logger.error("gone with %d jobs that could not be handed back: they will be rescued", left)
-
-    def _cancel(self, job_ids: Sequence[int]) -> None:
-        for job_id in job_ids:
-            self._executor.cancel(job_id)
 
     def _decided(self, decided: Sequence[Decided]) -> None:
         for claim_no, jobs in Counter(job.claim_no for job, _ in decided).items():

@@ -104,7 +104,8 @@ class Drain:
                     busy = True
                     seen[job.id] = None
                     await execute(self._before())
-                    executor.start([job])
+                    executor.take([job])
+                    executor.begin([job])
                     await executor.idle()
                     await execute(self._after(job))
                 await execute(self._due())
