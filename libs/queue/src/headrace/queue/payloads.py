@@ -157,8 +157,7 @@ class JsonCodec:
         self._class = payload_class
         self._name = name
         self._adapter: TypeAdapter[Any] = TypeAdapter(payload_class)
-        names = getattr(payload_class, "model_fields", None) or getattr(payload_class, "__dataclass_fields__", {})
-        self.fields = frozenset(names)
+        self.fields = frozenset(_names(payload_class))
 
     def compile_rules(self) -> None:
         """See Codec: pydantic has done so."""
@@ -232,7 +231,7 @@ def _masked(value: Any, path: str = "") -> Iterator[str]:
         if value.get_secret_value() in (MASK.decode(), MASK):
             yield path
     else:
-        names = getattr(type(value), "model_fields", {}) or getattr(value, "__dataclass_fields__", {})
+        names = _names(type(value))
         inner = {f"{path}.{name}" if path else name: getattr(value, name) for name in names}
     for step, each in inner.items():
         yield from _masked(each, step)
@@ -268,8 +267,13 @@ def _inside(value: Any) -> dict[str, Any]:
     """What a mapping, a model or a dataclass holds, by the names in its JSON."""
     if isinstance(value, Mapping):
         return {str(key): each for key, each in value.items()}
-    names = getattr(type(value), "model_fields", ()) or getattr(value, "__dataclass_fields__", ())
-    return {**{name: getattr(value, name) for name in names if hasattr(value, name)}, **_beyond(value)}
+    names = [name for name in _names(type(value)) if hasattr(value, name)]
+    return {**{name: getattr(value, name) for name in names}, **_beyond(value)}
+
+
+def _names(of_class: type[Any]) -> Iterable[str]:
+    """The fields of a pydantic model or dataclass; none of any other class."""
+    return getattr(of_class, "model_fields", None) or getattr(of_class, "__dataclass_fields__", ())
 
 
 def _beyond(model: Any) -> dict[str, Any]:
