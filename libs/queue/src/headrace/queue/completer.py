@@ -124,7 +124,7 @@ class Completer:
     async def _write(self, batch: list[tuple[RunningJob, Decision]]) -> dict[int, JobState]:
         """Answers the jobs whose outcome counted, each with the state that it is in now."""
         # Sorted by id, so that two workers with outcomes of the same jobs wait for each other instead of deadlocking.
-        batch = sorted(batch, key=_job_id)
+        batch = sorted(batch, key=lambda item: item[0].id)
         completed = [job for job, decision in batch if decision is COMPLETED]
         counted: dict[int, JobState] = {}
         if completed:
@@ -139,10 +139,6 @@ class Completer:
             rows = await self._link.execute(self._settle, params)
             counted.update((row["id"], JobState(row["state"])) for row in rows)
         return counted
-
-
-def _job_id(item: tuple[RunningJob, Decision]) -> int:
-    return item[0].id
 
 
 def settle_params(batch: Sequence[tuple[int, int, Decision]]) -> dict[str, Any]:
