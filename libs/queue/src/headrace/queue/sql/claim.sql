@@ -93,7 +93,7 @@ mark as (
     'fresh', (select count(*) from fresh),
     'last', (
       select json_build_array(priority, ready_xid::text, id)
-      from (  -- found by counting, since fresh stands in the order of the line: sorting it would cost a tenth of the claim
+      from (  -- found by counting, since fresh stands in the order of the line: sorting it would cost much more
         select priority, ready_xid, id
         from fresh
         where pg_visible_in_snapshot(ready_xid, (select snapshot from gate))
