@@ -273,7 +273,8 @@ def _inside(value: Any) -> dict[str, Any]:
 
 def _names(of_class: type[Any]) -> Iterable[str]:
     """The fields of a pydantic model or dataclass; none of any other class."""
-    return getattr(of_class, "model_fields", None) or getattr(of_class, "__dataclass_fields__", ())
+    names: Iterable[str] = getattr(of_class, "model_fields", ()) or getattr(of_class, "__dataclass_fields__", ())
+    return names
 
 
 def _beyond(model: Any) -> dict[str, Any]:
