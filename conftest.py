@@ -20,7 +20,7 @@ import pytest
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 
-from headrace.queue.embedded import EmbeddedPostgres
+from headrace.embedded_postgres import EmbeddedPostgres
 from local_stack.ports import reach_directly
 
 SERVER_URL = "HEADRACE_TEST_DATABASE_URL"

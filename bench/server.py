@@ -12,7 +12,7 @@ from uuid import uuid4
 
 import psycopg
 
-from headrace.queue.embedded import EmbeddedPostgres
+from headrace.embedded_postgres import EmbeddedPostgres
 
 # fsync and synchronous_commit stay on, as everywhere where jobs matter.
 SETTINGS = {"shared_buffers": "512MB", "max_wal_size": "4GB", "checkpoint_timeout": "30min"}

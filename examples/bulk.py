@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 import psycopg
 
-from headrace.queue import Accepted, Door, Kinds, NewJob, job_kind, migrate
-from headrace.queue.embedded import EmbeddedPostgres
+from headrace.queue import Accepted, Door, Kinds, NewJob, job_kind
+from headrace.queue.db import migrate
+from headrace.embedded_postgres import EmbeddedPostgres
 
 
 @job_kind("shop.Reprice")

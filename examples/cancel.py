@@ -12,8 +12,9 @@ from datetime import UTC, datetime, timedelta
 
 import psycopg
 
-from headrace.queue import Door, Handlers, Kinds, NewJob, RunningJob, Worker, cancel_job, get_job, job_kind, migrate
-from headrace.queue.embedded import EmbeddedPostgres
+from headrace.queue import Door, Handlers, Kinds, NewJob, RunningJob, Worker, cancel_job, get_job, job_kind
+from headrace.queue.db import migrate
+from headrace.embedded_postgres import EmbeddedPostgres
 
 
 @job_kind("video.Transcode")

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 import psycopg
 
 from headrace.queue import Door, JobFilter, JobState, Kinds, NewJob, cancel_jobs, count_jobs, job_kind, list_jobs
-from headrace.queue import migrate
-from headrace.queue.embedded import EmbeddedPostgres
+from headrace.queue.db import migrate
+from headrace.embedded_postgres import EmbeddedPostgres
 
 
 @job_kind("shop.Mail")

@@ -13,8 +13,9 @@ from typing import Any
 import psycopg
 
 from headrace.queue import Cancel, Door, Handlers, Kinds, NewJob, Outcome, RunningJob, Worker, WorkerSettings
-from headrace.queue import job_kind, migrate
-from headrace.queue.embedded import EmbeddedPostgres
+from headrace.queue import job_kind
+from headrace.queue.db import migrate
+from headrace.embedded_postgres import EmbeddedPostgres
 
 
 @job_kind("shop.Greet")

@@ -15,8 +15,9 @@ import psycopg
 from pydantic import AfterValidator, BaseModel
 from pydantic_core import PydanticCustomError
 
-from headrace.queue import Door, Handlers, Kinds, NewJob, PayloadInvalid, job_kind, migrate
-from headrace.queue.embedded import EmbeddedPostgres
+from headrace.queue import Door, Handlers, Kinds, NewJob, PayloadInvalid, job_kind
+from headrace.queue.db import migrate
+from headrace.embedded_postgres import EmbeddedPostgres
 from headrace.queue.testing import Kit
 
 

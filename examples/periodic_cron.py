@@ -12,8 +12,9 @@ from datetime import datetime, timedelta
 
 import psycopg
 
-from headrace.queue import Handlers, Kinds, Missed, Periodic, RunningJob, Worker, job_kind, migrate, pause_periodic
-from headrace.queue.embedded import EmbeddedPostgres
+from headrace.queue import Handlers, Kinds, Missed, Periodic, RunningJob, Worker, job_kind, pause_periodic
+from headrace.queue.db import migrate
+from headrace.embedded_postgres import EmbeddedPostgres
 
 
 @job_kind("shop.CloseDay")

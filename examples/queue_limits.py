@@ -13,8 +13,9 @@ from dataclasses import dataclass
 import psycopg
 
 from headrace.queue import Door, Handlers, Kinds, NewJob, RunningJob, Worker, WorkerSettings, limit_queue
-from headrace.queue import job_kind, migrate
-from headrace.queue.embedded import EmbeddedPostgres
+from headrace.queue import job_kind
+from headrace.queue.db import migrate
+from headrace.embedded_postgres import EmbeddedPostgres
 
 
 @job_kind("stock.Order", queue="supplier")

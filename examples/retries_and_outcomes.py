@@ -14,9 +14,10 @@ from datetime import timedelta
 
 import psycopg
 
-from headrace.queue import Cancel, Discard, Done, Door, Handlers, Kinds, NewJob, Outcome, RunningJob, job_kind, migrate
+from headrace.queue import Cancel, Discard, Done, Door, Handlers, Kinds, NewJob, Outcome, RunningJob, job_kind
+from headrace.queue.db import migrate
 from headrace.queue import RetryPolicy, Worker, list_jobs
-from headrace.queue.embedded import EmbeddedPostgres
+from headrace.embedded_postgres import EmbeddedPostgres
 
 
 @job_kind("post.Send", max_retries=1)

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from sqlalchemy import create_engine, func, select, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
-from headrace.queue import Door, Kinds, NewJob, job_kind, migrate
-from headrace.queue.embedded import EmbeddedPostgres
+from headrace.queue import Door, Kinds, NewJob, job_kind
+from headrace.queue.db import migrate
+from headrace.embedded_postgres import EmbeddedPostgres
 
 
 @job_kind("shop.SendReceipt")

@@ -13,8 +13,9 @@ from datetime import timedelta
 
 import psycopg
 
-from headrace.queue import Door, Handlers, Kinds, NewJob, RunningJob, Worker, get_job, job_kind, migrate
-from headrace.queue.embedded import EmbeddedPostgres
+from headrace.queue import Door, Handlers, Kinds, NewJob, RunningJob, Worker, get_job, job_kind
+from headrace.queue.db import migrate
+from headrace.embedded_postgres import EmbeddedPostgres
 
 
 @job_kind("office.Scan", timeout=timedelta(milliseconds=100), max_retries=0)

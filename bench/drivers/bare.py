@@ -16,10 +16,11 @@ from psycopg.rows import tuple_row
 
 from bench.drivers import harness
 from bench.drivers.headrace import Headrace
-from headrace.queue.connections import Connection, Link
-from headrace.queue.cursor import Cursor, Mark, array
-from headrace.queue.producer import BATCH
-from headrace.queue.statements import statement
+from headrace.queue.claiming.cursor import Cursor, Mark
+from headrace.queue.claiming.producer import BATCH
+from headrace.queue.db.array_literals import numbers
+from headrace.queue.db.connections import Connection, Link
+from headrace.queue.db.statements import statement
 from saas.jobs.v1 import kinds_pb2
 
 NAME = kinds_pb2.SendVerificationEmail.DESCRIPTOR.full_name
@@ -71,7 +72,7 @@ async def _claim(connection: Connection, cursor: Cursor, params: dict[str, Any])
 
 
 async def _complete(connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
-    ids, leases = array(row[1] for row in rows), array(row[2] for row in rows)
+    ids, leases = numbers(row[1] for row in rows), numbers(row[2] for row in rows)
     await connection.execute(statement("complete"), {"ids": ids, "leases": leases}, prepare=True)
 
 

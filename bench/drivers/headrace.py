@@ -10,7 +10,8 @@ import psycopg
 import uvloop
 
 from bench.drivers import harness
-from headrace.queue import Door, Handlers, Kinds, NewJob, RunningJob, Worker, WorkerSettings, calm_collector, migrate
+from headrace.queue import Door, Handlers, Kinds, NewJob, RunningJob, Worker, WorkerSettings, calm_collector
+from headrace.queue.db import migrate
 from saas.jobs.v1 import kinds_pb2
 
 # Three times the most that one claim takes: one claim's jobs run, one's have come, and one is on its way.

@@ -4,7 +4,7 @@
  * whenever it pleases: silence can't be told from slowness, so safety must not depend on its being right. The server
  * may crash while it commits: then the client does not learn whether the commit happened.
  *
- * Each d_step is one statement on the database (see libs/queue/src/headrace/queue/sql), atomic as Postgres makes it.
+ * Each d_step is one statement on the database (see libs/queue/src/headrace/queue/db/sql), atomic as Postgres makes it.
  *
  *   NO_FENCE      leaves the lease out of the outcome's condition          -> must be found wrong
  *   ASYNC_CLAIM   answers a claim before it is durable; a crash undoes it  -> must be found wrong

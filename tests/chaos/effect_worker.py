@@ -19,17 +19,9 @@ from typing import Any, LiteralString
 import psycopg
 from psycopg_pool import AsyncConnectionPool, ConnectionPool
 
-from headrace.queue import (
-    Done,
-    Handlers,
-    LeaseLost,
-    RetryPolicy,
-    RunningJob,
-    Worker,
-    WorkerSettings,
-    completer,
-    in_transaction,
-)
+from headrace.queue import Done, Handlers, LeaseLost, RetryPolicy, RunningJob, Worker, WorkerSettings
+from headrace.queue.completion import completer
+from headrace.queue.execution import transactional_completion
 from tests.chaos.kinds import KINDS, Effect, Plain, Told, Work
 
 logger = logging.getLogger("chaos")
@@ -112,7 +104,7 @@ def stumble(work: Work, job: RunningJob) -> None:
 
 def take_the_fence_out() -> None:
     """Makes the loaded statements of this process forget the lease."""
-    for module in (completer, in_transaction):
+    for module in (completer, transactional_completion):
         module.statement = unfenced(module.statement)  # type: ignore[attr-defined]
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import psycopg
 
-from headrace.queue.statements import statement
+from headrace.queue.db.statements import statement
 from local_stack.clients import Clients
 from local_stack.system import System
 from tests.chaos.people import deliver

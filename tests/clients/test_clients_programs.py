@@ -21,7 +21,7 @@ import pytest
 
 from headrace.chassis.tokens import token_hash
 from headrace.queue import Handlers, Kinds, RunningJob, Worker, WorkerSettings
-from headrace.queue.migrate import up
+from headrace.queue.db.migrate import up
 from saas.jobs.v1 import kinds_pb2
 
 ROOT = Path(__file__).parents[2]

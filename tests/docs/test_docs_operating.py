@@ -22,7 +22,7 @@ from headrace.chassis.tokens import token_hash
 from headrace.jobs.v1.jobs_service_pb2 import EnqueueRequest
 from headrace.jobs.v1.jobs_service_pb2_grpc import JobsServiceStub
 from headrace.queue import Door, Handlers, Kinds, NewJob, RunningJob, Worker, WorkerSettings
-from headrace.queue.migrate import up
+from headrace.queue.db.migrate import up
 from saas.jobs.v1 import kinds_pb2
 
 PAGE = Path(__file__).resolve().parents[2] / "docs/operating.md"

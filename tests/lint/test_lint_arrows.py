@@ -25,11 +25,15 @@ SOURCE_FOLDERS = (
 PLANTED = [
     ("libs/queue/src/headrace/queue", "import jobs_service", "The engine knows no service"),
     ("libs/queue/src/headrace/queue", "import grpc", "The engine knows no service"),
-    ("libs/queue/src/headrace/veil", "import headrace.queue", "The veil knows protobuf"),
+    ("libs/queue/src/headrace/redaction", "import headrace.queue", "The veil knows protobuf"),
     ("libs/outbox/src/headrace/outbox", "import headrace.queue", "The outbox knows the contract"),
     ("libs/client/src/headrace/client", "import headrace.chassis", "The client knows the contract"),
     ("libs/chassis/src/headrace/chassis", "import headrace.queue", "The chassis knows no service"),
-    ("services/api/src/api_service", "import headrace.queue.accept", "The api service reaches jobs by gRPC only"),
+    (
+        "services/api/src/api_service",
+        "import headrace.queue",
+        "The api service reaches jobs by gRPC only",
+    ),
     ("services/api/src/api_service", "import jobs_service", "The api service reaches jobs by gRPC only"),
     ("services/jobs/src/jobs_service", "import api_service", "The jobs service reaches the api by gRPC only"),
     ("services/jobs/src/jobs_service", "import sqlalchemy", "The jobs service reaches the api by gRPC only"),

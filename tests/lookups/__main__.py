@@ -19,7 +19,7 @@ from collections.abc import Callable
 
 import psycopg
 
-from headrace.queue.embedded import EmbeddedPostgres
+from headrace.embedded_postgres import EmbeddedPostgres
 from tests.lookups.explained import NAMES, Reading, explained, readings
 from tests.lookups.filled import fill
 from tests.lookups.questions import HOT, ask, work

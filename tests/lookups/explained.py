@@ -20,7 +20,7 @@ from typing import Any
 import psycopg
 from psycopg.adapt import PyFormat, Transformer
 
-from headrace.queue.statements import statement
+from headrace.queue.db.statements import statement
 
 LARGE = frozenset({"jobs", "idempotency_keys", "unique_keys"})
 """The tables that grow with the jobs. Reading any other as a whole is right: it is a page or two."""

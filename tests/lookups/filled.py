@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import psycopg
 
-from headrace.queue.migrate import up
+from headrace.queue.db.migrate import up
 
 BATCH = 250_000
 FEW = 50

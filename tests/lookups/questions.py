@@ -27,7 +27,6 @@ from headrace.queue import (
     Worker,
     WorkerSettings,
     cancel_jobs,
-    cleaner,
     count_jobs,
     delete_jobs,
     get_job,
@@ -35,8 +34,9 @@ from headrace.queue import (
     list_jobs,
     retry_jobs,
 )
-from headrace.queue.connections import Link
-from headrace.queue.statements import DEFAULT_SCHEMA, statement
+from headrace.queue.db.connections import Link
+from headrace.queue.db.statements import DEFAULT_SCHEMA, statement
+from headrace.queue.maintenance import cleaner
 from tests.lookups.explained import readings
 from tests.lookups.filled import FEW
 

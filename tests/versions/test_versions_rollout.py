@@ -34,7 +34,7 @@ from headrace.chassis.grpc_client import open_channel
 from headrace.chassis.tokens import token_hash
 from headrace.jobs.v1.jobs_service_pb2_grpc import JobsServiceStub
 from headrace.outbox import Backoff, Outbox, Relay, RelaySettings
-from headrace.queue import migrate
+from headrace.queue.db import migrate
 from local_stack.ports import Ports
 
 KINDS = "saas/jobs/v1/kinds.proto"

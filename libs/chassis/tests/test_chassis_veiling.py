@@ -27,7 +27,7 @@ from headrace.chassis.http_server import HttpServer
 from headrace.chassis.lifecycle import run_until_signal
 from headrace.chassis.logs import start_logging
 from headrace.chassis.telemetry import start_telemetry
-from headrace.veil import hide
+from headrace.redaction import hide
 from saas.auth.v1 import auth_service_pb2_grpc
 
 log, tracer = structlog.get_logger(), trace.get_tracer("test")

@@ -28,7 +28,7 @@ from headrace.chassis.tokens import token_hash
 from headrace.client import AsyncJobsClient, JobsClient
 from headrace.jobs.v1 import jobs_service_pb2 as pb
 from headrace.jobs.v1 import jobs_service_pb2_grpc
-from headrace.queue.migrate import up
+from headrace.queue.db.migrate import up
 
 TOKEN = "client-token"
 

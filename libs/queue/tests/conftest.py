@@ -15,19 +15,8 @@ from engine_kinds import FILE, TestKinds
 from google.protobuf.message import Message
 from pgbouncer import PgBouncer
 
-from headrace.queue import (
-    Door,
-    Handlers,
-    Job,
-    Kinds,
-    NewJob,
-    Periodic,
-    RetryPolicy,
-    Worker,
-    WorkerSettings,
-    get_job,
-    migrate,
-)
+from headrace.queue import Door, Handlers, Job, Kinds, NewJob, Periodic, RetryPolicy, Worker, WorkerSettings, get_job
+from headrace.queue.db import migrate
 
 # What claims, runs and settles jobs is tested through a pooler in transaction mode as well.
 CLAIM_PATH = ("line", "worker", "outcomes", "drain", "control", "pooler")

@@ -6,8 +6,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from headrace.queue.audit import DETAIL_BYTES, list_acts, record_act
-from headrace.queue.migrate import up
+from headrace.queue.control.audit_log import DETAIL_BYTES, list_acts, record_act
+from headrace.queue.db.migrate import up
 
 
 @pytest.fixture

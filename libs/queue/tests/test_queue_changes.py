@@ -8,8 +8,8 @@ import pytest
 from google.protobuf.message_factory import GetMessageClass
 from releases import PACKAGE, file_of, kinds_of, message
 
-from headrace.queue.changes import changes, used
-from headrace.queue.descriptors import descriptor_set, fingerprint, message_in
+from headrace.queue.kinds.descriptors import descriptor_set, fingerprint, message_in
+from headrace.queue.kinds.field_changes import changes, used
 
 INNER = "message Inner { string a = 1; Inner deeper = 2; }"
 SIZE = "enum Size { SIZE_NONE = 0; SMALL = 1; LARGE = 2; }"

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from engine_kinds import TestKinds
 
-from headrace.queue import NewJob, Retention, RunningJob, cleaner, set_retention
+from headrace.queue import NewJob, Retention, RunningJob, set_retention
+from headrace.queue.maintenance import cleaner
 
 RETENTION = Retention(
     completed=timedelta(hours=24),

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from engine_kinds import TestKinds
 
-from headrace.queue import Done, Job, RunningJob, current_job, progress
+from headrace.queue import Done, Job, RunningJob, current_job
+from headrace.queue.completion import progress
 
 Eventually = Callable[..., Awaitable[None]]
 

@@ -23,7 +23,7 @@ from headrace.queue import (
     resume_queue,
     retry_job,
 )
-from headrace.queue.producer import Producer
+from headrace.queue.claiming.producer import Producer
 
 FAR = timedelta(seconds=30)
 

@@ -27,7 +27,7 @@ from headrace.queue import (
     retry_job,
     retry_jobs,
 )
-from headrace.queue.statements import statement
+from headrace.queue.db.statements import statement
 
 TRUTH = "select queue, state::text, count(*) from headrace.jobs group by queue, state"
 

@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 from engine_kinds import TestKinds
 
-from headrace.queue import Handlers, Kinds, RunningJob, Worker, migrate
-from headrace.queue import worker as worker_module
-from headrace.queue.executor import Executor
-from headrace.queue.running import Stop
+from headrace.queue import Handlers, Kinds, RunningJob, Worker
+from headrace.queue.db import migrate
+from headrace.queue.execution.executor import Executor
+from headrace.queue.execution.running_job import Stop
+from headrace.queue.worker import worker as worker_module
 
 SHORT = timedelta(milliseconds=50)
 

@@ -2,7 +2,7 @@
 
 import psycopg
 
-from headrace.queue.embedded import EmbeddedPostgres
+from headrace.embedded_postgres import EmbeddedPostgres
 
 
 def test_committed_rows_survive_a_crash_of_the_server() -> None:

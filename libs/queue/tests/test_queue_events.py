@@ -8,8 +8,9 @@ from engine_kinds import TestKinds
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace.queue import Cancel, Discard, Event, Events, EventsMissed, NewJob, RunningJob, Snooze, What, announcer
-from headrace.queue.events import packed, unpacked
+from headrace.queue import Cancel, Discard, Event, Events, EventsMissed, NewJob, RunningJob, Snooze, What
+from headrace.queue.events import publisher
+from headrace.queue.events.event import packed, unpacked
 
 EXPECTED = {
     "complete": [What.COMPLETED],
@@ -28,7 +29,7 @@ async def greet(message: Any, job: RunningJob) -> Any:
         case "discard":
             return Discard("as told")
         case "snooze" if job.lease == 1:
-            return Snooze(announcer.INTERVAL)
+            return Snooze(publisher.INTERVAL)
         case "retry" if job.lease == 1:
             raise RuntimeError("as told")
     return None
@@ -99,7 +100,7 @@ async def test_a_lost_connection_is_said_and_mended(installation: Any) -> None:
 
 
 async def test_what_is_too_much_to_tell_is_told_as_a_number(installation: Any, monkeypatch: Any) -> None:
-    monkeypatch.setattr(announcer, "MOST", 1)
+    monkeypatch.setattr(publisher, "MOST", 1)
     heard = 0
     async with Events(installation.dsn).listen() as events:
         async with await installation.connect() as connection:

@@ -27,17 +27,16 @@ from headrace.queue import (
     RunningJob,
     Unique,
     cancel_job,
-    explain,
     explain_enqueue,
     explain_job,
     limit_queue,
     pause_all,
     pause_kind,
     pause_queue,
-    reasons,
 )
-from headrace.queue.kinds import Kinds, job_kind
-from headrace.queue.words import sentence
+from headrace.queue.inspection import explain, reasons
+from headrace.queue.inspection.reason_text import sentence
+from headrace.queue.kinds.kind import Kinds, job_kind
 
 PROGRAM = Path(__file__).parent / "support" / "worker_program.py"
 GREET = "headrace.test.v1.Greet"

@@ -19,9 +19,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from psycopg.rows import dict_row
 
-from headrace.queue import Accepted, Door, Kinds, NewJob, explain_job, migrate, reasons
-from headrace.queue.cursor import Cursor
-from headrace.queue.statements import statement
+from headrace.queue import Accepted, Door, Kinds, NewJob, explain_job
+from headrace.queue.claiming.cursor import Cursor
+from headrace.queue.db import migrate
+from headrace.queue.db.statements import statement
+from headrace.queue.inspection import reasons
 
 Connection = psycopg.Connection[dict[str, Any]]
 KINDS = ("Greet", "Count", "GreetAgain")

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from plans import plan_of, scans
 
-from headrace.queue import explain, explain_job, queue_flows, reasons
-from headrace.queue.explain import MOST_BEFORE
-from headrace.queue.statements import statement
+from headrace.queue import explain_job, queue_flows
+from headrace.queue.db.statements import statement
+from headrace.queue.inspection import explain, reasons
+from headrace.queue.inspection.explain import MOST_BEFORE
 
 JOBS = 330_000
 FILL = """

@@ -21,10 +21,10 @@ from headrace.queue import (
     list_queues,
     list_workers,
     pause_queue,
-    search,
     set_retention,
 )
-from headrace.queue.statements import statement
+from headrace.queue.db.statements import statement
+from headrace.queue.inspection import search
 
 HOUR = timedelta(hours=1)
 

@@ -14,7 +14,9 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import Session
 
-from headrace.queue import Event, Job, LeaseLost, RunningJob, What, auditor, scheduler
+from headrace.queue import Event, Job, LeaseLost, RunningJob, What
+from headrace.queue.claiming import reconciler
+from headrace.queue.maintenance import scheduler
 
 EFFECT = "insert into effects values (%s)"
 NAMED_EFFECT = text("insert into effects values (:id)")
@@ -202,7 +204,7 @@ async def test_a_transaction_that_is_still_open_is_waited_for(
     installation: Any, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A handler leaves its connection open: nobody is blocked by it, and its job is neither lost nor run again."""
-    monkeypatch.setattr(auditor, "INTERVAL", timedelta(milliseconds=50))
+    monkeypatch.setattr(reconciler, "INTERVAL", timedelta(milliseconds=50))
     connection = await psycopg.AsyncConnection.connect(installation.dsn)
     returned = asyncio.Event()
 

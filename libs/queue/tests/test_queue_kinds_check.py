@@ -15,10 +15,11 @@ import pytest
 from google.protobuf.message import Message
 from releases import PACKAGE, environment, kinds_of, message, write_modules
 
-from headrace.queue import Kinds, job_kind, migrate
-from headrace.queue.kinds_check import KindsReport, check_kinds
-from headrace.queue.register import registered_kinds, registration
-from headrace.queue.transaction import run
+from headrace.queue import Kinds, job_kind
+from headrace.queue.db import migrate
+from headrace.queue.db.transaction import run
+from headrace.queue.kinds.release_check import KindsReport, check_kinds
+from headrace.queue.kinds.revisions import registered_kinds, registration
 
 MAIL, OTHER = f"{PACKAGE}.Mail", f"{PACKAGE}.Other"
 BASE = message("Mail", "string id = 1; string note = 2;")

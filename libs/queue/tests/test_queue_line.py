@@ -21,8 +21,8 @@ from engine_kinds import TestKinds
 from psycopg.rows import dict_row
 
 from headrace.queue import NewJob
-from headrace.queue.cursor import Cursor, Mark, Sweep
-from headrace.queue.statements import statement
+from headrace.queue.claiming.cursor import Cursor, Mark, Sweep
+from headrace.queue.db.statements import statement
 
 SECONDS = 5.0
 LATEST = 60.0

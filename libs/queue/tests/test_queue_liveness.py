@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 from engine_kinds import TestKinds
 
-from headrace.queue import Job, JobState, migrate
-from headrace.queue.embedded import EmbeddedPostgres
+from headrace.embedded_postgres import EmbeddedPostgres
+from headrace.queue import Job, JobState
+from headrace.queue.db import migrate
 
 PROGRAM = Path(__file__).parent / "support" / "worker_program.py"
 # A killed worker's jobs run again within 10 s; this machine may be slow on top.

@@ -25,10 +25,10 @@ from headrace.queue import (
     Worker,
     get_job,
     list_jobs,
-    migrate,
 )
 from headrace.queue.cli import app
-from headrace.queue.migrate import MigrationChanged
+from headrace.queue.db import migrate
+from headrace.queue.db.migrate import MigrationChanged
 
 ALL = ["0001_jobs", "0002_features", "0003_lookups", "0004_service"]
 

@@ -9,7 +9,7 @@ from typing import Any
 from engine_kinds import TestKinds
 
 from headrace.queue import NewJob, RunningJob
-from headrace.queue.vigil import WATCH, Vigil, slot
+from headrace.queue.claiming.recheck_timer import WATCH, Vigil, slot
 
 FAR = timedelta(seconds=30)
 LISTENERS = "select pid from pg_stat_activity where datname = current_database() and application_name = %s"
@@ -130,7 +130,7 @@ def test_queues_of_a_slot_share_their_notifications() -> None:
 
 def test_a_vigil_looks_less_and_less_often_and_ends(monkeypatch: Any) -> None:
     now = 0.0
-    monkeypatch.setattr("headrace.queue.vigil.time.monotonic", lambda: now)
+    monkeypatch.setattr("headrace.queue.claiming.recheck_timer.time.monotonic", lambda: now)
     vigil = Vigil(["a", "b"])
     vigil.begin("a")
     looks = []

@@ -22,10 +22,10 @@ from headrace.queue import (
     Worker,
     WorkerSettings,
     current_job,
-    deadlines,
-    scheduler,
 )
-from headrace.queue.running import Stop
+from headrace.queue.execution import timeouts
+from headrace.queue.execution.running_job import Stop
+from headrace.queue.maintenance import scheduler
 
 FINAL = ("completed", "discarded", "cancelled", "quarantined")
 
@@ -294,7 +294,7 @@ async def test_a_timeout_is_never_silent(
     installation: Any, eventually: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Neither where the handler swallows it and goes on, nor where it then returns as if all were well."""
-    monkeypatch.setattr(deadlines, "OVERDUE", 0.05)
+    monkeypatch.setattr(timeouts, "OVERDUE", 0.05)
     gate = asyncio.Event()
 
     async def greet(message: Any, job: RunningJob) -> None:

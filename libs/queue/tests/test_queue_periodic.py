@@ -29,9 +29,9 @@ from headrace.queue import (
     resume_periodic,
     update_periodic,
 )
-from headrace.queue.connections import Link
-from headrace.queue.scheduler import Scheduler
-from headrace.queue.statements import statement
+from headrace.queue.db.connections import Link
+from headrace.queue.db.statements import statement
+from headrace.queue.maintenance.scheduler import Scheduler
 
 QUICK = timedelta(milliseconds=150)
 HOUR = timedelta(hours=1)

@@ -8,8 +8,8 @@ from engine_kinds import TestKinds
 from plans import plan_of, scans
 
 from headrace.queue import NewJob
-from headrace.queue.cursor import Cursor
-from headrace.queue.statements import statement
+from headrace.queue.claiming.cursor import Cursor
+from headrace.queue.db.statements import statement
 
 PLANNER = (
     "set jit = off; set plan_cache_mode = force_generic_plan; set enable_seqscan = off; set enable_bitmapscan = off"

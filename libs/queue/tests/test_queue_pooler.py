@@ -8,9 +8,9 @@ from engine_kinds import TestKinds
 from plans import plan_of, scans
 
 from headrace.queue import NewJob
-from headrace.queue.connections import SETTINGS, Link
-from headrace.queue.cursor import Cursor
-from headrace.queue.statements import statement
+from headrace.queue.claiming.cursor import Cursor
+from headrace.queue.db.connections import SETTINGS, Link
+from headrace.queue.db.statements import statement
 
 
 async def test_the_settings_hold_for_each_statement_and_are_left_to_nobody(database: str, pooler: Any) -> None:

@@ -18,8 +18,10 @@ import pytest
 from engine_kinds import TestKinds
 from process_handlers import MIB
 
-from headrace.queue import Handlers, Job, RetryPolicy, RunningJob, TraceParent, Worker, control, processes
+from headrace.queue import Handlers, Job, RetryPolicy, RunningJob, TraceParent, Worker
 from headrace.queue import WorkerSettings as Settings
+from headrace.queue.control.jobs import cancel_job
+from headrace.queue.execution.processes import pool
 
 Eventually = Callable[..., Awaitable[None]]
 PROGRAM = Path(__file__).parent / "support" / "process_program.py"
@@ -170,7 +172,7 @@ async def test_a_cancelled_job_is_killed(site: Site, installation: Any, tmp_path
         job_id = await site.start(f"spin|{tmp_path / 'pids'}")
         pids = await written(tmp_path / "pids", eventually)
         async with await installation.connect() as connection:
-            await control.cancel_job(connection, job_id)
+            await cancel_job(connection, job_id)
         assert (await site.over(job_id)).state == "cancelled"
     await gone(pids, eventually)
 
@@ -234,7 +236,7 @@ async def test_a_process_that_keeps_much_of_its_memory_is_replaced(site: Site) -
 
 
 async def test_a_process_is_replaced_after_its_most_jobs(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(processes, "MOST_JOBS", 2)
+    monkeypatch.setattr(pool, "MOST_JOBS", 2)
     async with site.worker():
         assert [(await site.run("who")).output["jobs"] for _ in range(5)] == [1, 2, 1, 2, 1]
 

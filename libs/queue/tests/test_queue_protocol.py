@@ -26,9 +26,10 @@ from hypothesis.stateful import (
 )
 from psycopg.rows import dict_row
 
-from headrace.queue import Accepted, Door, Kinds, NewJob, migrate
-from headrace.queue.cursor import Cursor, Mark
-from headrace.queue.statements import statement
+from headrace.queue import Accepted, Door, Kinds, NewJob
+from headrace.queue.claiming.cursor import Cursor, Mark
+from headrace.queue.db import migrate
+from headrace.queue.db.statements import statement
 
 Connection = psycopg.Connection[dict[str, Any]]
 GREET = "headrace.test.v1.Greet"

@@ -36,10 +36,10 @@ from headrace.queue import (
     get_job,
     job_kind,
     list_jobs,
-    migrate,
 )
-from headrace.queue.descriptors import fingerprint
-from headrace.queue.register import registered_kinds
+from headrace.queue.db import migrate
+from headrace.queue.kinds.descriptors import fingerprint
+from headrace.queue.kinds.revisions import registered_kinds
 
 OLD, NEW = f"{PACKAGE}.SendMail", f"{PACKAGE}.SendLetter"
 BEFORE = message("SendMail", "string id = 1;")

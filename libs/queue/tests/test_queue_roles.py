@@ -25,13 +25,13 @@ from headrace.queue import (
     explain_job,
     get_job,
     list_jobs,
-    migrate,
     pause_queue,
     queue_flows,
-    reasons,
     resume_queue,
     retry_job,
 )
+from headrace.queue.db import migrate
+from headrace.queue.inspection import reasons
 
 
 class Roles:

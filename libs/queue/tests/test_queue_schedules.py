@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headrace.queue import Missed, Periodic
-from headrace.queue.periodic import MOST_AT_ONCE, decide
-from headrace.queue.schedules import Cron, Interval, Schedule
+from headrace.queue.periodic.definition import MOST_AT_ONCE, decide
+from headrace.queue.periodic.schedule import Cron, Interval, Schedule
 
 MINUTE = timedelta(minutes=1)
 # Days around a change of clocks: by an hour, by half an hour, by two hours, at midnight, by a whole day; and none.

@@ -9,9 +9,10 @@ import pytest
 from engine_kinds import TestKinds
 from plans import plan_of
 
-from headrace.queue import JobFilter, JobState, list_jobs, search
-from headrace.queue.search import MAX_ID
-from headrace.queue.statements import statement
+from headrace.queue import JobFilter, JobState, list_jobs
+from headrace.queue.db.statements import statement
+from headrace.queue.inspection import search
+from headrace.queue.inspection.search import MAX_ID
 
 FINISHED = 300_000
 FILL = """

@@ -14,7 +14,8 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 
-from headrace.queue import NewJob, Periodic, RunningJob, Snooze, TraceParent, scheduler, tracing
+from headrace.queue import NewJob, Periodic, RunningJob, Snooze, TraceParent, tracing
+from headrace.queue.maintenance import scheduler
 from headrace.queue.tracing import Attempt, AttemptSpanIds
 
 

@@ -24,9 +24,9 @@ from headrace.queue import (
     Snooze,
     Unique,
     cancel_job,
-    cleaner,
     retry_job,
 )
+from headrace.queue.maintenance import cleaner
 
 HOUR = timedelta(hours=1)
 DEFAULT = Unique()

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from private_kinds import Address, Invite, Public
 
-from headrace.veil import MARK, Veil, hide, secrets_of, veil_here, veiled, veiled_text
+from headrace.redaction import MARK, Veil, hide, secrets_of, veil_here, veiled, veiled_text
 
 GUEST = "Ada Lovelace"
 

@@ -26,10 +26,10 @@ from headrace.queue import (
     Retry,
     RunningJob,
     get_job,
-    scheduler,
 )
-from headrace.queue.veil import veiled_job
-from headrace.veil import MARK, veiled_text
+from headrace.queue.inspection.redaction import veiled_job
+from headrace.queue.maintenance import scheduler
+from headrace.redaction import MARK, veiled_text
 
 CANARY = "canary-7f3a@example.com"
 KINDS = Kinds.of_file(PRIVATE_FILE)

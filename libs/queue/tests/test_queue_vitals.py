@@ -10,7 +10,7 @@ import pytest
 from engine_kinds import TestKinds
 
 from headrace.queue import RunningJob
-from headrace.queue.vitals import MEMORY, Rate, Vitals
+from headrace.queue.worker.load import MEMORY, Rate, Vitals
 
 
 class Clock:

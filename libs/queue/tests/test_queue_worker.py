@@ -20,7 +20,7 @@ from headrace.queue import (
     RunningJob,
     WorkerSettings,
 )
-from headrace.queue.producer import BEGIN_AT_ONCE, Producer
+from headrace.queue.claiming.producer import BEGIN_AT_ONCE, Producer
 
 GREET = "headrace.test.v1.Greet"
 

@@ -17,7 +17,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from api_service import migrate
 from headrace.chassis.grpc_client import open_channel
-from headrace.queue.embedded import EmbeddedPostgres
+from headrace.embedded_postgres import EmbeddedPostgres
 
 if TYPE_CHECKING:
     from services.api.tests.conftest import Api, Eventually, Refused, StartApi

@@ -20,7 +20,7 @@ from headrace.chassis.tokens import token_hash
 from headrace.jobs.v1.jobs_service_pb2 import EnqueueRequest
 from headrace.jobs.v1.jobs_service_pb2_grpc import JobsServiceStub
 from headrace.queue import Handlers, Kinds, Worker, WorkerSettings
-from headrace.queue.migrate import up
+from headrace.queue.db.migrate import up
 from jobs_service.callers import Caller, Callers
 from jobs_service.kinds import build_kinds
 from jobs_service.server import JobsServer

@@ -7,7 +7,7 @@ import asyncio
 import grpc.aio
 import psycopg
 
-from headrace.queue.embedded import EmbeddedPostgres
+from headrace.embedded_postgres import EmbeddedPostgres
 
 # Where children were forked, more than half of the starts failed.
 STARTS = 3

@@ -19,7 +19,7 @@ from headrace.jobs.v1.jobs_service_pb2 import (
     GetJobRequest,
     RetryJobsRequest,
 )
-from headrace.queue import actions
+from headrace.queue.control import bulk
 
 EMAIL = JobFilter(queues=["email"])
 ALL = JobFilter(states=[value.name for value in job_pb2.JobState.DESCRIPTOR.values if value.number])
@@ -27,7 +27,7 @@ ALL = JobFilter(states=[value.name for value in job_pb2.JobState.DESCRIPTOR.valu
 
 @pytest.fixture
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(actions, "BATCH", 3)
+    monkeypatch.setattr(bulk, "BATCH", 3)
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from headrace.chassis import watched_files
 from headrace.chassis.tokens import token_hash
 from headrace.chassis.watched_files import file_signature
 from headrace.jobs.v1.jobs_service_pb2 import ListKindsRequest
-from headrace.queue.migrate import up
+from headrace.queue.db.migrate import up
 from jobs_service.callers_file import read_callers
 from jobs_service.kinds import build_kinds
 from jobs_service.server import JobsServer

@@ -10,8 +10,8 @@ import pytest
 from grpc import StatusCode
 from grpc.aio import AioRpcError
 
+from headrace.embedded_postgres import EmbeddedPostgres
 from headrace.jobs.v1.jobs_service_pb2 import EnqueueBatchRequest, EnqueueRequest, ListKindsRequest
-from headrace.queue.embedded import EmbeddedPostgres
 
 Send = Callable[[Any, list[EnqueueRequest], float | None], Awaitable[Any]]
 

@@ -14,8 +14,8 @@ from grpc.aio import AioRpcError
 from grpc_status import rpc_status
 
 from headrace.jobs.v1.jobs_service_pb2 import EnqueueBatchRequest, EnqueueRequest, ListQueuesRequest
-from headrace.queue.migrate import up
-from headrace.queue.statements import statement
+from headrace.queue.db.migrate import up
+from headrace.queue.db.statements import statement
 from jobs_service.database import Database
 from jobs_service.depths import FRESH_SECONDS, QueueDepths
 

@@ -25,8 +25,8 @@ from headrace.queue import (
     RunningJob,
     Worker,
     WorkerSettings,
-    reasons,
 )
+from headrace.queue.inspection import reasons
 from jobs_service.translate import write_explanation
 from saas.jobs.v1 import kinds_pb2
 from saas.jobs.v1.kinds_pb2 import SendVerificationEmail

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 from authority import Authority
 
-from headrace.queue.migrate import up
+from headrace.queue.db.migrate import up
 
 ANYWHERE = "127.0.0.1:0"
 

@@ -22,7 +22,7 @@ from headrace.jobs.v1.jobs_service_pb2 import (
     ResumeQueueRequest,
     RetryJobRequest,
 )
-from headrace.queue import search
+from headrace.queue.inspection import search
 from jobs_service.rpc import jobs as jobs_part
 from saas.jobs.v1.kinds_pb2 import SendVerificationEmail
 

@@ -13,9 +13,9 @@ from grpc.aio import AioRpcError, insecure_channel
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_status import rpc_status
 
+from headrace.embedded_postgres import EmbeddedPostgres
 from headrace.jobs.v1.jobs_service_pb2 import GetJobRequest
-from headrace.queue.embedded import EmbeddedPostgres
-from headrace.queue.migrate import up
+from headrace.queue.db.migrate import up
 from jobs_service import group_commit
 
 SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING

@@ -17,7 +17,7 @@ import pytest
 from headrace.chassis.tokens import token_hash
 from headrace.jobs.v1.jobs_service_pb2 import ListKindsRequest
 from headrace.jobs.v1.jobs_service_pb2_grpc import JobsServiceStub
-from headrace.queue.migrate import up
+from headrace.queue.db.migrate import up
 from jobs_service.server import main
 
 COMMAND = [sys.executable, "-c", "from jobs_service.server import main; main()"]

@@ -18,7 +18,7 @@ from google.protobuf import json_format
 from psycopg import sql
 
 from headrace.jobs.v1 import jobs_service_pb2
-from headrace.queue.migrate import up
+from headrace.queue.db.migrate import up
 from jobs_service.server import JobsServer
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -79,7 +79,7 @@ def test_every_reason_that_is_given_is_explained_and_no_other() -> None:
     sources = [
         *(ROOT / "services/jobs/src").rglob("*.py"),
         *(ROOT / "libs/chassis/src").rglob("*.py"),
-        ROOT / "libs/queue/src/headrace/queue/control.py",
+        ROOT / "libs/queue/src/headrace/queue/control/queues.py",
     ]
     given = {reason for file in sources for reason in _RAISED.findall(file.read_text(encoding="utf-8"))}
     explained = re.findall(r"^\| `[A-Z_]+` \| `([A-Z_]+)` \|", REFERENCE, re.MULTILINE)

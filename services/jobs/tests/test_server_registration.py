@@ -10,8 +10,8 @@ from grpc.aio import AioRpcError
 from grpc_status import rpc_status
 
 from headrace.jobs.v1.jobs_service_pb2 import GetJobRequest
-from headrace.queue.migrate import up
-from headrace.queue.register import registered_kinds
+from headrace.queue.db.migrate import up
+from headrace.queue.kinds.revisions import registered_kinds
 from jobs_service.server import JobsServer
 from saas.jobs.v1.kinds_pb2 import DESCRIPTOR, SendVerificationEmail
 

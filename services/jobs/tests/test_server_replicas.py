@@ -19,7 +19,7 @@ from headrace.chassis.grpc_client import open_channel
 from headrace.chassis.tokens import token_hash
 from headrace.jobs.v1.jobs_service_pb2 import EnqueueRequest
 from headrace.jobs.v1.jobs_service_pb2_grpc import JobsServiceStub
-from headrace.queue.migrate import up
+from headrace.queue.db.migrate import up
 
 COMMAND = [sys.executable, "-c", "from jobs_service.server import main; main()"]
 CALLS = 400

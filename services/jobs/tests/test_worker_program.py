@@ -20,7 +20,8 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 from google.protobuf.message import Message
 
 from headrace.chassis.grpc_server import GrpcServer
-from headrace.queue import Accepted, Door, Job, JobFilter, Kinds, NewJob, explain_job, get_job, list_jobs, migrate
+from headrace.queue import Accepted, Door, Job, JobFilter, Kinds, NewJob, explain_job, get_job, list_jobs
+from headrace.queue.db import migrate
 from saas.jobs.v1 import kinds_pb2
 from saas.jobs.v1.worker_support_pb2 import (
     ApplyStripeEventRequest,

@@ -12,7 +12,7 @@ import threading
 from types import FrameType
 from typing import NoReturn
 
-from headrace.queue.embedded import EmbeddedPostgresError
+from headrace.embedded_postgres import EmbeddedPostgresError
 from local_stack import journey, where
 from local_stack.part import PartError
 from local_stack.parts import LISTENERS

@@ -21,7 +21,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from headrace.queue.embedded import EmbeddedPostgres
+from headrace.embedded_postgres import EmbeddedPostgres
 from local_stack.credentials import Credentials
 from local_stack.databases import Databases
 from local_stack.guardian import Guardian

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit, urlunsplit
 
-from headrace.queue.embedded import as_server_user, free_port
+from headrace.embedded_postgres import as_server_user, free_port
 
 # Few, so that one client's statements are spread over sessions that other clients have used.
 POOL_SIZE = 12

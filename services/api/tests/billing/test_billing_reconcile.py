@@ -26,7 +26,7 @@ from headrace.chassis.tokens import token_hash
 from headrace.jobs.v1 import job_pb2, jobs_service_pb2_grpc
 from headrace.jobs.v1 import jobs_service_pb2 as jobs_pb
 from headrace.queue import Handlers, RetryPolicy, Worker, WorkerSettings
-from headrace.queue.migrate import up
+from headrace.queue.db.migrate import up
 from jobs_service.callers import Caller, Callers
 from jobs_service.handlers.reconcile import Reconcile
 from jobs_service.handlers.webhook import ApplyWebhook

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Mapping
 import grpc
 
 from headrace.chassis.rpc_errors import RpcError, error_info, retry_info
-from headrace.queue.depth import count_in_line
+from headrace.queue.inspection.queues import count_in_line
 from jobs_service.database import Database
 
 FRESH_SECONDS = 1.0

@@ -6,7 +6,7 @@ import psycopg
 import structlog
 
 from headrace.queue import DatabaseAway, Kinds
-from headrace.queue.register import register_kinds
+from headrace.queue.kinds.revisions import register_kinds
 from jobs_service.database import Database
 
 log = structlog.get_logger()

@@ -10,7 +10,7 @@ import structlog
 import uvicorn
 
 from headrace.chassis.settings import split_address
-from headrace.veil import veil_here
+from headrace.redaction import veil_here
 
 log = structlog.get_logger()
 

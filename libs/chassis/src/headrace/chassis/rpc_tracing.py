@@ -18,7 +18,7 @@ from opentelemetry.trace import Link, Span, SpanKind, StatusCode
 from headrace.chassis.carrying import records
 from headrace.chassis.rpc_errors import SERVER_FAILURES, RpcError
 from headrace.chassis.rpc_interceptors import Call, Context, Layer, Proceed
-from headrace.veil import veil_here
+from headrace.redaction import veil_here
 
 
 class OutsideContext(enum.Enum):

@@ -17,7 +17,7 @@ from headrace.chassis.rpc_interceptors import (
     Handler,
     unary_handler,
 )
-from headrace.veil import hide, veiled_text
+from headrace.redaction import hide, veiled_text
 
 _TIMES = {
     "google.protobuf.Timestamp": "must be a time from the year 1 to 9999, its nanoseconds from 0 to 999999999",

@@ -1,7 +1,7 @@
 """Logs and spans without what must not be seen: the values that a call or an attempt has in its hands.
 
 A call hides the redacted fields of its request, an attempt those of its payload, a handler what it is told elsewhere
-(see `headrace.veil`). What they then log or write on a span, exceptions and their tracebacks included, leaves the
+(see `headrace.redaction`). What they then log or write on a span, exceptions and their tracebacks included, leaves the
 process without these values.
 """
 
@@ -13,7 +13,7 @@ from opentelemetry.context import Context
 from opentelemetry.sdk.trace import Event, ReadableSpan, Span, SpanProcessor
 from opentelemetry.trace import Status
 
-from headrace.veil import Veil, current_veil, veiled
+from headrace.redaction import Veil, current_veil, veiled
 
 # What the chain of processors has put there itself.
 _OURS = frozenset({"timestamp", "level", "logger"})

@@ -10,13 +10,9 @@ events    Events, Event, EventsMissed: what happens to jobs, as it happens; Work
 errors    everything that is refused, with the data that a caller needs
 """
 
-from headrace.queue.accept import Door
-from headrace.queue.actions import Acted, Action, cancel_jobs, delete_jobs, retry_jobs
-from headrace.queue.backoff import RetryPolicy
-from headrace.queue.cleaner import Retention
-from headrace.queue.control import (
-    cancel_job,
-    delete_job,
+from headrace.queue.control.bulk import Acted, Action, cancel_jobs, delete_jobs, retry_jobs
+from headrace.queue.control.jobs import cancel_job, delete_job, retry_job
+from headrace.queue.control.queues import (
     limit_queue,
     list_pauses,
     pause_all,
@@ -25,9 +21,13 @@ from headrace.queue.control import (
     resume_all,
     resume_kind,
     resume_queue,
-    retry_job,
     set_retention,
 )
+from headrace.queue.db import migrate
+from headrace.queue.enqueue.enqueuer import Door
+from headrace.queue.enqueue.new_job import Limits, NewJob
+from headrace.queue.enqueue.results import Accepted
+from headrace.queue.enqueue.uniqueness import Unique
 from headrace.queue.errors import (
     BatchTooLarge,
     DatabaseAway,
@@ -49,18 +49,30 @@ from headrace.queue.errors import (
     VersionUnknown,
     Violation,
 )
-from headrace.queue.events import Event, Events, EventsMissed, What
-from headrace.queue.explain import Explanation, explain_enqueue, explain_job
-from headrace.queue.failures import AttemptFailed
-from headrace.queue.fleet import WorkerInfo, WorkerState, list_workers
-from headrace.queue.handlers import Handlers
+from headrace.queue.events.event import Event, EventsMissed, What
+from headrace.queue.events.listener import Events
+from headrace.queue.execution.attempt_failure import AttemptFailed
+from headrace.queue.execution.handlers import Handlers
+from headrace.queue.execution.outcomes import Cancel, Discard, Done, Outcome, Retry, Snooze
+from headrace.queue.execution.retry_policy import RetryPolicy
+from headrace.queue.execution.running_job import RunningJob, current_job
+from headrace.queue.inspection.explain import Explanation, explain_enqueue, explain_job
+from headrace.queue.inspection.jobs import (
+    Counted,
+    JobPage,
+    count_jobs,
+    count_jobs_up_to,
+    get_job,
+    list_jobs,
+    recount_jobs,
+)
+from headrace.queue.inspection.queue_stats import QueueFlow, queue_flows
+from headrace.queue.inspection.queues import list_queues
+from headrace.queue.inspection.search import JobFilter
+from headrace.queue.inspection.workers import WorkerInfo, WorkerState, list_workers
 from headrace.queue.job import AttemptError, Job, JobState, Pause, Queue, TraceParent
-from headrace.queue.kinds import Defaults, Kind, KindMisconfigured, KindOverride, Kinds, NotAKind, job_kind
-from headrace.queue.lookup import Counted, JobPage, count_jobs, count_jobs_up_to, get_job, list_jobs, recount_jobs
-from headrace.queue.new_job import Accepted, Limits, NewJob
-from headrace.queue.outcomes import Cancel, Discard, Done, Outcome, Retry, Snooze
-from headrace.queue.periodic import Missed, Periodic
-from headrace.queue.periodic_control import (
+from headrace.queue.kinds.kind import Defaults, Kind, KindMisconfigured, KindOverride, Kinds, NotAKind, job_kind
+from headrace.queue.periodic.control import (
     PeriodicJob,
     create_periodic,
     delete_periodic,
@@ -70,13 +82,11 @@ from headrace.queue.periodic_control import (
     resume_periodic,
     update_periodic,
 )
-from headrace.queue.program import calm_collector, run_worker
-from headrace.queue.queue_flow import QueueFlow, queue_flows
-from headrace.queue.queues import list_queues
-from headrace.queue.running import RunningJob, current_job
-from headrace.queue.search import JobFilter
-from headrace.queue.unique import Unique
-from headrace.queue.worker import Worker, WorkerSettings
+from headrace.queue.periodic.definition import Missed, Periodic
+from headrace.queue.retention import Retention
+from headrace.queue.worker.run import calm_collector, run_worker
+from headrace.queue.worker.settings import WorkerSettings
+from headrace.queue.worker.worker import Worker
 
 __all__ = [
     "Accepted",
@@ -165,6 +175,7 @@ __all__ = [
     "list_periodic",
     "list_queues",
     "list_workers",
+    "migrate",
     "pause_all",
     "pause_kind",
     "pause_periodic",

@@ -25,7 +25,6 @@ from opentelemetry.trace import INVALID_SPAN, Link, Span, SpanKind, Status, Stat
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from headrace.queue.job import TraceParent
-from headrace.queue.running import RunningJob
 
 SYSTEM = "headrace"
 # 55 characters in today's version; the W3C allows later ones to be longer, and asks to keep that much of the others.
@@ -90,13 +89,12 @@ def created(kind: str, queue: str) -> TraceParent:
         return current()
 
 
-def attempt_span(job: RunningJob, *, records: bool) -> AbstractContextManager[Span]:
+def attempt_span(attempt: Attempt, waited_ms: float, *, records: bool) -> AbstractContextManager[Span]:
     """The span of an attempt, current within the block with the job's baggage, after one for the wait that ends now.
 
     The caller sets its status, and doesn't ask where there is neither anything to record nor a trace to pass on.
     """
-    attempt = Attempt(job.id, job.lease, job.kind.name, job.queue, job.attempt, job.trace)
-    return _attempt_span(attempt, job.waited_ms) if records else _passed_on(attempt)
+    return _attempt_span(attempt, waited_ms) if records else _passed_on(attempt)
 
 
 def failed(span: Span, error_type: str) -> None:

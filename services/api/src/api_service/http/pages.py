@@ -15,7 +15,7 @@ from api_service.auth.errors import HashingBusyError, PasswordRefusedError, Toke
 from api_service.db import DatabaseUnavailable
 from headrace.chassis.html_pages import HtmlPages
 from headrace.chassis.http_bodies import read_form
-from headrace.veil import hide
+from headrace.redaction import hide
 
 _DEAD_LINK = "The link was used before, has expired, or a later mail brought a new one."
 

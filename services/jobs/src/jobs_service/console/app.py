@@ -16,7 +16,7 @@ from headrace.chassis.http_bodies import read_form
 from headrace.chassis.settings import is_sendable
 from headrace.jobs.v1 import jobs_service_pb2 as pb
 from headrace.jobs.v1.jobs_service_pb2_grpc import JobsServiceStub
-from headrace.veil import hide
+from headrace.redaction import hide
 from jobs_service.console import wording
 from jobs_service.console.acts import ACTS
 from jobs_service.console.payloads import PayloadReader

@@ -5,7 +5,7 @@
 from typing import Any
 
 from headrace.jobs.v1 import jobs_service_pb2 as pb
-from headrace.queue.audit import list_acts
+from headrace.queue.control.audit_log import list_acts
 from jobs_service.paging import read_page_token, write_page_token
 from jobs_service.rpc.part import Part
 from jobs_service.translate.audit import write_act

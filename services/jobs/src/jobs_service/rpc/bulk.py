@@ -12,8 +12,8 @@ from headrace.chassis.rpc_errors import RpcError, bad_request, error_info
 from headrace.jobs.v1 import job_pb2
 from headrace.jobs.v1 import jobs_service_pb2 as pb
 from headrace.queue import Action, JobFilter
-from headrace.queue.actions import act_on, batches, find_actionable
-from headrace.queue.search import Found
+from headrace.queue.control.bulk import act_on, batches, find_actionable
+from headrace.queue.inspection.search import Found
 from jobs_service.rpc.part import Part
 from jobs_service.translate import read_filter
 

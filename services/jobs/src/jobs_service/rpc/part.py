@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 from headrace.jobs.v1 import jobs_service_pb2_grpc
 from headrace.queue import Door
-from headrace.queue.audit import record_act
+from headrace.queue.control.audit_log import record_act
 from jobs_service.callers import Callers
 from jobs_service.database import Connection, Database
 from jobs_service.depths import QueueDepths

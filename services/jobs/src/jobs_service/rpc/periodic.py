@@ -23,7 +23,7 @@ from headrace.queue import (
     resume_periodic,
     update_periodic,
 )
-from headrace.queue.veil import veiled_payload
+from headrace.queue.inspection.redaction import veiled_payload
 from jobs_service.database import Connection
 from jobs_service.rpc.part import Part
 from jobs_service.translate import read_periodic, still_veiled

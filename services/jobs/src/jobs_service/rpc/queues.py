@@ -8,7 +8,7 @@ from google.protobuf.json_format import MessageToDict
 
 from headrace.jobs.v1 import jobs_service_pb2 as pb
 from headrace.queue import Counted, JobState, Queue, count_jobs_up_to, limit_queue, list_queues, set_retention
-from headrace.queue.queue_flow import QueueFlow, queue_flows
+from headrace.queue.inspection.queue_stats import QueueFlow, queue_flows
 from jobs_service.database import Connection
 from jobs_service.rpc.part import Part
 from jobs_service.translate import read_retention, write_queue, write_stats

@@ -1,7 +1,7 @@
 """Administrative acts on the wire."""
 
 from headrace.jobs.v1 import audit_pb2
-from headrace.queue.audit import Act
+from headrace.queue.control.audit_log import Act
 from jobs_service.translate.values import write_struct, write_time
 
 

@@ -12,7 +12,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from headrace.chassis.rpc_validation import request_violations
 from headrace.jobs.v1 import jobs_service_pb2
 from headrace.queue import Accepted, Kinds, KindUnknown, NewJob, TraceParent, Unique
-from headrace.queue.checks import option_violations
+from headrace.queue.enqueue.validation import option_violations
 from jobs_service.refusals import option_path, payload_path
 from jobs_service.translate.jobs import STATES, read_state
 from jobs_service.translate.values import Violations, noting, read_duration, read_struct, read_time, refuse

@@ -4,7 +4,8 @@ from functools import singledispatch
 from typing import Any
 
 from headrace.jobs.v1 import explanation_pb2
-from headrace.queue import AttemptError, Explanation, reasons
+from headrace.queue import AttemptError, Explanation
+from headrace.queue.inspection import reasons
 from jobs_service.translate.jobs import STATES, write_error
 from jobs_service.translate.values import write_duration, write_time
 

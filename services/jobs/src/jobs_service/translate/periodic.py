@@ -10,9 +10,9 @@ from google.rpc.error_details_pb2 import BadRequest
 
 from headrace.jobs.v1 import periodic_job_pb2
 from headrace.queue import Door, Missed, NewJob, Periodic, PeriodicJob, Refused
-from headrace.queue.checks import Checked, check
-from headrace.queue.periodic import periodic_violations
-from headrace.veil import marked
+from headrace.queue.enqueue.validation import Checked, check
+from headrace.queue.periodic.definition import periodic_violations
+from headrace.redaction import marked
 from jobs_service.refusals import refusal
 from jobs_service.translate.jobs import TYPE_URL_PREFIX
 from jobs_service.translate.values import (

@@ -6,7 +6,7 @@ from typing import Any, Literal, TypedDict
 
 from headrace.jobs.v1 import queue_pb2
 from headrace.queue import Counted, JobState, Pause, Queue
-from headrace.queue.queue_flow import QueueFlow
+from headrace.queue.inspection.queue_stats import QueueFlow
 from jobs_service.translate.jobs import STATES
 from jobs_service.translate.values import Violations, noting, read_duration, refuse, write_duration, write_time
 

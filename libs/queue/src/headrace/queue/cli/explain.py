@@ -13,10 +13,10 @@ import psycopg
 import typer
 
 from headrace.queue.cli.options import Schema, reported
-from headrace.queue.explain import Explanation, explain_job
+from headrace.queue.db.statements import DEFAULT_SCHEMA
+from headrace.queue.inspection.explain import Explanation, explain_job
+from headrace.queue.inspection.reason_text import moment, span
 from headrace.queue.job import AttemptError
-from headrace.queue.statements import DEFAULT_SCHEMA
-from headrace.queue.words import moment, span
 
 CONNECT_TIMEOUT = 5
 

@@ -14,11 +14,11 @@ import typer
 from google.protobuf.descriptor import FileDescriptor
 
 from headrace.queue.cli.options import Schema
+from headrace.queue.db.migrate import require_current
+from headrace.queue.db.statements import DEFAULT_SCHEMA
 from headrace.queue.errors import QueueError
-from headrace.queue.kinds import DECLARED, Kinds
-from headrace.queue.kinds_check import SCANNED, Finding, KindsReport, check_kinds
-from headrace.queue.migrate import require_current
-from headrace.queue.statements import DEFAULT_SCHEMA
+from headrace.queue.kinds.kind import DECLARED, Kinds
+from headrace.queue.kinds.release_check import SCANNED, Finding, KindsReport, check_kinds
 
 SURVIVES, BREAKS, FAILED = 0, 1, 2
 

@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
-from headrace.queue import migrate as migrations
 from headrace.queue.cli.options import DatabaseUrl, Schema, reported
-from headrace.queue.statements import DEFAULT_SCHEMA
+from headrace.queue.db import migrate as migrations
+from headrace.queue.db.statements import DEFAULT_SCHEMA
 
 migrate = typer.Typer(no_args_is_help=True, help="Bring the jobs database to the version that this code needs.")
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from headrace.queue.statements import statement
-from headrace.queue.transaction import Plan, Query
-from headrace.queue.typed import require
+from headrace.queue.arguments import require
+from headrace.queue.db.statements import statement
+from headrace.queue.db.transaction import Plan, Query
 
 
 def moved_clock(by: timedelta, schema: str) -> Plan[datetime]:

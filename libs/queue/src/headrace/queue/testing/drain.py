@@ -10,19 +10,20 @@ from typing import Protocol
 import psycopg
 from psycopg.pq import TransactionStatus
 
-from headrace.queue.backoff import RetryPolicy
-from headrace.queue.completer import Decision, settle_params
-from headrace.queue.cursor import Cursor
+from headrace.queue.claiming.claimed_rows import running_jobs
+from headrace.queue.claiming.cursor import Cursor
+from headrace.queue.completion.completer import settle_params
+from headrace.queue.db.statements import statement
+from headrace.queue.db.transaction import Plan, Query, Result
 from headrace.queue.errors import QueueError
-from headrace.queue.executor import Executor
-from headrace.queue.handlers import Handlers
+from headrace.queue.execution.attempt_result import Decision
+from headrace.queue.execution.executor import Executor
+from headrace.queue.execution.handlers import Handlers
+from headrace.queue.execution.retry_policy import RetryPolicy
+from headrace.queue.execution.running_job import Home, RunningJob
 from headrace.queue.job import Job
-from headrace.queue.producer import running_jobs
-from headrace.queue.running import Home, RunningJob
-from headrace.queue.scheduler import BATCH
-from headrace.queue.statements import statement
-from headrace.queue.ticker import Ticker
-from headrace.queue.transaction import Plan, Query, Result
+from headrace.queue.maintenance.scheduler import BATCH
+from headrace.queue.periodic.ticker import Ticker
 
 AT_ONCE = RetryPolicy(base=timedelta(microseconds=1), factor=1, jitter=0)
 """Failed jobs are tried again without a wait."""

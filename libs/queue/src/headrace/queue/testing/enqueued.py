@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Generic, TypeVar
 
+from headrace.queue.db.statements import statement
+from headrace.queue.db.transaction import Plan, Query
 from headrace.queue.job import JobState
-from headrace.queue.kinds import Kinds
-from headrace.queue.statements import statement
-from headrace.queue.transaction import Plan, Query
+from headrace.queue.kinds.kind import Kinds
 
 Payload = TypeVar("Payload")
 

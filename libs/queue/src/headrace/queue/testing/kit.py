@@ -9,18 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import psycopg
 
-from headrace.queue.backoff import RetryPolicy
-from headrace.queue.handlers import Handlers
-from headrace.queue.job import Job
-from headrace.queue.outcomes import Outcome
-from headrace.queue.periodic import Periodic
-from headrace.queue.statements import DEFAULT_SCHEMA
-from headrace.queue.testing.alone import run_alone
-from headrace.queue.testing.clock import moved_clock
-from headrace.queue.testing.drain import AT_ONCE, Drain
-from headrace.queue.testing.enqueued import Enqueued, enqueued
-from headrace.queue.ticker import Ticker
-from headrace.queue.transaction import (
+from headrace.queue.db.statements import DEFAULT_SCHEMA
+from headrace.queue.db.transaction import (
     Plan,
     Result,
     commits_each,
@@ -29,9 +19,19 @@ from headrace.queue.transaction import (
     run,
     run_async,
 )
+from headrace.queue.execution.handlers import Handlers
+from headrace.queue.execution.outcomes import Outcome
+from headrace.queue.execution.retry_policy import RetryPolicy
+from headrace.queue.job import Job
+from headrace.queue.periodic.definition import Periodic
+from headrace.queue.periodic.ticker import Ticker
+from headrace.queue.testing.clock import moved_clock
+from headrace.queue.testing.drain import AT_ONCE, Drain
+from headrace.queue.testing.enqueued import Enqueued, enqueued
+from headrace.queue.testing.run_handler import run_alone
 
 if TYPE_CHECKING:
-    from headrace.queue.transaction import AnyAsyncConnection, AnyConnection
+    from headrace.queue.db.transaction import AnyAsyncConnection, AnyConnection
 
 Payload = TypeVar("Payload")
 

@@ -1,0 +1,1 @@
+"""Takes available jobs from the table and hands them to execution."""

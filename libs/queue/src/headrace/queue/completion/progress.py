@@ -1,0 +1,70 @@
+"""Writes what handlers report about their progress: the latest per job, at most once a second for all of them together.
+
+Reports are for people who look on. They are kept while Postgres is away, and never hold up a job.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import suppress
+from datetime import timedelta
+
+from headrace.queue.db.connections import Link
+from headrace.queue.db.reconnect import Backoff
+from headrace.queue.db.statements import statement
+from headrace.queue.errors import DatabaseAway
+
+logger = logging.getLogger(__name__)
+INTERVAL = timedelta(seconds=1)
+
+
+class Progress:
+    """The worker's writer of progress. To be made inside a running event loop."""
+
+    def __init__(self, link: Link, schema: str) -> None:
+        self._link = link
+        self._report = statement("report_progress", schema)
+        self._loop = asyncio.get_running_loop()
+        self._latest: dict[tuple[int, int], str] = {}
+        self._wake = asyncio.Event()
+
+    def report(self, job_id: int, lease: int, value: str) -> None:
+        """Takes a report, as JSON text; it is written soon. May be called from any thread."""
+        with suppress(RuntimeError):  # the loop has been closed meanwhile
+            self._loop.call_soon_threadsafe(self._take, (job_id, lease), value)
+
+    async def run(self) -> None:
+        """Writes reports until cancelled."""
+        backoff = Backoff()
+        while True:
+            await self._wake.wait()
+            try:
+                await self.flush()
+            except DatabaseAway as away:
+                await backoff.wait(logger, f"reports of progress are kept until Postgres is back: {away}")
+                continue
+            backoff.reset()
+            await asyncio.sleep(INTERVAL.total_seconds())
+
+    async def flush(self) -> None:
+        """Writes what has been reported. Raises DatabaseAway."""
+        self._wake.clear()
+        # Sorted by id, as outcomes are, so that they wait for each other instead of deadlocking.
+        if sending := sorted(self._latest.items()):
+            self._latest = {}
+            params = {
+                "ids": [job_id for (job_id, _), _ in sending],
+                "leases": [lease for (_, lease), _ in sending],
+                "values": [value for _, value in sending],
+            }
+            try:
+                await self._link.execute(self._report, params)
+            except BaseException:
+                self._latest = dict(sending) | self._latest
+                self._wake.set()
+                raise
+
+    def _take(self, attempt: tuple[int, int], value: str) -> None:
+        self._latest[attempt] = value
+        self._wake.set()

@@ -1,0 +1,1 @@
+"""Statements, connections, transactions, migrations: how the engine speaks to Postgres."""

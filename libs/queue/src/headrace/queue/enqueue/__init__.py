@@ -1,0 +1,1 @@
+"""Puts jobs into the table: validation, idempotency, uniqueness, the insert."""

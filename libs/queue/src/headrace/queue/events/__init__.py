@@ -1,0 +1,1 @@
+"""What happens to jobs, published as it happens, and listeners to it."""

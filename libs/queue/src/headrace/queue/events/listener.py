@@ -1,0 +1,86 @@
+"""What happens to jobs, as it happens: heard in any process that can listen to the database.
+
+Events are for watching: a console, a test, a metric. They are told after the fact is committed, by the worker that
+caused it, in batches some ten times a second, and only while somebody listens. They may be missed, and then that is
+said; what must not be missed belongs into the handler's transaction, or is read from the jobs themselves.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+
+import psycopg
+from psycopg.sql import SQL, Identifier
+
+from headrace.queue.db.connections import Connection, connect
+from headrace.queue.db.reconnect import Backoff
+from headrace.queue.db.statements import DEFAULT_SCHEMA, events_channel, statement
+from headrace.queue.events.event import Event, EventsMissed, unpacked
+
+logger = logging.getLogger(__name__)
+
+
+class Events:
+    """The ear of a process.
+
+        async with Events(dsn).listen() as events:
+            async for event in events:
+                match event: ...
+
+    Args:
+        dsn: The jobs database, not through a pooler in transaction mode.
+        schema: The installation's schema.
+    """
+
+    def __init__(self, dsn: str, *, schema: str = DEFAULT_SCHEMA) -> None:
+        self._dsn = dsn
+        self._schema = schema
+        self._channel = Identifier(events_channel(schema))
+
+    @asynccontextmanager
+    async def listen(self) -> AsyncGenerator[AsyncIterator[Event | EventsMissed], None]:
+        """Listens from the moment it is entered, and goes on after any absence of the database.
+
+        Raises:
+            psycopg.OperationalError: The database can't be reached at the start.
+        """
+        first = await self._connect()
+        events = self._events(first)
+        try:
+            yield events
+        finally:
+            await events.aclose()
+            await first.close()
+
+    async def _events(self, connection: Connection) -> AsyncGenerator[Event | EventsMissed, None]:
+        backoff = Backoff()
+        reason = "it was closed"
+        while True:
+            try:
+                async with connection:
+                    async for notification in connection.notifies():
+                        for event in unpacked(notification.payload):
+                            yield event
+            except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+                reason = str(error).strip()
+            while connection.closed:
+                await backoff.wait(logger, f"no events until Postgres is back: {reason}")
+                try:
+                    connection = await self._connect()
+                except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+                    reason = str(error).strip()
+            backoff.reset()
+            yield EventsMissed("the connection was lost")
+
+    async def _connect(self) -> Connection:
+        connection = await connect(self._dsn, role="events", schema=self._schema)
+        try:
+            await connection.execute(SQL("listen {}").format(self._channel))
+            # As long as somebody holds this lock, workers know that somebody listens.
+            await connection.execute(statement("announce_listener", self._schema))
+        except BaseException:
+            await connection.close()
+            raise
+        return connection

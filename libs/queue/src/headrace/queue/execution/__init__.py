@@ -1,0 +1,1 @@
+"""Runs a claimed job's handler within its timeout, to a result."""

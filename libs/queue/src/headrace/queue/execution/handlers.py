@@ -1,0 +1,167 @@
+"""Which function runs which kind, how, and with what around it."""
+
+from __future__ import annotations
+
+import inspect
+import pickle
+import sys
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
+
+from headrace.queue.execution.middleware import AsyncMiddleware, PlainMiddleware
+from headrace.queue.execution.outcomes import Outcome
+from headrace.queue.execution.running_job import RunningJob
+from headrace.queue.kinds.kind import Kind, Kinds
+
+Payload = TypeVar("Payload")
+AsyncHandler = Callable[[Payload, RunningJob], Awaitable[Outcome | None]]
+PlainHandler = Callable[[Payload, RunningJob], Outcome | None]
+Mode = Literal["async", "thread", "process"]
+LEAST_MEMORY = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Handler:
+    """A function for a kind."""
+
+    kind: Kind
+    function: Callable[[Any, RunningJob], Any]
+    mode: Mode
+    memory_limit: int | None = None
+    """Of its process, in bytes."""
+
+
+class Handlers:
+    """The handlers of a worker. It claims only jobs of kinds, and versions of them, that it has a handler for."""
+
+    def __init__(self, kinds: Kinds) -> None:
+        self.kinds = kinds
+        self._handlers: dict[str, Handler] = {}
+        self._middleware: list[tuple[Callable[..., Any], frozenset[str]]] = []
+
+    def add(
+        self,
+        message_class: type[Payload],
+        function: AsyncHandler[Payload] | PlainHandler[Payload],
+        *,
+        mode: Mode | None = None,
+        memory_limit: int | None = None,
+    ) -> None:
+        """Makes a function run the jobs of a kind: an `async def` on the event loop, a plain one in a thread.
+
+        With `mode="process"` it runs in a process of its own, which is killed at the job's timeout or cancellation,
+        whatever the function is doing; a crash of it harms nobody else. The process must be able to import the
+        function: it stands at the top level of a module that is not the program.
+
+        Args:
+            message_class: The kind's class.
+            function: Called with the message and the job.
+            mode: How it runs; None chooses "async" or "thread" by what the function is.
+            memory_limit: The bytes that its process may use, the interpreter's own included; at least 64 MiB. Only
+                for processes, and on Linux.
+
+        Raises:
+            KindUnknown: The class is none of the kinds.
+            ValueError: The kind has a handler already, or the function can't run like that.
+            TypeError: It is no function, or a generator function, which would never run.
+        """
+        kind = self.kinds.of(message_class)
+        if kind.name in self._handlers:
+            raise ValueError(f"{kind.name} has a handler already")
+        _require_function(function, f"the handler of {kind.name}")
+        own_mode: Mode = "async" if _is_async(function) else "thread"
+        mode = mode or own_mode
+        if mode == "process":
+            _require_importable(function)
+        elif mode != own_mode:
+            raise ValueError(f"{_name(function)} can't run in mode {mode!r}: it is made for {own_mode!r}")
+        if memory_limit is not None and (mode != "process" or sys.platform != "linux"):
+            raise ValueError("a memory limit holds for handlers of mode 'process' only, and on Linux")
+        if memory_limit is not None and memory_limit < LEAST_MEMORY:
+            raise ValueError(f"memory_limit of {kind.name} must be at least {LEAST_MEMORY} bytes: an interpreter's own")
+        self._handlers[kind.name] = Handler(kind, function, mode, memory_limit)
+
+    def use(self, middleware: AsyncMiddleware | PlainMiddleware, *message_classes: type[Any]) -> None:
+        """Puts a middleware around the handlers of these kinds, or of all; the first one used is the outermost.
+
+        It is called as `middleware(message, job, call_next)`, and what it answers or raises is the attempt's outcome.
+        An `async def` goes around every handler, on the event loop. A plain function goes around plain functions,
+        where they run; it can't go around an `async def` handler, which is refused when the worker is made.
+
+        Raises:
+            KindUnknown: One of the classes is none of the kinds.
+            TypeError: It is no function, or a generator function.
+        """
+        _require_function(middleware, "a middleware")
+        names = frozenset(self.kinds.of(each).name for each in message_classes)
+        self._middleware.append((middleware, names))
+
+    def around(self, handler: Handler) -> tuple[list[AsyncMiddleware], list[PlainMiddleware]]:
+        """The middleware around a handler, outermost first: that of the event loop, then that beside the handler.
+
+        Raises:
+            ValueError: A plain one would have to go around an `async def`, or can't be imported by a process.
+        """
+        chosen = [each for each, names in self._middleware if not names or handler.kind.name in names]
+        plain = [each for each in chosen if not _is_async(each)]
+        if plain and _is_async(handler.function):
+            raise ValueError(
+                f"the middleware {_name(plain[0])} is a plain function and can't go around the handler of "
+                f"{handler.kind.name}, an async def: make it an async def, which can go around every handler"
+            )
+        if handler.mode == "process":
+            for each in plain:
+                _require_importable(each)
+        return [each for each in chosen if _is_async(each)], plain
+
+    def __getitem__(self, kind: str) -> Handler:
+        """The handler of a kind, by its name or a former one."""
+        return self._handlers[self.kinds[kind].name]
+
+    @property
+    def handled(self) -> tuple[Kind, ...]:
+        """The kinds that have a handler, sorted by name."""
+        return tuple(self._handlers[name].kind for name in sorted(self._handlers))
+
+    @property
+    def versions(self) -> dict[str, int]:
+        """The names that jobs may bear that run here, former ones included; to each, the highest version."""
+        return {name: kind.version for kind in self.handled for name in kind.names}
+
+    @property
+    def queues(self) -> tuple[str, ...]:
+        """The queues that those kinds stand in, sorted."""
+        return tuple(sorted({kind.queue for kind in self.handled}))
+
+
+def _is_async(function: Callable[..., Any]) -> bool:
+    call = getattr(function, "__call__", function)  # noqa: B004  (an object may be a handler, too)
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call)
+
+
+def _require_function(function: object, what: str) -> None:
+    if not callable(function):
+        raise TypeError(f"{what} must be a function, not {function!r}")
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        raise TypeError(
+            f"{what} must be a plain function or an async def; {_name(function)} yields: it would never run"
+        )
+
+
+def _require_importable(function: Callable[..., Any]) -> None:
+    """Makes sure that a process can import a function: what is pickled is where it is found."""
+    try:
+        pickle.dumps(function)
+        importable = getattr(function, "__module__", "") != "__main__"
+    except (pickle.PicklingError, AttributeError, TypeError):
+        importable = False
+    if not importable:
+        raise ValueError(
+            f"a process of its own can't import {_name(function)}: move it to the top level of a module that is not "
+            "the program itself"
+        )
+
+
+def _name(function: Callable[..., Any]) -> str:
+    return getattr(function, "__qualname__", repr(function))

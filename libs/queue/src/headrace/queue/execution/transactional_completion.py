@@ -1,0 +1,30 @@
+"""Completes a job in the transaction of its handler's own effects: exactly once, by construction.
+
+Either both are committed or neither is. Where the lease is lost, somebody else has the job, and the transaction is
+broken: it can't be committed any more, whatever the handler does with the error.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+
+from headrace.queue.db.statements import statement
+from headrace.queue.db.transaction import Plan, Query
+from headrace.queue.errors import LeaseLost
+
+
+def completion(job_id: int, lease: int, output: str | None, schema: str) -> Plan[None]:
+    """The statements that complete a job; `output` is JSON text.
+
+    Raises:
+        LeaseLost: The attempt no longer counts. The transaction is broken.
+    """
+    params: dict[str, Any] = {"job_id": job_id, "lease": lease, "output": output}
+    if not (yield Query(statement("complete_in", schema), params)):
+        lost = LeaseLost(job_id, lease)
+        try:
+            yield Query(statement("refuse_commit", schema), {"reason": str(lost)})
+        except psycopg.errors.InvalidTextRepresentation:
+            raise lost from None

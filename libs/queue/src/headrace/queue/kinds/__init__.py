@@ -1,0 +1,1 @@
+"""What a kind of job is: its options, its payload's codec, and what changes between releases mean."""

@@ -1,0 +1,130 @@
+"""Declares and ticks periodic jobs: as plans of statements, whoever runs them, each in a transaction.
+
+Whoever gets a periodic job's row decides about its ticks and makes their jobs in the same transaction.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from headrace.queue import tracing
+from headrace.queue.arguments import require
+from headrace.queue.db.statements import statement
+from headrace.queue.db.transaction import Plan, Query
+from headrace.queue.enqueue.enqueuer import Door
+from headrace.queue.enqueue.new_job import NewJob
+from headrace.queue.errors import Refused
+from headrace.queue.kinds.kind import Kinds
+from headrace.queue.periodic.definition import Missed, Periodic, Ticks, decide, fingerprint, schedule
+
+logger = logging.getLogger(__name__)
+CALLER = "periodic"
+
+
+class Ticker:
+    """A worker's part in the periodic jobs.
+
+    Args:
+        kinds: Periodic jobs of other kinds are left to other workers.
+        periodic: What this worker declares.
+        schema: The installation's schema.
+
+    Raises:
+        Refused: A declared payload is of an unknown kind, or breaks its kind's rules.
+        ValueError: Two of them have the same name.
+    """
+
+    def __init__(self, kinds: Kinds, periodic: Sequence[Periodic], schema: str) -> None:
+        for each in periodic:
+            require("periodic jobs of a worker", Periodic, **{"each of them": each})
+        names = Counter(each.name for each in periodic)
+        if twice := sorted(name for name, count in names.items() if count > 1):
+            raise ValueError(f"periodic jobs: {', '.join(twice)} is declared twice; a name stands for one definition")
+        self._kinds = kinds
+        self._periodic = {each.name: each for each in periodic}
+        self._rows = {each.name: each.row(kinds) for each in periodic}
+        self._door = Door(kinds, schema=schema)
+        self._clock = statement("clock", schema)
+        self._declare = statement("declare_periodic", schema)
+        self._take = statement("take_periodic", schema)
+        self._move = statement("move_periodic", schema)
+        # Definitions that make no sense here, such as a time zone that this machine doesn't know: left to others.
+        self._unreadable: set[str] = set()
+
+    def mine(self) -> dict[str, Any]:
+        """Which periodic jobs this worker ticks, as parameters."""
+        return {
+            "names": list(self._periodic),
+            "kinds": list(self._kinds.names_of_jobs),
+            "excluded": list(self._unreadable),
+        }
+
+    def declare(self) -> Plan[None]:
+        """Declares what this worker's code says."""
+        if not self._periodic:
+            return
+        [row] = yield Query(self._clock, {})
+        for name, periodic in self._periodic.items():
+            params = {
+                **self._rows[name],
+                "declared": fingerprint(self._rows[name]),
+                "first_at": periodic.first_tick(row["now"]),
+                "changed_at": periodic.next_tick(row["now"]),
+            }
+            yield Query(self._declare, params)
+
+    def tick(self) -> Plan[bool]:
+        """Makes the jobs of one periodic job that is due; answers whether there was one to be had."""
+        rows = yield Query(self._take, self.mine())
+        if not rows:
+            return False
+        [row] = rows
+        try:
+            ticks = _decide(row)
+        except ValueError as error:
+            logger.error("the periodic job %s is left to other workers: %s", row["name"], error)
+            self._unreadable.add(row["name"])
+            return True
+        if ticks.due:
+            yield from self._enqueue(row, ticks.due)
+        yield Query(self._move, {"name": row["name"], "next_at": ticks.next_at, "last_at": ticks.last_at})
+        return True
+
+    def _enqueue(self, row: Mapping[str, Any], due: Sequence[datetime]) -> Plan[None]:
+        try:
+            kind = self._kinds[row["kind"]]
+            payload = kind.codec.decode(row["payload"])
+            jobs = [
+                NewJob(
+                    payload,
+                    caller=CALLER,
+                    metadata=_metadata(row["name"], tick),
+                    trace=tracing.created(kind.name, kind.queue),
+                )
+                for tick in due
+            ]
+            results = yield from self._door.plan(jobs)
+            refused = next((result for result in results if isinstance(result, Refused)), None)
+        except Refused as unreadable:
+            refused = unreadable
+        if refused is not None:
+            logger.error("the periodic job %s made no job for its tick: %s", row["name"], refused)
+
+
+def _metadata(name: str, tick: datetime) -> dict[str, str]:
+    return {"periodic": name, "scheduled_at": tick.astimezone(UTC).isoformat()}
+
+
+def _decide(row: Mapping[str, Any]) -> Ticks:
+    """What is due of a row of take_periodic.sql. Raises ValueError."""
+    begin, now, last = row["next_at"], row["now"], row["last_at"]
+    found = schedule(row["every"], row["cron"], row["time_zone"], origin=begin or last or now)
+    if begin is None:
+        begin = found.after(now)
+    elif last is not None and begin <= last:  # the clock was set back: nothing ticks twice
+        begin = found.after(last)
+    return decide(found, begin, now, Missed(row["missed"]), row["missed_window"])

@@ -1,0 +1,73 @@
+"""Runs one handler on one payload, in this process and without a database."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from headrace.queue.errors import KindUnknown
+from headrace.queue.execution.handlers import Handlers
+from headrace.queue.execution.middleware import Work, wrapped
+from headrace.queue.execution.outcomes import Done, Outcome
+from headrace.queue.execution.running_job import Home, RunningJob, enter_job
+from headrace.queue.execution.threads import in_thread
+
+
+async def run_alone(
+    handlers: Handlers,
+    payload: Any,
+    *,
+    attempt: int,
+    job_id: int,
+    caller: str,
+    metadata: Mapping[str, Any] | None,
+    schema: str,
+) -> Outcome:
+    """See Kit.run."""
+    kind = handlers.kinds.of(payload)
+    if kind not in handlers.handled:
+        raise KindUnknown(kind.name, [each.name for each in handlers.handled])
+    data = kind.codec.encode(payload)
+    message = kind.codec.check(data)
+    job = RunningJob(
+        id=job_id,
+        lease=attempt,
+        kind=kind,
+        queue=kind.queue,
+        version=kind.version,
+        payload=data,
+        attempt=attempt,
+        max_retries=kind.max_retries,
+        timeout=kind.timeout.total_seconds(),
+        caller=caller,
+        trace=None,
+        claim_no=1,
+        waited_ms=0.0,
+        metadata=metadata,
+        deadline=time.monotonic() + kind.timeout.total_seconds(),
+        home=Home(schema, report=lambda *_: None),
+    )
+    # A task of its own, so that the job is the current one in there alone.
+    outcome = await asyncio.create_task(_enter(_work(handlers, kind.name), message, job))
+    if outcome is None:
+        return Done()
+    if not isinstance(outcome, Outcome):
+        raise TypeError(f"the handler returned {type(outcome).__name__}, which is no outcome")
+    return outcome
+
+
+async def _enter(work: Work, message: Any, job: RunningJob) -> Outcome | None:
+    enter_job(job)
+    outcome = await work(message, job)
+    # An async function whose mode is a process of its own, which would await it there.
+    return await outcome if inspect.isawaitable(outcome) else outcome
+
+
+def _work(handlers: Handlers, name: str) -> Work:
+    handler = handlers[name]
+    around, beside = handlers.around(handler)
+    work = handler.function if handler.mode == "async" else in_thread(wrapped(handler.function, beside))
+    return wrapped(work, around)

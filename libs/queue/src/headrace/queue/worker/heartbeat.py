@@ -1,0 +1,176 @@
+"""Signs of life, from a thread with a connection of its own.
+
+A process that beats is alive, even if its event loop is blocked by a handler: then it is hung, which the beat reports
+and the log says with the place in the code, and nobody takes its jobs away. Only a process that is gone, stopped or
+cut off falls silent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+import psycopg
+
+from headrace.queue.claiming.tracker import ClaimLedger
+from headrace.queue.db.connections import VIGILANCE
+from headrace.queue.db.statements import statement
+
+logger = logging.getLogger(__name__)
+INTERVAL = 1.0
+# Well below the lease: an outage of Postgres must be over for the beats before it is over for the rescuers.
+RETRY_INTERVAL = 0.5
+CONNECT_TIMEOUT = 3
+TICK = 0.25
+# A loop that has not moved for this long counts as hung.
+HUNG_AFTER = 5.0
+# When the beat thread has not moved either, the whole process was stopped, and the loop gets time to catch up.
+STOPPED_AFTER = 3.0
+
+
+class Pulse:
+    """When the event loop last moved. Written on the loop, read from anywhere."""
+
+    def __init__(self) -> None:
+        self._moved_at = time.monotonic()
+        self.thread_id = threading.get_ident()
+
+    @property
+    def lag(self) -> float:
+        """For how many seconds the loop has not moved; below a quarter of a second on a healthy one."""
+        return time.monotonic() - self._moved_at
+
+    async def run(self) -> None:
+        """Ticks until cancelled."""
+        self.thread_id = threading.get_ident()
+        while True:
+            self._moved_at = time.monotonic()
+            await asyncio.sleep(TICK)
+
+
+class Beats:
+    """The thread that beats for one worker process.
+
+    Args:
+        dsn: The jobs database.
+        schema: The installation's schema.
+        ledger: Knows the claim floor, which every beat publishes.
+        pulse: Knows whether the event loop moves.
+        vitals: What the worker says of itself besides, as parameters of beat.sql. Called by the thread, once per beat.
+        on_cancel: Called on the event loop with the ids of running jobs that somebody wants cancelled.
+        on_declared_dead: Called on the event loop when others have given this worker up. No more beats until `begin`.
+    """
+
+    def __init__(
+        self,
+        dsn: str,
+        schema: str,
+        ledger: ClaimLedger,
+        pulse: Pulse,
+        *,
+        vitals: Callable[[], Mapping[str, Any]],
+        on_cancel: Callable[[Sequence[int]], None],
+        on_declared_dead: Callable[[], None],
+    ) -> None:
+        self._dsn = dsn
+        self._application_name = f"{schema} beats"
+        self._beat = f"set local statement_timeout = 5000; {statement('beat', schema)}"
+        self._ledger = ledger
+        self._pulse = pulse
+        self._vitals = vitals
+        self._on_cancel = on_cancel
+        self._on_declared_dead = on_declared_dead
+        self._loop = asyncio.get_running_loop()
+        self._worker_id: int | None = None
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="headrace-beats", daemon=True)
+        self._looked_at = time.monotonic()
+        self._blocked_for: float | None = None
+        self._away = False
+
+    def begin(self, worker_id: int) -> None:
+        """Beats for this worker from now on."""
+        self._worker_id = worker_id
+        if not self._thread.is_alive():
+            self._thread.start()
+
+    async def stop(self) -> None:
+        """Ends the thread."""
+        self._stop.set()
+        if self._thread.is_alive():
+            await asyncio.to_thread(self._thread.join)
+
+    def _run(self) -> None:
+        connection: psycopg.Connection[Any] | None = None
+        pause = 0.0
+        while not self._stop.wait(pause):
+            pause = INTERVAL
+            self._watch_loop()
+            if self._worker_id is None:
+                continue
+            try:
+                connection = connection or self._connect()
+                self._send(connection)
+                self._away = False
+            except psycopg.Error as error:
+                pause = RETRY_INTERVAL
+                if not self._away:
+                    logger.warning("no beats until Postgres is back: %s", str(error).strip())
+                self._away = True
+                if connection is not None:
+                    with suppress(psycopg.Error):
+                        connection.close()
+                connection = None
+        if connection is not None:
+            connection.close()
+
+    def _connect(self) -> psycopg.Connection[Any]:
+        # Nothing of it lives in the session, so that it works behind a pooler in transaction mode, too.
+        return psycopg.connect(
+            self._dsn,
+            autocommit=True,
+            prepare_threshold=None,
+            cursor_factory=psycopg.ClientCursor,
+            connect_timeout=CONNECT_TIMEOUT,
+            application_name=self._application_name,
+            **VIGILANCE,
+        )
+
+    def _send(self, connection: psycopg.Connection[Any]) -> None:
+        params = {
+            "worker_id": self._worker_id,
+            "claim_floor": self._ledger.floor,
+            "blocked_for": self._blocked_for,
+            **self._vitals(),
+        }
+        row = connection.execute(self._beat, params).set_result(-1).fetchone()
+        if row is None:
+            self._worker_id = None
+            self._tell(self._on_declared_dead)
+        elif row[0]:
+            self._tell(self._on_cancel, row[0])
+
+    def _tell(self, callback: Callable[..., None], *args: object) -> None:
+        with suppress(RuntimeError):  # the loop has been closed meanwhile
+            self._loop.call_soon_threadsafe(callback, *args)
+
+    def _watch_loop(self) -> None:
+        now = time.monotonic()
+        stopped = now - self._looked_at > STOPPED_AFTER
+        self._looked_at = now
+        lag = self._pulse.lag
+        was_blocked = self._blocked_for is not None
+        self._blocked_for = lag if lag > HUNG_AFTER and not stopped else None
+        if self._blocked_for is not None and not was_blocked:
+            frame = sys._current_frames().get(self._pulse.thread_id)  # noqa: SLF001  (the documented way to look)
+            place = "".join(traceback.format_stack(frame)[-3:]) if frame else "somewhere"
+            logger.error("the event loop has not moved for %.1f s: a handler blocks it. It is at\n%s", lag, place)
+        if self._blocked_for is None and was_blocked:
+            logger.warning("the event loop moves again")
