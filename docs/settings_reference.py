@@ -24,8 +24,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from api_service.settings import ApiSettings, DatabaseSettings, MigrationSettings
-from headrace.chassis.logs import LogSettings
 from headrace.chassis.settings import Address, Sensitive, Settings, format_duration
+from headrace.chassis.telemetry.logs import LogSettings
 from headrace.queue.cli import app as headrace
 from jobs_service.console.settings import JobsConsoleSettings
 from jobs_service.settings import JobsServerSettings, JobsSettings

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.contenders import LONGEST, ROOT, DriverFailed
-from headrace.chassis.tokens import token_hash
+from headrace.chassis.rpc.tokens import token_hash
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 

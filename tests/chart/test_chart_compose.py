@@ -18,8 +18,8 @@ import pytest
 import yaml
 
 from api_service.settings import ApiSettings
+from headrace.chassis.rpc.tokens import token_hash
 from headrace.chassis.settings import Settings, load, parse_duration
-from headrace.chassis.tokens import token_hash
 from headrace.embedded_postgres import EmbeddedPostgres, find_binaries
 from jobs_service.callers_file import read_callers
 from jobs_service.console.settings import JobsConsoleSettings

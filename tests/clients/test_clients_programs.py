@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from headrace.chassis.tokens import token_hash
+from headrace.chassis.rpc.tokens import token_hash
 from headrace.queue import Handlers, Kinds, RunningJob, Worker, WorkerSettings
 from headrace.queue.db.migrate import up
 from saas.jobs.v1 import kinds_pb2

@@ -18,7 +18,7 @@ import grpc
 import psycopg
 from psycopg.rows import scalar_row
 
-from headrace.chassis.tokens import token_hash
+from headrace.chassis.rpc.tokens import token_hash
 from headrace.jobs.v1.jobs_service_pb2 import EnqueueRequest
 from headrace.jobs.v1.jobs_service_pb2_grpc import JobsServiceStub
 from headrace.queue import Door, Handlers, Kinds, NewJob, RunningJob, Worker, WorkerSettings

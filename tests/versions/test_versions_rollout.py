@@ -30,8 +30,8 @@ from sqlalchemy import MetaData
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from headrace.chassis.grpc_client import open_channel
-from headrace.chassis.tokens import token_hash
+from headrace.chassis.rpc.client import open_channel
+from headrace.chassis.rpc.tokens import token_hash
 from headrace.jobs.v1.jobs_service_pb2_grpc import JobsServiceStub
 from headrace.outbox import Backoff, Outbox, Relay, RelaySettings
 from headrace.queue.db import migrate

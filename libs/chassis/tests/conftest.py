@@ -10,8 +10,8 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from headrace.chassis.grpc_client import open_channel
-from headrace.chassis.grpc_server import GrpcServer
+from headrace.chassis.rpc.client import open_channel
+from headrace.chassis.rpc.server import GrpcServer
 from headrace.jobs.v1 import jobs_service_pb2, jobs_service_pb2_grpc
 
 SERVICE = "headrace.jobs.v1.JobsService"

@@ -7,7 +7,7 @@ import pytest
 from opentelemetry import trace
 from opentelemetry.propagate import extract, inject
 
-from headrace.chassis.carrying import CarryingTracerProvider
+from headrace.chassis.telemetry.context_only_tracing import CarryingTracerProvider
 
 SENT = {"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00", "tracestate": "vendor=17"}
 
@@ -48,7 +48,7 @@ def test_what_came_in_is_carried_on_as_sampled_as_it_was(tracer: trace.Tracer) -
 )
 def test_spans_are_recorded_only_where_they_are_exported(variables: dict[str, str], provider: str) -> None:
     program = (
-        "from opentelemetry import trace; from headrace.chassis.telemetry import start_telemetry;"
+        "from opentelemetry import trace; from headrace.chassis.telemetry.tracing import start_telemetry;"
         "start_telemetry('mill'); print(type(trace.get_tracer_provider()).__name__)"
     )
     done = subprocess.run([sys.executable, "-c", program], env=variables, capture_output=True, text=True, check=True)

@@ -20,10 +20,10 @@ PROGRAM = """
 import asyncio, logging, sys, time
 import structlog
 from opentelemetry import trace
-from headrace.chassis.http_server import HttpServer
+from headrace.chassis.http.server import HttpServer
 from headrace.chassis.lifecycle import run_until_signal
-from headrace.chassis.logs import start_logging
-from headrace.chassis.telemetry import start_telemetry
+from headrace.chassis.telemetry.logs import start_logging
+from headrace.chassis.telemetry.tracing import start_telemetry
 
 async def app(scope, receive, send):
     await send({"type": "http.response.start", "status": 200, "headers": []})

@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
 
-from headrace.chassis.grpc_client import open_channel
-from headrace.chassis.grpc_server import GrpcServer
+from headrace.chassis.rpc.client import open_channel
+from headrace.chassis.rpc.server import GrpcServer
 from headrace.jobs.v1 import jobs_service_pb2_grpc
 from headrace.jobs.v1.jobs_service_pb2 import GetJobRequest, GetJobResponse
 

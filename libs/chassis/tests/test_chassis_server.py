@@ -18,11 +18,11 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from grpc_status import rpc_status
 from structlog.testing import capture_logs
 
-from headrace.chassis.grpc_client import open_channel
-from headrace.chassis.grpc_server import GrpcServer
-from headrace.chassis.rpc_errors import RpcError, bad_request, error_info, retry_info
-from headrace.chassis.tls import ClientTls, ServerTls
-from headrace.chassis.tokens import TokenInterceptor, current_caller, token_hash
+from headrace.chassis.rpc.client import open_channel
+from headrace.chassis.rpc.errors import RpcError, bad_request, error_info, retry_info
+from headrace.chassis.rpc.server import GrpcServer
+from headrace.chassis.rpc.tokens import TokenInterceptor, current_caller, token_hash
+from headrace.chassis.tls.certificates import ClientTls, ServerTls
 from headrace.jobs.v1 import jobs_service_pb2
 from headrace.jobs.v1.jobs_service_pb2_grpc import JobsServiceStub
 

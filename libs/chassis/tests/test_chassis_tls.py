@@ -8,9 +8,9 @@ import pytest
 from authority import Authority, replace_file
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
-from headrace.chassis import renewing_channel
-from headrace.chassis.grpc_client import open_channel
-from headrace.chassis.tls import CertificatesRefused, ClientTls, ServerTls
+from headrace.chassis.rpc import renewing_channel
+from headrace.chassis.rpc.client import open_channel
+from headrace.chassis.tls.certificates import CertificatesRefused, ClientTls, ServerTls
 from headrace.jobs.v1 import jobs_service_pb2
 from headrace.jobs.v1.jobs_service_pb2_grpc import JobsServiceStub
 

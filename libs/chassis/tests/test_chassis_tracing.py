@@ -13,8 +13,8 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 
-from headrace.chassis.grpc_client import CarriedContext, open_channel
-from headrace.chassis.rpc_errors import RpcError
+from headrace.chassis.rpc.client import CarriedContext, open_channel
+from headrace.chassis.rpc.errors import RpcError
 from headrace.jobs.v1 import jobs_service_pb2
 from headrace.jobs.v1.jobs_service_pb2_grpc import JobsServiceStub
 

@@ -22,11 +22,11 @@ import asyncio, logging
 import grpc
 import structlog
 from opentelemetry import trace
-from headrace.chassis.grpc_server import GrpcServer
-from headrace.chassis.http_server import HttpServer
+from headrace.chassis.rpc.server import GrpcServer
+from headrace.chassis.http.server import HttpServer
 from headrace.chassis.lifecycle import run_until_signal
-from headrace.chassis.logs import start_logging
-from headrace.chassis.telemetry import start_telemetry
+from headrace.chassis.telemetry.logs import start_logging
+from headrace.chassis.telemetry.tracing import start_telemetry
 from headrace.redaction import hide
 from saas.auth.v1 import auth_service_pb2_grpc
 

@@ -23,8 +23,8 @@ import pytest
 from authority import Authority
 from grpc_status import rpc_status
 
-from headrace.chassis.rpc_errors import RpcError
-from headrace.chassis.tokens import token_hash
+from headrace.chassis.rpc.errors import RpcError
+from headrace.chassis.rpc.tokens import token_hash
 from headrace.client import AsyncJobsClient, JobsClient
 from headrace.jobs.v1 import jobs_service_pb2 as pb
 from headrace.jobs.v1 import jobs_service_pb2_grpc

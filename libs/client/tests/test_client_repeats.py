@@ -13,7 +13,7 @@ import pytest
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 
-from headrace.chassis.rpc_errors import RpcError, error_info, retry_info
+from headrace.chassis.rpc.errors import RpcError, error_info, retry_info
 from headrace.client import Busy, Enqueued, InvalidRequest, NewJob, Tls, TooLarge, Unavailable
 from headrace.jobs.v1 import jobs_service_pb2 as pb
 from saas.jobs.v1.kinds_pb2 import SendVerificationEmail

@@ -11,7 +11,7 @@ from grpc import StatusCode
 
 from headrace.jobs.v1.jobs_service_pb2 import EnqueueBatchRequest, EnqueueResult
 from headrace.outbox import Backoff, RelaySettings
-from headrace.outbox.answers import HOPELESS, TRANSIENT
+from headrace.outbox.responses import HOPELESS, TRANSIENT
 
 if TYPE_CHECKING:
     from libs.outbox.tests.conftest import JobsDouble, OutboxHouse, Relaying

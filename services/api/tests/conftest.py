@@ -36,8 +36,8 @@ from psycopg.rows import dict_row
 from api_service import migrate
 from api_service.server import Ports, serve
 from api_service.settings import ApiSettings
-from headrace.chassis.grpc_client import open_channel
-from headrace.chassis.grpc_server import GrpcServer
+from headrace.chassis.rpc.client import open_channel
+from headrace.chassis.rpc.server import GrpcServer
 from headrace.chassis.settings import load
 from headrace.jobs.v1 import jobs_service_pb2
 from headrace.jobs.v1.jobs_service_pb2_grpc import (

@@ -16,7 +16,7 @@ from grpc import StatusCode
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from api_service import migrate
-from headrace.chassis.grpc_client import open_channel
+from headrace.chassis.rpc.client import open_channel
 from headrace.embedded_postgres import EmbeddedPostgres
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import grpc.aio
 import pytest
 from grpc import StatusCode
 
-from headrace.chassis.grpc_client import open_channel
+from headrace.chassis.rpc.client import open_channel
 from saas.jobs.v1 import worker_support_pb2 as pb
 from saas.jobs.v1.worker_support_pb2_grpc import WorkerSupportStub
 

@@ -16,7 +16,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from headrace.chassis.tokens import token_hash
+from headrace.chassis.rpc.tokens import token_hash
 from headrace.jobs.v1.jobs_service_pb2 import EnqueueRequest
 from headrace.jobs.v1.jobs_service_pb2_grpc import JobsServiceStub
 from headrace.queue import Handlers, Kinds, Worker, WorkerSettings

@@ -17,10 +17,10 @@ from grpc_reflection.v1alpha import reflection
 from private_kinds import PRIVATE_FILE, Address, Invite
 from starlette.responses import Response
 
-from headrace.chassis.grpc_client import open_channel
-from headrace.chassis.http_server import HttpServer
-from headrace.chassis.tls import ClientTls
-from headrace.chassis.tokens import token_hash
+from headrace.chassis.http.server import HttpServer
+from headrace.chassis.rpc.client import open_channel
+from headrace.chassis.rpc.tokens import token_hash
+from headrace.chassis.tls.certificates import ClientTls
 from headrace.jobs.v1 import job_pb2, periodic_job_pb2, worker_pb2
 from headrace.jobs.v1 import jobs_service_pb2 as pb
 from headrace.jobs.v1.jobs_service_pb2_grpc import JobsServiceStub

@@ -17,10 +17,10 @@ from grpc.aio import AioRpcError
 from grpc_status import rpc_status
 from structlog.testing import capture_logs
 
-from headrace.chassis.grpc_client import open_channel
-from headrace.chassis.rpc_errors import RpcError
-from headrace.chassis.tls import ClientTls
-from headrace.chassis.tokens import token_hash
+from headrace.chassis.rpc.client import open_channel
+from headrace.chassis.rpc.errors import RpcError
+from headrace.chassis.rpc.tokens import token_hash
+from headrace.chassis.tls.certificates import ClientTls
 from headrace.jobs.v1.jobs_service_pb2 import (
     EnqueueBatchRequest,
     EnqueueRequest,

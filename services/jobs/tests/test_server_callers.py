@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from headrace.chassis.tokens import token_hash
+from headrace.chassis.rpc.tokens import token_hash
 from jobs_service.callers_file import CallersRefused, load_callers, read_callers
 
 HASH = token_hash("secret")

@@ -11,9 +11,9 @@ from grpc import StatusCode
 from grpc.aio import AioRpcError
 from structlog.testing import capture_logs
 
-from headrace.chassis import watched_files
-from headrace.chassis.tokens import token_hash
-from headrace.chassis.watched_files import file_signature
+from headrace.chassis.rpc.tokens import token_hash
+from headrace.chassis.tls import watched_files
+from headrace.chassis.tls.watched_files import file_signature
 from headrace.jobs.v1.jobs_service_pb2 import ListKindsRequest
 from headrace.queue.db.migrate import up
 from jobs_service.callers_file import read_callers

@@ -12,7 +12,7 @@ from grpc import StatusCode
 from grpc.aio import AioRpcError
 from grpc_status import rpc_status
 
-from headrace.chassis.rpc_validation import request_violations
+from headrace.chassis.rpc.validation import request_violations
 from headrace.jobs.v1 import job_pb2, periodic_job_pb2
 from headrace.jobs.v1.jobs_service_pb2 import (
     CreatePeriodicJobRequest,

@@ -14,7 +14,7 @@ from typing import Any
 import grpc
 import pytest
 
-from headrace.chassis.tokens import token_hash
+from headrace.chassis.rpc.tokens import token_hash
 from headrace.jobs.v1.jobs_service_pb2 import ListKindsRequest
 from headrace.jobs.v1.jobs_service_pb2_grpc import JobsServiceStub
 from headrace.queue.db.migrate import up

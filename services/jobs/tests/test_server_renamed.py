@@ -7,7 +7,7 @@ import pytest
 from google.protobuf import any_pb2, descriptor_pb2, descriptor_pool
 from google.protobuf.message_factory import GetMessageClass
 
-from headrace.chassis.tokens import token_hash
+from headrace.chassis.rpc.tokens import token_hash
 from headrace.jobs.v1 import job_pb2, options_pb2
 from headrace.jobs.v1.jobs_service_pb2 import (
     CancelJobsRequest,

@@ -15,8 +15,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from headrace.chassis.grpc_client import open_channel
-from headrace.chassis.tokens import token_hash
+from headrace.chassis.rpc.client import open_channel
+from headrace.chassis.rpc.tokens import token_hash
 from headrace.jobs.v1.jobs_service_pb2 import EnqueueRequest
 from headrace.jobs.v1.jobs_service_pb2_grpc import JobsServiceStub
 from headrace.queue.db.migrate import up

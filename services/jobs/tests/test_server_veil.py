@@ -13,7 +13,7 @@ from grpc_status import rpc_status
 from private_kinds import PRIVATE_FILE, Address, Invite
 from psycopg.types.json import Json
 
-from headrace.chassis.tokens import token_hash
+from headrace.chassis.rpc.tokens import token_hash
 from headrace.jobs.v1 import jobs_service_pb2 as pb
 from headrace.jobs.v1 import periodic_job_pb2
 from headrace.queue import Kinds

@@ -22,9 +22,9 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from headrace.chassis.grpc_client import CarriedContext, open_channel
-from headrace.chassis.grpc_server import GrpcServer
-from headrace.chassis.rpc_errors import RpcError, error_info, retry_info
+from headrace.chassis.rpc.client import CarriedContext, open_channel
+from headrace.chassis.rpc.errors import RpcError, error_info, retry_info
+from headrace.chassis.rpc.server import GrpcServer
 from headrace.queue import Discard, Done, Kinds, Outcome, Retry, RunningJob, Snooze
 from jobs_service.handlers import build_handlers
 from jobs_service.handlers.reconcile import Reconcile, batches

@@ -19,7 +19,7 @@ import pytest
 from aiosmtpd.smtp import SMTP, Envelope, Session
 from google.protobuf.message import Message
 
-from headrace.chassis.grpc_server import GrpcServer
+from headrace.chassis.rpc.server import GrpcServer
 from headrace.queue import Accepted, Door, Job, JobFilter, Kinds, NewJob, explain_job, get_job, list_jobs
 from headrace.queue.db import migrate
 from saas.jobs.v1 import kinds_pb2

@@ -8,7 +8,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from headrace.chassis.tokens import token_hash
+from headrace.chassis.rpc.tokens import token_hash
 
 ROLES = ("postgres", "jobs_owner", "jobs_server", "jobs_worker", "jobs_reader", "api_owner", "api_server")
 

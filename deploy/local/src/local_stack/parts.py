@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from headrace.chassis.tokens import token_hash
+from headrace.chassis.rpc.tokens import token_hash
 from local_stack import jaeger
 from local_stack.credentials import Credentials
 from local_stack.databases import Databases

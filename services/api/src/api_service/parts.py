@@ -23,9 +23,9 @@ from api_service.mail.sending import Sender, Sending
 from api_service.outbox import outbox
 from api_service.rpc_errors import TRANSLATIONS
 from api_service.settings import ApiSettings
-from headrace.chassis.grpc_server import GrpcServer
-from headrace.chassis.http_server import HttpServer
-from headrace.chassis.tokens import TokenInterceptor
+from headrace.chassis.http.server import HttpServer
+from headrace.chassis.rpc.server import GrpcServer
+from headrace.chassis.rpc.tokens import TokenInterceptor
 from saas.auth.v1 import auth_service_pb2_grpc
 from saas.billing.v1 import billing_service_pb2_grpc
 from saas.jobs.v1 import worker_support_pb2_grpc

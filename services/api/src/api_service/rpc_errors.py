@@ -15,8 +15,8 @@ from api_service.auth.links import LinkKeyMissingError
 from api_service.billing.rpc_errors import TRANSLATIONS as BILLING_TRANSLATIONS
 from api_service.db import DatabaseUnavailable
 from api_service.mail.sending import MailNotReservedError, MailReservedError, MailUnknownError
-from headrace.chassis.rpc_boundary import Translations
-from headrace.chassis.rpc_errors import RpcError, bad_request, error_info, retry_info
+from headrace.chassis.rpc.error_boundary import Translations
+from headrace.chassis.rpc.errors import RpcError, bad_request, error_info, retry_info
 
 
 def _database_unavailable(_error: Exception) -> RpcError:

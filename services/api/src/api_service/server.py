@@ -17,12 +17,12 @@ from api_service.http.probes import Readiness
 from api_service.outbox import outbox
 from api_service.parts import Parts
 from api_service.settings import ApiSettings
-from headrace.chassis.grpc_client import open_channel
 from headrace.chassis.lifecycle import run_until_signal
-from headrace.chassis.logs import start_logging
+from headrace.chassis.rpc.client import open_channel
 from headrace.chassis.settings import load
-from headrace.chassis.telemetry import start_telemetry
-from headrace.chassis.tls import require_usable
+from headrace.chassis.telemetry.logs import start_logging
+from headrace.chassis.telemetry.tracing import start_telemetry
+from headrace.chassis.tls.certificates import require_usable
 from headrace.jobs.v1.jobs_service_pb2_grpc import JobsServiceStub
 from headrace.outbox import Relay
 

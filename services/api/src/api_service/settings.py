@@ -17,9 +17,9 @@ from api_service.auth.access_tokens import SigningKey
 from api_service.auth.links import LinkKeys
 from api_service.billing.prices import PriceList
 from api_service.db import sqlalchemy_url
+from headrace.chassis.rpc.tokens import is_token_hash
 from headrace.chassis.settings import Address, CommaList, Duration, Sensitive, Settings, Token
-from headrace.chassis.tls import ClientTls, ServerTls, require_pairs
-from headrace.chassis.tokens import is_token_hash
+from headrace.chassis.tls.certificates import ClientTls, ServerTls, require_pairs
 
 
 def _database_url(value: SecretStr) -> SecretStr:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from api_service.billing.support import StripeSupport
 from api_service.mail.sending import Sending
-from headrace.chassis.rpc_interceptors import Context
+from headrace.chassis.rpc.interceptors import Context
 from saas.jobs.v1 import worker_support_pb2 as pb
 from saas.jobs.v1 import worker_support_pb2_grpc
 

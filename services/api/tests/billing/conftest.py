@@ -24,8 +24,8 @@ from api_service import migrate
 from api_service.auth.access_tokens import AccessTokens
 from api_service.server import Ports, serve
 from api_service.settings import ApiSettings
-from headrace.chassis.grpc_client import open_channel
-from headrace.chassis.tokens import token_hash
+from headrace.chassis.rpc.client import open_channel
+from headrace.chassis.rpc.tokens import token_hash
 from jobs_service.stripe_reader import StripeReader
 from saas.auth.v1 import auth_service_pb2, auth_service_pb2_grpc
 from saas.billing.v1 import billing_service_pb2, billing_service_pb2_grpc

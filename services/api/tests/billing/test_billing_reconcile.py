@@ -21,8 +21,8 @@ import pytest
 from google.protobuf import any_pb2
 from psycopg.rows import dict_row
 
-from headrace.chassis.grpc_client import open_channel
-from headrace.chassis.tokens import token_hash
+from headrace.chassis.rpc.client import open_channel
+from headrace.chassis.rpc.tokens import token_hash
 from headrace.jobs.v1 import job_pb2, jobs_service_pb2_grpc
 from headrace.jobs.v1 import jobs_service_pb2 as jobs_pb
 from headrace.queue import Handlers, RetryPolicy, Worker, WorkerSettings

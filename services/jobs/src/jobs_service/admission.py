@@ -12,8 +12,8 @@ from typing import Any
 import grpc
 from grpc_status import rpc_status
 
-from headrace.chassis.rpc_errors import RpcError
-from headrace.chassis.rpc_interceptors import (
+from headrace.chassis.rpc.errors import RpcError
+from headrace.chassis.rpc.interceptors import (
     INFRASTRUCTURE,
     Call,
     Context,
@@ -23,7 +23,7 @@ from headrace.chassis.rpc_interceptors import (
     refusing_handler,
     unary_handler,
 )
-from headrace.chassis.tokens import refuse_unread
+from headrace.chassis.rpc.tokens import refuse_unread
 from jobs_service.callers import Caller, Callers
 from jobs_service.metering import Meter
 

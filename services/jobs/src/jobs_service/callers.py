@@ -12,9 +12,9 @@ from typing import Annotated, Self
 import grpc
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from headrace.chassis.rpc_errors import RpcError, error_info
-from headrace.chassis.rpc_interceptors import Call
-from headrace.chassis.tokens import Tokens, is_token_hash
+from headrace.chassis.rpc.errors import RpcError, error_info
+from headrace.chassis.rpc.interceptors import Call
+from headrace.chassis.rpc.tokens import Tokens, is_token_hash
 from headrace.jobs.v1 import jobs_service_pb2
 
 SERVICE = jobs_service_pb2.DESCRIPTOR.services_by_name["JobsService"]

@@ -30,7 +30,7 @@ import structlog
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from headrace.chassis.settings import USAGE_ERROR
-from headrace.chassis.watched_files import Signature, watch_files
+from headrace.chassis.tls.watched_files import Signature, watch_files
 from jobs_service.callers import Caller, Callers
 
 log = structlog.get_logger()

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Mapping
 
 import grpc
 
-from headrace.chassis.rpc_errors import RpcError, error_info, retry_info
+from headrace.chassis.rpc.errors import RpcError, error_info, retry_info
 from headrace.queue.inspection.queues import count_in_line
 from jobs_service.database import Database
 

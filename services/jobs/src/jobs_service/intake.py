@@ -11,9 +11,9 @@ import structlog
 from google.protobuf.message import Message
 from opentelemetry.trace import SpanKind, get_tracer
 
-from headrace.chassis.carrying import records
-from headrace.chassis.rpc_errors import RpcError
-from headrace.chassis.rpc_validation import request_violations
+from headrace.chassis.rpc.errors import RpcError
+from headrace.chassis.rpc.validation import request_violations
+from headrace.chassis.telemetry.context_only_tracing import records
 from headrace.jobs.v1 import jobs_service_pb2
 from headrace.queue import Accepted, BatchTooLarge, Door, KindUnknown, NewJob, TraceParent, tracing
 from jobs_service.callers import Caller

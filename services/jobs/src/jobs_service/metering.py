@@ -8,7 +8,7 @@ from collections.abc import Callable
 import grpc
 import structlog
 
-from headrace.chassis.rpc_errors import RpcError, error_info, retry_info
+from headrace.chassis.rpc.errors import RpcError, error_info, retry_info
 from jobs_service.callers import Caller
 
 log = structlog.get_logger()

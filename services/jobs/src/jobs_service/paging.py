@@ -7,7 +7,7 @@ import struct
 
 import grpc
 
-from headrace.chassis.rpc_errors import RpcError, bad_request, error_info
+from headrace.chassis.rpc.errors import RpcError, bad_request, error_info
 from headrace.queue import JobFilter
 
 _TOKEN = struct.Struct(">B8sq")

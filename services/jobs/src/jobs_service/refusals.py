@@ -5,8 +5,8 @@ from typing import Any
 
 import grpc
 
-from headrace.chassis.rpc_boundary import Translations
-from headrace.chassis.rpc_errors import RpcError, bad_request, error_info, retry_info
+from headrace.chassis.rpc.error_boundary import Translations
+from headrace.chassis.rpc.errors import RpcError, bad_request, error_info, retry_info
 from headrace.queue import (
     BatchTooLarge,
     DatabaseAway,

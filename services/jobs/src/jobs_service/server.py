@@ -10,14 +10,14 @@ from typing import Self
 
 import structlog
 
-from headrace.chassis.grpc_server import GrpcServer
-from headrace.chassis.http_server import HttpServer
+from headrace.chassis.http.server import HttpServer
 from headrace.chassis.lifecycle import run_until_signal
-from headrace.chassis.logs import start_logging
+from headrace.chassis.rpc.server import GrpcServer
 from headrace.chassis.settings import load
-from headrace.chassis.telemetry import start_telemetry
-from headrace.chassis.tls import require_usable
-from headrace.chassis.watched_files import Signature, file_signature
+from headrace.chassis.telemetry.logs import start_logging
+from headrace.chassis.telemetry.tracing import start_telemetry
+from headrace.chassis.tls.certificates import require_usable
+from headrace.chassis.tls.watched_files import Signature, file_signature
 from headrace.jobs.v1 import jobs_service_pb2_grpc
 from headrace.queue import Door, Kinds, Limits, calm_collector
 from jobs_service.admission import AdmissionInterceptor

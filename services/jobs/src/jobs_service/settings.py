@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_settings import NoDecode
 
 from headrace.chassis.settings import Address, Duration, SecretKeys, Sensitive, Settings
-from headrace.chassis.tls import ServerTls, require_pairs
+from headrace.chassis.tls.certificates import ServerTls, require_pairs
 
 
 def _database_url(value: str) -> str:

@@ -11,12 +11,12 @@ from typing import cast
 
 from opentelemetry.sdk.trace.id_generator import IdGenerator
 
-from headrace.chassis.grpc_client import CarriedContext, open_channel
 from headrace.chassis.lifecycle import run_until_signal
-from headrace.chassis.logs import start_logging
+from headrace.chassis.rpc.client import CarriedContext, open_channel
 from headrace.chassis.settings import USAGE_ERROR, format_duration, load
-from headrace.chassis.telemetry import start_telemetry
-from headrace.chassis.tls import require_usable
+from headrace.chassis.telemetry.logs import start_logging
+from headrace.chassis.telemetry.tracing import start_telemetry
+from headrace.chassis.tls.certificates import require_usable
 from headrace.queue import Kinds, Periodic, RetryPolicy, Worker, WorkerSettings, calm_collector
 from headrace.queue.tracing import AttemptSpanIds
 from jobs_service.handlers import MAIL_KINDS, build_handlers

@@ -11,7 +11,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from headrace.chassis.settings import Address, Duration, Token
-from headrace.chassis.tls import ClientTls, require_pairs
+from headrace.chassis.tls.certificates import ClientTls, require_pairs
 from jobs_service.settings import JobsSettings, QueueNumbers
 
 

@@ -7,9 +7,9 @@ from functools import partial
 
 import structlog
 
-from headrace.chassis.http_server import HttpServer
+from headrace.chassis.http.server import HttpServer
 from headrace.chassis.lifecycle import run_until_signal
-from headrace.chassis.logs import start_logging
+from headrace.chassis.telemetry.logs import start_logging
 from local_stack.mail_catcher.mailbox import Mailbox
 from local_stack.mail_catcher.smtp import serve_smtp
 from local_stack.mail_catcher.web import create_app

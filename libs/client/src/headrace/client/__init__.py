@@ -8,6 +8,7 @@
 """
 
 from headrace.client.async_client import AsyncJobsClient
+from headrace.client.calls import NotEnded
 from headrace.client.channel import Tls, Token
 from headrace.client.errors import (
     AlreadyExists,
@@ -24,7 +25,6 @@ from headrace.client.errors import (
     Violation,
 )
 from headrace.client.new_job import Enqueued, NewJob, Unique, new_key
-from headrace.client.plans import NotEnded
 from headrace.client.sync_client import JobsClient
 
 __all__ = [

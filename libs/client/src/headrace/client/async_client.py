@@ -12,10 +12,10 @@ import grpc
 import grpc.aio
 from google.protobuf.message import Message
 
+from headrace.client.calls import CALL_TIMEOUT, SERVICE, Answer, Invoke, Pause, Plan, Plans
 from headrace.client.channel import OPTIONS, Tls, Token, headers, server_attributes
 from headrace.client.errors import JobsError, error_of_call
 from headrace.client.new_job import Enqueued, NewJob, Options
-from headrace.client.plans import CALL_TIMEOUT, SERVICE, Answer, Invoke, Pause, Plan, Plans
 from headrace.jobs.v1 import explanation_pb2, job_pb2, kind_pb2
 from headrace.jobs.v1 import jobs_service_pb2 as pb
 

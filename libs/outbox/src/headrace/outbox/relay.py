@@ -17,11 +17,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from headrace.outbox import statements
 from headrace.outbox.cleaner import Cleaner
 from headrace.outbox.database import DATABASE_ERRORS, Database
-from headrace.outbox.marker import Marker
 from headrace.outbox.outbox import Outbox
+from headrace.outbox.row_outcomes import Judge
+from headrace.outbox.row_writer import Marker
 from headrace.outbox.sender import LeasedRow, Sender
 from headrace.outbox.settings import RelaySettings
-from headrace.outbox.verdicts import Judge
 from headrace.outbox.waiting import is_set_within
 
 if TYPE_CHECKING:  # the class stands in the stub file alone

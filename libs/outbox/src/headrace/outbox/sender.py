@@ -13,8 +13,8 @@ from grpc.aio import AioRpcError
 from opentelemetry.trace import Span
 
 from headrace.jobs.v1 import jobs_service_pb2 as pb
-from headrace.outbox.alerts import count_sent
-from headrace.outbox.answers import Answer, Refused, Sent, answer_of, refusal_of
+from headrace.outbox.metrics import count_sent
+from headrace.outbox.responses import Answer, Refused, Sent, answer_of, refusal_of
 from headrace.outbox.tracing import end_accepted, end_refused, start_send_span
 
 if TYPE_CHECKING:  # the class stands in the stub file alone

@@ -7,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from api_service.auth.access_tokens import AccessTokenInvalidError, AccessTokens
 from api_service.auth.models import User
-from headrace.chassis.rpc_interceptors import Context
+from headrace.chassis.rpc.interceptors import Context
 
 
 class Access:

@@ -10,7 +10,7 @@ from api_service.auth.access import Access
 from api_service.auth.accounts import Accounts
 from api_service.auth.models import User
 from api_service.db import Database
-from headrace.chassis.rpc_interceptors import Context
+from headrace.chassis.rpc.interceptors import Context
 from saas.auth.v1 import auth_service_pb2 as pb
 from saas.auth.v1 import auth_service_pb2_grpc
 

@@ -6,8 +6,8 @@ from api_service.billing.apply import InboxRowMissingError, OtherObjectError
 from api_service.billing.checkout import CheckoutExpiredError, ClientKeyReusedError, PriceNotSoldError
 from api_service.billing.events import MalformedEventError
 from api_service.billing.stripe_api import StripeAwayError
-from headrace.chassis.rpc_boundary import Translations
-from headrace.chassis.rpc_errors import RpcError, bad_request, error_info, retry_info
+from headrace.chassis.rpc.error_boundary import Translations
+from headrace.chassis.rpc.errors import RpcError, bad_request, error_info, retry_info
 
 
 def _price_not_sold(error: Exception) -> RpcError:

@@ -3,7 +3,7 @@
 from api_service.auth.access import Access
 from api_service.billing.checkout import Checkouts
 from api_service.db import Database
-from headrace.chassis.rpc_interceptors import Context
+from headrace.chassis.rpc.interceptors import Context
 from saas.billing.v1 import billing_service_pb2 as pb
 from saas.billing.v1 import billing_service_pb2_grpc
 

@@ -13,8 +13,8 @@ from starlette.routing import Route
 from api_service.auth.accounts import Accounts
 from api_service.auth.errors import HashingBusyError, PasswordRefusedError, TokenInvalidError
 from api_service.db import DatabaseUnavailable
-from headrace.chassis.html_pages import HtmlPages
-from headrace.chassis.http_bodies import read_form
+from headrace.chassis.http.bodies import read_form
+from headrace.chassis.http.pages import HtmlPages
 from headrace.redaction import hide
 
 _DEAD_LINK = "The link was used before, has expired, or a later mail brought a new one."

@@ -11,8 +11,8 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from headrace.chassis.html_pages import HtmlPages
-from headrace.chassis.http_bodies import read_form
+from headrace.chassis.http.bodies import read_form
+from headrace.chassis.http.pages import HtmlPages
 from headrace.chassis.settings import is_sendable
 from headrace.jobs.v1 import jobs_service_pb2 as pb
 from headrace.jobs.v1.jobs_service_pb2_grpc import JobsServiceStub

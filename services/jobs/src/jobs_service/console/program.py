@@ -3,13 +3,13 @@
 import asyncio
 from contextlib import AsyncExitStack
 
-from headrace.chassis.grpc_client import open_channel
-from headrace.chassis.http_server import HttpServer
+from headrace.chassis.http.server import HttpServer
 from headrace.chassis.lifecycle import run_until_signal
-from headrace.chassis.logs import start_logging
+from headrace.chassis.rpc.client import open_channel
 from headrace.chassis.settings import load
-from headrace.chassis.telemetry import start_telemetry
-from headrace.chassis.tls import require_usable
+from headrace.chassis.telemetry.logs import start_logging
+from headrace.chassis.telemetry.tracing import start_telemetry
+from headrace.chassis.tls.certificates import require_usable
 from jobs_service.console.app import Console
 from jobs_service.console.sessions import Sessions
 from jobs_service.console.settings import JobsConsoleSettings

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, model_validator
 
 from headrace.chassis.settings import Address, Duration, SecretKeys, Settings
-from headrace.chassis.tls import ClientTls, require_pairs
+from headrace.chassis.tls.certificates import ClientTls, require_pairs
 
 TRACE_ID = "{trace_id}"
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import grpc
 from google.protobuf.json_format import MessageToDict
 
-from headrace.chassis.rpc_errors import RpcError, bad_request, error_info
+from headrace.chassis.rpc.errors import RpcError, bad_request, error_info
 from headrace.jobs.v1 import job_pb2
 from headrace.jobs.v1 import jobs_service_pb2 as pb
 from headrace.queue import Action, JobFilter

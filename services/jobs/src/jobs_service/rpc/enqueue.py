@@ -6,7 +6,7 @@ from typing import Any
 
 import grpc
 
-from headrace.chassis.rpc_errors import RpcError, bad_request, error_info
+from headrace.chassis.rpc.errors import RpcError, bad_request, error_info
 from headrace.jobs.v1 import jobs_service_pb2 as pb
 from headrace.queue import Door
 from jobs_service.callers import Callers

@@ -4,8 +4,8 @@
 
 from typing import Any
 
-from headrace.chassis.rpc_errors import RpcError
-from headrace.chassis.rpc_validation import request_violations
+from headrace.chassis.rpc.errors import RpcError
+from headrace.chassis.rpc.validation import request_violations
 from headrace.jobs.v1 import jobs_service_pb2 as pb
 from headrace.queue import Explanation, Refused, explain_enqueue, explain_job
 from jobs_service.refusals import refusal

@@ -9,7 +9,7 @@ from opentelemetry.context import Context
 from opentelemetry.propagators.composite import CompositePropagator
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from headrace.chassis.rpc_validation import request_violations
+from headrace.chassis.rpc.validation import request_violations
 from headrace.jobs.v1 import jobs_service_pb2
 from headrace.queue import Accepted, Kinds, KindUnknown, NewJob, TraceParent, Unique
 from headrace.queue.enqueue.validation import option_violations

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import grpc
 from google.protobuf import any_pb2, struct_pb2
 
-from headrace.chassis.rpc_errors import RpcError, error_info
+from headrace.chassis.rpc.errors import RpcError, error_info
 from headrace.jobs.v1 import job_pb2
 from headrace.queue import AttemptError, Job, JobFilter, JobState, Kinds
 from jobs_service.translate.values import (

@@ -10,7 +10,7 @@ from google.protobuf import duration_pb2, struct_pb2, timestamp_pb2
 from google.rpc.error_details_pb2 import BadRequest
 from grpc import StatusCode
 
-from headrace.chassis.rpc_errors import RpcError, bad_request, error_info
+from headrace.chassis.rpc.errors import RpcError, bad_request, error_info
 
 Violations = list[tuple[str, str]]
 """Pairs of a field's path and what is wrong with it."""

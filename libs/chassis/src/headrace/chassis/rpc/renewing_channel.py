@@ -13,8 +13,8 @@ import grpc
 import grpc.aio
 import structlog
 
-from headrace.chassis.tls import CertificatesRefused, ClientTls
-from headrace.chassis.watched_files import file_signature
+from headrace.chassis.tls.certificates import CertificatesRefused, ClientTls
+from headrace.chassis.tls.watched_files import file_signature
 
 log = structlog.get_logger()
 

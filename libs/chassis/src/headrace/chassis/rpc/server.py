@@ -15,14 +15,14 @@ import structlog
 from google.protobuf import descriptor_pool
 from grpc_health.v1 import health, health_pb2
 
-from headrace.chassis.rpc_boundary import AnswerLayer, TranslationLayer, Translations
-from headrace.chassis.rpc_infrastructure import add_health, add_reflection
-from headrace.chassis.rpc_interceptors import LayersInterceptor
-from headrace.chassis.rpc_tracing import OutsideContext, TracingLayer
-from headrace.chassis.rpc_validation import ValidationInterceptor
+from headrace.chassis.rpc.error_boundary import AnswerLayer, TranslationLayer, Translations
+from headrace.chassis.rpc.health_and_reflection import add_health, add_reflection
+from headrace.chassis.rpc.interceptors import LayersInterceptor
+from headrace.chassis.rpc.restarting_server import StandingServer
+from headrace.chassis.rpc.tracing import OutsideContext, TracingLayer
+from headrace.chassis.rpc.validation import ValidationInterceptor
 from headrace.chassis.settings import split_address
-from headrace.chassis.standing_server import StandingServer
-from headrace.chassis.tls import ServerTls
+from headrace.chassis.tls.certificates import ServerTls
 
 log = structlog.get_logger()
 

@@ -9,14 +9,8 @@ import protovalidate
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import DecodeError, Message
 
-from headrace.chassis.rpc_errors import RpcError, bad_request, error_info
-from headrace.chassis.rpc_interceptors import (
-    INFRASTRUCTURE,
-    Context,
-    Continuation,
-    Handler,
-    unary_handler,
-)
+from headrace.chassis.rpc.errors import RpcError, bad_request, error_info
+from headrace.chassis.rpc.interceptors import INFRASTRUCTURE, Context, Continuation, Handler, unary_handler
 from headrace.redaction import hide, veiled_text
 
 _TIMES = {

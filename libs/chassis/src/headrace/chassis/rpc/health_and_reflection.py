@@ -15,7 +15,7 @@ from google.protobuf.message import DecodeError
 from grpc_health.v1 import health, health_pb2
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 
-from headrace.chassis.rpc_interceptors import Context, read_request, reading_handler
+from headrace.chassis.rpc.interceptors import Context, read_request, reading_handler
 
 REFLECTION_V1 = "grpc.reflection.v1.ServerReflection"
 

@@ -15,7 +15,7 @@ import grpc
 import structlog
 
 from headrace.chassis.settings import USAGE_ERROR
-from headrace.chassis.watched_files import Signature, file_signature
+from headrace.chassis.tls.watched_files import Signature, file_signature
 
 log = structlog.get_logger()
 

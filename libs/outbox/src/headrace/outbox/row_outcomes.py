@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import assert_never
 
-from headrace.outbox.answers import Refused, Sent
 from headrace.outbox.backoff import Backoff
+from headrace.outbox.responses import Refused, Sent
 from headrace.outbox.sender import Delivery, LeasedRow
 from headrace.outbox.settings import RelaySettings
 

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from sqlalchemy import Table
 
 from headrace.outbox import statements
-from headrace.outbox.alerts import alert
 from headrace.outbox.database import Database
-from headrace.outbox.verdicts import MarkAgain, MarkParked, MarkSent, Verdict
+from headrace.outbox.metrics import alert
+from headrace.outbox.row_outcomes import MarkAgain, MarkParked, MarkSent, Verdict
 
 
 class Marker:

@@ -15,9 +15,9 @@ from opentelemetry import trace
 from opentelemetry.propagate import inject
 from opentelemetry.trace import SpanKind
 
-from headrace.chassis.renewing_channel import RenewingChannel
-from headrace.chassis.rpc_tracing import record_code
-from headrace.chassis.tls import ClientTls
+from headrace.chassis.rpc.renewing_channel import RenewingChannel
+from headrace.chassis.rpc.tracing import record_code
+from headrace.chassis.tls.certificates import ClientTls
 
 DEFAULT_TIMEOUT = 30.0
 

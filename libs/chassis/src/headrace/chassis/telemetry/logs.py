@@ -14,7 +14,7 @@ from pydantic import BeforeValidator, Field
 from structlog.typing import Processor
 
 from headrace.chassis.settings import Settings, load
-from headrace.chassis.veiling import veil_event
+from headrace.chassis.telemetry.redaction import veil_event
 
 
 def _upper(value: object) -> object:

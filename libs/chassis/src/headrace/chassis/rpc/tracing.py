@@ -15,9 +15,9 @@ from opentelemetry.context import Context as OtelContext
 from opentelemetry.propagate import extract
 from opentelemetry.trace import Link, Span, SpanKind, StatusCode
 
-from headrace.chassis.carrying import records
-from headrace.chassis.rpc_errors import SERVER_FAILURES, RpcError
-from headrace.chassis.rpc_interceptors import Call, Context, Layer, Proceed
+from headrace.chassis.rpc.errors import SERVER_FAILURES, RpcError
+from headrace.chassis.rpc.interceptors import Call, Context, Layer, Proceed
+from headrace.chassis.telemetry.context_only_tracing import records
 from headrace.redaction import veil_here
 
 

@@ -15,8 +15,8 @@ import grpc
 import structlog
 from grpc_status import rpc_status
 
-from headrace.chassis.rpc_errors import RpcError, error_info
-from headrace.chassis.rpc_interceptors import (
+from headrace.chassis.rpc.errors import RpcError, error_info
+from headrace.chassis.rpc.interceptors import (
     INFRASTRUCTURE,
     Call,
     Context,

@@ -11,8 +11,8 @@ import grpc
 import structlog
 from grpc_status import rpc_status
 
-from headrace.chassis.rpc_errors import RpcError
-from headrace.chassis.rpc_interceptors import Call, Context, Layer, Proceed
+from headrace.chassis.rpc.errors import RpcError
+from headrace.chassis.rpc.interceptors import Call, Context, Layer, Proceed
 
 log = structlog.get_logger()
 

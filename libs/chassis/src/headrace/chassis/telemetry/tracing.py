@@ -16,9 +16,9 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 from opentelemetry.sdk.trace.id_generator import IdGenerator
 
-from headrace.chassis.carrying import CarryingTracerProvider
 from headrace.chassis.settings import USAGE_ERROR
-from headrace.chassis.veiling import VeilingProcessor
+from headrace.chassis.telemetry.context_only_tracing import CarryingTracerProvider
+from headrace.chassis.telemetry.redaction import VeilingProcessor
 
 _EXPORTERS: dict[str, type[GrpcSpanExporter] | type[HttpSpanExporter]] = {
     "grpc": GrpcSpanExporter,

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import grpc.aio
 import structlog
 
-from headrace.chassis.tls import CertificatesRefused
+from headrace.chassis.tls.certificates import CertificatesRefused
 
 log = structlog.get_logger()
 

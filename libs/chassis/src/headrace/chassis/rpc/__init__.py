@@ -1,0 +1,1 @@
+"""A gRPC server and client: interceptors, errors, validation, tracing, health, tokens."""

@@ -1,0 +1,1 @@
+"""Certificates, and files that are read again when they change."""
