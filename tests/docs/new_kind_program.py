@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from uuid import UUID, uuid4
 
-from api_service.db import Database
+from api_service.database import Database
 from local_stack.report import check
 from local_stack.system import Options, System
 from local_stack.waiting import eventually

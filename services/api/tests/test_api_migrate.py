@@ -15,7 +15,7 @@ from sqlalchemy.pool import NullPool
 from typer.testing import CliRunner
 
 from api_service import migrate
-from api_service.db import sqlalchemy_url
+from api_service.database import sqlalchemy_url
 from api_service.models import metadata
 
 

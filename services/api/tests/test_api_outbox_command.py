@@ -9,7 +9,7 @@ import psycopg
 import pytest
 from typer.testing import CliRunner
 
-from api_service.outbox_command import app
+from api_service.outbox_cli import app
 
 PARKED = """
     INSERT INTO outbox (id, kind, queue, payload, idempotency_key, attempts, parked_at, last_error)

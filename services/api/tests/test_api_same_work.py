@@ -15,8 +15,8 @@ from api_service.auth.access_tokens import AccessTokens
 from api_service.auth.accounts import Accounts, Lifetimes
 from api_service.auth.errors import CredentialsInvalidError
 from api_service.auth.passwords import Passwords
-from api_service.db import Database
-from api_service.mail.posting import Postbox
+from api_service.database import Database
+from api_service.mail.submission import Postbox
 from api_service.outbox import outbox
 
 if TYPE_CHECKING:

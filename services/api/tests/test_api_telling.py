@@ -10,7 +10,7 @@ from grpc import StatusCode
 from sqlalchemy import text
 
 from api_service.auth.models import User
-from api_service.db import Database, StatementFailedError
+from api_service.database import Database, StatementFailedError
 from saas.auth.v1 import auth_service_pb2 as auth_pb
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from sqlalchemy import Connection, Engine, create_engine, text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import NullPool
 
-from api_service.db import sqlalchemy_url
+from api_service.database import sqlalchemy_url
 from api_service.settings import MigrationSettings
 from headrace.chassis.settings import load, parse_duration
 

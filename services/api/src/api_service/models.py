@@ -2,7 +2,7 @@
 
 from api_service.auth.models import MailCooldown, OneTimeToken, User
 from api_service.billing.models import AppliedObject, Checkout, Customer, InboxEvent, Notice, Subscription
-from api_service.db import metadata
+from api_service.database import metadata
 from api_service.mail.models import Mail
 from api_service.outbox import outbox
 

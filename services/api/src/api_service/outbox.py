@@ -1,6 +1,6 @@
 """The service's outbox: jobs are added here in the transaction that needs them, and handed over after its commit."""
 
-from api_service.db import metadata
+from api_service.database import metadata
 from headrace.outbox import Outbox
 
 outbox = Outbox(metadata, name="outbox")

@@ -12,11 +12,11 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 from api_service.auth.passwords import Passwords
-from api_service.db import Database
-from api_service.http.probes import Readiness
+from api_service.database import Database
 from api_service.outbox import outbox
-from api_service.parts import Parts
 from api_service.settings import ApiSettings
+from api_service.web.probes import Readiness
+from api_service.wiring.service import Parts
 from headrace.chassis.lifecycle import run_until_signal
 from headrace.chassis.rpc.client import open_channel
 from headrace.chassis.settings import load

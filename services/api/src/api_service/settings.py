@@ -14,9 +14,9 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, field_va
 from pydantic_settings import NoDecode
 
 from api_service.auth.access_tokens import SigningKey
-from api_service.auth.links import LinkKeys
+from api_service.auth.link_tokens import LinkKeys
 from api_service.billing.prices import PriceList
-from api_service.db import sqlalchemy_url
+from api_service.database import sqlalchemy_url
 from headrace.chassis.rpc.tokens import is_token_hash
 from headrace.chassis.settings import Address, CommaList, Duration, Sensitive, Settings, Token
 from headrace.chassis.tls.certificates import ClientTls, ServerTls, require_pairs

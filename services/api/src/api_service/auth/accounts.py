@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Protocol
 from uuid import UUID, uuid4
 
 import structlog
@@ -22,16 +23,15 @@ from sqlalchemy import func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from api_service.auth import one_time_tokens
 from api_service.auth import passwords as policy
-from api_service.auth import tokens
 from api_service.auth.access_tokens import AccessTokens
 from api_service.auth.addresses import Sort, address_key, claim_cooldown
 from api_service.auth.errors import CredentialsInvalidError, TokenInvalidError
-from api_service.auth.links import LinkKeys, Purpose
+from api_service.auth.link_tokens import LinkKeys, Purpose
 from api_service.auth.models import OneTimeToken, User
 from api_service.auth.passwords import Passwords
-from api_service.db import Database
-from api_service.mail.posting import Postbox
+from api_service.database import Database
 
 log = structlog.get_logger()
 
@@ -45,6 +45,13 @@ class Lifetimes:
     cooldown: timedelta
 
 
+class Mails(Protocol):
+    """Posts the mails that these calls cause. The mail package has it; this one doesn't import that."""
+
+    def post(self, session: AsyncSession, user: User, template: str, *, token: OneTimeToken | None = None) -> object:
+        """Adds a mail to the user, and its job, to the session's transaction."""
+
+
 class Accounts:
     """Registering, confirming an address, logging in, choosing a new password."""
 
@@ -55,7 +62,7 @@ class Accounts:
         passwords: Passwords,
         link_keys: LinkKeys,
         access_tokens: AccessTokens,
-        postbox: Postbox,
+        postbox: Mails,
         lifetimes: Lifetimes,
     ) -> None:
         self._database = database
@@ -118,7 +125,7 @@ class Accounts:
             DatabaseUnavailable: Nothing was changed, or it is unknown whether it was.
         """
         async with self._database.transaction() as session:
-            used = await tokens.use(session, token, Purpose.VERIFY_EMAIL)
+            used = await one_time_tokens.use(session, token, Purpose.VERIFY_EMAIL)
             confirmed = await session.execute(
                 update(User)
                 .where(User.id == used.user_id, User.email_verified_at.is_(None))
@@ -177,12 +184,12 @@ class Accounts:
         """
         chosen = policy.choose(new_password, field="new_password")
         async with self._database.transaction() as session:
-            if not await tokens.is_live(session, token, Purpose.RESET_PASSWORD):
+            if not await one_time_tokens.is_live(session, token, Purpose.RESET_PASSWORD):
                 raise TokenInvalidError("the link is unknown, used, superseded or expired")
         # Only now: hashing for whoever sends any token would be a way to keep this service busy.
         password_hash = await self._passwords.hash(chosen)
         async with self._database.transaction() as session:
-            used = await tokens.use(session, token, Purpose.RESET_PASSWORD)
+            used = await one_time_tokens.use(session, token, Purpose.RESET_PASSWORD)
             user = await session.get_one(User, used.user_id)
             user.password_hash = password_hash
             user.session_epoch += 1
@@ -202,7 +209,7 @@ class Accounts:
         self, session: AsyncSession, user: User, password_hash: str | None, *, wanted: bool
     ) -> None:
         async with _undone_unless(session, wanted):
-            token = await tokens.issue(
+            token = await one_time_tokens.issue(
                 session,
                 self._keys,
                 user_id=user.id,
@@ -214,7 +221,7 @@ class Accounts:
 
     async def _post_reset(self, session: AsyncSession, user: User, template: str, *, wanted: bool) -> None:
         async with _undone_unless(session, wanted):
-            token = await tokens.issue(
+            token = await one_time_tokens.issue(
                 session, self._keys, user_id=user.id, purpose=Purpose.RESET_PASSWORD, lifetime=self._lifetimes.reset
             )
             self._postbox.post(session, user, template, token=token)

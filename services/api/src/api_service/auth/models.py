@@ -11,8 +11,8 @@ from uuid import UUID, uuid4
 from sqlalchemy import CheckConstraint, ForeignKey, Index, LargeBinary, Text, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from api_service.auth.links import Purpose
-from api_service.db import Base
+from api_service.auth.link_tokens import Purpose
+from api_service.database import Base
 
 _PURPOSES = ", ".join(f"'{purpose}'" for purpose in Purpose)
 

@@ -20,7 +20,7 @@ from api_service.billing.models import Checkout, Customer
 from api_service.billing.prices import PriceList
 from api_service.billing.stripe_api import StripeAwayError, as_away, metadata_of
 from api_service.billing.subscription import CHECKOUT_ID, USER_ID
-from api_service.db import Database
+from api_service.database import Database
 
 _TIMEOUT = timedelta(seconds=30)
 """How long one call may take in all."""

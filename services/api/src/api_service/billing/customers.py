@@ -17,7 +17,7 @@ from api_service.auth.models import User
 from api_service.billing.models import Checkout, Customer
 from api_service.billing.stripe_api import is_kept, metadata_of
 from api_service.billing.subscription import CUSTOMER_ID, USER_ID
-from api_service.db import Database
+from api_service.database import Database
 
 KEY_LIFETIME = timedelta(hours=23)
 """How long an idempotency key is relied upon; Stripe forgets it after 24 hours."""

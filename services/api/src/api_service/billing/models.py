@@ -21,7 +21,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
-from api_service.db import Base, metadata
+from api_service.database import Base, metadata
 
 FETCH_SEQUENCE = Sequence("stripe_fetch_sequence", metadata=metadata, data_type=BigInteger)
 """Numbers the fetches. A number is drawn before its fetch, so a higher one saw Stripe later."""

@@ -7,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from api_service.auth.models import User
 from api_service.billing.models import Notice
-from api_service.mail.posting import Postbox
+from api_service.mail.submission import Postbox
 
 
 class Notices:

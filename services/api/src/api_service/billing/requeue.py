@@ -17,7 +17,7 @@ from sqlalchemy import select, tuple_
 
 from api_service.billing.inbox import Inbox
 from api_service.billing.models import RECEIVED, InboxEvent
-from api_service.db import Database
+from api_service.database import Database
 from headrace.jobs.v1 import job_pb2, jobs_service_pb2
 from headrace.outbox import Outbox
 

@@ -2,8 +2,8 @@
 
 from grpc import StatusCode
 
-from api_service.billing.apply import InboxRowMissingError, OtherObjectError
 from api_service.billing.checkout import CheckoutExpiredError, ClientKeyReusedError, PriceNotSoldError
+from api_service.billing.event_applier import InboxRowMissingError, OtherObjectError
 from api_service.billing.events import MalformedEventError
 from api_service.billing.stripe_api import StripeAwayError
 from headrace.chassis.rpc.error_boundary import Translations

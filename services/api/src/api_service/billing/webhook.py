@@ -23,7 +23,7 @@ from starlette.routing import Route
 from api_service.billing.events import Event, MalformedEventError, parse_event
 from api_service.billing.inbox import EventFilter, Inbox
 from api_service.billing.signature import SignatureRefusedError, verify
-from api_service.db import Database, DatabaseUnavailable
+from api_service.database import Database, DatabaseUnavailable
 from headrace.chassis.http.bodies import BodyTooLarge, read_body
 
 BODY_LIMIT = 256 * 1024  # bytes; Stripe's events stay far below it

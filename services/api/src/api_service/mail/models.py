@@ -10,7 +10,7 @@ from sqlalchemy import BigInteger, ForeignKey, Text, func, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
-from api_service.db import Base
+from api_service.database import Base
 
 
 class Mail(Base):

@@ -1,8 +1,8 @@
 """BillingService: the public gRPC face of billing."""
 
-from api_service.auth.access import Access
+from api_service.auth.authentication import Access
 from api_service.billing.checkout import Checkouts
-from api_service.db import Database
+from api_service.database import Database
 from headrace.chassis.rpc.interceptors import Context
 from saas.billing.v1 import billing_service_pb2 as pb
 from saas.billing.v1 import billing_service_pb2_grpc

@@ -5,20 +5,20 @@ from typing import TYPE_CHECKING
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.routing import Route
 
-from api_service.auth.access import Access
+from api_service.auth.authentication import Access
 from api_service.auth.models import User
-from api_service.billing.account import billing_standing
-from api_service.billing.apply import Books
 from api_service.billing.checkout import Checkouts
+from api_service.billing.entitlements import billing_standing
+from api_service.billing.event_applier import Books
 from api_service.billing.inbox import EventFilter, Inbox
 from api_service.billing.notices import Notices
 from api_service.billing.requeue import Requeue
-from api_service.billing.service import BillingServicer
+from api_service.billing.rpc import BillingServicer
 from api_service.billing.stripe_api import StripeApi
-from api_service.billing.support import StripeSupport
 from api_service.billing.webhook import WebhookDoor
-from api_service.db import Database
-from api_service.mail.posting import Postbox
+from api_service.billing.worker_calls import StripeSupport
+from api_service.database import Database
+from api_service.mail.submission import Postbox
 from api_service.settings import ApiSettings
 from headrace.outbox import Outbox
 from saas.auth.v1 import auth_service_pb2

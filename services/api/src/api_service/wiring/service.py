@@ -6,23 +6,23 @@ from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
 
-from api_service import worker_support
-from api_service.auth import service as auth_service
-from api_service.auth.access import Access
+from api_service.auth import rpc as auth_rpc
 from api_service.auth.access_tokens import AccessTokens
 from api_service.auth.accounts import Accounts, Lifetimes
+from api_service.auth.authentication import Access
 from api_service.auth.passwords import Passwords
-from api_service.billing import service as billing_service
-from api_service.billing.assembly import Billing
-from api_service.db import Database
-from api_service.http.pages import Pages
-from api_service.http.probes import Readiness
-from api_service.http.tracing import HttpTracing
-from api_service.mail.posting import Postbox
-from api_service.mail.sending import Sender, Sending
+from api_service.billing import rpc as billing_rpc
+from api_service.database import Database
+from api_service.mail.delivery import Sender, Sending
+from api_service.mail.submission import Postbox
 from api_service.outbox import outbox
-from api_service.rpc_errors import TRANSLATIONS
+from api_service.rpc import worker_support
+from api_service.rpc.errors import TRANSLATIONS
 from api_service.settings import ApiSettings
+from api_service.web.pages import Pages
+from api_service.web.probes import Readiness
+from api_service.web.tracing import HttpTracing
+from api_service.wiring.billing import Billing
 from headrace.chassis.http.server import HttpServer
 from headrace.chassis.rpc.server import GrpcServer
 from headrace.chassis.rpc.tokens import TokenInterceptor
@@ -69,7 +69,7 @@ class Parts:
         )
         self._billing = Billing(settings, database=database, access=access, postbox=postbox, outbox=outbox, jobs=jobs)
         self.public = _public_listener(
-            settings, auth_service.AuthServicer(accounts, access, database, self._billing.add_to_account), self._billing
+            settings, auth_rpc.AuthServicer(accounts, access, database, self._billing.add_to_account), self._billing
         )
         self.workers = _worker_listener(
             settings, Sending(database, settings.api_link_keys, _sender(settings)), self._billing
@@ -84,10 +84,10 @@ class Parts:
         await self._billing.close()
 
 
-def _public_listener(settings: ApiSettings, auth: auth_service.AuthServicer, billing: Billing) -> GrpcServer:
+def _public_listener(settings: ApiSettings, auth: auth_rpc.AuthServicer, billing: Billing) -> GrpcServer:
     server = GrpcServer(address=settings.api_grpc_address, name="grpc", trust_callers=False, translations=TRANSLATIONS)
-    server.add(auth_service_pb2_grpc.add_AuthServiceServicer_to_server, auth, auth_service.SERVICE)
-    server.add(billing_service_pb2_grpc.add_BillingServiceServicer_to_server, billing.servicer, billing_service.SERVICE)
+    server.add(auth_service_pb2_grpc.add_AuthServiceServicer_to_server, auth, auth_rpc.SERVICE)
+    server.add(billing_service_pb2_grpc.add_BillingServiceServicer_to_server, billing.servicer, billing_rpc.SERVICE)
     return server
 
 

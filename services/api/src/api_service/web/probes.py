@@ -20,7 +20,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from api_service import migrate
-from api_service.db import Database, DatabaseUnavailable, StatementFailedError
+from api_service.database import Database, DatabaseUnavailable, StatementFailedError
 
 log = structlog.get_logger()
 

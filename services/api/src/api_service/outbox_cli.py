@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from api_service.db import Database, DatabaseUnavailable
+from api_service.database import Database, DatabaseUnavailable
 from api_service.outbox import outbox
 from api_service.settings import DatabaseSettings
 from headrace.chassis.settings import load

@@ -14,9 +14,9 @@ import structlog
 from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from api_service.auth.links import LinkKeys, Purpose
+from api_service.auth.link_tokens import LinkKeys, Purpose
 from api_service.auth.models import OneTimeToken, User
-from api_service.db import Database
+from api_service.database import Database
 from api_service.mail.models import Mail
 from api_service.mail.rendering import render
 from saas.jobs.v1 import worker_support_pb2 as pb

@@ -13,7 +13,7 @@ from sqlalchemy import func, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api_service.auth.errors import TokenInvalidError
-from api_service.auth.links import LinkKeys, Purpose, at_rest
+from api_service.auth.link_tokens import LinkKeys, Purpose, at_rest
 from api_service.auth.models import OneTimeToken
 
 # Mails overtake each other, so the last few links that confirm an address all work. Of a password's links only the

@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 _PROBES = frozenset({"/livez", "/readyz"})
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"})
 
-_tracer = trace.get_tracer("api_service.http")
+_tracer = trace.get_tracer("api_service.web")
 
 
 class HttpTracing:

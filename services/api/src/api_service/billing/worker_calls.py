@@ -4,12 +4,12 @@ from uuid import UUID
 
 import structlog
 
-from api_service.billing.apply import Books, InboxRowMissingError
+from api_service.billing.event_applier import Books, InboxRowMissingError
 from api_service.billing.events import MalformedEventError, parse_event
 from api_service.billing.inbox import EventFilter, Inbox
 from api_service.billing.models import FETCH_SEQUENCE, RECEIVED, InboxEvent
 from api_service.billing.requeue import Requeue
-from api_service.db import Database
+from api_service.database import Database
 from saas.jobs.v1 import worker_support_pb2 as pb
 
 log = structlog.get_logger()

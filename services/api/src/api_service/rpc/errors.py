@@ -11,10 +11,10 @@ from api_service.auth.errors import (
     PasswordRefusedError,
     TokenInvalidError,
 )
-from api_service.auth.links import LinkKeyMissingError
+from api_service.auth.link_tokens import LinkKeyMissingError
 from api_service.billing.rpc_errors import TRANSLATIONS as BILLING_TRANSLATIONS
-from api_service.db import DatabaseUnavailable
-from api_service.mail.sending import MailNotReservedError, MailReservedError, MailUnknownError
+from api_service.database import DatabaseUnavailable
+from api_service.mail.delivery import MailNotReservedError, MailReservedError, MailUnknownError
 from headrace.chassis.rpc.error_boundary import Translations
 from headrace.chassis.rpc.errors import RpcError, bad_request, error_info, retry_info
 

@@ -12,7 +12,7 @@ from starlette.routing import Route
 
 from api_service.auth.accounts import Accounts
 from api_service.auth.errors import HashingBusyError, PasswordRefusedError, TokenInvalidError
-from api_service.db import DatabaseUnavailable
+from api_service.database import DatabaseUnavailable
 from headrace.chassis.http.bodies import read_form
 from headrace.chassis.http.pages import HtmlPages
 from headrace.redaction import hide

@@ -1,0 +1,1 @@
+"""The gRPC methods that workers call, and the service's errors as gRPC statuses."""

@@ -1,0 +1,1 @@
+"""Puts the service together out of its parts."""
