@@ -28,8 +28,9 @@ from headrace.chassis.settings import Address, Sensitive, Settings, format_durat
 from headrace.chassis.telemetry.logs import LogSettings
 from headrace.queue.cli import app as headrace
 from jobs_service.console.settings import JobsConsoleSettings
-from jobs_service.settings import JobsServerSettings, JobsSettings
-from jobs_service.worker_settings import JobsWorkerSettings
+from jobs_service.server.settings import JobsServerSettings
+from jobs_service.settings import JobsSettings
+from jobs_service.worker.settings import JobsWorkerSettings
 
 PAGE = Path(__file__).with_name("settings.md")
 _TABLE = re.compile(r"(?P<begin><!-- table: (?P<name>[\w-]+) -->\n).*?(?P<end><!-- end -->)", re.DOTALL)

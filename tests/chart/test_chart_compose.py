@@ -21,10 +21,10 @@ from api_service.settings import ApiSettings
 from headrace.chassis.rpc.tokens import token_hash
 from headrace.chassis.settings import Settings, load, parse_duration
 from headrace.embedded_postgres import EmbeddedPostgres, find_binaries
-from jobs_service.callers_file import read_callers
+from jobs_service.callers.file import read_callers
 from jobs_service.console.settings import JobsConsoleSettings
-from jobs_service.settings import JobsServerSettings
-from jobs_service.worker_settings import JobsWorkerSettings
+from jobs_service.server.settings import JobsServerSettings
+from jobs_service.worker.settings import JobsWorkerSettings
 
 ROOT = Path(__file__).resolve().parents[2]
 COMPOSE = ROOT / "deploy/compose"

@@ -15,8 +15,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from api_service.settings import ApiSettings
 from headrace.chassis.settings import Settings, load
 from jobs_service.console.settings import JobsConsoleSettings
-from jobs_service.settings import JobsServerSettings
-from jobs_service.worker_settings import JobsWorkerSettings
+from jobs_service.server.settings import JobsServerSettings
+from jobs_service.worker.settings import JobsWorkerSettings
 
 pytestmark = pytest.mark.chart
 

@@ -14,8 +14,8 @@ import pytest
 
 from api_service.settings import ApiSettings, MigrationSettings
 from headrace.chassis.settings import Settings
-from jobs_service.settings import JobsServerSettings
-from jobs_service.worker_settings import JobsWorkerSettings
+from jobs_service.server.settings import JobsServerSettings
+from jobs_service.worker.settings import JobsWorkerSettings
 
 ROOT = Path(__file__).resolve().parents[2]
 CHART = ROOT / "deploy/k8s"

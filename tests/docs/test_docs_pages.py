@@ -16,7 +16,7 @@ from opentelemetry import environment_variables as api_variables
 from opentelemetry.sdk import environment_variables as sdk_variables
 from typer.testing import CliRunner
 
-from jobs_service.callers_file import read_callers
+from jobs_service.callers.file import read_callers
 
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent

@@ -21,10 +21,10 @@ from headrace.jobs.v1.jobs_service_pb2 import EnqueueRequest
 from headrace.jobs.v1.jobs_service_pb2_grpc import JobsServiceStub
 from headrace.queue import Handlers, Kinds, Worker, WorkerSettings
 from headrace.queue.db.migrate import up
-from jobs_service.callers import Caller, Callers
+from jobs_service.callers.caller import Caller, Callers
 from jobs_service.kinds import build_kinds
-from jobs_service.server import JobsServer
-from jobs_service.settings import JobsServerSettings
+from jobs_service.server.program import JobsServer
+from jobs_service.server.settings import JobsServerSettings
 from saas.jobs.v1 import kinds_pb2
 from saas.jobs.v1.kinds_pb2 import SendVerificationEmail
 

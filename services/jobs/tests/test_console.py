@@ -25,11 +25,11 @@ from headrace.jobs.v1 import job_pb2, periodic_job_pb2, worker_pb2
 from headrace.jobs.v1 import jobs_service_pb2 as pb
 from headrace.jobs.v1.jobs_service_pb2_grpc import JobsServiceStub
 from headrace.queue import Kinds
-from jobs_service.callers import Caller, Callers
-from jobs_service.console import wording
+from jobs_service.callers.caller import Caller, Callers
+from jobs_service.console import formatting
 from jobs_service.console.app import Console
 from jobs_service.console.sessions import Sessions
-from jobs_service.server import JobsServer
+from jobs_service.server.program import JobsServer
 
 CANARY = "canary-0815@example.com"
 KIND = "headrace.test.v1.Invite"
@@ -374,8 +374,8 @@ class TestPages:
 
 
 def test_a_state_of_a_newer_service_is_its_number() -> None:
-    assert (wording.state(job_pb2.JOB_STATE_RUNNING), wording.state(99)) == ("running", "99")
-    assert (wording.worker_state(worker_pb2.WORKER_STATE_LIVE), wording.worker_state(99)) == ("live", "99")
+    assert (formatting.state(job_pb2.JOB_STATE_RUNNING), formatting.state(99)) == ("running", "99")
+    assert (formatting.worker_state(worker_pb2.WORKER_STATE_LIVE), formatting.worker_state(99)) == ("live", "99")
 
 
 class TestRights:

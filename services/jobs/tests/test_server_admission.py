@@ -28,8 +28,8 @@ from headrace.jobs.v1.jobs_service_pb2 import (
     ListKindsRequest,
 )
 from headrace.jobs.v1.jobs_service_pb2_grpc import JobsServiceStub
-from jobs_service.callers import Caller, Callers
-from jobs_service.metering import Meter
+from jobs_service.callers.caller import Caller, Callers
+from jobs_service.callers.rate_limit import Meter
 
 Verification = Callable[..., EnqueueRequest]
 

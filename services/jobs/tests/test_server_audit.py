@@ -13,7 +13,7 @@ from grpc.aio import AioRpcError
 
 from headrace.jobs.v1 import job_pb2, periodic_job_pb2
 from headrace.jobs.v1 import jobs_service_pb2 as pb
-from jobs_service.callers import METHODS
+from jobs_service.callers.caller import METHODS
 from saas.jobs.v1.kinds_pb2 import ReconcileStripe
 
 Verification = Callable[..., pb.EnqueueRequest]

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from headrace.chassis.rpc.tokens import token_hash
-from jobs_service.callers_file import CallersRefused, load_callers, read_callers
+from jobs_service.callers.file import CallersRefused, load_callers, read_callers
 
 HASH = token_hash("secret")
 API = f'[[callers]]\nname = "api"\ntoken_sha256 = ["{HASH}"]\nkinds = ["saas.jobs.v1.*"]\nmethods = ["Enqueue"]\n'

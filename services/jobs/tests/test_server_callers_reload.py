@@ -16,10 +16,10 @@ from headrace.chassis.tls import watched_files
 from headrace.chassis.tls.watched_files import file_signature
 from headrace.jobs.v1.jobs_service_pb2 import ListKindsRequest
 from headrace.queue.db.migrate import up
-from jobs_service.callers_file import read_callers
+from jobs_service.callers.file import read_callers
 from jobs_service.kinds import build_kinds
-from jobs_service.server import JobsServer
-from jobs_service.settings import JobsServerSettings
+from jobs_service.server.program import JobsServer
+from jobs_service.server.settings import JobsServerSettings
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from headrace.jobs.v1.jobs_service_pb2 import EnqueueBatchRequest, EnqueueReques
 from headrace.queue.db.migrate import up
 from headrace.queue.db.statements import statement
 from jobs_service.database import Database
-from jobs_service.depths import FRESH_SECONDS, QueueDepths
+from jobs_service.enqueue.queue_depth import FRESH_SECONDS, QueueDepths
 
 Verification = Callable[..., EnqueueRequest]
 

@@ -27,7 +27,7 @@ from headrace.queue import (
     WorkerSettings,
 )
 from headrace.queue.inspection import reasons
-from jobs_service.translate import write_explanation
+from jobs_service.convert.explanations import write_explanation
 from saas.jobs.v1 import kinds_pb2
 from saas.jobs.v1.kinds_pb2 import SendVerificationEmail
 

@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 from headrace.jobs.v1 import jobs_service_pb2 as pb
-from jobs_service.server import JobsServer
+from jobs_service.server.program import JobsServer
 
 Request = Callable[..., pb.EnqueueRequest]
 

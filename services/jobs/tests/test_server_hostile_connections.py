@@ -17,7 +17,7 @@ from grpc import StatusCode
 from grpc.aio import AioRpcError, insecure_channel
 
 from headrace.jobs.v1 import jobs_service_pb2 as pb
-from jobs_service.server import JobsServer
+from jobs_service.server.program import JobsServer
 
 PATH = "/headrace.jobs.v1.JobsService/ListKinds"
 TOKEN = ("authorization", "Bearer api-token")

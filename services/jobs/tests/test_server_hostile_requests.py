@@ -24,7 +24,7 @@ from private_kinds import PRIVATE_FILE, Invite
 
 from headrace.jobs.v1 import jobs_service_pb2 as pb
 from headrace.queue import Kinds
-from jobs_service.server import JobsServer
+from jobs_service.server.program import JobsServer
 
 SERVICE = pb.DESCRIPTOR.services_by_name["JobsService"]
 METHODS = [method.name for method in SERVICE.methods]

@@ -16,7 +16,7 @@ from grpc_status import rpc_status
 from headrace.embedded_postgres import EmbeddedPostgres
 from headrace.jobs.v1.jobs_service_pb2 import GetJobRequest
 from headrace.queue.db.migrate import up
-from jobs_service import group_commit
+from jobs_service.enqueue import group_commit
 
 SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
 BOUND = 20.0

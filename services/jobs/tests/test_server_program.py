@@ -18,9 +18,9 @@ from headrace.chassis.rpc.tokens import token_hash
 from headrace.jobs.v1.jobs_service_pb2 import ListKindsRequest
 from headrace.jobs.v1.jobs_service_pb2_grpc import JobsServiceStub
 from headrace.queue.db.migrate import up
-from jobs_service.server import main
+from jobs_service.server.program import main
 
-COMMAND = [sys.executable, "-c", "from jobs_service.server import main; main()"]
+COMMAND = [sys.executable, "-c", "from jobs_service.server.program import main; main()"]
 
 
 @pytest.fixture

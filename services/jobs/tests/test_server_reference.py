@@ -19,7 +19,7 @@ from psycopg import sql
 
 from headrace.jobs.v1 import jobs_service_pb2
 from headrace.queue.db.migrate import up
-from jobs_service.server import JobsServer
+from jobs_service.server.program import JobsServer
 
 ROOT = Path(__file__).resolve().parents[3]
 REFERENCE = (ROOT / "docs/reference.md").read_text(encoding="utf-8")

@@ -10,7 +10,7 @@ from google.protobuf.message_factory import GetMessageClass
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
-from jobs_service.server import JobsServer
+from jobs_service.server.program import JobsServer
 
 SERVICE = "headrace.jobs.v1.JobsService"
 KIND = "saas.jobs.v1.SendVerificationEmail"

@@ -12,7 +12,7 @@ from grpc_status import rpc_status
 from headrace.jobs.v1.jobs_service_pb2 import GetJobRequest
 from headrace.queue.db.migrate import up
 from headrace.queue.kinds.revisions import registered_kinds
-from jobs_service.server import JobsServer
+from jobs_service.server.program import JobsServer
 from saas.jobs.v1.kinds_pb2 import DESCRIPTOR, SendVerificationEmail
 
 KIND = SendVerificationEmail.DESCRIPTOR.full_name

@@ -19,7 +19,7 @@ from headrace.jobs.v1.jobs_service_pb2 import (
     ResumeKindRequest,
 )
 from headrace.queue import Kinds
-from jobs_service.callers import Caller, Callers
+from jobs_service.callers.caller import Caller, Callers
 
 OLD, NEW = "renamed.v1.Old", "renamed.v1.New"
 

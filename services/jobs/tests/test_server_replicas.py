@@ -21,7 +21,7 @@ from headrace.jobs.v1.jobs_service_pb2 import EnqueueRequest
 from headrace.jobs.v1.jobs_service_pb2_grpc import JobsServiceStub
 from headrace.queue.db.migrate import up
 
-COMMAND = [sys.executable, "-c", "from jobs_service.server import main; main()"]
+COMMAND = [sys.executable, "-c", "from jobs_service.server.program import main; main()"]
 CALLS = 400
 
 

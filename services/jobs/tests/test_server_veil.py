@@ -17,8 +17,8 @@ from headrace.chassis.rpc.tokens import token_hash
 from headrace.jobs.v1 import jobs_service_pb2 as pb
 from headrace.jobs.v1 import periodic_job_pb2
 from headrace.queue import Kinds
-from jobs_service.callers import Caller, Callers
-from jobs_service.server import JobsServer
+from jobs_service.callers.caller import Caller, Callers
+from jobs_service.server.program import JobsServer
 
 CANARY = "canary-0815@example.com"
 MARK = "[redacted]"

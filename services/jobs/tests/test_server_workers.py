@@ -10,8 +10,8 @@ from buf.validate import validate_pb2
 from headrace.jobs.v1 import kind_pb2, options_pb2, worker_pb2
 from headrace.jobs.v1.jobs_service_pb2 import ListKindsRequest, ListWorkersRequest, PauseKindRequest
 from headrace.queue import Kinds, RunningJob, WorkerSettings
-from jobs_service.comments import read_comments
-from jobs_service.translate import write_kind
+from jobs_service.convert.kind_comments import read_comments
+from jobs_service.convert.kinds import write_kind
 from saas.jobs.v1.kinds_pb2 import SendVerificationEmail
 
 KIND = "saas.jobs.v1.SendVerificationEmail"

@@ -9,7 +9,7 @@ from datetime import timedelta
 import httpx
 import pytest
 
-from jobs_service.worker_health import WorkerHealth
+from jobs_service.worker.health import WorkerHealth
 
 
 class Loop:

@@ -144,7 +144,7 @@ class System:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-c",
-            "from jobs_service.worker import main; main()",
+            "from jobs_service.worker.program import main; main()",
             env=self._environment | settings,
             stdout=asyncio.subprocess.PIPE,
         )

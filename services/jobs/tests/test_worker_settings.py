@@ -5,8 +5,8 @@ from datetime import timedelta
 
 import pytest
 
-from jobs_service.worker import main
-from jobs_service.worker_settings import JobsWorkerSettings
+from jobs_service.worker.program import main
+from jobs_service.worker.settings import JobsWorkerSettings
 
 NEEDED = {
     "JOBS_DATABASE_URL": "postgresql://worker@127.0.0.1:1/jobs",

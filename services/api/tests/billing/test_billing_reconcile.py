@@ -27,12 +27,12 @@ from headrace.jobs.v1 import job_pb2, jobs_service_pb2_grpc
 from headrace.jobs.v1 import jobs_service_pb2 as jobs_pb
 from headrace.queue import Handlers, RetryPolicy, Worker, WorkerSettings
 from headrace.queue.db.migrate import up
-from jobs_service.callers import Caller, Callers
+from jobs_service.callers.caller import Caller, Callers
 from jobs_service.handlers.reconcile import Reconcile
 from jobs_service.handlers.webhook import ApplyWebhook
 from jobs_service.kinds import build_kinds
-from jobs_service.server import JobsServer
-from jobs_service.settings import JobsServerSettings
+from jobs_service.server.program import JobsServer
+from jobs_service.server.settings import JobsServerSettings
 from saas.jobs.v1 import worker_support_pb2 as support_pb
 from saas.jobs.v1.kinds_pb2 import ProcessStripeWebhook, ReconcileStripe
 

@@ -17,11 +17,11 @@ from headrace.chassis.settings import is_sendable
 from headrace.jobs.v1 import jobs_service_pb2 as pb
 from headrace.jobs.v1.jobs_service_pb2_grpc import JobsServiceStub
 from headrace.redaction import hide
-from jobs_service.console import wording
-from jobs_service.console.acts import ACTS
+from jobs_service.console import formatting
+from jobs_service.console.actions import ACTS
+from jobs_service.console.errors import Problem, problem
+from jobs_service.console.pages import Call, Screen, Screens
 from jobs_service.console.payloads import PayloadReader
-from jobs_service.console.problems import Problem, problem
-from jobs_service.console.screens import Call, Screen, Screens
 from jobs_service.console.sessions import Sessions
 
 Show = Callable[[Call, Mapping[str, str]], Awaitable[Screen]]
@@ -45,8 +45,8 @@ class Console:
         self._pages = HtmlPages(
             __package__ or "",
             referrer_policy="same-origin",  # a form has to say that it comes from here
-            **{name: getattr(wording, name) for name in ("ago", "as_json", "span", "state", "when", "worker_state")},
-            states=wording.STATES,
+            **{name: getattr(formatting, name) for name in ("ago", "as_json", "span", "state", "when", "worker_state")},
+            states=formatting.STATES,
         )
         self._screens = Screens(PayloadReader(channel), trace_url)
         lists: dict[str, Show] = {

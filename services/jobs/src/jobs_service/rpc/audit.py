@@ -6,10 +6,10 @@ from typing import Any
 
 from headrace.jobs.v1 import jobs_service_pb2 as pb
 from headrace.queue.control.audit_log import list_acts
-from jobs_service.paging import read_page_token, write_page_token
-from jobs_service.rpc.part import Part
-from jobs_service.translate.audit import write_act
-from jobs_service.translate.values import refuse
+from jobs_service.convert.audit import write_act
+from jobs_service.convert.page_tokens import read_page_token, write_page_token
+from jobs_service.convert.values import refuse
+from jobs_service.rpc.base import Part
 
 DEFAULT_PAGE = 50
 # A page ends early rather than being larger than what clients take by default, which is 4 MiB.

@@ -14,8 +14,8 @@ from headrace.jobs.v1 import jobs_service_pb2 as pb
 from headrace.queue import Action, JobFilter
 from headrace.queue.control.bulk import act_on, batches, find_actionable
 from headrace.queue.inspection.search import Found
-from jobs_service.rpc.part import Part
-from jobs_service.translate import read_filter
+from jobs_service.convert.jobs import read_filter
+from jobs_service.rpc.base import Part
 
 SUBJECT = "filter"
 

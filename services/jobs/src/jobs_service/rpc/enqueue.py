@@ -9,12 +9,12 @@ import grpc
 from headrace.chassis.rpc.errors import RpcError, bad_request, error_info
 from headrace.jobs.v1 import jobs_service_pb2 as pb
 from headrace.queue import Door
-from jobs_service.callers import Callers
+from jobs_service.callers.caller import Callers
+from jobs_service.convert.enqueue import write_accepted
 from jobs_service.database import Database
-from jobs_service.depths import QueueDepths
-from jobs_service.intake import Intake
-from jobs_service.rpc.part import Part
-from jobs_service.translate import write_accepted
+from jobs_service.enqueue.queue_depth import QueueDepths
+from jobs_service.enqueue.service import Intake
+from jobs_service.rpc.base import Part
 
 SELF_VALIDATING = tuple(
     f"headrace.jobs.v1.JobsService/{method}" for method in ("Enqueue", "EnqueueBatch", "ExplainJob")

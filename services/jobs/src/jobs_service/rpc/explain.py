@@ -8,10 +8,10 @@ from headrace.chassis.rpc.errors import RpcError
 from headrace.chassis.rpc.validation import request_violations
 from headrace.jobs.v1 import jobs_service_pb2 as pb
 from headrace.queue import Explanation, Refused, explain_enqueue, explain_job
-from jobs_service.refusals import refusal
+from jobs_service.convert.errors import refusal
+from jobs_service.convert.jobs import read_job_id
+from jobs_service.convert.values import refuse, under
 from jobs_service.rpc.enqueue import EnqueuePart
-from jobs_service.translate import read_job_id
-from jobs_service.translate.values import refuse, under
 
 ENQUEUE = "enqueue"
 """What the request calls the enqueue that it asks about."""

@@ -8,10 +8,10 @@ from typing import Any, TypeVar
 
 from headrace.jobs.v1 import jobs_service_pb2 as pb
 from headrace.queue import JobFilter, JobPage, cancel_job, delete_job, get_job, list_jobs, retry_job
+from jobs_service.convert.jobs import read_filter, read_job_id
+from jobs_service.convert.page_tokens import read_page_token, write_page_token
 from jobs_service.database import Connection
-from jobs_service.paging import read_page_token, write_page_token
-from jobs_service.rpc.part import Part
-from jobs_service.translate import read_filter, read_job_id
+from jobs_service.rpc.base import Part
 
 T = TypeVar("T")
 

@@ -6,10 +6,10 @@ from typing import Any
 
 from headrace.jobs.v1 import jobs_service_pb2 as pb
 from headrace.queue import Kind, Pause, WorkerInfo, WorkerState, list_pauses, list_workers
-from jobs_service.comments import kind_comments
+from jobs_service.convert.kind_comments import kind_comments
+from jobs_service.convert.kinds import write_kind
 from jobs_service.database import Connection
-from jobs_service.rpc.part import Part
-from jobs_service.translate import write_kind
+from jobs_service.rpc.base import Part
 
 
 class KindsPart(Part):

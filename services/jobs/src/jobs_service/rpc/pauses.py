@@ -6,9 +6,10 @@ from typing import Any
 
 from headrace.jobs.v1 import jobs_service_pb2 as pb
 from headrace.queue import Pause, list_pauses, pause_all, pause_kind, pause_queue, resume_all, resume_kind, resume_queue
+from jobs_service.convert.jobs import names_of
+from jobs_service.convert.queues import write_pause, write_queue
 from jobs_service.database import Connection
-from jobs_service.rpc.part import Part
-from jobs_service.translate import names_of, write_pause, write_queue
+from jobs_service.rpc.base import Part
 
 
 class PausesPart(Part):

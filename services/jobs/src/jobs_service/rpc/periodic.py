@@ -24,10 +24,10 @@ from headrace.queue import (
     update_periodic,
 )
 from headrace.queue.inspection.redaction import veiled_payload
+from jobs_service.convert.periodic import read_periodic, still_veiled
+from jobs_service.convert.values import refuse
 from jobs_service.database import Connection
-from jobs_service.rpc.part import Part
-from jobs_service.translate import read_periodic, still_veiled
-from jobs_service.translate.values import refuse
+from jobs_service.rpc.base import Part
 
 # What the service sets, and the payload, have no place in the record of a change.
 _NOT_RECORDED = ("payload", "declared", "last_run", "next_runs", "paused_at", "paused_by")

@@ -9,9 +9,9 @@ from google.protobuf.json_format import MessageToDict
 from headrace.jobs.v1 import jobs_service_pb2 as pb
 from headrace.queue import Counted, JobState, Queue, count_jobs_up_to, limit_queue, list_queues, set_retention
 from headrace.queue.inspection.queue_stats import QueueFlow, queue_flows
+from jobs_service.convert.queues import read_retention, write_queue, write_stats
 from jobs_service.database import Connection
-from jobs_service.rpc.part import Part
-from jobs_service.translate import read_retention, write_queue, write_stats
+from jobs_service.rpc.base import Part
 
 MOST_COUNTED = 100_000
 """Of a queue's line, and of all jobs that wait for a time: what an answer costs is bounded."""

@@ -6,8 +6,8 @@ from typing import Any
 
 from headrace.jobs.v1 import jobs_service_pb2 as pb
 from headrace.queue import list_workers
-from jobs_service.rpc.part import Part
-from jobs_service.translate import write_worker
+from jobs_service.convert.workers import write_worker
+from jobs_service.rpc.base import Part
 
 
 class WorkersPart(Part):

@@ -6,8 +6,8 @@ from typing import Any
 from headrace.jobs.v1 import explanation_pb2
 from headrace.queue import AttemptError, Explanation
 from headrace.queue.inspection import reasons
-from jobs_service.translate.jobs import STATES, write_error
-from jobs_service.translate.values import write_duration, write_time
+from jobs_service.convert.jobs import STATES, write_error
+from jobs_service.convert.values import write_duration, write_time
 
 Written = explanation_pb2.Explanation
 

@@ -7,9 +7,9 @@ from urllib.parse import urlencode
 
 from headrace.jobs.v1 import job_pb2
 from headrace.jobs.v1 import jobs_service_pb2 as pb
+from jobs_service.console.formatting import job_state, state
 from jobs_service.console.payloads import PayloadReader
 from jobs_service.console.settings import TRACE_ID
-from jobs_service.console.wording import job_state, state
 
 PAGE_SIZE = 50
 NEXT_RUNS = 3

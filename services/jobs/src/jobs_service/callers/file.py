@@ -31,7 +31,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from headrace.chassis.settings import USAGE_ERROR
 from headrace.chassis.tls.watched_files import Signature, watch_files
-from jobs_service.callers import Caller, Callers
+from jobs_service.callers.caller import Caller, Callers
 
 log = structlog.get_logger()
 

@@ -13,17 +13,9 @@ from headrace.queue import Door, Missed, NewJob, Periodic, PeriodicJob, Refused
 from headrace.queue.enqueue.validation import Checked, check
 from headrace.queue.periodic.definition import periodic_violations
 from headrace.redaction import marked
-from jobs_service.refusals import refusal
-from jobs_service.translate.jobs import TYPE_URL_PREFIX
-from jobs_service.translate.values import (
-    Violations,
-    noting,
-    read_duration,
-    refuse,
-    under,
-    write_duration,
-    write_time,
-)
+from jobs_service.convert.errors import refusal
+from jobs_service.convert.jobs import TYPE_URL_PREFIX
+from jobs_service.convert.values import Violations, noting, read_duration, refuse, under, write_duration, write_time
 
 _MISSED = {
     periodic_job_pb2.MISSED_RUNS_UNSPECIFIED: Missed.ONE,

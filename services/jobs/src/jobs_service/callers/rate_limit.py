@@ -9,7 +9,7 @@ import grpc
 import structlog
 
 from headrace.chassis.rpc.errors import RpcError, error_info, retry_info
-from jobs_service.callers import Caller
+from jobs_service.callers.caller import Caller
 
 log = structlog.get_logger()
 

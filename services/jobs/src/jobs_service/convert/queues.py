@@ -7,8 +7,8 @@ from typing import Any, Literal, TypedDict
 from headrace.jobs.v1 import queue_pb2
 from headrace.queue import Counted, JobState, Pause, Queue
 from headrace.queue.inspection.queue_stats import QueueFlow
-from jobs_service.translate.jobs import STATES
-from jobs_service.translate.values import Violations, noting, read_duration, refuse, write_duration, write_time
+from jobs_service.convert.jobs import STATES
+from jobs_service.convert.values import Violations, noting, read_duration, refuse, write_duration, write_time
 
 FINAL: tuple[Literal["completed", "cancelled", "discarded", "quarantined"], ...] = (
     "completed",

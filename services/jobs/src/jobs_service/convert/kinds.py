@@ -8,7 +8,7 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from buf.validate import validate_pb2
 from headrace.jobs.v1 import kind_pb2
 from headrace.queue import Kind, Pause
-from jobs_service.translate.values import write_duration, write_time
+from jobs_service.convert.values import write_duration, write_time
 
 TYPES: Mapping[int, str] = {
     getattr(FieldDescriptor, f"TYPE_{name.upper()}"): name

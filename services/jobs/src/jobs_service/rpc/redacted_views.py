@@ -5,9 +5,10 @@ from dataclasses import replace
 from headrace.jobs.v1 import explanation_pb2, job_pb2, periodic_job_pb2
 from headrace.queue import Explanation, Job, Kinds, PeriodicJob
 from headrace.queue.inspection.redaction import veiled_job, veiled_payload
-from jobs_service.callers import Callers
-from jobs_service.translate import write_explanation, write_job, write_periodic
-from jobs_service.translate.jobs import TYPE_URL_PREFIX
+from jobs_service.callers.caller import Callers
+from jobs_service.convert.explanations import write_explanation
+from jobs_service.convert.jobs import TYPE_URL_PREFIX, write_job
+from jobs_service.convert.periodic import write_periodic
 
 
 class Seen:

@@ -16,13 +16,13 @@ from headrace.chassis.rpc.validation import request_violations
 from headrace.chassis.telemetry.context_only_tracing import records
 from headrace.jobs.v1 import jobs_service_pb2
 from headrace.queue import Accepted, BatchTooLarge, Door, KindUnknown, NewJob, TraceParent, tracing
-from jobs_service.callers import Caller
+from jobs_service.callers.caller import Caller
+from jobs_service.convert.enqueue import read_enqueue, trace_context
+from jobs_service.convert.errors import refusal
+from jobs_service.convert.values import Violations
 from jobs_service.database import Database
-from jobs_service.depths import QueueDepths
-from jobs_service.group_commit import GroupCommit
-from jobs_service.refusals import refusal
-from jobs_service.translate import read_enqueue, trace_context
-from jobs_service.translate.values import Violations
+from jobs_service.enqueue.group_commit import GroupCommit
+from jobs_service.enqueue.queue_depth import QueueDepths
 
 log = structlog.get_logger()
 

@@ -24,8 +24,8 @@ from headrace.chassis.rpc.interceptors import (
     unary_handler,
 )
 from headrace.chassis.rpc.tokens import refuse_unread
-from jobs_service.callers import Caller, Callers
-from jobs_service.metering import Meter
+from jobs_service.callers.caller import Caller, Callers
+from jobs_service.callers.rate_limit import Meter
 
 
 class AdmissionInterceptor(grpc.aio.ServerInterceptor):

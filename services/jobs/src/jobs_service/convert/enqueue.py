@@ -13,9 +13,9 @@ from headrace.chassis.rpc.validation import request_violations
 from headrace.jobs.v1 import jobs_service_pb2
 from headrace.queue import Accepted, Kinds, KindUnknown, NewJob, TraceParent, Unique
 from headrace.queue.enqueue.validation import option_violations
-from jobs_service.refusals import option_path, payload_path
-from jobs_service.translate.jobs import STATES, read_state
-from jobs_service.translate.values import Violations, noting, read_duration, read_struct, read_time, refuse
+from jobs_service.convert.errors import option_path, payload_path
+from jobs_service.convert.jobs import STATES, read_state
+from jobs_service.convert.values import Violations, noting, read_duration, read_struct, read_time, refuse
 
 # The fields of TraceContext are W3C headers, whatever OTEL_PROPAGATORS says of this process' own calls.
 _W3C = CompositePropagator([TraceContextTextMapPropagator(), W3CBaggagePropagator()])

@@ -6,10 +6,10 @@ from typing import Any, TypeVar
 from headrace.jobs.v1 import jobs_service_pb2_grpc
 from headrace.queue import Door
 from headrace.queue.control.audit_log import record_act
-from jobs_service.callers import Callers
+from jobs_service.callers.caller import Callers
 from jobs_service.database import Connection, Database
-from jobs_service.depths import QueueDepths
-from jobs_service.seen import Seen
+from jobs_service.enqueue.queue_depth import QueueDepths
+from jobs_service.rpc.redacted_views import Seen
 
 T = TypeVar("T")
 

@@ -20,19 +20,19 @@ from headrace.chassis.tls.certificates import require_usable
 from headrace.chassis.tls.watched_files import Signature, file_signature
 from headrace.jobs.v1 import jobs_service_pb2_grpc
 from headrace.queue import Door, Kinds, Limits, calm_collector
-from jobs_service.admission import AdmissionInterceptor
-from jobs_service.callers import SERVICE, Callers
-from jobs_service.callers_file import load_callers, watch_callers
+from jobs_service.callers.caller import SERVICE, Callers
+from jobs_service.callers.file import load_callers, watch_callers
+from jobs_service.callers.interceptor import AdmissionInterceptor
+from jobs_service.convert.errors import TRANSLATIONS
 from jobs_service.database import Database
-from jobs_service.depths import QueueDepths
+from jobs_service.enqueue.queue_depth import QueueDepths
 from jobs_service.kinds import build_kinds
-from jobs_service.readiness import watch_readiness
-from jobs_service.refusals import TRANSLATIONS
-from jobs_service.registration import register
 from jobs_service.rpc.enqueue import SELF_VALIDATING
-from jobs_service.server_health import ServerHealth
-from jobs_service.service import JobsServicer
-from jobs_service.settings import JobsServerSettings
+from jobs_service.rpc.servicer import JobsServicer
+from jobs_service.server.health import ServerHealth
+from jobs_service.server.kind_registration import register
+from jobs_service.server.readiness import watch_readiness
+from jobs_service.server.settings import JobsServerSettings
 
 log = structlog.get_logger()
 

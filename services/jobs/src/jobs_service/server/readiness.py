@@ -7,8 +7,8 @@ import psycopg
 import structlog
 
 from headrace.queue import DatabaseAway, JobNotFound, get_job
+from jobs_service.convert.jobs import MAX_ID
 from jobs_service.database import Database
-from jobs_service.translate import MAX_ID
 
 log = structlog.get_logger()
 

@@ -2,7 +2,7 @@
 
 from headrace.jobs.v1 import worker_pb2
 from headrace.queue import WorkerInfo, WorkerState
-from jobs_service.translate.values import write_duration, write_time
+from jobs_service.convert.values import write_duration, write_time
 
 _STATES: dict[WorkerState, worker_pb2.WorkerState] = {
     WorkerState.LIVE: worker_pb2.WORKER_STATE_LIVE,

@@ -23,8 +23,8 @@ from jobs_service.handlers import MAIL_KINDS, build_handlers
 from jobs_service.kinds import build_kinds
 from jobs_service.mail_sender import MailSender, MailServer
 from jobs_service.stripe_reader import StripeReader
-from jobs_service.worker_health import WorkerHealth
-from jobs_service.worker_settings import JobsWorkerSettings
+from jobs_service.worker.health import WorkerHealth
+from jobs_service.worker.settings import JobsWorkerSettings
 from saas.jobs.v1.kinds_pb2 import ReconcileStripe
 from saas.jobs.v1.worker_support_pb2_grpc import WorkerSupportStub
 

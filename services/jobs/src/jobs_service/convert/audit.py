@@ -2,7 +2,7 @@
 
 from headrace.jobs.v1 import audit_pb2
 from headrace.queue.control.audit_log import Act
-from jobs_service.translate.values import write_struct, write_time
+from jobs_service.convert.values import write_struct, write_time
 
 
 def write_act(act: Act) -> audit_pb2.AuditEntry:

@@ -8,7 +8,7 @@ from google.protobuf import any_pb2, struct_pb2
 from headrace.chassis.rpc.errors import RpcError, error_info
 from headrace.jobs.v1 import job_pb2
 from headrace.queue import AttemptError, Job, JobFilter, JobState, Kinds
-from jobs_service.translate.values import (
+from jobs_service.convert.values import (
     Violations,
     noting,
     read_time,

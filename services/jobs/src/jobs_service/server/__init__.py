@@ -1,0 +1,1 @@
+"""The jobs server's program."""
