@@ -21,7 +21,7 @@ from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 
 from headrace.embedded_postgres import EmbeddedPostgres
-from local_stack.ports import reach_directly
+from local_stack.stack.ports import reach_directly
 
 SERVER_URL = "HEADRACE_TEST_DATABASE_URL"
 VERSION = "HEADRACE_TEST_POSTGRES"

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from headrace.jobs.v1 import jobs_service_pb2 as pb
-from local_stack.clients import RPC_TIMEOUT, Clients, bearer
-from local_stack.steps_account import Person, register
-from local_stack.system import Options, System
+from local_stack.journey.account import Person, register
+from local_stack.journey.clients import RPC_TIMEOUT, Clients, bearer
+from local_stack.stack.system import Options, System
 from saas.jobs.v1.kinds_pb2 import ReconcileStripe
 
 pytestmark = pytest.mark.browser

@@ -21,7 +21,7 @@ from typing import Any
 
 import psycopg
 
-from local_stack.system import System
+from local_stack.stack.system import System
 
 POSTGRES = "postgres"
 PAUSES = (0.3, 3.5)

@@ -13,8 +13,8 @@ from typing import Any
 import psycopg
 
 from headrace.queue.db.statements import statement
-from local_stack.clients import Clients
-from local_stack.system import System
+from local_stack.journey.clients import Clients
+from local_stack.stack.system import System
 from tests.chaos.people import deliver
 
 READY_WITHIN = 120.0

@@ -14,8 +14,8 @@ import psycopg
 
 from headrace.jobs.v1.jobs_service_pb2 import EnqueueRequest
 from headrace.queue import Accepted, Door, NewJob
-from local_stack.clients import Clients, bearer
-from local_stack.system import System
+from local_stack.journey.clients import Clients, bearer
+from local_stack.stack.system import System
 from saas.jobs.v1.kinds_pb2 import ReconcileStripe
 from tests.chaos.kinds import KINDS, Effect, Plain, Told
 from tests.chaos.ledger import Fate, Ledger

@@ -11,11 +11,11 @@ from typing import TypeVar
 import grpc
 import httpx
 
-from local_stack.clients import RPC_TIMEOUT, Clients, bearer, link_in
-from local_stack.forms import Form
-from local_stack.parts import PRICE
-from local_stack.report import CheckFailed
-from local_stack.steps_account import Person, login, register
+from local_stack.journey.account import Person, login, register
+from local_stack.journey.clients import RPC_TIMEOUT, Clients, bearer, link_in
+from local_stack.journey.forms import Form
+from local_stack.output.report import CheckFailed
+from local_stack.stack.programs import PRICE
 from saas.billing.v1 import billing_service_pb2 as billing
 from tests.chaos.ledger import Ledger
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import psycopg
 
-from local_stack.clients import Clients
+from local_stack.journey.clients import Clients
 from tests.chaos.ledger import Ledger
 
 MAILS = """

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import psycopg
 
-from local_stack.clients import Clients
-from local_stack.part import PartSpec
-from local_stack.parts import WORKERS
-from local_stack.system import Options, System
+from local_stack.journey.clients import Clients
+from local_stack.stack.process import PartSpec
+from local_stack.stack.programs import WORKERS
+from local_stack.stack.system import Options, System
 from tests.chaos import ledger as ledgers
 from tests.chaos import proof, proof_people
 from tests.chaos.faults import Injector, catalogue

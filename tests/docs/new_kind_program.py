@@ -14,9 +14,9 @@ from pathlib import Path
 from uuid import UUID, uuid4
 
 from api_service.database import Database
-from local_stack.report import check
-from local_stack.system import Options, System
-from local_stack.waiting import eventually
+from local_stack.journey.waiting import eventually
+from local_stack.output.report import check
+from local_stack.stack.system import Options, System
 from saas.jobs.v1 import kinds_pb2
 
 WITHIN = 30.0

@@ -12,11 +12,11 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from local_stack.clients import Clients
-from local_stack.report import check
-from local_stack.steps_account import register, stranger
-from local_stack.system import Options, System
-from local_stack.waiting import eventually
+from local_stack.journey.account import register, stranger
+from local_stack.journey.clients import Clients
+from local_stack.journey.waiting import eventually
+from local_stack.output.report import check
+from local_stack.stack.system import Options, System
 
 pytestmark = pytest.mark.e2e
 

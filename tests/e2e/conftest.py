@@ -1,6 +1,6 @@
 """The whole system for a test module, as separate processes, started once; and the clients that talk to it.
 
-A module that needs other settings has a constant ``OPTIONS`` of type `local_stack.system.Options`.
+A module that needs other settings has a constant ``OPTIONS`` of type `local_stack.stack.system.Options`.
 """
 
 import json
@@ -24,10 +24,10 @@ from psycopg.sql import SQL, Identifier
 
 from headrace.jobs.v1 import job_pb2
 from headrace.jobs.v1.jobs_service_pb2 import EnqueueRequest, ListJobsRequest
-from local_stack.clients import RPC_TIMEOUT, Clients, bearer
-from local_stack.report import check
-from local_stack.system import Options, System
-from local_stack.waiting import eventually
+from local_stack.journey.clients import RPC_TIMEOUT, Clients, bearer
+from local_stack.journey.waiting import eventually
+from local_stack.output.report import check
+from local_stack.stack.system import Options, System
 from saas.auth.v1.auth_service_pb2 import RegisterRequest
 from saas.auth.v1.auth_service_pb2_grpc import AuthServiceStub
 

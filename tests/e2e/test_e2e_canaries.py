@@ -26,13 +26,13 @@ from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_serv
 from psycopg.sql import SQL, Identifier
 
 from headrace.jobs.v1 import job_pb2
-from local_stack.clients import RPC_TIMEOUT, Clients, bearer, link_in
-from local_stack.forms import Form
-from local_stack.parts import PRICE
-from local_stack.report import check
-from local_stack.steps_account import Person, get_account, login, register
-from local_stack.system import Options, System
-from local_stack.waiting import eventually
+from local_stack.journey.account import Person, get_account, login, register
+from local_stack.journey.clients import RPC_TIMEOUT, Clients, bearer, link_in
+from local_stack.journey.forms import Form
+from local_stack.journey.waiting import eventually
+from local_stack.output.report import check
+from local_stack.stack.programs import PRICE
+from local_stack.stack.system import Options, System
 from saas.auth.v1 import auth_service_pb2 as auth
 from saas.billing.v1 import billing_service_pb2 as billing
 

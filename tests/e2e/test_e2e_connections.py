@@ -18,12 +18,12 @@ from pgbouncer import POOL_SIZE, PgBouncer, program_file
 
 from headrace.jobs.v1.jobs_service_pb2 import EnqueueRequest, GetQueueStatsRequest, ListJobsRequest
 from headrace.jobs.v1.jobs_service_pb2_grpc import JobsServiceStub
-from local_stack.clients import bearer
-from local_stack.part import PartSpec
-from local_stack.parts import WORKERS
-from local_stack.report import check
-from local_stack.system import Options, System
-from local_stack.waiting import eventually
+from local_stack.journey.clients import bearer
+from local_stack.journey.waiting import eventually
+from local_stack.output.report import check
+from local_stack.stack.process import PartSpec
+from local_stack.stack.programs import WORKERS
+from local_stack.stack.system import Options, System
 from saas.jobs.v1.kinds_pb2 import SendVerificationEmail
 
 pytestmark = pytest.mark.e2e

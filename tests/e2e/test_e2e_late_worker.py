@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from headrace.jobs.v1 import job_pb2
-from local_stack.clients import Clients
-from local_stack.parts import WORKERS
-from local_stack.report import check
-from local_stack.steps_account import Person, register, stranger
-from local_stack.waiting import eventually
+from local_stack.journey.account import Person, register, stranger
+from local_stack.journey.clients import Clients
+from local_stack.journey.waiting import eventually
+from local_stack.output.report import check
+from local_stack.stack.programs import WORKERS
 
 if TYPE_CHECKING:
-    from local_stack.system import System
+    from local_stack.stack.system import System
     from tests.e2e.conftest import Operator
 
 pytestmark = pytest.mark.e2e

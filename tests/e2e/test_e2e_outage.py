@@ -9,11 +9,11 @@ import grpc
 import pytest
 
 from headrace.jobs.v1.jobs_service_pb2 import EnqueueRequest
-from local_stack.clients import Clients, bearer, refused_with
-from local_stack.report import CheckFailed
-from local_stack.steps_account import register, stranger
-from local_stack.system import Options, System
-from local_stack.waiting import eventually
+from local_stack.journey.account import register, stranger
+from local_stack.journey.clients import Clients, bearer, refused_with
+from local_stack.journey.waiting import eventually
+from local_stack.output.report import CheckFailed
+from local_stack.stack.system import Options, System
 from saas.jobs.v1.kinds_pb2 import ReconcileStripe
 
 pytestmark = pytest.mark.e2e

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from local_stack.clients import Clients
-from local_stack.system import System
-from local_stack.waiting import eventually
+from local_stack.journey.clients import Clients
+from local_stack.journey.waiting import eventually
+from local_stack.stack.system import System
 
 pytestmark = pytest.mark.e2e
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from local_stack.system import Options, System
+from local_stack.stack.system import Options, System
 
 if TYPE_CHECKING:
     from tests.e2e.conftest import Crowd, Operator

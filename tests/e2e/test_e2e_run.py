@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
-from local_stack.report import check
-from local_stack.waiting import eventually
+from local_stack.journey.waiting import eventually
+from local_stack.output.report import check
 
 pytestmark = pytest.mark.e2e
 

@@ -10,13 +10,13 @@ from google.protobuf import any_pb2
 
 from headrace.jobs.v1 import job_pb2
 from headrace.jobs.v1.jobs_service_pb2 import EnqueueRequest
-from local_stack.clients import RPC_TIMEOUT, Clients, bearer, link_in
-from local_stack.forms import Form
-from local_stack.parts import PRICE
-from local_stack.report import check
-from local_stack.steps_account import get_account, login, register, stranger, the_only_mail
-from local_stack.system import Options
-from local_stack.waiting import eventually
+from local_stack.journey.account import get_account, login, register, stranger, the_only_mail
+from local_stack.journey.clients import RPC_TIMEOUT, Clients, bearer, link_in
+from local_stack.journey.forms import Form
+from local_stack.journey.waiting import eventually
+from local_stack.output.report import check
+from local_stack.stack.programs import PRICE
+from local_stack.stack.system import Options
 from saas.billing.v1 import billing_service_pb2 as billing
 from saas.jobs.v1.kinds_pb2 import ReconcileStripe
 

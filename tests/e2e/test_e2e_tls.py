@@ -10,10 +10,10 @@ import pytest
 from authority import Authority, replace_file
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from local_stack.clients import Clients
-from local_stack.part import PartSpec
-from local_stack.steps_account import register, stranger
-from local_stack.system import System
+from local_stack.journey.account import register, stranger
+from local_stack.journey.clients import Clients
+from local_stack.stack.process import PartSpec
+from local_stack.stack.system import System
 
 pytestmark = pytest.mark.e2e
 

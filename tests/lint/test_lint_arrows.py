@@ -29,15 +29,20 @@ PLANTED = [
     ("libs/outbox/src/headrace/outbox", "import headrace.queue", "The outbox knows the contract"),
     ("libs/client/src/headrace/client", "import headrace.chassis", "The client knows the contract"),
     ("libs/chassis/src/headrace/chassis", "import headrace.queue", "The chassis knows no service"),
-    (
-        "services/api/src/api_service",
-        "import headrace.queue",
-        "The api service reaches jobs by gRPC only",
-    ),
+    ("services/api/src/api_service", "import headrace.queue", "The api service reaches jobs by gRPC only"),
     ("services/api/src/api_service", "import jobs_service", "The api service reaches jobs by gRPC only"),
     ("services/jobs/src/jobs_service", "import api_service", "The jobs service reaches the api by gRPC only"),
     ("services/jobs/src/jobs_service", "import sqlalchemy", "The jobs service reaches the api by gRPC only"),
     ("tests/doubles/src/stripe_double", "import api_service", "The Stripe double stands alone"),
+    ("libs/queue/src/headrace/queue/db", "import headrace.queue.claiming.cursor", "The engine's arrows follow"),
+    ("libs/queue/src/headrace/queue/control", "import headrace.queue.claiming.cursor", "The engine's arrows follow"),
+    ("libs/queue/src/headrace/queue", "", "The engine's arrows follow"),
+    ("libs/queue/src/headrace/queue/worker", "from headrace.queue import Job", "Inside the engine no module imports"),
+    ("services/jobs/src/jobs_service/convert", "import jobs_service.rpc.servicer", "The jobs service: programs over"),
+    ("services/jobs/src/jobs_service/server", "import jobs_service.console.app", "The jobs service: programs over"),
+    ("services/api/src/api_service/auth", "import api_service.mail.delivery", "The api: wiring over"),
+    ("libs/chassis/src/headrace/chassis/tls", "import headrace.chassis.rpc.server", "The chassis: transport over"),
+    ("deploy/local/src/local_stack/stack", "import local_stack.journey.journey", "The local stack: the journey"),
 ]
 
 

@@ -35,7 +35,7 @@ from headrace.chassis.rpc.tokens import token_hash
 from headrace.jobs.v1.jobs_service_pb2_grpc import JobsServiceStub
 from headrace.outbox import Backoff, Outbox, Relay, RelaySettings
 from headrace.queue.db import migrate
-from local_stack.ports import Ports
+from local_stack.stack.ports import Ports
 
 KINDS = "saas/jobs/v1/kinds.proto"
 PACKAGE = "saas.jobs.v1"

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from local_stack.guardian import Guardian
-from local_stack.part import Part, PartError, PartSpec
+from local_stack.stack.guardian import Guardian
+from local_stack.stack.process import Part, PartError, PartSpec
 
 WITHIN = 20.0
 
@@ -122,7 +122,7 @@ def test_a_killed_orchestrator_leaves_neither_process_nor_folder(tmp_path: Path)
     folder.mkdir()
     code = f"""
         import pathlib, subprocess, time
-        from local_stack.guardian import Guardian
+        from local_stack.stack.guardian import Guardian
         guardian = Guardian()
         guardian.remove(pathlib.Path({str(folder)!r}))
         child = subprocess.Popen(["sleep", "600"], start_new_session=True)

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import grpc
 import pytest
 
-from local_stack.ports import Ports, reach_directly
+from local_stack.stack.ports import Ports, reach_directly
 
 NAMES = ("api", "jobs", "mail")
 

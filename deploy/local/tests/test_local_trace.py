@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from local_stack.report import CheckFailed
-from local_stack.trace import Span, Trace
+from local_stack.journey.trace import Span, Trace
+from local_stack.output.report import CheckFailed
 
 ROOT = Span("01", None, "saas.auth.v1.AuthService/Register", "api", 0, 50, False, {})
 CREATE = Span("02", "01", "create email", "api", 10, 1, False, {})

@@ -13,12 +13,13 @@ from types import FrameType
 from typing import NoReturn
 
 from headrace.embedded_postgres import EmbeddedPostgresError
-from local_stack import journey, where
-from local_stack.part import PartError
-from local_stack.parts import LISTENERS
-from local_stack.ports import PortError
-from local_stack.report import Report
-from local_stack.system import Options, System
+from local_stack.journey import journey
+from local_stack.output import addresses
+from local_stack.output.report import Report
+from local_stack.stack.ports import PortError
+from local_stack.stack.process import PartError
+from local_stack.stack.programs import LISTENERS
+from local_stack.stack.system import Options, System
 
 
 class SignalledError(Exception):
@@ -64,7 +65,7 @@ def _run(report: Report, system: System, *, stay_up: bool) -> int:
         system.keep_logs()
         report.trouble(f"The logs of every part are kept in {system.logs}")
     if stay_up:
-        where.tell(report, system)
+        addresses.tell(report, system)
         report.verdict(held=held)
         report.console.print("Everything stays up until Ctrl-C.")
         try:

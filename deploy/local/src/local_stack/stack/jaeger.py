@@ -10,7 +10,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from local_stack.ports import HOST, Ports
+from local_stack.stack.ports import HOST, Ports
 
 LISTENERS = ("jaeger-otlp", "jaeger-http", "jaeger-grpc")
 MAX_TRACES = 50_000
@@ -19,7 +19,7 @@ PAGE = Path(__file__).parent / "trace_page"
 
 def find_jaeger() -> Path | None:
     """The binary that ``make jaeger`` built, or one on the PATH; None where there is none."""
-    built = Path(__file__).parents[4] / ".tools" / "bin" / "jaeger"
+    built = Path(__file__).parents[5] / ".tools" / "bin" / "jaeger"
     if built.is_file():
         return built
     found = shutil.which("jaeger")

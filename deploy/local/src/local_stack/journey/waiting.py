@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 
-from local_stack.report import CheckFailed
+from local_stack.output.report import CheckFailed
 
 POLL_SECONDS = 0.05
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from local_stack.guardian import Guardian
+from local_stack.stack.guardian import Guardian
 
 TAIL_LINES = 15
 POLL_SECONDS = 0.03

@@ -11,8 +11,8 @@ import psycopg
 from psycopg import sql
 
 from headrace.embedded_postgres import EmbeddedPostgres
-from local_stack.credentials import Credentials
-from local_stack.ports import HOST
+from local_stack.stack.credentials import Credentials
+from local_stack.stack.ports import HOST
 
 # Each database, its owner, and the roles that may connect to it beside the owner.
 DATABASES = (

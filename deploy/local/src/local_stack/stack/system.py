@@ -22,13 +22,13 @@ from types import TracebackType
 from typing import Self
 
 from headrace.embedded_postgres import EmbeddedPostgres
-from local_stack.credentials import Credentials
-from local_stack.databases import Databases
-from local_stack.guardian import Guardian
-from local_stack.jaeger import find_jaeger
-from local_stack.part import Part, PartError, PartSpec
-from local_stack.parts import LISTENERS, WORKERS, Plan
-from local_stack.ports import Ports, reach_directly
+from local_stack.stack.credentials import Credentials
+from local_stack.stack.databases import Databases
+from local_stack.stack.guardian import Guardian
+from local_stack.stack.jaeger import find_jaeger
+from local_stack.stack.ports import Ports, reach_directly
+from local_stack.stack.process import Part, PartError, PartSpec
+from local_stack.stack.programs import LISTENERS, WORKERS, Plan
 
 READY_WITHIN = 45.0
 """Seconds until every part must be ready; a loaded machine with two cores needs ten."""

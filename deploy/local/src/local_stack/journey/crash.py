@@ -3,12 +3,12 @@
 import time
 
 from headrace.jobs.v1 import job_pb2
-from local_stack.clients import Clients
-from local_stack.parts import WORKERS
-from local_stack.report import Report, check
-from local_stack.steps_account import register, stranger, the_only_mail
-from local_stack.system import System
-from local_stack.waiting import eventually
+from local_stack.journey.account import register, stranger, the_only_mail
+from local_stack.journey.clients import Clients
+from local_stack.journey.waiting import eventually
+from local_stack.output.report import Report, check
+from local_stack.stack.programs import WORKERS
+from local_stack.stack.system import System
 
 RESCUED_WITHIN = 10.0
 """Seconds that the engine promises from a worker's death to its job's next attempt."""

@@ -6,9 +6,9 @@ from typing import Any
 
 import grpc
 
-from local_stack.clients import RPC_TIMEOUT, Clients, bearer, link_in, refused_with
-from local_stack.forms import Form
-from local_stack.report import Report, check
+from local_stack.journey.clients import RPC_TIMEOUT, Clients, bearer, link_in, refused_with
+from local_stack.journey.forms import Form
+from local_stack.output.report import Report, check
 from saas.auth.v1 import auth_service_pb2 as auth
 
 

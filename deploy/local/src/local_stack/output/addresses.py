@@ -4,9 +4,9 @@ import os
 
 from rich.markup import escape
 
-from local_stack.parts import program
-from local_stack.report import Report
-from local_stack.system import System
+from local_stack.output.report import Report
+from local_stack.stack.programs import program
+from local_stack.stack.system import System
 
 
 def tell(report: Report, system: System) -> None:

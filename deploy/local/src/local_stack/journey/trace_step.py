@@ -1,10 +1,10 @@
 """The journey's last leg: what happened to the interrupted mail is one trace, read back from Jaeger."""
 
-from local_stack import trace
-from local_stack.clients import Clients
-from local_stack.report import Report, check
-from local_stack.system import System
-from local_stack.waiting import eventually
+from local_stack.journey import trace
+from local_stack.journey.clients import Clients
+from local_stack.journey.waiting import eventually
+from local_stack.output.report import Report, check
+from local_stack.stack.system import System
 
 ARRIVES_WITHIN = 15.0
 """Seconds that spans may take from a program to Jaeger's answers."""

@@ -5,7 +5,7 @@ from urllib.parse import urljoin
 
 import httpx
 
-from local_stack.report import check
+from local_stack.output.report import check
 
 
 class Form(HTMLParser):

@@ -2,11 +2,11 @@
 
 import secrets
 
-from local_stack.clients import RPC_TIMEOUT, Clients, bearer
-from local_stack.parts import PRICE
-from local_stack.report import Report, check
-from local_stack.steps_account import Person, get_account, login
-from local_stack.waiting import eventually
+from local_stack.journey.account import Person, get_account, login
+from local_stack.journey.clients import RPC_TIMEOUT, Clients, bearer
+from local_stack.journey.waiting import eventually
+from local_stack.output.report import Report, check
+from local_stack.stack.programs import PRICE
 from saas.billing.v1 import billing_service_pb2 as billing
 
 WITHIN = 20.0

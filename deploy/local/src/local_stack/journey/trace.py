@@ -8,7 +8,7 @@ import httpx
 from rich.table import Table
 from rich.text import Text
 
-from local_stack.report import check
+from local_stack.output.report import check
 
 BAR_WIDTH = 24
 STATUS_ERROR = 2

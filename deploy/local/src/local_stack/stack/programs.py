@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from headrace.chassis.rpc.tokens import token_hash
-from local_stack import jaeger
-from local_stack.credentials import Credentials
-from local_stack.databases import Databases
-from local_stack.part import PartSpec
-from local_stack.ports import HOST, Ports
-from local_stack.probes import grpc_serves, http_answers
+from local_stack.stack import jaeger
+from local_stack.stack.credentials import Credentials
+from local_stack.stack.databases import Databases
+from local_stack.stack.ports import HOST, Ports
+from local_stack.stack.probes import grpc_serves, http_answers
+from local_stack.stack.process import PartSpec
 
 LISTENERS = (
     "postgres",

@@ -3,11 +3,11 @@
 import grpc
 import httpx
 
-from local_stack import steps_account, steps_billing, steps_crash, steps_trace
-from local_stack.clients import Clients
-from local_stack.part import PartError
-from local_stack.report import CheckFailed, Report
-from local_stack.system import System
+from local_stack.journey import account, billing, crash, trace_step
+from local_stack.journey.clients import Clients
+from local_stack.output.report import CheckFailed, Report
+from local_stack.stack.process import PartError
+from local_stack.stack.system import System
 
 
 def walk(report: Report, system: System) -> bool:
@@ -28,16 +28,16 @@ def walk(report: Report, system: System) -> bool:
 
 def _walk(report: Report, system: System, clients: Clients) -> None:
     report.heading("An account")
-    person = steps_account.walk(report, clients)
+    person = account.walk(report, clients)
     report.heading("A subscription")
     if system.has_stripe_stand_in:
-        steps_billing.walk(report, clients, person)
+        billing.walk(report, clients, person)
     else:
         report.skip("checkout, payment and webhooks", "they need the stand-in, and STRIPE_SECRET_KEY is set")
     report.heading("A crash")
-    job_id = steps_crash.walk(report, system, clients)
+    job_id = crash.walk(report, system, clients)
     report.heading("The trace")
     if system.traces_url is not None:
-        steps_trace.walk(report, system, clients, job_id)
+        trace_step.walk(report, system, clients, job_id)
     else:
         report.skip("reading the mail's trace from Jaeger", "Jaeger isn't running; `make jaeger` builds it")

@@ -23,7 +23,7 @@ class Guardian:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "local_stack.guardian"],
+            [sys.executable, "-m", "local_stack.stack.guardian"],
             stdin=subprocess.PIPE,
             text=True,
             # A Ctrl-C at the terminal is for the orchestrator alone.

@@ -8,8 +8,8 @@ import grpc
 import httpx
 
 from headrace.jobs.v1 import job_pb2, jobs_service_pb2, jobs_service_pb2_grpc
-from local_stack.report import CheckFailed, check
-from local_stack.system import System
+from local_stack.output.report import CheckFailed, check
+from local_stack.stack.system import System
 from saas.auth.v1 import auth_service_pb2_grpc
 from saas.billing.v1 import billing_service_pb2_grpc
 

@@ -1,0 +1,1 @@
+"""What is printed: the report of the journey, and where to look."""

@@ -1,0 +1,1 @@
+"""The system's processes: started, watched and stopped."""
