@@ -18,7 +18,7 @@ from local_stack.journey.clients import Clients, bearer
 from local_stack.stack.system import System
 from saas.jobs.v1.kinds_pb2 import ReconcileStripe
 from tests.chaos.kinds import KINDS, Effect, Plain, Told
-from tests.chaos.ledger import Fate, Ledger
+from tests.chaos.record import Fate, Ledger
 
 HASH_KEY = b"a key of the harness's own, 32 by"
 ROLLED_BACK, HELD_OPEN, KEYED, LATER, STUMBLING, LONG = 0.2, 0.1, 0.3, 0.1, 0.1, 0.3

@@ -17,7 +17,7 @@ from local_stack.journey.forms import Form
 from local_stack.output.report import CheckFailed
 from local_stack.stack.programs import PRICE
 from saas.billing.v1 import billing_service_pb2 as billing
-from tests.chaos.ledger import Ledger
+from tests.chaos.record import Ledger
 
 CUSTOMERS = 0.4
 """Which share of people pays."""

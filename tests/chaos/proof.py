@@ -11,7 +11,7 @@ from typing import Any
 import psycopg
 
 from headrace.queue import JobState
-from tests.chaos.ledger import Fate, Ledger
+from tests.chaos.record import Fate, Ledger
 
 MINE = """
 select id, state::text, convert_from(payload, 'UTF8')::jsonb ->> 'token' as token

@@ -18,7 +18,7 @@ from typing import Any
 import psycopg
 
 from local_stack.journey.clients import Clients
-from tests.chaos.ledger import Ledger
+from tests.chaos.record import Ledger
 
 MAILS = """
 select mails.message_id, mails.template, mails.sent_at, users.email, mails.id::text

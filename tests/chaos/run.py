@@ -15,13 +15,13 @@ from local_stack.journey.clients import Clients
 from local_stack.stack.process import PartSpec
 from local_stack.stack.programs import WORKERS
 from local_stack.stack.system import Options, System
-from tests.chaos import ledger as ledgers
 from tests.chaos import proof, proof_people
+from tests.chaos import record as ledgers
 from tests.chaos.faults import Injector, catalogue
 from tests.chaos.healing import Operator, come_to_rest, start_again
-from tests.chaos.ledger import Ledger
 from tests.chaos.load import Caller, Enqueuer
 from tests.chaos.people import People, Webhooks
+from tests.chaos.record import Ledger
 from tests.chaos.report import Report
 
 OWN_WORKERS = ("effects-1", "effects-2", "effects-3")

@@ -20,9 +20,9 @@ from collections.abc import Callable
 import psycopg
 
 from headrace.embedded_postgres import EmbeddedPostgres
-from tests.lookups.explained import NAMES, Reading, explained, readings
-from tests.lookups.filled import fill
-from tests.lookups.questions import HOT, ask, work
+from tests.lookups.dataset import fill
+from tests.lookups.queries import HOT, ask, work
+from tests.lookups.query_plans import NAMES, Reading, explained, readings
 
 FEW = 50_000
 RATIO, SLACK = 3.0, 200

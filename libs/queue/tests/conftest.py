@@ -19,7 +19,14 @@ from headrace.queue import Door, Handlers, Job, Kinds, NewJob, Periodic, RetryPo
 from headrace.queue.db import migrate
 
 # What claims, runs and settles jobs is tested through a pooler in transaction mode as well.
-CLAIM_PATH = ("line", "worker", "outcomes", "drain", "control", "pooler")
+CLAIM_PATH = (
+    "test_behind_pgbouncer",
+    "test_claim_order",
+    "test_control",
+    "test_drain",
+    "test_no_job_lost",
+    "test_outcomes",
+)
 DIRECT, POOLED = "direct", "pgbouncer"
 
 

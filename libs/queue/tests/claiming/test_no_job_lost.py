@@ -24,6 +24,8 @@ from headrace.queue import NewJob
 from headrace.queue.claiming.cursor import Cursor, Mark, Sweep
 from headrace.queue.db.statements import statement
 
+pytestmark = pytest.mark.postgres_versions
+
 SECONDS = 5.0
 LATEST = 60.0
 GREET, COUNT = "headrace.test.v1.Greet", "headrace.test.v1.Count"

@@ -29,6 +29,8 @@ from headrace.queue import (
 )
 from headrace.queue.db.statements import statement
 
+pytestmark = pytest.mark.postgres_versions
+
 TRUTH = "select queue, state::text, count(*) from headrace.jobs group by queue, state"
 
 

@@ -30,6 +30,8 @@ from headrace.queue.cli import app
 from headrace.queue.db import migrate
 from headrace.queue.db.migrate import MigrationChanged
 
+pytestmark = pytest.mark.postgres_versions
+
 ALL = ["0001_jobs", "0002_features", "0003_lookups", "0004_service"]
 
 

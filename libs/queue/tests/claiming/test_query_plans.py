@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from engine_kinds import TestKinds
 from plans import plan_of, scans
 
 from headrace.queue import NewJob
 from headrace.queue.claiming.cursor import Cursor
 from headrace.queue.db.statements import statement
+
+pytestmark = pytest.mark.postgres_versions
 
 PLANNER = (
     "set jit = off; set plan_cache_mode = force_generic_plan; set enable_seqscan = off; set enable_bitmapscan = off"

@@ -14,6 +14,8 @@ from headrace.queue.db.statements import statement
 from headrace.queue.inspection import search
 from headrace.queue.inspection.search import MAX_ID
 
+pytestmark = pytest.mark.postgres_versions
+
 FINISHED = 300_000
 FILL = """
     insert into headrace.jobs (

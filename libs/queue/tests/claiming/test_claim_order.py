@@ -22,6 +22,8 @@ from headrace.queue import (
 )
 from headrace.queue.claiming.producer import BEGIN_AT_ONCE, Producer
 
+pytestmark = pytest.mark.postgres_versions
+
 GREET = "headrace.test.v1.Greet"
 
 

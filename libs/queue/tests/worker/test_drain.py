@@ -17,6 +17,8 @@ from headrace.queue.execution.executor import Executor
 from headrace.queue.execution.running_job import Stop
 from headrace.queue.worker import worker as worker_module
 
+pytestmark = pytest.mark.postgres_versions
+
 SHORT = timedelta(milliseconds=50)
 
 

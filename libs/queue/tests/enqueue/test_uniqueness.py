@@ -28,6 +28,8 @@ from headrace.queue import (
 )
 from headrace.queue.maintenance import cleaner
 
+pytestmark = pytest.mark.postgres_versions
+
 HOUR = timedelta(hours=1)
 DEFAULT = Unique()
 WAITING = frozenset({JobState.SCHEDULED, JobState.AVAILABLE})

@@ -24,7 +24,7 @@ from headrace.queue.control.jobs import cancel_job
 from headrace.queue.execution.processes import pool
 
 Eventually = Callable[..., Awaitable[None]]
-PROGRAM = Path(__file__).parent / "support" / "process_program.py"
+PROGRAM = Path(__file__).parents[1] / "support" / "process_program.py"
 OVER = ("completed", "discarded", "retryable", "scheduled", "cancelled")
 
 

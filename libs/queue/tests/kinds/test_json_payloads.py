@@ -206,7 +206,7 @@ async def test_classes_that_are_no_kinds_are_refused_by_name(shop: Any) -> None:
     class Receipt(SendReceipt):
         """A subclass is another payload."""
 
-    for payload, name in [(Line("tea"), "test_queue_payloads.Line"), (Receipt(orderNumber=1), "Receipt"), (3, "int")]:
+    for payload, name in [(Line("tea"), "test_json_payloads.Line"), (Receipt(orderNumber=1), "Receipt"), (3, "int")]:
         error = await refused(shop, payload)
         assert isinstance(error, KindUnknown)
         assert name in error.kind

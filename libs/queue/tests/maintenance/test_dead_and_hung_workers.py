@@ -18,7 +18,7 @@ from headrace.embedded_postgres import EmbeddedPostgres
 from headrace.queue import Job, JobState
 from headrace.queue.db import migrate
 
-PROGRAM = Path(__file__).parent / "support" / "worker_program.py"
+PROGRAM = Path(__file__).parents[1] / "support" / "worker_program.py"
 # A killed worker's jobs run again within 10 s; this machine may be slow on top.
 RESCUED_WITHIN = 20.0
 Eventually = Callable[..., Awaitable[None]]

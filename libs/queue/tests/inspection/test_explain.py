@@ -38,7 +38,7 @@ from headrace.queue.inspection import explain, reasons
 from headrace.queue.inspection.reason_text import sentence
 from headrace.queue.kinds.kind import Kinds, job_kind
 
-PROGRAM = Path(__file__).parent / "support" / "worker_program.py"
+PROGRAM = Path(__file__).parents[1] / "support" / "worker_program.py"
 GREET = "headrace.test.v1.Greet"
 Eventually = Callable[..., Awaitable[None]]
 

@@ -25,6 +25,8 @@ from headrace.queue import (
 )
 from headrace.queue.claiming.producer import Producer
 
+pytestmark = pytest.mark.postgres_versions
+
 FAR = timedelta(seconds=30)
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import psycopg
+import pytest
 from engine_kinds import FILE, TestKinds
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -30,6 +31,8 @@ from headrace.queue import Accepted, Door, Kinds, NewJob
 from headrace.queue.claiming.cursor import Cursor, Mark
 from headrace.queue.db import migrate
 from headrace.queue.db.statements import statement
+
+pytestmark = pytest.mark.postgres_versions
 
 Connection = psycopg.Connection[dict[str, Any]]
 GREET = "headrace.test.v1.Greet"

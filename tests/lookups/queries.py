@@ -37,8 +37,8 @@ from headrace.queue import (
 from headrace.queue.db.connections import Link
 from headrace.queue.db.statements import DEFAULT_SCHEMA, statement
 from headrace.queue.maintenance import cleaner
-from tests.lookups.explained import readings
-from tests.lookups.filled import FEW
+from tests.lookups.dataset import FEW
+from tests.lookups.query_plans import readings
 
 SLOTS = 50
 JOBS = 1_000
