@@ -17,7 +17,7 @@ OURS = "headrace"
 LONGEST = 300
 
 
-class DriverFailed(RuntimeError):
+class DriverError(RuntimeError):
     """A driver didn't answer; the text has its last words."""
 
 
@@ -32,7 +32,7 @@ class Contender:
     environment: Mapping[str, str] = field(default_factory=dict)
 
     def run(self, case: str, dsn: str, **arguments: Any) -> dict[str, Any]:
-        """Runs a case of the driver; answers what it measured. Raises DriverFailed."""
+        """Runs a case of the driver; answers what it measured. Raises DriverError."""
         done = subprocess.run(
             [*self.command, case, dsn, json.dumps(arguments)],
             cwd=ROOT,
@@ -43,7 +43,7 @@ class Contender:
             check=False,
         )
         if done.returncode:
-            raise DriverFailed(f"{self.name}, case {case}: exit code {done.returncode}\n{done.stderr[-2000:]}")
+            raise DriverError(f"{self.name}, case {case}: exit code {done.returncode}\n{done.stderr[-2000:]}")
         answer: dict[str, Any] = json.loads(done.stdout)
         return answer
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import psycopg
 
-from headrace.queue import Accepted, Door, Kinds, NewJob, OptionInvalid, Refused, Violation, job_kind
+from headrace.queue import Accepted, Door, Kinds, NewJob, OptionInvalidError, EnqueueError, Violation, job_kind
 from headrace.queue.db import migrate
 from headrace.embedded_postgres import EmbeddedPostgres
 
@@ -21,10 +21,10 @@ class Mail:
     to: str
 
 
-def tenant(jobs: Sequence[NewJob]) -> Generator[list[NewJob | Refused], list[Accepted | Refused], None]:
+def tenant(jobs: Sequence[NewJob]) -> Generator[list[NewJob | EnqueueError], list[Accepted | EnqueueError], None]:
     """Tags every job, and lets nobody write to the owner. One function for blocking and asynchronous callers."""
     results = yield [
-        OptionInvalid([Violation("to", "is not to be bothered")])
+        OptionInvalidError([Violation("to", "is not to be bothered")])
         if job.payload.to == "owner"
         else replace(job, tags=[*job.tags, "tenant-7"])
         for job in jobs

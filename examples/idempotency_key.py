@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import psycopg
 
-from headrace.queue import Door, KeyReused, Kinds, NewJob, job_kind
+from headrace.queue import Door, KeyReusedError, Kinds, NewJob, job_kind
 from headrace.queue.db import migrate
 from headrace.embedded_postgres import EmbeddedPostgres
 
@@ -41,7 +41,7 @@ def main(dsn: str) -> None:
 
         try:
             door.accept_one(connection, NewJob(Refund(order=8), caller="web", key="refund-7"))
-        except KeyReused:
+        except KeyReusedError:
             print("same key, other payload: refused")
 
 

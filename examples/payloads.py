@@ -15,7 +15,7 @@ import psycopg
 from pydantic import AfterValidator, BaseModel
 from pydantic_core import PydanticCustomError
 
-from headrace.queue import Door, Handlers, Kinds, NewJob, PayloadInvalid, job_kind
+from headrace.queue import Door, Handlers, Kinds, NewJob, PayloadInvalidError, job_kind
 from headrace.queue.db import migrate
 from headrace.embedded_postgres import EmbeddedPostgres
 from headrace.queue.testing import Kit
@@ -48,7 +48,7 @@ with EmbeddedPostgres() as server:
         parcel = Parcel(Decimal("1.50"), datetime(2026, 1, 31, 12, tzinfo=UTC))
         try:
             Door(kinds).accept_one(connection, NewJob(Announce.model_construct(to="Ada", parcel=parcel)))
-        except PayloadInvalid as refused:
+        except PayloadInvalidError as refused:
             print("refused:", *(f"{violation.field}: {violation.description}" for violation in refused.violations))
         Door(kinds).accept_one(connection, NewJob(Announce(to="ada@example.org", parcel=parcel)))
         row = connection.execute("select convert_from(payload, 'UTF8') from headrace.jobs").fetchone()

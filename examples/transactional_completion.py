@@ -31,7 +31,7 @@ async def main(dsn: str) -> None:
             await connection.execute("update account set balance = balance + %s", [message.amount])
             if job.attempt == 1:
                 raise ConnectionError("the till is jammed")
-            await job.complete_in(connection)  # raises LeaseLost where this attempt no longer counts
+            await job.complete_in(connection)  # raises LeaseLostError where this attempt no longer counts
         done.set()
 
     kinds = Kinds([Deposit])

@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from bench.contenders import LONGEST, ROOT, DriverFailed
+from bench.contenders import LONGEST, ROOT, DriverError
 from headrace.chassis.rpc.tokens import token_hash
 
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -61,7 +61,7 @@ class JobsServerProgram:
         return sum(map(int, values[11:13])) / _TICKS
 
     def load(self, **arguments: Any) -> dict[str, Any]:
-        """Has it called by a process of its own; see bench.rpc.load. Raises DriverFailed."""
+        """Has it called by a process of its own; see bench.rpc.load. Raises DriverError."""
         done = subprocess.run(
             [sys.executable, "-m", "bench.rpc.load", self._target, json.dumps({"token": self._token, **arguments})],
             cwd=ROOT,
@@ -71,7 +71,7 @@ class JobsServerProgram:
             check=False,
         )
         if done.returncode:
-            raise DriverFailed(f"calls of the jobs server: exit code {done.returncode}\n{done.stderr[-2000:]}")
+            raise DriverError(f"calls of the jobs server: exit code {done.returncode}\n{done.stderr[-2000:]}")
         answer: dict[str, Any] = json.loads(done.stdout)
         return answer
 
@@ -81,4 +81,4 @@ class JobsServerProgram:
             said: dict[str, Any] = json.loads(line)
             if said["event"] == event:
                 return said
-        raise DriverFailed(f"jobs-server ended with {self._process.wait()}")
+        raise DriverError(f"jobs-server ended with {self._process.wait()}")

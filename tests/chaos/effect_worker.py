@@ -19,7 +19,7 @@ from typing import Any, LiteralString
 import psycopg
 from psycopg_pool import AsyncConnectionPool, ConnectionPool
 
-from headrace.queue import Done, Handlers, LeaseLost, RetryPolicy, RunningJob, Worker, WorkerSettings
+from headrace.queue import Done, Handlers, LeaseLostError, RetryPolicy, RunningJob, Worker, WorkerSettings
 from headrace.queue.completion import completer
 from headrace.queue.execution import transactional_completion
 from tests.chaos.kinds import KINDS, Effect, Plain, Told, Work
@@ -37,7 +37,7 @@ FENCES = (
 WITHOUT_FENCE = "CHAOS_WITHOUT_FENCE"
 
 
-class Stumbled(Exception):
+class StumbledError(Exception):
     """An attempt that is to fail."""
 
 
@@ -73,7 +73,7 @@ class HandlersOfChaos:
             connection.execute(EFFECT, (job.id, job.lease, work.token))
             try:
                 job.complete_in_sync(connection)
-            except LeaseLost:
+            except LeaseLostError:
                 logger.warning("job %d: the effect of lease %d came too late and is rolled back", job.id, job.lease)
                 raise
             stumble(work, job)
@@ -99,7 +99,7 @@ class HandlersOfChaos:
 def stumble(work: Work, job: RunningJob) -> None:
     """Fails the first attempts where the payload says so."""
     if job.attempt <= work.stumbles:
-        raise Stumbled(f"attempt {job.attempt} of {work.stumbles} that are to fail")
+        raise StumbledError(f"attempt {job.attempt} of {work.stumbles} that are to fail")
 
 
 def take_the_fence_out() -> None:

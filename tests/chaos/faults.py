@@ -31,7 +31,7 @@ BEYOND_THE_LEASE = (8.5, 12.0)
 """Seconds after which a stopped worker has been declared dead, and its jobs have begun again elsewhere."""
 
 
-class NotNow(Exception):
+class NotNowError(Exception):
     """A fault can't be done at this moment."""
 
 
@@ -62,7 +62,7 @@ class Fault:
 def kill(system: System, name: str, _: random.Random) -> Iterator[None]:
     """SIGKILL; a new process afterwards."""
     if not system.part(name).running:
-        raise NotNow
+        raise NotNowError
     system.kill(name)
     yield
     system.part(name).start()
@@ -72,7 +72,7 @@ def kill(system: System, name: str, _: random.Random) -> Iterator[None]:
 def freeze(system: System, name: str, _: random.Random) -> Iterator[None]:
     """SIGSTOP; SIGCONT afterwards."""
     if not system.part(name).running:  # it has ended by itself, which healing tells of
-        raise NotNow
+        raise NotNowError
     system.signal(name, signal.SIGSTOP)
     yield
     with contextlib.suppress(ProcessLookupError):
@@ -126,11 +126,11 @@ def _session(system: System, database: str) -> Iterator[psycopg.Connection[Any]]
     try:
         connection = psycopg.connect(dsn, autocommit=True, connect_timeout=3)
     except psycopg.Error as error:
-        raise NotNow(str(error)) from None
+        raise NotNowError(str(error)) from None
     try:
         yield connection
     except psycopg.Error as error:
-        raise NotNow(str(error)) from None
+        raise NotNowError(str(error)) from None
     finally:
         with contextlib.suppress(psycopg.Error):
             connection.close()
@@ -227,7 +227,7 @@ class Injector:
             stack = ExitStack()
             try:
                 stack.enter_context(fault.harm(self._system, target, self._rng))
-            except NotNow:
+            except NotNowError:
                 continue
             del self._deck[place]
             self.done[fault.name] += 1
@@ -246,6 +246,6 @@ class Injector:
 
     def _heal_next(self) -> None:
         ending = heapq.heappop(self._endings)
-        with contextlib.suppress(NotNow):
+        with contextlib.suppress(NotNowError):
             ending.stack.close()
         self._befallen.discard(ending.target)

@@ -14,7 +14,7 @@ import httpx
 from local_stack.journey.account import Person, login, register
 from local_stack.journey.clients import RPC_TIMEOUT, Clients, bearer, link_in
 from local_stack.journey.forms import Form
-from local_stack.output.report import CheckFailed
+from local_stack.output.report import CheckFailedError
 from local_stack.stack.programs import PRICE
 from saas.billing.v1 import billing_service_pb2 as billing
 from tests.chaos.record import Ledger
@@ -108,6 +108,6 @@ def insist(call: Callable[[], T]) -> T:
         except grpc.RpcError as error:
             if error.code() in (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.PERMISSION_DENIED):
                 raise
-        except (httpx.HTTPError, CheckFailed):
+        except (httpx.HTTPError, CheckFailedError):
             pass
         threading.Event().wait(AGAIN)

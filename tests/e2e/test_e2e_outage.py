@@ -12,7 +12,7 @@ from headrace.jobs.v1.jobs_service_pb2 import EnqueueRequest
 from local_stack.journey.account import register, stranger
 from local_stack.journey.clients import Clients, bearer, refused_with
 from local_stack.journey.waiting import eventually
-from local_stack.output.report import CheckFailed
+from local_stack.output.report import CheckFailedError
 from local_stack.stack.system import Options, System
 from saas.jobs.v1.kinds_pb2 import ReconcileStripe
 
@@ -76,4 +76,4 @@ def recovered(clients: Clients, system: System) -> None:
     try:
         enqueue(clients, system)
     except grpc.RpcError as not_yet:
-        raise CheckFailed(f"jobs still can't be enqueued: {not_yet.details()}") from None
+        raise CheckFailedError(f"jobs still can't be enqueued: {not_yet.details()}") from None

@@ -28,7 +28,7 @@ select n, state, at, at, at + interval '20 ms', at + interval '70 ms', 30000, 1,
        'api', convert_to(format('{"id": "%%s"}', md5(n::text)), 'UTF8'),
        case when n %% %(rare)s = 5 then array['vip', 'rare'] when n %% 100 = 0 then array['vip'] end,
        case when state <> 'completed' then jsonb_build_array(jsonb_build_object(
-         'attempt', 1, 'lease', 1, 'at', at, 'type', 'Refused', 'message', 'on purpose', 'traceback', ''
+         'attempt', 1, 'lease', 1, 'at', at, 'type', 'EnqueueError', 'message', 'on purpose', 'traceback', ''
        )) end,
        '00-' || md5(n::text) || '-' || left(md5(n::text), 16) || '-01',
        1 + n %% 4, n / 40, case when state <> 'completed' then state end

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from local_stack.journey.trace import Span, Trace
-from local_stack.output.report import CheckFailed
+from local_stack.output.report import CheckFailedError
 
 ROOT = Span("01", None, "saas.auth.v1.AuthService/Register", "api", 0, 50, False, {})
 CREATE = Span("02", "01", "create email", "api", 10, 1, False, {})
@@ -36,7 +36,7 @@ def test_a_whole_trace_is_accepted() -> None:
     ],
 )
 def test_a_trace_that_lacks_something_is_refused(spans: list[Span], complaint: str) -> None:
-    with pytest.raises(CheckFailed, match=complaint):
+    with pytest.raises(CheckFailedError, match=complaint):
         Trace("t", spans).check_rescued_mail()
 
 

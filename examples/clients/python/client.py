@@ -7,14 +7,14 @@ import os
 from datetime import timedelta
 from uuid import uuid4
 
-from headrace.client import InvalidRequest, JobsClient
+from headrace.client import InvalidRequestError, JobsClient
 from headrace.jobs.v1.job_pb2 import JobState
 from saas.jobs.v1.kinds_pb2 import SendVerificationEmail
 
 with JobsClient(os.environ.get("HEADRACE_TARGET", "127.0.0.1:50051"), token=os.environ["HEADRACE_TOKEN"]) as jobs:
     try:
         jobs.enqueue(SendVerificationEmail(mail_id="no-uuid"))
-    except InvalidRequest as refused:
+    except InvalidRequestError as refused:
         for violation in refused.violations:
             print(f"refused ({refused.reason}): {violation.field}: {violation.description}")
 

@@ -10,7 +10,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from headrace.chassis.rpc import renewing_channel
 from headrace.chassis.rpc.client import open_channel
-from headrace.chassis.tls.certificates import CertificatesRefused, ClientTls, ServerTls
+from headrace.chassis.tls.certificates import CertificatesError, ClientTls, ServerTls
 from headrace.jobs.v1 import jobs_service_pb2
 from headrace.jobs.v1.jobs_service_pb2_grpc import JobsServiceStub
 
@@ -121,9 +121,9 @@ def test_files_that_are_no_certificates_are_refused_by_name(ours: Authority, tmp
     else:
         paths[broken] = broken_path = tmp_path / "broken.pem"
         broken_path.write_text("-----BEGIN NOTHING-----")
-    with pytest.raises(CertificatesRefused, match=str(broken_path)):
+    with pytest.raises(CertificatesError, match=str(broken_path)):
         ServerTls(**paths).credentials()
-    with pytest.raises(CertificatesRefused, match="No such file"):
+    with pytest.raises(CertificatesError, match="No such file"):
         ServerTls(**{**paths, "key": tmp_path / "missing.pem"}).credentials()
 
 

@@ -13,15 +13,15 @@ from google.protobuf import any_pb2
 
 from headrace.client import (
     Enqueued,
-    InvalidRequest,
-    KeyReused,
-    KindUnknown,
+    InvalidRequestError,
+    KeyReusedError,
+    KindUnknownError,
     NewJob,
-    NotActionable,
-    NotAllowed,
-    NotEnded,
-    NotFound,
+    NotActionableError,
+    NotAllowedError,
+    NotFoundError,
     Unique,
+    WaitTimeoutError,
 )
 from headrace.jobs.v1.job_pb2 import JOB_STATE_AVAILABLE, JOB_STATE_CANCELLED, JOB_STATE_SCHEDULED, JobFilter
 from headrace.jobs.v1.jobs_service_pb2 import (
@@ -75,7 +75,7 @@ async def test_the_same_key_answers_the_same_job(jobs: Any) -> None:
     first = await jobs.enqueue(payload, key=key)
     again = await jobs.enqueue(payload, key=key)
     assert again == Enqueued(first.job_id, key, duplicate=True, duplicate_by=DUPLICATE_BY_KEY)
-    with pytest.raises(KeyReused) as reused:
+    with pytest.raises(KeyReusedError) as reused:
         await jobs.enqueue(mail(), key=key)
     assert reused.value.metadata["job_id"] == first.job_id
     assert reused.value.__notes__ == [f"idempotency key: {key}"]
@@ -89,14 +89,14 @@ async def test_a_unique_job_stands_for_one_like_it(jobs: Any) -> None:
 
 
 async def test_a_refusal_names_every_field(jobs: Any) -> None:
-    with pytest.raises(InvalidRequest) as refused:
+    with pytest.raises(InvalidRequestError) as refused:
         await jobs.enqueue(SendVerificationEmail(mail_id="17"), priority=9, timeout=timedelta(days=2))
     assert {found.field for found in refused.value.violations} == {"payload.mail_id", "priority", "timeout"}
     assert "priority: must be" in str(refused.value)
 
 
 async def test_a_kind_that_the_service_does_not_have(jobs: Any) -> None:
-    with pytest.raises(KindUnknown) as refused:
+    with pytest.raises(KindUnknownError) as refused:
         await jobs.enqueue(any_pb2.Any(type_url="type.googleapis.com/acme.Nothing"))
     assert refused.value.reason == "KIND_UNKNOWN"
     assert "saas.jobs.v1.SendVerificationEmail" in refused.value.metadata["kinds"]
@@ -109,7 +109,7 @@ async def test_a_time_without_a_zone_is_refused_before_any_call(jobs: Any) -> No
 
 async def test_a_wrong_token_may_do_nothing(connect: Any, served: Any) -> None:
     async with connect(served.target, token="stolen") as stranger:
-        with pytest.raises(NotAllowed) as refused:
+        with pytest.raises(NotAllowedError) as refused:
             await stranger.kinds()
     assert refused.value.reason == "TOKEN_UNKNOWN"
 
@@ -124,7 +124,7 @@ async def test_a_token_that_no_header_can_carry_is_refused_by_the_client(connect
 async def test_a_token_may_be_replaced_while_the_client_lives(connect: Any, served: Any) -> None:
     tokens = iter(["old", "client-token"])
     async with connect(served.target, token=lambda: next(tokens)) as client:
-        with pytest.raises(NotAllowed):
+        with pytest.raises(NotAllowedError):
             await client.kinds()
         assert await client.kinds()
 
@@ -167,7 +167,7 @@ async def test_a_job_is_cancelled_retried_and_deleted(jobs: Any) -> None:
     assert (await jobs.cancel(job_id)).state == JOB_STATE_CANCELLED
     assert (await jobs.retry(job_id)).state == JOB_STATE_AVAILABLE
     await jobs.delete(job_id)
-    with pytest.raises(NotFound) as gone:
+    with pytest.raises(NotFoundError) as gone:
         await jobs.get(job_id)
     assert gone.value.reason == "JOB_NOT_FOUND"
 
@@ -175,7 +175,7 @@ async def test_a_job_is_cancelled_retried_and_deleted(jobs: Any) -> None:
 async def test_what_the_state_does_not_allow_is_said(jobs: Any, served: Any) -> None:
     job_id = (await jobs.enqueue(mail())).job_id
     await complete(served.database, job_id)
-    with pytest.raises(NotActionable) as refused:
+    with pytest.raises(NotActionableError) as refused:
         await jobs.cancel(job_id)
     assert refused.value.reason == "JOB_FINISHED"
 
@@ -189,7 +189,7 @@ async def test_wait_answers_the_job_when_it_has_ended(jobs: Any, served: Any) ->
 
 async def test_wait_ends_with_the_job_as_it_was_seen_last(jobs: Any) -> None:
     job_id = (await jobs.enqueue(mail(), run_at=datetime.now(UTC) + timedelta(days=1))).job_id
-    with pytest.raises(NotEnded, match=r"has not ended within 2 s: it is scheduled") as late:
+    with pytest.raises(WaitTimeoutError, match=r"has not ended within 2 s: it is scheduled") as late:
         await jobs.wait(job_id, timeout=timedelta(seconds=2))
     assert late.value.job.id == job_id
 

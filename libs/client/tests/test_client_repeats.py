@@ -14,7 +14,7 @@ from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 
 from headrace.chassis.rpc.errors import RpcError, error_info, retry_info
-from headrace.client import Busy, Enqueued, InvalidRequest, NewJob, Tls, TooLarge, Unavailable
+from headrace.client import BusyError, Enqueued, InvalidRequestError, NewJob, Tls, TooLargeError, UnavailableError
 from headrace.jobs.v1 import jobs_service_pb2 as pb
 from saas.jobs.v1.kinds_pb2 import SendVerificationEmail
 
@@ -49,7 +49,7 @@ async def test_a_service_that_asks_for_a_pause_gets_it(connect: Any, script: Any
 async def test_what_is_wrong_is_not_repeated(connect: Any, script: Any) -> None:
     script.answers = [WRONG]
     async with connect(script.target) as jobs:
-        with pytest.raises(InvalidRequest):
+        with pytest.raises(InvalidRequestError):
             await jobs.enqueue(mail())
     assert len(script.requests) == 1
 
@@ -58,7 +58,7 @@ async def test_repeats_end_with_the_time_for_the_call(connect: Any, script: Any)
     script.answers = [AWAY]
     async with connect(script.target, call_timeout=timedelta(seconds=2)) as jobs:
         begun = time.monotonic()
-        with pytest.raises(Unavailable):
+        with pytest.raises(UnavailableError):
             await jobs.enqueue(mail())
     assert time.monotonic() - begun < 20  # the default would be 30 s
     assert len(script.requests) > 1
@@ -68,7 +68,7 @@ async def test_a_pause_that_is_too_long_ends_the_call_at_once(connect: Any, scri
     script.answers = [FULL_FOR_LONG]
     async with connect(script.target) as jobs:
         begun = time.monotonic()
-        with pytest.raises(Busy):
+        with pytest.raises(BusyError):
             await jobs.enqueue(mail())
     assert time.monotonic() - begun < 20  # the call might take 30 s
     assert len(script.requests) == 1
@@ -78,14 +78,14 @@ async def test_a_service_that_is_not_there(connect: Any) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     async with connect(f"127.0.0.1:{port}", call_timeout=timedelta(seconds=0.5)) as jobs:
-        with pytest.raises(Unavailable):
+        with pytest.raises(UnavailableError):
             await jobs.enqueue(mail())
 
 
 async def test_a_deletion_is_not_repeated_where_no_answer_came(connect: Any, script: Any) -> None:
     script.answers = [AWAY]
     async with connect(script.target) as jobs:
-        with pytest.raises(Unavailable):
+        with pytest.raises(UnavailableError):
             await jobs.delete("17")
     assert len(script.requests) == 1
 
@@ -102,7 +102,7 @@ async def test_of_a_batch_only_what_was_refused_for_the_moment_is_sent_again(con
     wanted = [NewJob(mail()) for _ in range(4)]
     async with connect(script.target) as jobs:
         results = await jobs.enqueue_many(wanted)
-    assert [type(result) for result in results] == [Enqueued, Enqueued, InvalidRequest, Enqueued]
+    assert [type(result) for result in results] == [Enqueued, Enqueued, InvalidRequestError, Enqueued]
     keys = [[each.idempotency_key for each in request.requests] for request in script.requests]
     sent = [job.key for job in wanted]
     assert keys == [sent, sent, [sent[1], sent[3]], [sent[3]]]
@@ -113,7 +113,7 @@ async def test_what_stays_refused_is_answered_as_it_is(connect: Any, script: Any
     script.answers = [pb.EnqueueBatchResponse(results=[result]) for result in refused]
     async with connect(script.target) as jobs:
         (result,) = await jobs.enqueue_many([NewJob(mail())])
-    assert isinstance(result, Busy)
+    assert isinstance(result, BusyError)
     assert (result.reason, result.retry_after) == ("QUEUE_FULL", 3600)
     assert len(script.requests) == 2
 
@@ -121,7 +121,7 @@ async def test_what_stays_refused_is_answered_as_it_is(connect: Any, script: Any
 async def test_too_large_for_the_channel_is_not_repeated(connect: Any, script: Any) -> None:
     script.answers = [pb.EnqueueResponse(job_id="17")]
     async with connect(script.target) as jobs:
-        with pytest.raises(TooLarge):
+        with pytest.raises(TooLargeError):
             await jobs.enqueue(mail(), metadata={"text": "x" * 5_000_000})
     assert script.requests == []
 
@@ -158,6 +158,6 @@ async def test_a_client_without_a_certificate_is_not_let_in(connect: Any, secure
     script.answers = [pb.EnqueueResponse(job_id="17")]
     options = {"tls": Tls(ca=authority.certificate), "call_timeout": timedelta(seconds=0.5)}
     async with connect(script.target, **options) as jobs:
-        with pytest.raises(Unavailable):
+        with pytest.raises(UnavailableError):
             await jobs.enqueue(mail())
     assert script.requests == []

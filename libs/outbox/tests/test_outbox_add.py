@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from sqlalchemy import create_engine, insert
 from sqlalchemy.orm import Session
 
-from headrace.outbox import NotAJobKind
+from headrace.outbox import NotAJobKindError
 from headrace.outbox.ids import time_ordered_id
 from saas.jobs.v1.kinds_pb2 import ReconcileStripe, SendVerificationEmail
 
@@ -62,7 +62,7 @@ async def test_a_key_that_the_contract_refuses_is_refused_at_once(house: OutboxH
 
 async def test_a_message_that_is_no_job_kind_is_refused_at_once(house: OutboxHouse) -> None:
     async with house.session() as session:
-        with pytest.raises(NotAJobKind, match=r"google\.protobuf\.Empty is not a job kind: set `option"):
+        with pytest.raises(NotAJobKindError, match=r"google\.protobuf\.Empty is not a job kind: set `option"):
             house.outbox.add(session, Empty())
 
 

@@ -18,13 +18,13 @@ from headrace.queue import (
     Handlers,
     JobFilter,
     JobState,
-    KindMisconfigured,
+    KindMisconfiguredError,
     KindOverride,
     Kinds,
     Limits,
     NewJob,
-    NotAKind,
-    OptionInvalid,
+    NotAJobKindError,
+    OptionInvalidError,
     Periodic,
     Retention,
     Retry,
@@ -85,7 +85,7 @@ async def test_an_option_of_another_type_is_a_refusal_that_names_it(
     async with await installation.connect(autocommit=False) as connection:
         jobs = [NewJob(TestKinds.Greet(), **options), NewJob(TestKinds.Greet())]
         refused, accepted = await installation.door.accept_async(connection, jobs)
-    assert isinstance(refused, OptionInvalid)
+    assert isinstance(refused, OptionInvalidError)
     assert str(refused) == text
     assert (await installation.job(accepted.job_id)).state == "available", "the transaction goes on"
 
@@ -110,12 +110,12 @@ async def test_a_door_says_what_it_takes(installation: Any, jobs: Any) -> None:
     ],
 )
 def test_so_is_one_of_a_kind(override: KindOverride, text: str) -> None:
-    with pytest.raises(KindMisconfigured, match=text):
+    with pytest.raises(KindMisconfiguredError, match=text):
         Kinds([TestKinds.Greet], overrides={"headrace.test.v1.Greet": override})
 
 
 def test_an_instance_is_no_kind() -> None:
-    with pytest.raises(NotAKind, match="is no job kind: give the class"):
+    with pytest.raises(NotAJobKindError, match="is no job kind: give the class"):
         Kinds([object()])
 
 

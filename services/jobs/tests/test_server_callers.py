@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from headrace.chassis.rpc.tokens import token_hash
-from jobs_service.callers.file import CallersRefused, load_callers, read_callers
+from jobs_service.callers.file import CallersFileError, load_callers, read_callers
 
 HASH = token_hash("secret")
 API = f'[[callers]]\nname = "api"\ntoken_sha256 = ["{HASH}"]\nkinds = ["saas.jobs.v1.*"]\nmethods = ["Enqueue"]\n'
@@ -54,7 +54,7 @@ def test_a_caller_may_what_its_entry_says(file: Path) -> None:
 )
 def test_a_wrong_file_is_refused_with_the_place(file: Path, content: str, reason: str) -> None:
     file.write_text(content)
-    with pytest.raises(CallersRefused) as refused:
+    with pytest.raises(CallersFileError) as refused:
         read_callers(file)
     assert str(refused.value).startswith(f"{file}: ")
     assert reason in str(refused.value)

@@ -16,7 +16,7 @@ from grpc_status import rpc_status
 from headrace.jobs.v1 import explanation_pb2, job_pb2
 from headrace.jobs.v1 import jobs_service_pb2 as pb
 from headrace.queue import (
-    AttemptError,
+    AttemptFailure,
     Explanation,
     Handlers,
     JobState,
@@ -256,7 +256,7 @@ async def test_an_enqueue_into_a_full_queue_is_refused_alike(serve: Any, client_
         )
 
 
-ERROR = AttemptError(attempt=2, lease=3, at=NOW, type="ValueError", message="no", traceback="here")
+ERROR = AttemptFailure(attempt=2, lease=3, at=NOW, type="ValueError", message="no", traceback="here")
 EVERY: list[reasons.Reason] = [
     reasons.Finished(JobState.DISCARDED, NOW, ERROR),
     reasons.Finished(JobState.COMPLETED, NOW, None),

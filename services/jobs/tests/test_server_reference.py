@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parents[3]
 REFERENCE = (ROOT / "docs/reference.md").read_text(encoding="utf-8")
 TOOLS = f"{ROOT / '.tools/bin'}{os.pathsep}{os.environ['PATH']}"
 METHODS = [method.name for method in jobs_service_pb2.DESCRIPTOR.services_by_name["JobsService"].methods]
-_RAISED = re.compile(r'(?:error_info|too_large|JobNotActionable)\(\s*(?:job, )?"([A-Z_]+)"')
+_RAISED = re.compile(r'(?:error_info|too_large|JobNotActionableError)\(\s*(?:job, )?"([A-Z_]+)"')
 
 
 def examples() -> Iterator[str]:

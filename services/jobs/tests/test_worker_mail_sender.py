@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from jobs_service.mail_sender import MailNotSent, MailRefused, MailSender, MailServer
+from jobs_service.mail_sender import MailNotSentError, MailRejectedError, MailSender, MailServer
 from saas.jobs.v1.worker_support_pb2 import RenderedMail
 
 
@@ -139,14 +139,14 @@ async def test_a_provider_that_knows_repeated_mails_is_given_the_same_key_each_t
 @pytest.mark.parametrize("step", ["MAIL", "RCPT", "DATA"])
 async def test_a_5xx_about_this_mail_is_final(port: int, mailbox: Mailbox, step: str) -> None:
     mailbox.answers[step] = "550 5.1.1 <bob@post.example> unknown"
-    with pytest.raises(MailRefused, match=r"550 5\.1\.1 <<recipient>> unknown"):
+    with pytest.raises(MailRejectedError, match=r"550 5\.1\.1 <<recipient>> unknown"):
         await sender_to(port).send(mail(), within=5)
 
 
 @pytest.mark.parametrize("step", ["MAIL", "RCPT", "DATA"])
 async def test_a_4xx_is_not_final(port: int, mailbox: Mailbox, step: str) -> None:
     mailbox.answers[step] = "451 4.7.1 greylisted"
-    with pytest.raises(MailNotSent, match="451"):
+    with pytest.raises(MailNotSentError, match="451"):
         await sender_to(port).send(mail(), within=5)
 
 
@@ -171,7 +171,7 @@ async def test_a_connection_that_breaks_before_the_answer_to_the_content_is_not_
         return "250 never seen"
 
     mailbox.on_data = drop
-    with pytest.raises(MailNotSent, match="broke off"):
+    with pytest.raises(MailNotSentError, match="broke off"):
         await sender_to(port).send(mail(), within=5)
 
 
@@ -186,7 +186,7 @@ async def test_a_server_that_keeps_silent_is_left_in_time(
         return "250 too late"
 
     mailbox.on_data = wait
-    with pytest.raises(MailNotSent):
+    with pytest.raises(MailNotSentError):
         await sender_to(port, timeout=limit).send(mail(), within=within)
     left.set()
 
@@ -194,19 +194,19 @@ async def test_a_server_that_keeps_silent_is_left_in_time(
 async def test_a_server_that_is_away_is_not_final() -> None:
     async with smtp_server(Mailbox()) as port:
         pass
-    with pytest.raises(MailNotSent, match=f"127.0.0.1:{port} can't be used"):
+    with pytest.raises(MailNotSentError, match=f"127.0.0.1:{port} can't be used"):
         await sender_to(port).send(mail(), within=5)
 
 
 async def test_a_header_that_would_smuggle_another_one_in_is_refused(port: int, mailbox: Mailbox) -> None:
-    with pytest.raises(MailRefused, match="headers"):
+    with pytest.raises(MailRejectedError, match="headers"):
         await sender_to(port).send(mail(subject="Hi\r\nBcc: all@post.example"), within=5)
     assert mailbox.taken == []
 
 
 @pytest.mark.parametrize("to", ["jörg@post.example", "joerg@jörg.example", "bob", "a@b.example, c@d.example"])
 async def test_an_address_that_is_none_is_refused(port: int, mailbox: Mailbox, to: str) -> None:
-    with pytest.raises(MailRefused):
+    with pytest.raises(MailRejectedError):
         await sender_to(port).send(mail(to=to), within=5)
     assert mailbox.taken == []
 
@@ -275,7 +275,7 @@ async def test_starttls_and_login_are_used_when_configured(
 async def test_a_wrong_password_is_not_the_mails_fault(strict_port: tuple[int, Path], mailbox: Mailbox) -> None:
     port, certificate = strict_port
     trusting = ssl.create_default_context(cafile=certificate)
-    with pytest.raises(MailNotSent, match="535"):
+    with pytest.raises(MailNotSentError, match="535"):
         await sender_to(port, starttls=True, username="shop", password="wrong", tls=trusting).send(mail(), within=5)
 
 
@@ -283,12 +283,12 @@ async def test_a_certificate_that_nobody_vouches_for_gets_no_mail(
     strict_port: tuple[int, Path], mailbox: Mailbox
 ) -> None:
     port, _ = strict_port
-    with pytest.raises(MailNotSent, match="certificate verify failed"):
+    with pytest.raises(MailNotSentError, match="certificate verify failed"):
         await sender_to(port, starttls=True, username="shop", password="right").send(mail(), within=5)
     assert mailbox.taken == []
 
 
 async def test_a_server_without_starttls_gets_no_mail_when_it_is_required(port: int, mailbox: Mailbox) -> None:
-    with pytest.raises(MailNotSent, match="STARTTLS"):
+    with pytest.raises(MailNotSentError, match="STARTTLS"):
         await sender_to(port, starttls=True).send(mail(), within=5)
     assert mailbox.taken == []

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from jobs_service.stripe_reader import StripeAway, StripeReader, StripeRefused
+from jobs_service.stripe_reader import StripeReader, StripeRejectedError, StripeUnavailableError
 from stripe_double.app import Double
 from stripe_double.faults import Fault
 from stripe_double.server import serving
@@ -51,7 +51,7 @@ async def test_an_object_that_stripe_does_not_have_is_none(reader: StripeReader)
 @pytest.mark.parametrize("kind", ["rate_limit", "down"])
 async def test_stripe_being_away_is_not_final(reader: StripeReader, double: Double, kind: str) -> None:
     double.faults.set(Fault(kind))  # type: ignore[arg-type]
-    with pytest.raises(StripeAway):
+    with pytest.raises(StripeUnavailableError):
         await reader.fetch("subscription", "sub_1")
 
 
@@ -65,11 +65,11 @@ async def test_a_broken_connection_and_a_lock_are_tried_again_at_once(reader: St
 async def test_a_key_that_is_refused_is_not_final_and_a_wrong_request_is(double: Double) -> None:
     async with serving(double) as url:
         reader = StripeReader("wrong", base=url)
-        with pytest.raises(StripeAway, match="AuthenticationError"):
+        with pytest.raises(StripeUnavailableError, match="AuthenticationError"):
             await reader.fetch("subscription", "sub_1")
         await reader.close()
         reader = StripeReader("sk_test_x", base=f"{url}/elsewhere")
-        with pytest.raises(StripeRefused, match="Unrecognized request URL"):
+        with pytest.raises(StripeRejectedError, match="Unrecognized request URL"):
             await reader.fetch("subscription", "sub_1")
         await reader.close()
 

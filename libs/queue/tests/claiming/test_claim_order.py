@@ -14,7 +14,7 @@ from more_kinds import kinds_of_a_later_release
 from headrace.queue import (
     Door,
     Handlers,
-    KindUnknown,
+    KindUnknownError,
     NewJob,
     Periodic,
     RunningJob,
@@ -267,7 +267,7 @@ async def test_settings_that_make_no_sense_are_refused(installation: Any) -> Non
     with pytest.raises(ValueError, match="poll_interval must be above 0"):
         WorkerSettings(poll_interval=timedelta(0))
     every = Periodic("odd", every=timedelta(days=1), payload=TestKinds.NoKind())
-    with pytest.raises(KindUnknown):
+    with pytest.raises(KindUnknownError):
         installation.worker(installation.handlers(Greet=do_nothing), periodic=[every])
     with pytest.raises(ValueError, match="has a handler already"):
         installation.handlers(Greet=do_nothing).add(TestKinds.Greet, do_nothing)

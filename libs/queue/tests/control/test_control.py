@@ -13,8 +13,8 @@ from engine_kinds import TestKinds
 from headrace.queue import (
     Discard,
     Job,
-    JobNotActionable,
-    JobNotFound,
+    JobNotActionableError,
+    JobNotFoundError,
     Queue,
     RunningJob,
     cancel_job,
@@ -189,7 +189,7 @@ async def test_a_job_that_completes_in_spite_of_its_cancellation_is_completed(
         await cancel(installation, job_id)
         gate.set()
         await eventually(lambda: installation.is_in(job_id, "completed"))
-    with pytest.raises(JobNotActionable, match="is completed: it can't be cancelled any more") as caught:
+    with pytest.raises(JobNotActionableError, match="is completed: it can't be cancelled any more") as caught:
         await cancel(installation, job_id)
     assert (caught.value.reason, caught.value.job.id) == ("JOB_FINISHED", job_id)
 
@@ -254,11 +254,11 @@ async def test_what_cant_be_retried_is_refused_with_its_reason(installation: Any
     assert (await retry(installation, job_id)).state == "available"
     async with installation.working(installation.worker(installation.handlers(Greet=greet))):
         await eventually(lambda: installation.is_in(job_id, "running"))
-        with pytest.raises(JobNotActionable, match="is running: cancel it first") as running:
+        with pytest.raises(JobNotActionableError, match="is running: cancel it first") as running:
             await retry(installation, job_id)
         gate.set()
         await eventually(lambda: installation.is_in(job_id, "completed"))
-    with pytest.raises(JobNotActionable, match="is completed: enqueue a new one") as completed:
+    with pytest.raises(JobNotActionableError, match="is completed: enqueue a new one") as completed:
         await retry(installation, job_id)
     assert [running.value.reason, completed.value.reason] == ["JOB_RUNNING", "JOB_COMPLETED"]
 
@@ -267,5 +267,5 @@ async def test_what_cant_be_retried_is_refused_with_its_reason(installation: Any
 async def test_a_job_that_isnt_there_is_not_found(act: Any, installation: Any) -> None:
     async with await installation.connect() as connection:
         for job_id in (7, 0, -1, 2**63, 10**30):
-            with pytest.raises(JobNotFound, match=f"there is no job {job_id}"):
+            with pytest.raises(JobNotFoundError, match=f"there is no job {job_id}"):
                 await act(connection, job_id)

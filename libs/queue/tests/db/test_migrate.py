@@ -17,18 +17,18 @@ from typer.testing import CliRunner
 from headrace.queue import (
     Door,
     Handlers,
-    JobNotFound,
+    JobNotFoundError,
     Kinds,
     NewJob,
     RunningJob,
-    SchemaOutdated,
+    SchemaOutdatedError,
     Worker,
     get_job,
     list_jobs,
 )
 from headrace.queue.cli import app
 from headrace.queue.db import migrate
-from headrace.queue.db.migrate import MigrationChanged
+from headrace.queue.db.migrate import MigrationChangedError
 
 pytestmark = pytest.mark.postgres_versions
 
@@ -53,12 +53,12 @@ def test_a_migration_that_was_changed_afterwards_is_an_error(database: str) -> N
     migrate.up(database)
     with psycopg.connect(database) as connection:
         connection.execute("update headrace.migrations set checksum = 'another'")
-    with pytest.raises(MigrationChanged, match="0001_jobs was applied to schema 'headrace' with other content"):
+    with pytest.raises(MigrationChangedError, match="0001_jobs was applied to schema 'headrace' with other content"):
         migrate.up(database)
 
 
 def test_a_database_without_migrations_is_told_what_to_run(database: str) -> None:
-    with pytest.raises(SchemaOutdated, match=r"lacks 4 migrations \(.*\): run `headrace migrate up`"):
+    with pytest.raises(SchemaOutdatedError, match=r"lacks 4 migrations \(.*\): run `headrace migrate up`"):
         migrate.require_current(database)
 
 
@@ -97,7 +97,7 @@ async def test_two_installations_in_one_database_dont_see_each_other(database: s
             new = NewJob(TestKinds.Greet(name=f"for {schema}"), key="the same key")
             ids[schema] = (await Door(kinds, schema=schema).accept_one_async(connection, new)).job_id
         await Door(kinds, schema="two").accept_async(connection, [NewJob(TestKinds.Count())])
-        with pytest.raises(JobNotFound):
+        with pytest.raises(JobNotFoundError):
             await get_job(connection, ids["two"] + 1, schema="one")
         assert len(await list_jobs(connection, schema="one")) == 1
 
@@ -206,7 +206,7 @@ def test_down_refuses_what_a_later_release_has_brought(database: str) -> None:
     migrate.up(database)
     with psycopg.connect(database) as connection:
         connection.execute("insert into headrace.migrations (version, name, checksum) values (9, 'later', '')")
-    with pytest.raises(MigrationChanged, match="is at version 9, which is not known here"):
+    with pytest.raises(MigrationChangedError, match="is at version 9, which is not known here"):
         migrate.down(database, to=2)
     migrate.require_current(database)
     with pytest.raises(ValueError, match="versions begin with 1"):

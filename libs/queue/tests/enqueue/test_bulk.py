@@ -14,7 +14,7 @@ from engine_kinds import TestKinds
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import Session
 
-from headrace.queue import NewJob, OptionInvalid, PayloadInvalid, RunningJob, TraceParent, Unique
+from headrace.queue import NewJob, OptionInvalidError, PayloadInvalidError, RunningJob, TraceParent, Unique
 
 TRACE = TraceParent("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "a=b", "user=7")
 
@@ -162,10 +162,18 @@ async def test_workers_are_woken_and_run_it_in_its_order(installation: Any, even
 @pytest.mark.parametrize(
     ("bad", "error", "complaint"),
     [
-        (NewJob(TestKinds.Greet(name="x" * 101)), PayloadInvalid, "name must be at most 100 characters"),
-        (NewJob(TestKinds.Greet(), priority=9), OptionInvalid, "priority must be 1"),
-        (NewJob(TestKinds.Greet(), key="k"), OptionInvalid, "idempotency_key can't be looked up in a bulk: use accept"),
-        (NewJob(TestKinds.Greet(), unique=Unique()), OptionInvalid, "unique can't be looked up in a bulk: use accept"),
+        (NewJob(TestKinds.Greet(name="x" * 101)), PayloadInvalidError, "name must be at most 100 characters"),
+        (NewJob(TestKinds.Greet(), priority=9), OptionInvalidError, "priority must be 1"),
+        (
+            NewJob(TestKinds.Greet(), key="k"),
+            OptionInvalidError,
+            "idempotency_key can't be looked up in a bulk: use accept",
+        ),
+        (
+            NewJob(TestKinds.Greet(), unique=Unique()),
+            OptionInvalidError,
+            "unique can't be looked up in a bulk: use accept",
+        ),
     ],
 )
 async def test_one_job_that_is_refused_refuses_the_bulk_and_is_named(

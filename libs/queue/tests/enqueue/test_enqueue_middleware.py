@@ -11,12 +11,12 @@ import psycopg
 import pytest
 from engine_kinds import TestKinds
 
-from headrace.queue import Accepted, Door, KindUnknown, NewJob, Refused
+from headrace.queue import Accepted, Door, EnqueueError, KindUnknownError, NewJob
 
 log: list[str] = []
 
 
-class NotToday(Refused):
+class NotTodayError(EnqueueError):
     """A refusal of the middleware's own."""
 
 
@@ -114,7 +114,7 @@ async def test_an_async_def_is_never_silently_gone_past(installation: Any, door:
 async def test_it_can_refuse_single_jobs_and_change_what_is_answered(
     blocking: bool, installation: Any, door: Door
 ) -> None:
-    refusal, other = NotToday("closed on Sundays"), NotToday("another answer")
+    refusal, other = NotTodayError("closed on Sundays"), NotTodayError("another answer")
 
     def no_greetings(jobs: Any) -> Generator[Any, Any, Any]:
         results = yield [job if "Count" in job.payload.DESCRIPTOR.name else refusal for job in jobs]
@@ -130,10 +130,10 @@ async def test_it_can_refuse_single_jobs_and_change_what_is_answered(
 
 async def test_one_job_that_is_refused_is_raised(installation: Any, door: Door) -> None:
     def no(jobs: Any) -> Generator[Any, Any, None]:
-        yield [NotToday("no") for _ in jobs]
+        yield [NotTodayError("no") for _ in jobs]
 
     door.use(no)
-    with pytest.raises(NotToday):
+    with pytest.raises(NotTodayError):
         await installation.enqueue(TestKinds.Greet())
 
 
@@ -191,9 +191,9 @@ async def never_on(jobs: Any, call_next: Any) -> list[Any]:
         (never, "must yield once"),
         (twice, "must yield only once"),
         (fewer, "was given 3 jobs, and answered 2"),
-        (nothing, "must answer a list of NewJob or Refused, not a NoneType"),
-        (payloads, "must answer a list of NewJob or Refused, not of Greet"),
-        (numbers, "must answer a list of Accepted or Refused, not of int"),
+        (nothing, "must answer a list of NewJob or EnqueueError, not a NoneType"),
+        (payloads, "must answer a list of NewJob or EnqueueError, not of Greet"),
+        (numbers, "must answer a list of Accepted or EnqueueError, not of int"),
         (never_on, "must call what comes next once"),
     ],
 )
@@ -216,5 +216,5 @@ async def test_bulk_is_not_copied_past_it(installation: Any, door: Door) -> None
 def test_what_can_be_no_middleware_is_refused(door: Door) -> None:
     with pytest.raises(TypeError, match="must be a generator function, or an async def"):
         door.use(lambda jobs: jobs)
-    with pytest.raises(KindUnknown):
+    with pytest.raises(KindUnknownError):
         door.use(stamping("x"), TestKinds.NoKind)

@@ -10,7 +10,7 @@ from engine_kinds import TestKinds
 from google.protobuf.any_pb2 import Any as AnyMessage
 from private_kinds import Invite
 
-from headrace.queue import Accepted, Door, KeyReused, Kinds, NewJob, Refused
+from headrace.queue import Accepted, Door, EnqueueError, KeyReusedError, Kinds, NewJob
 
 
 def keyed(key: str, name: str = "Ada", **options: Any) -> NewJob:
@@ -20,7 +20,7 @@ def keyed(key: str, name: str = "Ada", **options: Any) -> NewJob:
 async def accept(installation: Any, *jobs: NewJob, door: Door | None = None) -> list[Any]:
     """Accepts and commits."""
     async with await installation.connect(autocommit=False) as connection:
-        results: Sequence[Accepted | Refused] = await (door or installation.door).accept_async(connection, jobs)
+        results: Sequence[Accepted | EnqueueError] = await (door or installation.door).accept_async(connection, jobs)
         return list(results)
 
 
@@ -39,7 +39,7 @@ async def test_the_same_key_and_payload_stand_for_one_job(installation: Any) -> 
 async def test_equal_keys_within_one_batch_stand_for_its_first_item(installation: Any) -> None:
     one, same, other, alone = await accept(installation, keyed("k"), keyed("k"), keyed("k", "Bob"), keyed("l"))
     assert same == Accepted(one.job_id, duplicate=True, reason="key")
-    assert isinstance(other, KeyReused)
+    assert isinstance(other, KeyReusedError)
     assert other.job_id == one.job_id
     assert not alone.duplicate
     assert await count(installation) == 2
@@ -57,7 +57,7 @@ async def test_a_batch_takes_its_new_keys_and_answers_for_the_ones_that_are_take
         installation, keyed("new"), keyed("old"), keyed("old", "Bob"), NewJob(TestKinds.Greet(name="Ada")), keyed("new")
     )
     assert old == Accepted(before.job_id, duplicate=True, reason="key")
-    assert isinstance(other, KeyReused)
+    assert isinstance(other, KeyReusedError)
     assert same == Accepted(new.job_id, duplicate=True, reason="key")
     assert not plain.duplicate
     assert await count(installation) == 3
@@ -68,7 +68,7 @@ async def test_a_batch_takes_its_new_keys_and_answers_for_the_ones_that_are_take
 async def test_a_key_with_another_payload_is_refused_with_the_job_it_stands_for(installation: Any) -> None:
     [first] = await accept(installation, keyed("k"))
     [refused] = await accept(installation, keyed("k", "Bob"))
-    assert isinstance(refused, KeyReused)
+    assert isinstance(refused, KeyReusedError)
     assert (refused.key, refused.job_id) == ("k", first.job_id)
     assert f"'k' was used before, for job {first.job_id} with another payload" in str(refused)
 
@@ -84,7 +84,7 @@ async def test_the_order_in_which_a_client_writes_a_map_makes_no_other_payload(i
     first, in_batch, changed = await accept(installation, *(NewJob(each, key="k") for each in payloads), door=door)
     [again] = await accept(installation, NewJob(payloads[1], key="k"), door=door)
     assert in_batch == again == Accepted(first.job_id, duplicate=True, reason="key")
-    assert isinstance(changed, KeyReused)
+    assert isinstance(changed, KeyReusedError)
 
 
 def test_a_payload_is_the_same_to_a_release_that_does_not_know_a_field_of_it() -> None:
@@ -141,7 +141,7 @@ async def test_the_loser_of_a_race_is_answered_with_the_winners_job(installation
         await connection.commit()
         same, other = await loser
     assert same == Accepted(winner.job_id, duplicate=True, reason="key")
-    assert isinstance(other, KeyReused)
+    assert isinstance(other, KeyReusedError)
 
 
 async def test_a_winner_that_rolls_back_leaves_the_key_to_the_loser(installation: Any, eventually: Any) -> None:
@@ -173,7 +173,7 @@ async def test_a_payload_is_recognised_after_its_hash_key_was_rotated(installati
     [first] = await accept(installation, keyed("k"), door=old)
     assert await accept(installation, keyed("k"), door=both) == [Accepted(first.job_id, duplicate=True, reason="key")]
     [unrecognised] = await accept(installation, keyed("k"), door=new)
-    assert isinstance(unrecognised, KeyReused)
+    assert isinstance(unrecognised, KeyReusedError)
 
 
 async def test_a_payload_cant_be_found_in_the_table_of_keys(installation: Any) -> None:

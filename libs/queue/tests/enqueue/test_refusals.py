@@ -12,18 +12,18 @@ from more_kinds import MORE_FILE, Riddle, Tree, tree
 
 from headrace.queue import (
     Accepted,
-    BatchTooLarge,
+    BatchTooLargeError,
     Door,
+    EnqueueError,
     KindOverride,
     Kinds,
-    KindUnknown,
+    KindUnknownError,
     Limits,
     NewJob,
-    OptionInvalid,
-    PayloadInvalid,
-    PayloadTooLarge,
-    PayloadUnreadable,
-    Refused,
+    OptionInvalidError,
+    PayloadInvalidError,
+    PayloadTooLargeError,
+    PayloadUnreadableError,
     TraceParent,
     Violation,
 )
@@ -43,7 +43,7 @@ async def refusals(installation: Any, door: Door, *jobs: NewJob) -> list[Any]:
         [after] = await door.accept_async(connection, [NewJob(TestKinds.Greet())])
         assert isinstance(after, Accepted)
     assert await installation.execute("select id from headrace.jobs") == [(after.job_id,)]
-    assert all(isinstance(result, Refused) for result in results), results
+    assert all(isinstance(result, EnqueueError) for result in results), results
     return list(results)
 
 
@@ -53,7 +53,7 @@ def packed(kind: str, value: bytes) -> AnyMessage:
 
 async def test_an_unknown_kind_is_refused_with_the_known_ones(installation: Any, door: Door) -> None:
     [refused] = await refusals(installation, door, NewJob(packed("acme.v1.Nothing", b"")))
-    assert isinstance(refused, KindUnknown)
+    assert isinstance(refused, KindUnknownError)
     assert refused.known == door.kinds.names
     assert "'acme.v1.Nothing'; known are: headrace.test.more.v1.Riddle, headrace.test.more.v1.Tree" in str(refused)
 
@@ -72,7 +72,7 @@ UNREADABLE: dict[str, tuple[Any, str]] = {
 async def test_a_payload_that_no_worker_could_read_is_refused(installation: Any, door: Door) -> None:
     results = await refusals(installation, door, *(NewJob(payload) for payload, _ in UNREADABLE.values()))
     for (case, (_, reason)), refused in zip(UNREADABLE.items(), results, strict=True):
-        assert isinstance(refused, PayloadUnreadable), case
+        assert isinstance(refused, PayloadUnreadableError), case
         assert reason in str(refused), case
 
 
@@ -84,7 +84,7 @@ async def test_as_much_nesting_as_can_be_read_is_accepted(installation: Any, doo
 
 async def test_every_rule_that_a_payload_breaks_is_named(installation: Any, door: Door) -> None:
     [refused] = await refusals(installation, door, NewJob(TestKinds.Greet(name="x" * 101, lines=["", "fine", ""])))
-    assert isinstance(refused, PayloadInvalid)
+    assert isinstance(refused, PayloadInvalidError)
     assert {(v.field, v.rule) for v in refused.violations} == {
         ("name", "string.max_len"),
         ("lines[0]", "string.min_len"),
@@ -95,15 +95,15 @@ async def test_every_rule_that_a_payload_breaks_is_named(installation: Any, door
 
 async def test_a_payload_on_which_a_rule_itself_fails_is_refused(installation: Any, door: Door) -> None:
     wrong, unclear = await refusals(installation, door, NewJob(Riddle(number="0")), NewJob(Riddle(number="no number")))
-    assert isinstance(wrong, PayloadInvalid)
+    assert isinstance(wrong, PayloadInvalidError)
     assert wrong.violations == (Violation("number", "must be above one", "riddle.number"),)
-    assert isinstance(unclear, PayloadInvalid)
+    assert isinstance(unclear, PayloadInvalidError)
     assert "can't be evaluated" in str(unclear)
 
 
 async def test_a_payload_over_the_limit_is_refused_with_both_sizes(installation: Any, door: Door) -> None:
     [refused] = await refusals(installation, door, NewJob(TestKinds.Greet(lines=["x" * 1_998])))
-    assert isinstance(refused, PayloadTooLarge)
+    assert isinstance(refused, PayloadTooLargeError)
     assert (refused.size, refused.limit) == (2_001, 2_000)
 
 
@@ -139,7 +139,7 @@ OUT_OF_RANGE: list[tuple[dict[str, Any], set[str]]] = [
 async def test_options_out_of_range_are_refused_all_at_once(installation: Any, door: Door) -> None:
     results = await refusals(installation, door, *(NewJob(TestKinds.Greet(), **options) for options, _ in OUT_OF_RANGE))
     for (options, fields), refused in zip(OUT_OF_RANGE, results, strict=True):
-        assert isinstance(refused, OptionInvalid), options
+        assert isinstance(refused, OptionInvalidError), options
         assert {violation.field for violation in refused.violations} == fields, options
 
 
@@ -183,7 +183,7 @@ async def test_refused_items_dont_stop_the_others_of_their_batch(installation: A
     async with await installation.connect() as connection:
         results = await door.accept_async(connection, batch)
     assert [type(result) for result in results] == [
-        Accepted, KindUnknown, PayloadInvalid, Accepted, OptionInvalid, Accepted,
+        Accepted, KindUnknownError, PayloadInvalidError, Accepted, OptionInvalidError, Accepted,
     ]  # fmt: skip
     names = [
         door.kinds[job.kind].message_class.FromString(job.payload).name
@@ -194,7 +194,7 @@ async def test_refused_items_dont_stop_the_others_of_their_batch(installation: A
 
 async def test_a_batch_over_the_limit_is_refused_whole(installation: Any, door: Door) -> None:
     async with await installation.connect() as connection:
-        with pytest.raises(BatchTooLarge, match="the batch has 51 jobs; the limit is 50"):
+        with pytest.raises(BatchTooLargeError, match="the batch has 51 jobs; the limit is 50"):
             await door.accept_async(connection, [NewJob(TestKinds.Greet())] * 51)
         assert await door.accept_async(connection, []) == []
     assert await installation.execute("select count(*) from headrace.jobs") == [(0,)]

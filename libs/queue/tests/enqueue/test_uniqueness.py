@@ -13,11 +13,11 @@ from engine_kinds import TestKinds
 
 from headrace.queue import (
     Accepted,
+    EnqueueError,
     JobState,
-    KeyReused,
+    KeyReusedError,
     NewJob,
-    OptionInvalid,
-    Refused,
+    OptionInvalidError,
     Retention,
     Retry,
     RunningJob,
@@ -42,7 +42,7 @@ def greeting(name: str = "Ada", unique: Unique | None = DEFAULT, **options: Any)
 async def accept(installation: Any, *jobs: NewJob) -> list[Any]:
     """Accepts and commits."""
     async with await installation.connect(autocommit=False) as connection:
-        results: Sequence[Accepted | Refused] = await installation.door.accept_async(connection, jobs)
+        results: Sequence[Accepted | EnqueueError] = await installation.door.accept_async(connection, jobs)
         return list(results)
 
 
@@ -176,7 +176,7 @@ async def test_a_job_that_is_deleted_leaves_its_uniqueness(installation: Any) ->
 )
 async def test_a_uniqueness_that_makes_no_sense_is_refused(installation: Any, unique: Unique, complaint: str) -> None:
     [refused] = await accept(installation, greeting(unique=unique))
-    with pytest.raises(OptionInvalid, match=complaint):
+    with pytest.raises(OptionInvalidError, match=complaint):
         raise refused
 
 
@@ -194,7 +194,7 @@ class TestWithIdempotencyKeys:
         )
         assert same == duplicate_of(first)
         assert follower == Accepted(first.job_id, duplicate=True, reason="key")
-        assert isinstance(other, KeyReused)
+        assert isinstance(other, KeyReusedError)
         assert other.job_id == first.job_id
         await move(installation, first.job_id, "completed")
         assert await accept(installation, greeting(key="k")) == [Accepted(first.job_id, duplicate=True, reason="key")]

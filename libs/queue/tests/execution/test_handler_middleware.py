@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from engine_kinds import TestKinds
 
-from headrace.queue import Done, Job, KindUnknown, RetryPolicy, RunningJob, Snooze, Worker
+from headrace.queue import Done, Job, KindUnknownError, RetryPolicy, RunningJob, Snooze, Worker
 
 Eventually = Callable[..., Awaitable[None]]
 log: list[str] = []
@@ -105,7 +105,7 @@ async def test_a_plain_function_cant_go_around_an_async_handler(installation: An
 
 
 def test_middleware_for_what_is_no_kind_is_refused(installation: Any) -> None:
-    with pytest.raises(KindUnknown):
+    with pytest.raises(KindUnknownError):
         installation.handlers(Greet=greet).use(logging_as("x"), TestKinds.NoKind)
 
 

@@ -95,14 +95,14 @@ async def test_only_the_last_ten_errors_are_kept(installation: Any, eventually: 
     assert [error.message for error in job.errors] == [f"attempt {n}" for n in range(4, 14)]
 
 
-class Unspeakable(Exception):
+class UnspeakableError(Exception):
     """An exception with a bug of its own."""
 
     def __str__(self) -> str:
         raise RuntimeError("not even this works")
 
 
-class Ended(BaseException):
+class EndedError(BaseException):
     """As pytest's own: not even an Exception."""
 
 
@@ -110,10 +110,10 @@ HOSTILE: dict[str, tuple[Any, str, str]] = {
     "NUL": (ValueError("a\0b"), "ValueError", "a�b"),
     "half a surrogate pair": (ValueError("\ud83d!"), "ValueError", "?!"),
     "a megabyte": (ValueError("x" * 1_000_000), "ValueError", "x" * 2_000),
-    "no text": (Unspeakable(), "Unspeakable", "its text can't be read: __str__ itself raised"),
+    "no text": (UnspeakableError(), "Unspeakable", "its text can't be read: __str__ itself raised"),
     "StopIteration": (StopIteration("empty"), "RuntimeError", "coroutine raised StopIteration"),
     "sys.exit": (SystemExit(3), "SystemExit", "3"),
-    "no Exception": (Ended("at once"), "Ended", "at once"),
+    "no Exception": (EndedError("at once"), "Ended", "at once"),
     "CancelledError": (asyncio.CancelledError(), "CancelledError", "the handler raised CancelledError"),
 }
 
@@ -138,7 +138,7 @@ async def test_no_exception_is_too_strange_to_be_recorded(in_thread: bool, insta
 
 
 async def test_what_would_end_a_program_ends_an_attempt_in_a_thread(installation: Any, eventually: Any) -> None:
-    raised = {"KeyboardInterrupt": KeyboardInterrupt(), "Ended": Ended("at once")}
+    raised = {"KeyboardInterrupt": KeyboardInterrupt(), "Ended": EndedError("at once")}
 
     def greet(message: Any, job: RunningJob) -> None:
         raise raised[message.name]

@@ -22,7 +22,7 @@ from headrace.queue import (
     Job,
     Kinds,
     NewJob,
-    PayloadInvalid,
+    PayloadInvalidError,
     Retry,
     RunningJob,
     get_job,
@@ -158,7 +158,7 @@ def test_jobs_that_are_printed_show_no_payload() -> None:
 
 def test_a_rule_that_quotes_the_value_is_answered_without_it() -> None:
     codec = KINDS.of(Invite).codec
-    with pytest.raises(PayloadInvalid) as refused:
+    with pytest.raises(PayloadInvalidError) as refused:
         codec.check(Invite(guest="bad Ada Lovelace").SerializeToString())
     (violation,) = refused.value.violations
     assert (violation.field, violation.description) == ("guest", f"no guest is called {MARK}")

@@ -14,7 +14,7 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import Session
 
-from headrace.queue import Event, Job, LeaseLost, RunningJob, What
+from headrace.queue import Event, Job, LeaseLostError, RunningJob, What
 from headrace.queue.claiming import reconciler
 from headrace.queue.maintenance import scheduler
 
@@ -159,7 +159,7 @@ async def test_what_is_committed_stands_though_the_handler_fails_afterwards(
 @pytest.mark.parametrize("swallowed", [False, True])
 async def test_a_lost_lease_makes_the_commit_fail(swallowed: bool, installation: Any, eventually: Eventually) -> None:
     """Another worker has the job: this one's effect must not be there, even if it swallows the error and commits."""
-    raised: list[LeaseLost] = []
+    raised: list[LeaseLostError] = []
 
     async def greet(message: Any, job: RunningJob) -> None:
         if job.lease > 1:
@@ -169,7 +169,7 @@ async def test_a_lost_lease_makes_the_commit_fail(swallowed: bool, installation:
             await connection.execute(EFFECT, (job.id,))
             try:
                 await job.complete_in(connection)
-            except LeaseLost as lost:
+            except LeaseLostError as lost:
                 raised.append(lost)
                 if not swallowed:
                     raise

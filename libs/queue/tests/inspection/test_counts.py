@@ -14,7 +14,7 @@ from headrace.queue import (
     Counted,
     Discard,
     JobFilter,
-    JobNotActionable,
+    JobNotActionableError,
     JobState,
     RunningJob,
     cancel_job,
@@ -145,7 +145,7 @@ async def test_running_jobs_are_cancelled_through_their_worker_and_never_deleted
     numbers = JobFilter(queues=("numbers",))
     async with await installation.connect() as connection:
         assert await delete_jobs(connection, numbers) == Acted(0, 0)
-        with pytest.raises(JobNotActionable, match="running"):
+        with pytest.raises(JobNotActionableError, match="running"):
             await delete_job(connection, ids[0])
         assert await cancel_jobs(connection, numbers) == Acted(2, 2)
     [(cancels,)] = await installation.execute("select cancels from headrace.workers")

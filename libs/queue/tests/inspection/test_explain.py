@@ -18,11 +18,11 @@ from engine_kinds import TestKinds
 from headrace.queue import (
     Door,
     Explanation,
-    JobNotFound,
+    JobNotFoundError,
     JobState,
-    KeyReused,
+    KeyReusedError,
     NewJob,
-    OptionInvalid,
+    OptionInvalidError,
     Retry,
     RunningJob,
     Unique,
@@ -515,9 +515,9 @@ async def test_a_key_that_was_used_names_the_job_and_its_end(situation: Situatio
 
 async def test_a_key_that_was_used_for_something_else_is_refused_as_at_the_door(situation: Situation) -> None:
     await situation.enqueue("Ada", key="k")
-    with pytest.raises(KeyReused):
+    with pytest.raises(KeyReusedError):
         await asked(situation, NewJob(TestKinds.Greet(name="Bob"), key="k"))
-    with pytest.raises(OptionInvalid):
+    with pytest.raises(OptionInvalidError):
         await asked(situation, NewJob(TestKinds.Greet(), priority=9))
 
 
@@ -543,7 +543,7 @@ async def test_a_uniqueness_that_is_held_names_the_job_that_holds_it(
 
 @pytest.mark.parametrize("job_id", [0, -1, 17, 2**63])
 async def test_a_job_that_is_not_there_is_not_found(situation: Situation, job_id: int) -> None:
-    with pytest.raises(JobNotFound):
+    with pytest.raises(JobNotFoundError):
         await situation.explained(job_id)
 
 

@@ -23,17 +23,17 @@ from headrace.queue import (
     Accepted,
     Door,
     Handlers,
-    KeyReused,
-    KindMisconfigured,
+    KeyReusedError,
+    KindMisconfiguredError,
     KindOverride,
     Kinds,
-    KindUnknown,
+    KindUnknownError,
     Limits,
     NewJob,
-    NotAKind,
-    PayloadInvalid,
-    PayloadTooLarge,
-    PayloadUnreadable,
+    NotAJobKindError,
+    PayloadInvalidError,
+    PayloadTooLargeError,
+    PayloadUnreadableError,
     RunningJob,
     Unique,
     Violation,
@@ -152,7 +152,7 @@ async def test_the_payload_is_json_that_an_operator_can_read(shop: Any) -> None:
 async def test_what_breaks_the_types_or_validators_is_refused_with_every_violation(shop: Any) -> None:
     bad = SendReceipt.model_construct(order=0, note="much too long")
     error = await refused(shop, bad)
-    assert isinstance(error, PayloadInvalid)
+    assert isinstance(error, PayloadInvalidError)
     assert error.violations == (
         Violation("order", "Input should be greater than 0", "greater_than"),
         Violation("note", "String should have at most 10 characters", "string_too_long"),
@@ -168,9 +168,9 @@ async def test_what_breaks_the_types_or_validators_is_refused_with_every_violati
 async def test_what_cant_be_written_or_is_too_large_is_refused(shop: Any) -> None:
     unwritable: Any = object()
     error = await refused(shop, SendReceipt.model_construct(order=1, extra={"a": unwritable}))
-    assert isinstance(error, PayloadUnreadable)
+    assert isinstance(error, PayloadUnreadableError)
     shop.door = Door(shop.kinds, limits=Limits(payload_bytes=20))
-    assert isinstance(await refused(shop, PARCEL), PayloadTooLarge)
+    assert isinstance(await refused(shop, PARCEL), PayloadTooLargeError)
 
 
 async def test_a_secret_that_would_be_written_as_asterisks_is_refused(installation: Any) -> None:
@@ -194,7 +194,7 @@ async def test_a_secret_that_would_be_written_as_asterisks_is_refused(installati
 
     installation.door = Door(Kinds([LogIn, LogInPlainly]))
     error = await refused(installation, LogIn(logins=[Login(token=SecretStr("abc"))]))
-    assert isinstance(error, PayloadInvalid)
+    assert isinstance(error, PayloadInvalidError)
     assert [found.field for found in error.violations] == ["logins[0].token"]
     assert "asterisks" in str(error)
     async with await installation.connect() as connection:
@@ -208,21 +208,21 @@ async def test_classes_that_are_no_kinds_are_refused_by_name(shop: Any) -> None:
 
     for payload, name in [(Line("tea"), "test_json_payloads.Line"), (Receipt(orderNumber=1), "Receipt"), (3, "int")]:
         error = await refused(shop, payload)
-        assert isinstance(error, KindUnknown)
+        assert isinstance(error, KindUnknownError)
         assert name in error.kind
-    with pytest.raises(NotAKind, match=r"Line is no job kind: put @job_kind"):
+    with pytest.raises(NotAJobKindError, match=r"Line is no job kind: put @job_kind"):
         Kinds([Line])
 
 
 def test_names_and_options_that_make_no_sense_are_refused_at_the_start() -> None:
     for name in ("", "a b", "a..b", "1a", "x" * 201):
-        with pytest.raises(KindMisconfigured, match="use words of letters, digits and underscores"):
+        with pytest.raises(KindMisconfiguredError, match="use words of letters, digits and underscores"):
             job_kind(name)
     with pytest.raises(
-        KindMisconfigured, match=r"a\.B: priority must be 1 \(first\) to 4 \(last\); version must be 1 to"
+        KindMisconfiguredError, match=r"a\.B: priority must be 1 \(first\) to 4 \(last\); version must be 1 to"
     ):
         Kinds([job_kind("a.B", priority=9, version=0)(dataclass(type("B", (), {})))])
-    with pytest.raises(KindMisconfigured, match=r"two classes are declared to be the kind shop\.SendReceipt"):
+    with pytest.raises(KindMisconfiguredError, match=r"two classes are declared to be the kind shop\.SendReceipt"):
         Kinds([SendReceipt, job_kind("shop.SendReceipt")(dataclass(type("B", (), {})))])
 
 
@@ -285,7 +285,7 @@ async def test_the_order_of_a_mappings_entries_makes_no_other_payload(shop: Any)
         )
         [again] = await shop.door.accept_async(connection, [NewJob(SendReceipt(orderNumber=7, extra=other), key="k")])
     assert in_batch == again == Accepted(first.job_id, duplicate=True, reason="key")
-    assert isinstance(changed, KeyReused)
+    assert isinstance(changed, KeyReusedError)
 
 
 SETS = """
@@ -349,7 +349,7 @@ async def test_what_differs_beside_a_set_is_another_payload(installation: Any) -
 
     async with await installation.connect() as connection:
         assert not (await accept(connection, ["x", "y"])).duplicate
-        with pytest.raises(KeyReused):
+        with pytest.raises(KeyReusedError):
             await accept(connection, ["y", "x"])
 
 

@@ -10,7 +10,7 @@ from google.protobuf.duration_pb2 import Duration
 from more_kinds import file_with, kinds_of_a_later_release
 
 from headrace.jobs.v1.options_pb2 import JobOptions
-from headrace.queue import Defaults, KindMisconfigured, KindOverride, Kinds, KindUnknown, NotAKind
+from headrace.queue import Defaults, KindMisconfiguredError, KindOverride, Kinds, KindUnknownError, NotAJobKindError
 
 GREET, COUNT = "headrace.test.v1.Greet", "headrace.test.v1.Count"
 
@@ -25,13 +25,15 @@ def test_the_kinds_of_a_file_are_its_messages_with_the_option() -> None:
 
 
 def test_an_unknown_kind_is_answered_with_the_known_ones() -> None:
-    with pytest.raises(KindUnknown, match=r"'headrace.test.v1.Great'; known are: headrace.test.v1.Count, ") as caught:
+    with pytest.raises(
+        KindUnknownError, match=r"'headrace.test.v1.Great'; known are: headrace.test.v1.Count, "
+    ) as caught:
         Kinds.of_file(FILE)["headrace.test.v1.Great"]
     assert caught.value.known == Kinds.of_file(FILE).names
 
 
 def test_a_message_without_the_option_is_no_kind() -> None:
-    with pytest.raises(NotAKind, match=r"headrace\.test\.v1\.NoKind is no job kind"):
+    with pytest.raises(NotAJobKindError, match=r"headrace\.test\.v1\.NoKind is no job kind"):
         Kinds([TestKinds.NoKind])
 
 
@@ -52,7 +54,9 @@ def test_an_option_of_zero_retries_is_not_an_option_left_open() -> None:
 
 
 def test_an_override_for_no_kind_is_refused() -> None:
-    with pytest.raises(NotAKind, match=r"overrides for headrace\.test\.v1\.Great: no such kind; known are headrace"):
+    with pytest.raises(
+        NotAJobKindError, match=r"overrides for headrace\.test\.v1\.Great: no such kind; known are headrace"
+    ):
         Kinds.of_file(FILE, overrides={"headrace.test.v1.Great": KindOverride(max_retries=1)})
 
 
@@ -68,7 +72,7 @@ def test_an_override_for_no_kind_is_refused() -> None:
     ],
 )
 def test_values_out_of_range_are_refused_at_the_start(override: KindOverride, complaint: str) -> None:
-    with pytest.raises(KindMisconfigured, match=rf"headrace\.test\.v1\.Greet: {complaint}"):
+    with pytest.raises(KindMisconfiguredError, match=rf"headrace\.test\.v1\.Greet: {complaint}"):
         Kinds.of_file(FILE, overrides={GREET: override})
 
 
@@ -82,7 +86,7 @@ def test_values_out_of_range_are_refused_at_the_start(override: KindOverride, co
     ],
 )
 def test_options_out_of_range_are_refused_at_the_start(options: JobOptions, complaint: str) -> None:
-    with pytest.raises(KindMisconfigured, match=rf"headrace\.test\.only\.v1\.Only: {complaint} must be"):
+    with pytest.raises(KindMisconfiguredError, match=rf"headrace\.test\.only\.v1\.Only: {complaint} must be"):
         Kinds.of_file(file_with(options))
 
 

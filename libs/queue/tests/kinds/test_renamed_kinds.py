@@ -20,16 +20,16 @@ from headrace.queue import (
     Handlers,
     JobFilter,
     JobState,
-    KindMisconfigured,
+    KindMisconfiguredError,
     KindOverride,
     Kinds,
-    KindUnknown,
+    KindUnknownError,
     NewJob,
-    OptionInvalid,
+    OptionInvalidError,
     Periodic,
     RunningJob,
     Unique,
-    VersionUnknown,
+    VersionUnknownError,
     Worker,
     WorkerSettings,
     create_periodic,
@@ -106,7 +106,7 @@ def test_a_kind_is_found_by_each_of_its_names(after: Kinds) -> None:
     ],
 )
 def test_names_that_make_no_sense_are_refused_at_the_start(text: str, complaint: str) -> None:
-    with pytest.raises(KindMisconfigured, match=complaint):
+    with pytest.raises(KindMisconfiguredError, match=complaint):
         kinds_of(text)
 
 
@@ -211,15 +211,15 @@ async def test_a_job_has_the_version_that_it_was_written_in(connection: Any) -> 
 
 async def test_a_version_that_the_door_does_not_know_is_refused_like_a_kind(connection: Any, before: Kinds) -> None:
     unknown, wrong = await accept(connection, before, new_job(before, OLD, version=2), new_job(before, OLD, version=-1))
-    assert isinstance(unknown, VersionUnknown)
+    assert isinstance(unknown, VersionUnknownError)
     assert (unknown.kind, unknown.version, unknown.known) == (OLD, 2, 1)
-    assert isinstance(wrong, OptionInvalid)
+    assert isinstance(wrong, OptionInvalidError)
     assert str(wrong) == "version must be at least 1"
 
 
 async def test_a_name_that_is_none_is_still_unknown(connection: Any, before: Kinds, after: Kinds) -> None:
     [refused] = await accept(connection, before, new_job(after, NEW))
-    assert isinstance(refused, KindUnknown)
+    assert isinstance(refused, KindUnknownError)
 
 
 async def _done(connection: Any, number: int) -> bool:

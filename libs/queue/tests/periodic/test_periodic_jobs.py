@@ -13,13 +13,13 @@ import pytest
 from engine_kinds import TestKinds
 
 from headrace.queue import (
-    KindUnknown,
+    KindUnknownError,
     Missed,
-    PayloadInvalid,
+    PayloadInvalidError,
     Periodic,
-    PeriodicExists,
+    PeriodicExistsError,
     PeriodicJob,
-    PeriodicNotFound,
+    PeriodicNotFoundError,
     RunningJob,
     create_periodic,
     delete_periodic,
@@ -236,7 +236,7 @@ async def test_one_that_is_made_at_run_time_needs_no_code(replicas: Replicas) ->
     made = await replicas.call(create_periodic, tidy(cron="*/30 * * * *", time_zone="Asia/Kolkata"), kinds=kinds)
     assert made == await replicas.call(get_periodic, "tidy")
     assert (made.next_runs, made.declared, made.window) == ((NOON,), False, None)
-    with pytest.raises(PeriodicExists, match="there is a periodic job 'tidy' already"):
+    with pytest.raises(PeriodicExistsError, match="there is a periodic job 'tidy' already"):
         await replicas.call(create_periodic, tidy(), kinds=kinds)
     await replicas.at(NOON)
     await replicas.at(NOON + HOUR / 2)
@@ -256,7 +256,7 @@ async def test_a_change_at_run_time_stands_until_the_code_says_something_new(rep
     await replicas.at(NOON + 3.25 * HOUR)
     await replicas.at(NOON + 3.75 * HOUR)
     assert await replicas.hours() == [0, 3, 3.75]
-    with pytest.raises(PeriodicNotFound, match="there is no periodic job 'other'"):
+    with pytest.raises(PeriodicNotFoundError, match="there is no periodic job 'other'"):
         await replicas.call(update_periodic, tidy("other"), kinds=kinds)
 
 
@@ -274,9 +274,9 @@ async def test_a_pause_leaves_nothing_to_be_made_up_for(replicas: Replicas) -> N
     assert await replicas.call(resume_periodic, "tidy") == resumed
     await replicas.at(NOON + 5.5 * HOUR)
     assert await replicas.hours() == [0, 5.5]
-    with pytest.raises(PeriodicNotFound):
+    with pytest.raises(PeriodicNotFoundError):
         await replicas.call(pause_periodic, "other", by="ann")
-    with pytest.raises(PeriodicNotFound):
+    with pytest.raises(PeriodicNotFoundError):
         await replicas.call(resume_periodic, "other")
 
 
@@ -287,7 +287,7 @@ async def test_one_that_is_deleted_ticks_no_more_and_its_jobs_stay(replicas: Rep
     await replicas.call(delete_periodic, "tidy")
     await replicas.at(NOON + HOUR)
     assert await replicas.hours() == [0]
-    with pytest.raises(PeriodicNotFound):
+    with pytest.raises(PeriodicNotFoundError):
         await replicas.call(delete_periodic, "tidy")
 
 
@@ -322,12 +322,12 @@ async def test_a_worker_leaves_alone_what_it_cant_run(replicas: Replicas, caplog
 
 async def test_a_payload_is_checked_when_it_is_declared(installation: Any) -> None:
     wrong = Periodic("tidy", every=HOUR, payload=TestKinds.Count(name="x" * 101))
-    with pytest.raises(PayloadInvalid, match="name"):
+    with pytest.raises(PayloadInvalidError, match="name"):
         worker(installation, wrong)
-    with pytest.raises(KindUnknown):
+    with pytest.raises(KindUnknownError):
         worker(installation, Periodic("tidy", every=HOUR, payload=TestKinds.NoKind()))
     async with await installation.connect() as connection:
-        with pytest.raises(PayloadInvalid):
+        with pytest.raises(PayloadInvalidError):
             await create_periodic(connection, wrong, kinds=installation.kinds)
 
 

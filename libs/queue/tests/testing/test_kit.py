@@ -25,11 +25,11 @@ from headrace.queue import (
     Handlers,
     JobState,
     Kinds,
-    KindUnknown,
+    KindUnknownError,
     Missed,
     NewJob,
     Outcome,
-    PayloadInvalid,
+    PayloadInvalidError,
     Periodic,
     Retry,
     RetryPolicy,
@@ -37,7 +37,7 @@ from headrace.queue import (
     Snooze,
     current_job,
 )
-from headrace.queue.testing import AT_ONCE, DrainUnending, Enqueued, Kit, TransactionEnded
+from headrace.queue.testing import AT_ONCE, DrainUnendingError, Enqueued, Kit, TransactionEndedError
 
 Greet, Count = TestKinds.Greet, TestKinds.Count
 
@@ -106,9 +106,9 @@ class TestRun:
 
     def test_what_a_door_or_a_worker_would_refuse_is_refused(self, door: Door) -> None:
         kit = kit_of(door.kinds, Greet=lambda _message, _job: "fine")
-        with pytest.raises(PayloadInvalid):
+        with pytest.raises(PayloadInvalidError):
             kit.run(Greet(name="A" * 101))
-        with pytest.raises(KindUnknown):
+        with pytest.raises(KindUnknownError):
             kit.run(Count(name="no handler"))
         with pytest.raises(TypeError, match="no outcome"):
             kit.run(Greet(name="Ada"))
@@ -240,7 +240,7 @@ class TestDrain:
             door.accept_one(connection, NewJob(Greet(name="again")))
 
         door.accept_one(connection, NewJob(Greet(name="first")))
-        with pytest.raises(DrainUnending, match="after 10 attempts"):
+        with pytest.raises(DrainUnendingError, match="after 10 attempts"):
             kit_of(door.kinds, Greet=again).drain(connection, limit=10)
 
     def test_priorities_and_pauses_hold(self, connection: psycopg.Connection[Any], door: Door) -> None:
@@ -276,7 +276,7 @@ class TestDrain:
             getattr(connection, end)()
 
         door.accept_one(connection, NewJob(Greet(name="Ada")))
-        with pytest.raises(TransactionEnded, match=r"the handler of job \d+ \(headrace.test.v1.Greet\)"):
+        with pytest.raises(TransactionEndedError, match=r"the handler of job \d+ \(headrace.test.v1.Greet\)"):
             kit_of(door.kinds, Greet=handler).drain(connection)
 
     async def test_within_an_event_loop_the_asynchronous_form_is_named(self, installation: Any) -> None:

@@ -1,6 +1,6 @@
 """The service's own database: the metadata every model hangs on, and transactions that end in bounded time.
 
-A Postgres that is down, restarting or hanging shows as `DatabaseUnavailable` within the configured time;
+A Postgres that is down, restarting or hanging shows as `DatabaseUnavailableError` within the configured time;
 nothing has to be restarted when it is back.
 """
 
@@ -41,7 +41,7 @@ class Base(DeclarativeBase):
     type_annotation_map = {datetime: DateTime(timezone=True)}  # noqa: RUF012 - SQLAlchemy's own declaration
 
 
-class DatabaseUnavailable(Exception):
+class DatabaseUnavailableError(Exception):
     """The database can't be reached, hangs, or gave up this transaction. Trying again later may work."""
 
 
@@ -116,7 +116,7 @@ class Database:
         """A session in a transaction that commits at the end of the block and rolls back on an exception.
 
         Raises:
-            DatabaseUnavailable: Within the configured timeout, also when the server takes the connection but never
+            DatabaseUnavailableError: Within the configured timeout, also when the server takes the connection but never
                 answers. Whether a commit under way took effect is then unknown.
             StatementFailedError: See there.
         """
@@ -135,9 +135,9 @@ class Database:
                         await session.rollback()
                         raise
         except TimeoutError as error:
-            raise DatabaseUnavailable(f"no connection within {self._timeout:g} s") from error
+            raise DatabaseUnavailableError(f"no connection within {self._timeout:g} s") from error
         except (*_SQLALCHEMY_UNAVAILABLE, psycopg.OperationalError) as error:
-            raise DatabaseUnavailable(f"{type(error).__name__}: {error}".splitlines()[0]) from error
+            raise DatabaseUnavailableError(f"{type(error).__name__}: {error}".splitlines()[0]) from error
         except exc.DBAPIError as error:
             raise StatementFailedError(error) from None
 

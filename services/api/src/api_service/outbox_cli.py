@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from api_service.database import Database, DatabaseUnavailable
+from api_service.database import Database, DatabaseUnavailableError
 from api_service.outbox import outbox
 from api_service.settings import DatabaseSettings
 from headrace.chassis.settings import load
@@ -77,7 +77,7 @@ def _run(work: Callable[[Database], Awaitable[T]]) -> T:
 
     try:
         return asyncio.run(connected())
-    except DatabaseUnavailable as error:
+    except DatabaseUnavailableError as error:
         print(f"The api's database can't answer: {error}", file=sys.stderr)
         raise typer.Exit(1) from error
 

@@ -1,7 +1,7 @@
 """The server's way to Postgres: a bounded pool, and a bounded time for each piece of work.
 
-A Postgres that is away, stopped, or does not answer ends a piece of work with `DatabaseAway` in time, and the next
-one finds the way back by itself.
+A Postgres that is away, stopped, or does not answer ends a piece of work with `DatabaseUnavailableError` in time, and
+the next one finds the way back by itself.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg_pool import AsyncConnectionPool
 
-from headrace.queue import DatabaseAway
+from headrace.queue import DatabaseUnavailableError
 
 Connection = psycopg.AsyncConnection[Any]
 T = TypeVar("T")
@@ -44,7 +44,7 @@ class Database:
         Args:
             url: The jobs database.
             pool_size: The most connections.
-            waiting: How much work may wait for one; more ends with `DatabaseAway` at once.
+            waiting: How much work may wait for one; more ends with `DatabaseUnavailableError` at once.
             timeout: How long a piece of work may take, waiting included.
         """
         self.timeout = timeout.total_seconds()
@@ -99,7 +99,7 @@ class Database:
             lock_timeout: How many seconds it may wait for a lock, if that is to be less than for all of it.
 
         Raises:
-            DatabaseAway: Postgres is away or too slow. What was asked may or may not have happened.
+            DatabaseUnavailableError: Postgres is away or too slow. What was asked may or may not have happened.
         """
         task = asyncio.create_task(self._run(work, lock_timeout))
         self._working.add(task)
@@ -117,9 +117,9 @@ class Database:
             async with self._connection(deadline) as connection, _transaction(connection, lock_timeout):
                 return await work(connection)
         except AWAY as error:
-            raise DatabaseAway(f"Postgres is away or too slow: {error}") from error
+            raise DatabaseUnavailableError(f"Postgres is away or too slow: {error}") from error
         except BEHIND as error:
-            raise DatabaseAway(
+            raise DatabaseUnavailableError(
                 f"the tables are older than this server needs: run `headrace migrate up`: {error}"
             ) from error
 

@@ -25,11 +25,11 @@ _POLITE_GOODBYE = 1.0
 """Seconds that the server is given to answer QUIT; the mail is sent by then."""
 
 
-class MailRefused(Exception):
+class MailRejectedError(Exception):
     """The server will never take this mail."""
 
 
-class MailNotSent(Exception):
+class MailNotSentError(Exception):
     """The mail was not sent this time, or nobody knows whether it was."""
 
 
@@ -76,8 +76,8 @@ class MailSender:
             within: How many seconds there are; the sender's own time limit holds beside it.
 
         Raises:
-            MailRefused: The server will never take it, or it can't be written as a mail.
-            MailNotSent: It was not sent this time; or the connection broke before the answer to its content.
+            MailRejectedError: The server will never take it, or it can't be written as a mail.
+            MailNotSentError: It was not sent this time; or the connection broke before the answer to its content.
         """
         sender, message = compose(mail, self._server.idempotency_header)
         attributes: dict[str, str | int] = {
@@ -93,7 +93,7 @@ class MailSender:
                         await self._connect(client)
                         await self._hand_over(client, sender, mail.to, message)
                 except TimeoutError as error:
-                    raise MailNotSent(f"{self._where} took too long") from error
+                    raise MailNotSentError(f"{self._where} took too long") from error
             # The mail is sent: how the server takes its leave changes nothing.
             with contextlib.suppress(aiosmtplib.SMTPException, OSError):
                 await client.quit(timeout=_POLITE_GOODBYE)
@@ -121,7 +121,7 @@ class MailSender:
             if client.is_ehlo_or_helo_needed:
                 await client.ehlo()
         except (aiosmtplib.SMTPException, OSError) as error:
-            raise MailNotSent(f"{self._where} can't be used: {_told(error)}") from error
+            raise MailNotSentError(f"{self._where} can't be used: {_told(error)}") from error
 
     async def _hand_over(self, client: aiosmtplib.SMTP, sender: str, to: str, message: EmailMessage) -> None:
         try:
@@ -133,9 +133,9 @@ class MailSender:
                 return
             # A server likes to repeat the address, which has no place in a job's errors.
             told = f"{self._where} answered {error.code} {error.message}".replace(to, "<recipient>")
-            raise (MailRefused if 500 <= error.code < 600 else MailNotSent)(told) from error
+            raise (MailRejectedError if 500 <= error.code < 600 else MailNotSentError)(told) from error
         except (aiosmtplib.SMTPException, OSError) as error:
-            raise MailNotSent(f"{self._where} broke off: {_told(error)}") from error
+            raise MailNotSentError(f"{self._where} broke off: {_told(error)}") from error
 
 
 def compose(mail: RenderedMail, idempotency_header: str | None = None) -> tuple[str, EmailMessage]:
@@ -144,7 +144,7 @@ def compose(mail: RenderedMail, idempotency_header: str | None = None) -> tuple[
     The Message-ID is the idempotency header's value as well, without its brackets.
 
     Raises:
-        MailRefused: An address, the subject or the Message-ID can't stand in a header.
+        MailRejectedError: An address, the subject or the Message-ID can't stand in a header.
     """
     message = EmailMessage(policy=policy.SMTP)
     try:
@@ -158,9 +158,9 @@ def compose(mail: RenderedMail, idempotency_header: str | None = None) -> tuple[
             message[idempotency_header] = mail.message_id.strip("<>")
         sender = str(message["From"].addresses[0].addr_spec)
     except (ValueError, IndexError, MessageError) as error:
-        raise MailRefused(f"the mail's headers can't be written: {type(error).__name__}") from error
+        raise MailRejectedError(f"the mail's headers can't be written: {type(error).__name__}") from error
     if not (sender.isascii() and mail.to.isascii()):
-        raise MailRefused("an address that isn't ASCII can't be sent to")
+        raise MailRejectedError("an address that isn't ASCII can't be sent to")
     message.set_content(mail.text)
     if mail.html:
         message.add_alternative(mail.html, subtype="html")

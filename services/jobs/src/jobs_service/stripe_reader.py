@@ -21,11 +21,11 @@ _NETWORK_RETRIES = 2
 _PAGE = 100
 
 
-class StripeAway(Exception):
+class StripeUnavailableError(Exception):
     """Stripe can't be reached, is overloaded, or doesn't let us in: later may be better."""
 
 
-class StripeRefused(Exception):
+class StripeRejectedError(Exception):
     """Stripe says that the request is wrong; repeating it changes nothing."""
 
 
@@ -86,13 +86,13 @@ class StripeReader:
             Its JSON as Stripe answered it, or None where Stripe has no such object (any more).
 
         Raises:
-            StripeAway: Try again later.
-            StripeRefused: Don't.
+            StripeUnavailableError: Try again later.
+            StripeRejectedError: Don't.
         """
         template, retrieve = self._fetchers[object_type]
         try:
             answer = await self._call(template, partial(retrieve, object_id))
-        except StripeRefused as error:
+        except StripeRejectedError as error:
             if isinstance(error.__cause__, stripe.InvalidRequestError) and error.__cause__.code == "resource_missing":
                 return None
             raise
@@ -105,8 +105,8 @@ class StripeReader:
             since: The oldest second that is of interest, since the epoch.
 
         Raises:
-            StripeAway: Try again later.
-            StripeRefused: Don't.
+            StripeUnavailableError: Try again later.
+            StripeRejectedError: Don't.
         """
         after: str | None = None
         while True:
@@ -139,7 +139,7 @@ class StripeReader:
                 if error.http_status is not None:
                     span.set_attribute("http.response.status_code", error.http_status)
                 told = f"GET {template}: {type(error).__name__} {error.http_status or ''} {error.user_message or error}"
-                raise (StripeRefused if _is_final(error) else StripeAway)(told) from error
+                raise (StripeRejectedError if _is_final(error) else StripeUnavailableError)(told) from error
             span.set_attribute("http.response.status_code", 200)
             return answer
 

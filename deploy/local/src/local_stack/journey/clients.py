@@ -8,7 +8,7 @@ import grpc
 import httpx
 
 from headrace.jobs.v1 import job_pb2, jobs_service_pb2, jobs_service_pb2_grpc
-from local_stack.output.report import CheckFailed, check
+from local_stack.output.report import CheckFailedError, check
 from local_stack.stack.system import System
 from saas.auth.v1 import auth_service_pb2_grpc
 from saas.billing.v1 import billing_service_pb2_grpc
@@ -72,7 +72,7 @@ class Clients:
         """Makes sure that every job so far is completed.
 
         Raises:
-            CheckFailed: One isn't, or not yet.
+            CheckFailedError: One isn't, or not yet.
         """
         jobs = self.list_jobs()
         left = [job for job in jobs if job.state != job_pb2.JOB_STATE_COMPLETED]
@@ -94,7 +94,7 @@ def link_in(mail: dict[str, Any], page: str) -> str:
     for link in _LINK.findall(mail["text"]):
         if f"{page}?" in link:
             return str(link)
-    raise CheckFailed(f"the mail {mail['subject']!r} has no link to {page}")
+    raise CheckFailedError(f"the mail {mail['subject']!r} has no link to {page}")
 
 
 def refused_with(code: grpc.StatusCode, call: Callable[[], object]) -> None:
@@ -105,4 +105,4 @@ def refused_with(code: grpc.StatusCode, call: Callable[[], object]) -> None:
         got = refusal.code()
         check(got is code, f"expected {code.name}, got {got.name}: {refusal.details()}")
         return
-    raise CheckFailed(f"expected {code.name}, but the call was answered")
+    raise CheckFailedError(f"expected {code.name}, but the call was answered")

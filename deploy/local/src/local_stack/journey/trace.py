@@ -59,7 +59,7 @@ class Trace:
         """Makes sure of what must hold for every trace.
 
         Raises:
-            CheckFailed: A parent is missing, a duration negative, or there is not exactly one root.
+            CheckFailedError: A parent is missing, a duration negative, or there is not exactly one root.
         """
         check(self.spans, f"trace {self.id} has no spans")
         ids = {span.id for span in self.spans}
@@ -74,7 +74,7 @@ class Trace:
         """Makes sure that this is the trace of a mail whose first attempt's worker was killed.
 
         Raises:
-            CheckFailed: It isn't, or not yet: spans arrive in their own time.
+            CheckFailedError: It isn't, or not yet: spans arrive in their own time.
         """
         self.check_sound()
         check(self.spans[0].name == "saas.auth.v1.AuthService/Register", f"it begins with {self.spans[0].name!r}")

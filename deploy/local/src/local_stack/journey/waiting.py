@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 
-from local_stack.output.report import CheckFailed
+from local_stack.output.report import CheckFailedError
 
 POLL_SECONDS = 0.05
 
@@ -12,17 +12,17 @@ def eventually(holds: Callable[[], None], *, within: float) -> None:
     """Calls a check again and again until it passes.
 
     Args:
-        holds: Raises CheckFailed as long as what it checks isn't so.
+        holds: Raises CheckFailedError as long as what it checks isn't so.
         within: Seconds after which its last word counts.
 
     Raises:
-        CheckFailed: It never passed; with its last word.
+        CheckFailedError: It never passed; with its last word.
     """
     deadline = time.monotonic() + within
     while True:
         try:
             return holds()
-        except CheckFailed as not_yet:
+        except CheckFailedError as not_yet:
             if time.monotonic() > deadline:
-                raise CheckFailed(f"{not_yet} (after {within:.0f} s)") from None
+                raise CheckFailedError(f"{not_yet} (after {within:.0f} s)") from None
         time.sleep(POLL_SECONDS)

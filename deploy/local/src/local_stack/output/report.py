@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 
 
-class CheckFailed(AssertionError):
+class CheckFailedError(AssertionError):
     """Something that the journey promises did not hold; the text says what."""
 
 
@@ -16,10 +16,10 @@ def check(holds: object, otherwise: str) -> None:
     """Makes sure of something.
 
     Raises:
-        CheckFailed: With the text, where it doesn't hold.
+        CheckFailedError: With the text, where it doesn't hold.
     """
     if not holds:
-        raise CheckFailed(otherwise)
+        raise CheckFailedError(otherwise)
 
 
 class Step:

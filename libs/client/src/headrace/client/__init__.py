@@ -8,45 +8,45 @@
 """
 
 from headrace.client.async_client import AsyncJobsClient
-from headrace.client.calls import NotEnded
+from headrace.client.calls import WaitTimeoutError
 from headrace.client.channel import Tls, Token
 from headrace.client.errors import (
-    AlreadyExists,
-    Busy,
-    InvalidRequest,
+    AlreadyExistsError,
+    BusyError,
+    InvalidRequestError,
     JobsError,
-    KeyReused,
-    KindUnknown,
-    NotActionable,
-    NotAllowed,
-    NotFound,
-    TooLarge,
-    Unavailable,
+    KeyReusedError,
+    KindUnknownError,
+    NotActionableError,
+    NotAllowedError,
+    NotFoundError,
+    TooLargeError,
+    UnavailableError,
     Violation,
 )
 from headrace.client.new_job import Enqueued, NewJob, Unique, new_key
 from headrace.client.sync_client import JobsClient
 
 __all__ = [
-    "AlreadyExists",
+    "AlreadyExistsError",
     "AsyncJobsClient",
-    "Busy",
+    "BusyError",
     "Enqueued",
-    "InvalidRequest",
+    "InvalidRequestError",
     "JobsClient",
     "JobsError",
-    "KeyReused",
-    "KindUnknown",
+    "KeyReusedError",
+    "KindUnknownError",
     "NewJob",
-    "NotActionable",
-    "NotAllowed",
-    "NotEnded",
-    "NotFound",
+    "NotActionableError",
+    "NotAllowedError",
+    "NotFoundError",
     "Tls",
     "Token",
-    "TooLarge",
-    "Unavailable",
+    "TooLargeError",
+    "UnavailableError",
     "Unique",
     "Violation",
+    "WaitTimeoutError",
     "new_key",
 ]

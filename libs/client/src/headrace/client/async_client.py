@@ -89,7 +89,7 @@ class AsyncJobsClient:
         return await self._run(self._plans.enqueue_many(jobs))
 
     async def get(self, job_id: str) -> job_pb2.Job:
-        """Answers one job. Raises NotFound."""
+        """Answers one job. Raises NotFoundError."""
         return (await self.call(pb.GetJobRequest(job_id=job_id), pb.GetJobResponse)).job
 
     async def list(
@@ -109,25 +109,31 @@ class AsyncJobsClient:
         """Waits until a job has ended, and answers it; looks at it at most 20 times a second, then less often.
 
         Raises:
-            NotEnded: It has not in this time; a TimeoutError with the job.
-            NotFound: There is no such job.
+            WaitTimeoutError: It has not in this time; a TimeoutError with the job.
+            NotFoundError: There is no such job.
         """
         return await self._run(self._plans.wait(job_id, timeout))
 
     async def cancel(self, job_id: str) -> job_pb2.Job:
-        """Cancels a job: one that waits at once, one that runs within a second. Raises NotFound, NotActionable."""
+        """Cancels a job: one that waits at once, one that runs within a second.
+
+        Raises NotFoundError, NotActionableError.
+        """
         return (await self.call(pb.CancelJobRequest(job_id=job_id), pb.CancelJobResponse)).job
 
     async def retry(self, job_id: str) -> job_pb2.Job:
-        """Puts a job back into line, with a fresh retry budget. Raises NotFound, NotActionable."""
+        """Puts a job back into line, with a fresh retry budget. Raises NotFoundError, NotActionableError."""
         return (await self.call(pb.RetryJobRequest(job_id=job_id), pb.RetryJobResponse)).job
 
     async def delete(self, job_id: str) -> None:
-        """Deletes a job that does not run. Not repeated where no answer came. Raises NotFound, NotActionable."""
+        """Deletes a job that does not run. Not repeated where no answer came.
+
+        Raises NotFoundError, NotActionableError.
+        """
         await self.call(pb.DeleteJobRequest(job_id=job_id), pb.DeleteJobResponse)
 
     async def explain(self, job_id: str) -> explanation_pb2.Explanation:
-        """Says why a job does not run: one reason, with its evidence, and a sentence. Raises NotFound."""
+        """Says why a job does not run: one reason, with its evidence, and a sentence. Raises NotFoundError."""
         return (await self.call(pb.ExplainJobRequest(job_id=job_id), pb.ExplainJobResponse)).explanation
 
     async def kinds(self) -> Sequence[kind_pb2.JobKind]:

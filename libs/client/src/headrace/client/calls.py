@@ -72,7 +72,7 @@ Result = TypeVar("Result")
 Plan = Generator[Invoke | Pause, Any, Result]
 
 
-class NotEnded(TimeoutError):
+class WaitTimeoutError(TimeoutError):
     """A job had not ended in the time that somebody wanted to wait for it."""
 
     def __init__(self, job: job_pb2.Job, timeout: timedelta) -> None:
@@ -157,7 +157,7 @@ class Plans:
         return [results[place] for place in range(len(jobs))]
 
     def wait(self, job_id: str, timeout: timedelta) -> Plan[job_pb2.Job]:
-        """Looks at a job, less and less often, until it has ended. Raises NotEnded and JobsError."""
+        """Looks at a job, less and less often, until it has ended. Raises WaitTimeoutError and JobsError."""
         deadline = Deadline(timeout.total_seconds())
         request = jobs_service_pb2.GetJobRequest(job_id=job_id)
         for turn in count():
@@ -165,7 +165,7 @@ class Plans:
             if job.state in ENDED:
                 return job
             if not deadline.left:
-                raise NotEnded(job, timeout)
+                raise WaitTimeoutError(job, timeout)
             yield Pause(min(FIRST_LOOK * 1.5 ** min(turn, 20), SELDOMEST_LOOK, deadline.left))
         raise AssertionError
 

@@ -59,43 +59,43 @@ class JobsError(Exception):
         return f"{self.message} ({self.reason or self.code.name}){fields}"
 
 
-class InvalidRequest(JobsError):
+class InvalidRequestError(JobsError):
     """The payload or an option is wrong; `violations` names every field. The same request fails again."""
 
 
-class TooLarge(JobsError):
+class TooLargeError(JobsError):
     """The payload, the batch or the request is above a limit; `metadata` may have "size" and "limit"."""
 
 
-class KindUnknown(JobsError):
+class KindUnknownError(JobsError):
     """The service knows no such kind, or no such version of it. During a rollout it may soon; `metadata["kinds"]`."""
 
 
-class KeyReused(JobsError):
+class KeyReusedError(JobsError):
     """The idempotency key stands for a job with another payload: `metadata["job_id"]`."""
 
 
-class NotFound(JobsError):
+class NotFoundError(JobsError):
     """There is no such job (or periodic job), or no longer."""
 
 
-class AlreadyExists(JobsError):
+class AlreadyExistsError(JobsError):
     """There is a periodic job of that name."""
 
 
-class NotActionable(JobsError):
+class NotActionableError(JobsError):
     """The job's state doesn't allow it; `reason` is JOB_FINISHED, JOB_RUNNING or JOB_COMPLETED."""
 
 
-class NotAllowed(JobsError):
+class NotAllowedError(JobsError):
     """The token is missing or not known, or its caller may not call this method, or enqueue this kind or queue."""
 
 
-class Busy(JobsError):
+class BusyError(JobsError):
     """The caller or the queue is over its limit, also after all repeats."""
 
 
-class Unavailable(JobsError):
+class UnavailableError(JobsError):
     """The service or its database can't be reached, also after all repeats, or did not answer in time.
 
     Whether it did what it was asked is not known: repeat it with the same key.
@@ -103,26 +103,26 @@ class Unavailable(JobsError):
 
 
 _CLASSES: dict[grpc.StatusCode, type[JobsError]] = {
-    grpc.StatusCode.INVALID_ARGUMENT: InvalidRequest,
-    grpc.StatusCode.OUT_OF_RANGE: TooLarge,
-    grpc.StatusCode.UNIMPLEMENTED: KindUnknown,
-    grpc.StatusCode.FAILED_PRECONDITION: NotActionable,
-    grpc.StatusCode.NOT_FOUND: NotFound,
-    grpc.StatusCode.ALREADY_EXISTS: AlreadyExists,
-    grpc.StatusCode.UNAUTHENTICATED: NotAllowed,
-    grpc.StatusCode.PERMISSION_DENIED: NotAllowed,
-    grpc.StatusCode.RESOURCE_EXHAUSTED: Busy,
-    grpc.StatusCode.ABORTED: Busy,
-    grpc.StatusCode.UNAVAILABLE: Unavailable,
-    grpc.StatusCode.DEADLINE_EXCEEDED: Unavailable,
+    grpc.StatusCode.INVALID_ARGUMENT: InvalidRequestError,
+    grpc.StatusCode.OUT_OF_RANGE: TooLargeError,
+    grpc.StatusCode.UNIMPLEMENTED: KindUnknownError,
+    grpc.StatusCode.FAILED_PRECONDITION: NotActionableError,
+    grpc.StatusCode.NOT_FOUND: NotFoundError,
+    grpc.StatusCode.ALREADY_EXISTS: AlreadyExistsError,
+    grpc.StatusCode.UNAUTHENTICATED: NotAllowedError,
+    grpc.StatusCode.PERMISSION_DENIED: NotAllowedError,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: BusyError,
+    grpc.StatusCode.ABORTED: BusyError,
+    grpc.StatusCode.UNAVAILABLE: UnavailableError,
+    grpc.StatusCode.DEADLINE_EXCEEDED: UnavailableError,
 }
 _UNREASONED: dict[grpc.StatusCode, type[JobsError]] = {
-    grpc.StatusCode.RESOURCE_EXHAUSTED: TooLarge,  # for the channel
-    grpc.StatusCode.UNAUTHENTICATED: NotAllowed,
-    grpc.StatusCode.UNAVAILABLE: Unavailable,
-    grpc.StatusCode.DEADLINE_EXCEEDED: Unavailable,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: TooLargeError,  # for the channel
+    grpc.StatusCode.UNAUTHENTICATED: NotAllowedError,
+    grpc.StatusCode.UNAVAILABLE: UnavailableError,
+    grpc.StatusCode.DEADLINE_EXCEEDED: UnavailableError,
 }
-_REASONS: dict[str, type[JobsError]] = {"IDEMPOTENCY_KEY_REUSED": KeyReused}
+_REASONS: dict[str, type[JobsError]] = {"IDEMPOTENCY_KEY_REUSED": KeyReusedError}
 
 
 def error_of_status(status: status_pb2.Status) -> JobsError:

@@ -86,7 +86,7 @@ class JobsClient:
         return self._run(self._plans.enqueue_many(jobs))
 
     def get(self, job_id: str) -> job_pb2.Job:
-        """Answers one job. Raises NotFound."""
+        """Answers one job. Raises NotFoundError."""
         return self.call(pb.GetJobRequest(job_id=job_id), pb.GetJobResponse).job
 
     def list(self, job_filter: job_pb2.JobFilter | None = None, *, page_size: int = 0) -> Iterator[job_pb2.Job]:
@@ -103,25 +103,31 @@ class JobsClient:
         """Waits until a job has ended, and answers it; looks at it at most 20 times a second, then less often.
 
         Raises:
-            NotEnded: It has not in this time; a TimeoutError with the job.
-            NotFound: There is no such job.
+            WaitTimeoutError: It has not in this time; a TimeoutError with the job.
+            NotFoundError: There is no such job.
         """
         return self._run(self._plans.wait(job_id, timeout))
 
     def cancel(self, job_id: str) -> job_pb2.Job:
-        """Cancels a job: one that waits at once, one that runs within a second. Raises NotFound, NotActionable."""
+        """Cancels a job: one that waits at once, one that runs within a second.
+
+        Raises NotFoundError, NotActionableError.
+        """
         return self.call(pb.CancelJobRequest(job_id=job_id), pb.CancelJobResponse).job
 
     def retry(self, job_id: str) -> job_pb2.Job:
-        """Puts a job back into line, with a fresh retry budget. Raises NotFound, NotActionable."""
+        """Puts a job back into line, with a fresh retry budget. Raises NotFoundError, NotActionableError."""
         return self.call(pb.RetryJobRequest(job_id=job_id), pb.RetryJobResponse).job
 
     def delete(self, job_id: str) -> None:
-        """Deletes a job that does not run. Not repeated where no answer came. Raises NotFound, NotActionable."""
+        """Deletes a job that does not run. Not repeated where no answer came.
+
+        Raises NotFoundError, NotActionableError.
+        """
         self.call(pb.DeleteJobRequest(job_id=job_id), pb.DeleteJobResponse)
 
     def explain(self, job_id: str) -> explanation_pb2.Explanation:
-        """Says why a job does not run: one reason, with its evidence, and a sentence. Raises NotFound."""
+        """Says why a job does not run: one reason, with its evidence, and a sentence. Raises NotFoundError."""
         return self.call(pb.ExplainJobRequest(job_id=job_id), pb.ExplainJobResponse).explanation
 
     def kinds(self) -> Sequence[kind_pb2.JobKind]:

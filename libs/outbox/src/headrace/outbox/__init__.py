@@ -5,8 +5,8 @@ and the idempotency key makes every repetition the same job.
 """
 
 from headrace.outbox.backoff import Backoff
-from headrace.outbox.outbox import NotAJobKind, Outbox, ParkedRow
+from headrace.outbox.outbox import NotAJobKindError, Outbox, ParkedRow
 from headrace.outbox.relay import Relay
 from headrace.outbox.settings import RelaySettings
 
-__all__ = ["Backoff", "NotAJobKind", "Outbox", "ParkedRow", "Relay", "RelaySettings"]
+__all__ = ["Backoff", "NotAJobKindError", "Outbox", "ParkedRow", "Relay", "RelaySettings"]

@@ -26,7 +26,7 @@ _DEFAULT_QUEUE = "default"  # of a kind whose options name none; the contract sa
 _LONGEST_KEY = 200  # what the contract takes, in characters
 
 
-class NotAJobKind(TypeError):
+class NotAJobKindError(TypeError):
     """The message isn't marked as a job kind.
 
     Attributes:
@@ -85,7 +85,7 @@ class Outbox:
             The row's id, ordered by time.
 
         Raises:
-            NotAJobKind: The message isn't marked as a job kind.
+            NotAJobKindError: The message isn't marked as a job kind.
             ValueError: The key is empty or too long.
         """
         row_id = time_ordered_id()
@@ -159,6 +159,6 @@ class Outbox:
 def _options_of(message: Message) -> options_pb2.JobOptions:
     options = message.DESCRIPTOR.GetOptions()
     if not options.HasExtension(_JOB):
-        raise NotAJobKind(message.DESCRIPTOR.full_name)
+        raise NotAJobKindError(message.DESCRIPTOR.full_name)
     job: options_pb2.JobOptions = options.Extensions[_JOB]
     return job

@@ -49,7 +49,7 @@ class Sent:
 
 
 @dataclass(frozen=True)
-class Refused:
+class Rejected:
     """The row, or the whole call, was not accepted.
 
     Attributes:
@@ -83,7 +83,7 @@ class Refused:
         return self.parks or (self.code is StatusCode.RESOURCE_EXHAUSTED and self.retry_after is None)
 
 
-Answer = Sent | Refused
+Answer = Sent | Rejected
 
 
 def answer_of(result: pb.EnqueueResult) -> Answer:
@@ -94,12 +94,12 @@ def answer_of(result: pb.EnqueueResult) -> Answer:
         case "refused":
             return _refused(result.refused)
         case None:
-            return Refused(StatusCode.INTERNAL, "the jobs service answered neither accepted nor refused")
+            return Rejected(StatusCode.INTERNAL, "the jobs service answered neither accepted nor refused")
         case never:
             assert_never(never)
 
 
-def refusal_of(error: AioRpcError) -> Refused:
+def refusal_of(error: AioRpcError) -> Rejected:
     """Read the failure of a whole call."""
     status = status_pb2.Status(code=error.code().value[0], message=error.details() or "")
     for name, value in error.trailing_metadata() or ():
@@ -108,15 +108,15 @@ def refusal_of(error: AioRpcError) -> Refused:
     return _refused(status)
 
 
-def _refused(status: status_pb2.Status) -> Refused:
+def _refused(status: status_pb2.Status) -> Rejected:
     code = _CODES.get(status.code, StatusCode.UNKNOWN)
     if code is StatusCode.OK:
-        return Refused(StatusCode.INTERNAL, "the jobs service refused with the code OK")
+        return Rejected(StatusCode.INTERNAL, "the jobs service refused with the code OK")
     info = error_details_pb2.RetryInfo()
     for detail in status.details:
         if detail.Is(info.DESCRIPTOR) and detail.Unpack(info):
-            return Refused(code, status.message, min(info.retry_delay.ToTimedelta(), _LONGEST_RETRY_INFO))
-    return Refused(code, status.message)
+            return Rejected(code, status.message, min(info.retry_delay.ToTimedelta(), _LONGEST_RETRY_INFO))
+    return Rejected(code, status.message)
 
 
 def _details(raw: bytes) -> list[any_pb2.Any]:

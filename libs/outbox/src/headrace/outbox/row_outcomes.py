@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import assert_never
 
 from headrace.outbox.backoff import Backoff
-from headrace.outbox.responses import Refused, Sent
+from headrace.outbox.responses import Rejected, Sent
 from headrace.outbox.sender import Delivery, LeasedRow
 from headrace.outbox.settings import RelaySettings
 
@@ -56,7 +56,7 @@ class Judge:
         verdicts = (self._verdict(row, delivery, outage_pause) for row in rows)
         return [verdict for verdict in verdicts if verdict is not None]
 
-    def outage_pause(self, failures: int, refused: Refused | None = None) -> timedelta:
+    def outage_pause(self, failures: int, refused: Rejected | None = None) -> timedelta:
         """Draw how long the relay stays away, after so many rounds in a row that failed as a whole."""
         return self._pause(self._settings.outage_backoff, failures, refused)
 
@@ -68,13 +68,13 @@ class Judge:
         match answer:
             case Sent(job_id):
                 return MarkSent(row, job_id)
-            case Refused() if answer is delivery.outage:
+            case Rejected() if answer is delivery.outage:
                 # It is no fault of the row: it comes back together with the relay.
                 pause = outage_pause or timedelta(0)
                 return MarkAgain(row, pause, answer.code.name, answer.error, answer.alerts)
-            case Refused() if answer.parks:
+            case Rejected() if answer.parks:
                 return MarkParked(row, answer.code.name, answer.error)
-            case Refused():
+            case Rejected():
                 pause = self._pause(self._settings.row_backoff, row.attempts, answer)
                 return MarkAgain(row, pause, answer.code.name, answer.error, answer.alerts)
             case None:
@@ -82,7 +82,7 @@ class Judge:
             case never:
                 assert_never(never)
 
-    def _pause(self, backoff: Backoff, failures: int, refused: Refused | None) -> timedelta:
+    def _pause(self, backoff: Backoff, failures: int, refused: Rejected | None) -> timedelta:
         pause = backoff.pause(failures, self._rng)
         if refused is None or refused.retry_after is None:
             return pause

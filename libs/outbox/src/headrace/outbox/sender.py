@@ -14,7 +14,7 @@ from opentelemetry.trace import Span
 
 from headrace.jobs.v1 import jobs_service_pb2 as pb
 from headrace.outbox.metrics import count_sent
-from headrace.outbox.responses import Answer, Refused, Sent, answer_of, refusal_of
+from headrace.outbox.responses import Answer, Rejected, Sent, answer_of, refusal_of
 from headrace.outbox.tracing import end_accepted, end_refused, start_send_span
 
 if TYPE_CHECKING:  # the class stands in the stub file alone
@@ -55,14 +55,14 @@ class Delivery:
     """
 
     answers: dict[UUID, Answer]
-    outage: Refused | None = None
+    outage: Rejected | None = None
 
     def answer(self, row: LeasedRow) -> Answer | None:
         """The row's own answer, or else the outage's."""
         return self.answers.get(row.id, self.outage)
 
 
-_NOT_SENT = Refused(StatusCode.CANCELLED, "not sent: the relay was stopped, or the lease ended first")
+_NOT_SENT = Rejected(StatusCode.CANCELLED, "not sent: the relay was stopped, or the lease ended first")
 
 
 class Sender:
@@ -140,7 +140,7 @@ def _answers(batch: Sequence[LeasedRow], response: pb.EnqueueBatchResponse) -> d
     if len(response.results) != len(batch):
         # Nothing can be told apart, so nothing is taken as accepted: the keys make sending all of it again safe.
         told = f"the jobs service answered {len(response.results)} results for {len(batch)} jobs"
-        return {row.id: Refused(StatusCode.INTERNAL, told) for row in batch}
+        return {row.id: Rejected(StatusCode.INTERNAL, told) for row in batch}
     return {row.id: answer_of(result) for row, result in zip(batch, response.results, strict=True)}
 
 
@@ -149,7 +149,7 @@ def _end(span: Span, row: LeasedRow, answer: Answer) -> None:
         case Sent(job_id):
             end_accepted(span, job_id)
             count_sent(queue=row.queue)
-        case Refused():
+        case Rejected():
             end_refused(span, answer.code.name, answer.message)
             count_sent(queue=row.queue, error_type=answer.code.name)
         case never:

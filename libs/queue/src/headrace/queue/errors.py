@@ -1,6 +1,6 @@
 """Everything that the engine refuses, as classes with the data that a caller needs.
 
-`Refused` and its children say why a job was not accepted; in a batch they are returned per item, not raised.
+`EnqueueError` and its children say why a job was not accepted; in a batch they are returned per item, not raised.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ class QueueError(Exception):
     """The parent of all errors of the engine."""
 
 
-class Refused(QueueError):
+class EnqueueError(QueueError):
     """A job was not accepted; nothing of it is kept."""
 
 
-class KindUnknown(Refused):
+class KindUnknownError(EnqueueError):
     """No kind of that name is registered here."""
 
     def __init__(self, kind: str, known: Sequence[str]) -> None:
@@ -42,7 +42,7 @@ class KindUnknown(Refused):
         self.known = tuple(known)
 
 
-class VersionUnknown(Refused):
+class VersionUnknownError(EnqueueError):
     """The payload was written in a later version of its kind than is known here, so its rules are not known either."""
 
     def __init__(self, kind: str, version: int, known: int) -> None:
@@ -52,7 +52,7 @@ class VersionUnknown(Refused):
         self.known = known
 
 
-class PayloadUnreadable(Refused):
+class PayloadUnreadableError(EnqueueError):
     """The payload's bytes are not a message of its kind."""
 
     def __init__(self, kind: str, reason: str) -> None:
@@ -61,7 +61,7 @@ class PayloadUnreadable(Refused):
         self.reason = reason
 
 
-class PayloadInvalid(Refused):
+class PayloadInvalidError(EnqueueError):
     """The payload breaks rules of its .proto file. All of them are named, and all that is wrong with the options."""
 
     def __init__(self, kind: str, violations: Sequence[Violation], options: Sequence[Violation] = ()) -> None:
@@ -72,7 +72,7 @@ class PayloadInvalid(Refused):
         self.options = tuple(options)
 
 
-class PayloadTooLarge(Refused):
+class PayloadTooLargeError(EnqueueError):
     """The payload is over the size limit."""
 
     def __init__(self, size: int, limit: int) -> None:
@@ -81,7 +81,7 @@ class PayloadTooLarge(Refused):
         self.limit = limit
 
 
-class OptionInvalid(Refused):
+class OptionInvalidError(EnqueueError):
     """Options of the call are out of range; all of them are named."""
 
     def __init__(self, violations: Sequence[Violation]) -> None:
@@ -89,7 +89,7 @@ class OptionInvalid(Refused):
         self.violations = tuple(violations)
 
 
-class KeyReused(Refused):
+class KeyReusedError(EnqueueError):
     """The idempotency key stands for a job with another payload."""
 
     def __init__(self, key: str, job_id: int) -> None:
@@ -101,7 +101,7 @@ class KeyReused(Refused):
         self.job_id = job_id
 
 
-class BatchTooLarge(QueueError):
+class BatchTooLargeError(QueueError):
     """A batch has more items than the limit; nothing of it was accepted."""
 
     def __init__(self, size: int, limit: int) -> None:
@@ -110,7 +110,7 @@ class BatchTooLarge(QueueError):
         self.limit = limit
 
 
-class JobNotFound(QueueError):
+class JobNotFoundError(QueueError):
     """There is no job of that id, or no longer."""
 
     def __init__(self, job_id: int) -> None:
@@ -118,7 +118,7 @@ class JobNotFound(QueueError):
         self.job_id = job_id
 
 
-class JobNotActionable(QueueError):
+class JobNotActionableError(QueueError):
     """The job's state doesn't allow what was asked."""
 
     def __init__(self, job: Job, reason: str, text: str) -> None:
@@ -128,7 +128,7 @@ class JobNotActionable(QueueError):
         """JOB_FINISHED, JOB_RUNNING or JOB_COMPLETED."""
 
 
-class LeaseLost(QueueError):
+class LeaseLostError(QueueError):
     """An attempt wanted to complete its job, but no longer counts: it was rescued, or it is over already.
 
     The transaction in which it was tried is broken, so that its effects can't be committed.
@@ -140,7 +140,7 @@ class LeaseLost(QueueError):
         self.lease = lease
 
 
-class PeriodicNotFound(QueueError):
+class PeriodicNotFoundError(QueueError):
     """There is no periodic job of that name."""
 
     def __init__(self, name: str) -> None:
@@ -148,7 +148,7 @@ class PeriodicNotFound(QueueError):
         self.name = name
 
 
-class PeriodicInvalid(QueueError, ValueError):
+class PeriodicInvalidError(QueueError, ValueError):
     """A periodic job's definition makes no sense."""
 
     def __init__(self, name: str, field: str, reason: str) -> None:
@@ -159,7 +159,7 @@ class PeriodicInvalid(QueueError, ValueError):
         self.reason = reason
 
 
-class PeriodicExists(QueueError):
+class PeriodicExistsError(QueueError):
     """There is a periodic job of that name already."""
 
     def __init__(self, name: str) -> None:
@@ -167,11 +167,11 @@ class PeriodicExists(QueueError):
         self.name = name
 
 
-class DatabaseAway(QueueError):
+class DatabaseUnavailableError(QueueError):
     """Postgres can't be reached, or did not answer in time. What was asked may or may not have happened."""
 
 
-class SchemaOutdated(QueueError):
+class SchemaOutdatedError(QueueError):
     """The database lacks migrations that this version needs."""
 
     def __init__(self, schema: str, missing: Sequence[str]) -> None:

@@ -27,7 +27,7 @@ FINAL_STATES = frozenset({JobState.COMPLETED, JobState.CANCELLED, JobState.DISCA
 
 
 @dataclass(frozen=True)
-class AttemptError:
+class AttemptFailure:
     """One failed attempt."""
 
     attempt: int
@@ -75,7 +75,7 @@ class Job:
     hung_since: datetime | None
     cancel_requested_at: datetime | None
     traceparent: str | None
-    errors: list[AttemptError] = field(default_factory=list)
+    errors: list[AttemptFailure] = field(default_factory=list)
     output: Any = None
     """What the handler answered with `Done(output)`."""
     progress: Any = None
@@ -93,7 +93,7 @@ class Job:
         values["timeout"] = timedelta(milliseconds=values.pop("timeout_ms"))
         errors = values["errors"] or []
         values["tags"] = values["tags"] or []
-        values["errors"] = [AttemptError(**{**error, "at": datetime.fromisoformat(error["at"])}) for error in errors]
+        values["errors"] = [AttemptFailure(**{**error, "at": datetime.fromisoformat(error["at"])}) for error in errors]
         return cls(**values)
 
 

@@ -27,7 +27,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from headrace.jobs.v1 import job_pb2 as headrace_dot_jobs_dot_v1_dot_job__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"headrace/jobs/v1/explanation.proto\x12\x10headrace.jobs.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1aheadrace/jobs/v1/job.proto\"\xf8\x15\n\x0b\x45xplanation\x12\x0f\n\x07summary\x18\x01 \x01(\t\x12:\n\x08\x66inished\x18\x02 \x01(\x0b\x32&.headrace.jobs.v1.Explanation.FinishedH\x00\x12@\n\x0bquarantined\x18\x03 \x01(\x0b\x32).headrace.jobs.v1.Explanation.QuarantinedH\x00\x12\x32\n\x04hung\x18\x04 \x01(\x0b\x32\".headrace.jobs.v1.Explanation.HungH\x00\x12\x38\n\x07running\x18\x05 \x01(\x0b\x32%.headrace.jobs.v1.Explanation.RunningH\x00\x12<\n\tscheduled\x18\x06 \x01(\x0b\x32\'.headrace.jobs.v1.Explanation.ScheduledH\x00\x12\x46\n\x0fwaits_for_retry\x18\x07 \x01(\x0b\x32+.headrace.jobs.v1.Explanation.WaitsForRetryH\x00\x12\x38\n\x07pending\x18\x08 \x01(\x0b\x32%.headrace.jobs.v1.Explanation.PendingH\x00\x12\x36\n\x06paused\x18\t \x01(\x0b\x32$.headrace.jobs.v1.Explanation.PausedH\x00\x12\x41\n\x0ckind_unknown\x18\n \x01(\x0b\x32).headrace.jobs.v1.Explanation.KindUnknownH\x00\x12G\n\x0fversion_unknown\x18\x0b \x01(\x0b\x32,.headrace.jobs.v1.Explanation.VersionUnknownH\x00\x12\x45\n\x0equeue_unserved\x18\x0c \x01(\x0b\x32+.headrace.jobs.v1.Explanation.QueueUnservedH\x00\x12\x43\n\rjobs_disabled\x18\r \x01(\x0b\x32*.headrace.jobs.v1.Explanation.JobsDisabledH\x00\x12=\n\nqueue_full\x18\x0e \x01(\x0b\x32\'.headrace.jobs.v1.Explanation.QueueFullH\x00\x12\x36\n\x06\x62\x65hind\x18\x0f \x01(\x0b\x32$.headrace.jobs.v1.Explanation.BehindH\x00\x12\x32\n\x04next\x18\x10 \x01(\x0b\x32\".headrace.jobs.v1.Explanation.NextH\x00\x12<\n\tduplicate\x18\x11 \x01(\x0b\x32\'.headrace.jobs.v1.Explanation.DuplicateH\x00\x12\x41\n\x0cnot_enqueued\x18\x12 \x01(\x0b\x32).headrace.jobs.v1.Explanation.NotEnqueuedH\x00\x1a\x9a\x01\n\x08\x46inished\x12)\n\x05state\x18\x01 \x01(\x0e\x32\x1a.headrace.jobs.v1.JobState\x12/\n\x0b\x66inished_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\nlast_error\x18\x03 \x01(\x0b\x32\x1e.headrace.jobs.v1.AttemptError\x1a\x80\x01\n\x0bQuarantined\x12\x32\n\x0equarantined_at\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x1e.headrace.jobs.v1.AttemptError\x12\x0e\n\x06\x64\x65\x61ths\x18\x03 \x01(\x05\x1av\n\x04Hung\x12\x0e\n\x06worker\x18\x01 \x01(\t\x12.\n\nhung_since\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nclaimed_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a\xdc\x01\n\x07Running\x12\x0e\n\x06worker\x18\x01 \x01(\t\x12.\n\nclaimed_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x64\x65\x61\x64line\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12*\n\x07silence\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x37\n\x13\x63\x61ncel_requested_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a\x37\n\tScheduled\x12*\n\x06run_at\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a\x98\x01\n\rWaitsForRetry\x12,\n\x08retry_at\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\x05\x12\x14\n\x0cmax_attempts\x18\x03 \x01(\x05\x12\x32\n\nlast_error\x18\x04 \x01(\x0b\x32\x1e.headrace.jobs.v1.AttemptError\x1a\t\n\x07Pending\x1aw\n\x06Paused\x12\r\n\x05scope\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12-\n\tpaused_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tpaused_by\x18\x04 \x01(\t\x12\x0e\n\x06others\x18\x05 \x01(\x05\x1a\x64\n\x0bKindUnknown\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x14\n\x0clive_workers\x18\x02 \x01(\x05\x12\x31\n\rlast_known_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1aG\n\x0eVersionUnknown\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x05\x12\x16\n\x0eworker_version\x18\x03 \x01(\x05\x1a\x35\n\rQueueUnserved\x12\r\n\x05queue\x18\x01 \x01(\t\x12\x15\n\rserved_queues\x18\x02 \x03(\t\x1a\x1f\n\x0cJobsDisabled\x12\x0f\n\x07workers\x18\x01 \x03(\t\x1aR\n\tQueueFull\x12\r\n\x05queue\x18\x01 \x01(\t\x12\x13\n\x0bmax_running\x18\x02 \x01(\x05\x12\x13\n\x0bjobs_before\x18\x03 \x01(\x03\x12\x0c\n\x04more\x18\x04 \x01(\x08\x1a\xa7\x01\n\x06\x42\x65hind\x12\x13\n\x0bjobs_before\x18\x01 \x01(\x03\x12\x0c\n\x04more\x18\x02 \x01(\x08\x12\x17\n\x0fjobs_per_second\x18\x03 \x01(\x01\x12&\n\x03\x65ta\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x12\n\nfree_slots\x18\x05 \x01(\x05\x12\x0f\n\x07workers\x18\x06 \x01(\x05\x12\x14\n\x0chung_workers\x18\x07 \x01(\x05\x1a\x34\n\x04Next\x12,\n\x08ready_at\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a\x8c\x01\n\tDuplicate\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12.\n\x05state\x18\x02 \x01(\x0e\x32\x1a.headrace.jobs.v1.JobStateH\x00\x88\x01\x01\x12\n\n\x02\x62y\x18\x03 \x01(\t\x12)\n\x05until\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x08\n\x06_state\x1a\r\n\x0bNotEnqueuedB\x08\n\x06reasonb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"headrace/jobs/v1/explanation.proto\x12\x10headrace.jobs.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1aheadrace/jobs/v1/job.proto\"\xfe\x15\n\x0b\x45xplanation\x12\x0f\n\x07summary\x18\x01 \x01(\t\x12:\n\x08\x66inished\x18\x02 \x01(\x0b\x32&.headrace.jobs.v1.Explanation.FinishedH\x00\x12@\n\x0bquarantined\x18\x03 \x01(\x0b\x32).headrace.jobs.v1.Explanation.QuarantinedH\x00\x12\x32\n\x04hung\x18\x04 \x01(\x0b\x32\".headrace.jobs.v1.Explanation.HungH\x00\x12\x38\n\x07running\x18\x05 \x01(\x0b\x32%.headrace.jobs.v1.Explanation.RunningH\x00\x12<\n\tscheduled\x18\x06 \x01(\x0b\x32\'.headrace.jobs.v1.Explanation.ScheduledH\x00\x12\x46\n\x0fwaits_for_retry\x18\x07 \x01(\x0b\x32+.headrace.jobs.v1.Explanation.WaitsForRetryH\x00\x12\x38\n\x07pending\x18\x08 \x01(\x0b\x32%.headrace.jobs.v1.Explanation.PendingH\x00\x12\x36\n\x06paused\x18\t \x01(\x0b\x32$.headrace.jobs.v1.Explanation.PausedH\x00\x12\x41\n\x0ckind_unknown\x18\n \x01(\x0b\x32).headrace.jobs.v1.Explanation.KindUnknownH\x00\x12G\n\x0fversion_unknown\x18\x0b \x01(\x0b\x32,.headrace.jobs.v1.Explanation.VersionUnknownH\x00\x12\x45\n\x0equeue_unserved\x18\x0c \x01(\x0b\x32+.headrace.jobs.v1.Explanation.QueueUnservedH\x00\x12\x43\n\rjobs_disabled\x18\r \x01(\x0b\x32*.headrace.jobs.v1.Explanation.JobsDisabledH\x00\x12=\n\nqueue_full\x18\x0e \x01(\x0b\x32\'.headrace.jobs.v1.Explanation.QueueFullH\x00\x12\x36\n\x06\x62\x65hind\x18\x0f \x01(\x0b\x32$.headrace.jobs.v1.Explanation.BehindH\x00\x12\x32\n\x04next\x18\x10 \x01(\x0b\x32\".headrace.jobs.v1.Explanation.NextH\x00\x12<\n\tduplicate\x18\x11 \x01(\x0b\x32\'.headrace.jobs.v1.Explanation.DuplicateH\x00\x12\x41\n\x0cnot_enqueued\x18\x12 \x01(\x0b\x32).headrace.jobs.v1.Explanation.NotEnqueuedH\x00\x1a\x9c\x01\n\x08\x46inished\x12)\n\x05state\x18\x01 \x01(\x0e\x32\x1a.headrace.jobs.v1.JobState\x12/\n\x0b\x66inished_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x34\n\nlast_error\x18\x03 \x01(\x0b\x32 .headrace.jobs.v1.AttemptFailure\x1a\x82\x01\n\x0bQuarantined\x12\x32\n\x0equarantined_at\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x05\x65rror\x18\x02 \x01(\x0b\x32 .headrace.jobs.v1.AttemptFailure\x12\x0e\n\x06\x64\x65\x61ths\x18\x03 \x01(\x05\x1av\n\x04Hung\x12\x0e\n\x06worker\x18\x01 \x01(\t\x12.\n\nhung_since\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nclaimed_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a\xdc\x01\n\x07Running\x12\x0e\n\x06worker\x18\x01 \x01(\t\x12.\n\nclaimed_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x64\x65\x61\x64line\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12*\n\x07silence\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x37\n\x13\x63\x61ncel_requested_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a\x37\n\tScheduled\x12*\n\x06run_at\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a\x9a\x01\n\rWaitsForRetry\x12,\n\x08retry_at\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\x05\x12\x14\n\x0cmax_attempts\x18\x03 \x01(\x05\x12\x34\n\nlast_error\x18\x04 \x01(\x0b\x32 .headrace.jobs.v1.AttemptFailure\x1a\t\n\x07Pending\x1aw\n\x06Paused\x12\r\n\x05scope\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12-\n\tpaused_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tpaused_by\x18\x04 \x01(\t\x12\x0e\n\x06others\x18\x05 \x01(\x05\x1a\x64\n\x0bKindUnknown\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x14\n\x0clive_workers\x18\x02 \x01(\x05\x12\x31\n\rlast_known_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1aG\n\x0eVersionUnknown\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x05\x12\x16\n\x0eworker_version\x18\x03 \x01(\x05\x1a\x35\n\rQueueUnserved\x12\r\n\x05queue\x18\x01 \x01(\t\x12\x15\n\rserved_queues\x18\x02 \x03(\t\x1a\x1f\n\x0cJobsDisabled\x12\x0f\n\x07workers\x18\x01 \x03(\t\x1aR\n\tQueueFull\x12\r\n\x05queue\x18\x01 \x01(\t\x12\x13\n\x0bmax_running\x18\x02 \x01(\x05\x12\x13\n\x0bjobs_before\x18\x03 \x01(\x03\x12\x0c\n\x04more\x18\x04 \x01(\x08\x1a\xa7\x01\n\x06\x42\x65hind\x12\x13\n\x0bjobs_before\x18\x01 \x01(\x03\x12\x0c\n\x04more\x18\x02 \x01(\x08\x12\x17\n\x0fjobs_per_second\x18\x03 \x01(\x01\x12&\n\x03\x65ta\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x12\n\nfree_slots\x18\x05 \x01(\x05\x12\x0f\n\x07workers\x18\x06 \x01(\x05\x12\x14\n\x0chung_workers\x18\x07 \x01(\x05\x1a\x34\n\x04Next\x12,\n\x08ready_at\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a\x8c\x01\n\tDuplicate\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12.\n\x05state\x18\x02 \x01(\x0e\x32\x1a.headrace.jobs.v1.JobStateH\x00\x88\x01\x01\x12\n\n\x02\x62y\x18\x03 \x01(\t\x12)\n\x05until\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x08\n\x06_state\x1a\r\n\x0bNotEnqueuedB\x08\n\x06reasonb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,39 +35,39 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'headrace.jobs.v1.explanatio
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_EXPLANATION']._serialized_start=150
-  _globals['_EXPLANATION']._serialized_end=2958
+  _globals['_EXPLANATION']._serialized_end=2964
   _globals['_EXPLANATION_FINISHED']._serialized_start=1247
-  _globals['_EXPLANATION_FINISHED']._serialized_end=1401
-  _globals['_EXPLANATION_QUARANTINED']._serialized_start=1404
-  _globals['_EXPLANATION_QUARANTINED']._serialized_end=1532
-  _globals['_EXPLANATION_HUNG']._serialized_start=1534
-  _globals['_EXPLANATION_HUNG']._serialized_end=1652
-  _globals['_EXPLANATION_RUNNING']._serialized_start=1655
-  _globals['_EXPLANATION_RUNNING']._serialized_end=1875
-  _globals['_EXPLANATION_SCHEDULED']._serialized_start=1877
-  _globals['_EXPLANATION_SCHEDULED']._serialized_end=1932
-  _globals['_EXPLANATION_WAITSFORRETRY']._serialized_start=1935
-  _globals['_EXPLANATION_WAITSFORRETRY']._serialized_end=2087
-  _globals['_EXPLANATION_PENDING']._serialized_start=2089
-  _globals['_EXPLANATION_PENDING']._serialized_end=2098
-  _globals['_EXPLANATION_PAUSED']._serialized_start=2100
-  _globals['_EXPLANATION_PAUSED']._serialized_end=2219
-  _globals['_EXPLANATION_KINDUNKNOWN']._serialized_start=2221
-  _globals['_EXPLANATION_KINDUNKNOWN']._serialized_end=2321
-  _globals['_EXPLANATION_VERSIONUNKNOWN']._serialized_start=2323
-  _globals['_EXPLANATION_VERSIONUNKNOWN']._serialized_end=2394
-  _globals['_EXPLANATION_QUEUEUNSERVED']._serialized_start=2396
-  _globals['_EXPLANATION_QUEUEUNSERVED']._serialized_end=2449
-  _globals['_EXPLANATION_JOBSDISABLED']._serialized_start=2451
-  _globals['_EXPLANATION_JOBSDISABLED']._serialized_end=2482
-  _globals['_EXPLANATION_QUEUEFULL']._serialized_start=2484
-  _globals['_EXPLANATION_QUEUEFULL']._serialized_end=2566
-  _globals['_EXPLANATION_BEHIND']._serialized_start=2569
-  _globals['_EXPLANATION_BEHIND']._serialized_end=2736
-  _globals['_EXPLANATION_NEXT']._serialized_start=2738
-  _globals['_EXPLANATION_NEXT']._serialized_end=2790
-  _globals['_EXPLANATION_DUPLICATE']._serialized_start=2793
-  _globals['_EXPLANATION_DUPLICATE']._serialized_end=2933
-  _globals['_EXPLANATION_NOTENQUEUED']._serialized_start=2935
-  _globals['_EXPLANATION_NOTENQUEUED']._serialized_end=2948
+  _globals['_EXPLANATION_FINISHED']._serialized_end=1403
+  _globals['_EXPLANATION_QUARANTINED']._serialized_start=1406
+  _globals['_EXPLANATION_QUARANTINED']._serialized_end=1536
+  _globals['_EXPLANATION_HUNG']._serialized_start=1538
+  _globals['_EXPLANATION_HUNG']._serialized_end=1656
+  _globals['_EXPLANATION_RUNNING']._serialized_start=1659
+  _globals['_EXPLANATION_RUNNING']._serialized_end=1879
+  _globals['_EXPLANATION_SCHEDULED']._serialized_start=1881
+  _globals['_EXPLANATION_SCHEDULED']._serialized_end=1936
+  _globals['_EXPLANATION_WAITSFORRETRY']._serialized_start=1939
+  _globals['_EXPLANATION_WAITSFORRETRY']._serialized_end=2093
+  _globals['_EXPLANATION_PENDING']._serialized_start=2095
+  _globals['_EXPLANATION_PENDING']._serialized_end=2104
+  _globals['_EXPLANATION_PAUSED']._serialized_start=2106
+  _globals['_EXPLANATION_PAUSED']._serialized_end=2225
+  _globals['_EXPLANATION_KINDUNKNOWN']._serialized_start=2227
+  _globals['_EXPLANATION_KINDUNKNOWN']._serialized_end=2327
+  _globals['_EXPLANATION_VERSIONUNKNOWN']._serialized_start=2329
+  _globals['_EXPLANATION_VERSIONUNKNOWN']._serialized_end=2400
+  _globals['_EXPLANATION_QUEUEUNSERVED']._serialized_start=2402
+  _globals['_EXPLANATION_QUEUEUNSERVED']._serialized_end=2455
+  _globals['_EXPLANATION_JOBSDISABLED']._serialized_start=2457
+  _globals['_EXPLANATION_JOBSDISABLED']._serialized_end=2488
+  _globals['_EXPLANATION_QUEUEFULL']._serialized_start=2490
+  _globals['_EXPLANATION_QUEUEFULL']._serialized_end=2572
+  _globals['_EXPLANATION_BEHIND']._serialized_start=2575
+  _globals['_EXPLANATION_BEHIND']._serialized_end=2742
+  _globals['_EXPLANATION_NEXT']._serialized_start=2744
+  _globals['_EXPLANATION_NEXT']._serialized_end=2796
+  _globals['_EXPLANATION_DUPLICATE']._serialized_start=2799
+  _globals['_EXPLANATION_DUPLICATE']._serialized_end=2939
+  _globals['_EXPLANATION_NOTENQUEUED']._serialized_start=2941
+  _globals['_EXPLANATION_NOTENQUEUED']._serialized_end=2954
 # @@protoc_insertion_point(module_scope)

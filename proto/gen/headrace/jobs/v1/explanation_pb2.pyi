@@ -20,17 +20,17 @@ class Explanation(_message.Message):
         LAST_ERROR_FIELD_NUMBER: _ClassVar[int]
         state: _job_pb2.JobState
         finished_at: _timestamp_pb2.Timestamp
-        last_error: _job_pb2.AttemptError
-        def __init__(self, state: _Optional[_Union[_job_pb2.JobState, str]] = ..., finished_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., last_error: _Optional[_Union[_job_pb2.AttemptError, _Mapping]] = ...) -> None: ...
+        last_error: _job_pb2.AttemptFailure
+        def __init__(self, state: _Optional[_Union[_job_pb2.JobState, str]] = ..., finished_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., last_error: _Optional[_Union[_job_pb2.AttemptFailure, _Mapping]] = ...) -> None: ...
     class Quarantined(_message.Message):
         __slots__ = ("quarantined_at", "error", "deaths")
         QUARANTINED_AT_FIELD_NUMBER: _ClassVar[int]
         ERROR_FIELD_NUMBER: _ClassVar[int]
         DEATHS_FIELD_NUMBER: _ClassVar[int]
         quarantined_at: _timestamp_pb2.Timestamp
-        error: _job_pb2.AttemptError
+        error: _job_pb2.AttemptFailure
         deaths: int
-        def __init__(self, quarantined_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., error: _Optional[_Union[_job_pb2.AttemptError, _Mapping]] = ..., deaths: _Optional[int] = ...) -> None: ...
+        def __init__(self, quarantined_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., error: _Optional[_Union[_job_pb2.AttemptFailure, _Mapping]] = ..., deaths: _Optional[int] = ...) -> None: ...
     class Hung(_message.Message):
         __slots__ = ("worker", "hung_since", "claimed_at")
         WORKER_FIELD_NUMBER: _ClassVar[int]
@@ -67,8 +67,8 @@ class Explanation(_message.Message):
         retry_at: _timestamp_pb2.Timestamp
         attempt: int
         max_attempts: int
-        last_error: _job_pb2.AttemptError
-        def __init__(self, retry_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., attempt: _Optional[int] = ..., max_attempts: _Optional[int] = ..., last_error: _Optional[_Union[_job_pb2.AttemptError, _Mapping]] = ...) -> None: ...
+        last_error: _job_pb2.AttemptFailure
+        def __init__(self, retry_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., attempt: _Optional[int] = ..., max_attempts: _Optional[int] = ..., last_error: _Optional[_Union[_job_pb2.AttemptFailure, _Mapping]] = ...) -> None: ...
     class Pending(_message.Message):
         __slots__ = ()
         def __init__(self) -> None: ...

@@ -81,7 +81,7 @@ class Accounts:
         Raises:
             PasswordRefusedError: Before anything about the address is looked at.
             HashingBusyError: Too many passwords wait to be hashed.
-            DatabaseUnavailable: Nothing was registered, or it is unknown whether it was; repeating it is safe.
+            DatabaseUnavailableError: Nothing was registered, or it is unknown whether it was; repeating it is safe.
         """
         password_hash = await self._passwords.hash(policy.choose(password))
         async with self._database.transaction() as session:
@@ -100,7 +100,7 @@ class Accounts:
         """Posts a new link, where an account waits for its address to be confirmed and no cool-down runs.
 
         Raises:
-            DatabaseUnavailable: Repeating it is safe.
+            DatabaseUnavailableError: Repeating it is safe.
         """
         async with self._database.transaction() as session:
             cool = await claim_cooldown(session, email, Sort.VERIFICATION, self._lifetimes.cooldown)
@@ -122,7 +122,7 @@ class Accounts:
 
         Raises:
             TokenInvalidError: Nothing was changed.
-            DatabaseUnavailable: Nothing was changed, or it is unknown whether it was.
+            DatabaseUnavailableError: Nothing was changed, or it is unknown whether it was.
         """
         async with self._database.transaction() as session:
             used = await one_time_tokens.use(session, token, Purpose.VERIFY_EMAIL)
@@ -142,7 +142,7 @@ class Accounts:
         Raises:
             CredentialsInvalidError: Any other pair, after the same work.
             HashingBusyError: Too many passwords wait to be hashed.
-            DatabaseUnavailable: The account could not be looked up.
+            DatabaseUnavailableError: The account could not be looked up.
         """
         normalised = policy.normalise(password)
         async with self._database.transaction() as session:
@@ -162,7 +162,7 @@ class Accounts:
         """Posts a link to choose a new password, where there is such an account and no cool-down runs.
 
         Raises:
-            DatabaseUnavailable: Repeating it is safe.
+            DatabaseUnavailableError: Repeating it is safe.
         """
         async with self._database.transaction() as session:
             cool = await claim_cooldown(session, email, Sort.RESET, self._lifetimes.cooldown)
@@ -180,7 +180,7 @@ class Accounts:
             PasswordRefusedError: The link still works.
             TokenInvalidError: Nothing was changed.
             HashingBusyError: Too many passwords wait to be hashed; the link still works.
-            DatabaseUnavailable: Nothing was changed, or it is unknown whether it was.
+            DatabaseUnavailableError: Nothing was changed, or it is unknown whether it was.
         """
         chosen = policy.choose(new_password, field="new_password")
         async with self._database.transaction() as session:

@@ -18,7 +18,7 @@ from api_service.auth.models import User
 from api_service.billing.customers import KEY_LIFETIME, Customers, idempotency_key, is_doubtful
 from api_service.billing.models import Checkout, Customer
 from api_service.billing.prices import PriceList
-from api_service.billing.stripe_api import StripeAwayError, as_away, metadata_of
+from api_service.billing.stripe_api import StripeUnavailableError, as_away, metadata_of
 from api_service.billing.subscription import CHECKOUT_ID, USER_ID
 from api_service.database import Database
 
@@ -73,8 +73,8 @@ class Checkouts:
 
         Raises:
             PriceNotSoldError, ClientKeyReusedError, CheckoutExpiredError: As their names say.
-            StripeAwayError: Calling again goes on with what was begun.
-            DatabaseUnavailable: The same.
+            StripeUnavailableError: Calling again goes on with what was begun.
+            DatabaseUnavailableError: The same.
             stripe.StripeError: Stripe refuses the call itself: a wrong secret key, for one.
         """
         if price_id not in self._prices:
@@ -83,7 +83,7 @@ class Checkouts:
             async with asyncio.timeout(_TIMEOUT.total_seconds()):
                 return await self._start(user, price_id, client_key)
         except TimeoutError as error:
-            raise StripeAwayError(f"no answer within {_TIMEOUT.total_seconds():.0f} s") from error
+            raise StripeUnavailableError(f"no answer within {_TIMEOUT.total_seconds():.0f} s") from error
         except stripe.InvalidRequestError as error:
             if (error.param or "").startswith("line_items"):
                 raise PriceNotSoldError(f"Stripe does not sell {price_id}") from error

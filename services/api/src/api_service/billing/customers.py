@@ -42,7 +42,7 @@ class Customers:
 
         Raises:
             stripe.StripeError: The call failed; calling again goes on with the same customer.
-            DatabaseUnavailable: The same.
+            DatabaseUnavailableError: The same.
         """
         if customer.stripe_id is not None:
             return customer.stripe_id

@@ -81,7 +81,7 @@ class Requeue:
             How many were handed over.
 
         Raises:
-            DatabaseUnavailable: What was handed over before stays so.
+            DatabaseUnavailableError: What was handed over before stays so.
         """
         ends_at = asyncio.get_running_loop().time() + _BUDGET.total_seconds()
         handed_over = 0

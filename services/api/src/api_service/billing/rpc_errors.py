@@ -5,7 +5,7 @@ from grpc import StatusCode
 from api_service.billing.checkout import CheckoutExpiredError, ClientKeyReusedError, PriceNotSoldError
 from api_service.billing.event_applier import InboxRowMissingError, OtherObjectError
 from api_service.billing.events import MalformedEventError
-from api_service.billing.stripe_api import StripeAwayError
+from api_service.billing.stripe_api import StripeUnavailableError
 from headrace.chassis.rpc.error_boundary import Translations
 from headrace.chassis.rpc.errors import RpcError, bad_request, error_info, retry_info
 
@@ -25,7 +25,7 @@ def _checkout_expired(error: Exception) -> RpcError:
 
 
 def _stripe_away(error: Exception) -> RpcError:
-    assert isinstance(error, StripeAwayError)
+    assert isinstance(error, StripeUnavailableError)
     return RpcError(
         StatusCode.UNAVAILABLE,
         "Stripe can't answer now; try again with the same client key.",
@@ -51,7 +51,7 @@ TRANSLATIONS: Translations = {
     PriceNotSoldError: _price_not_sold,
     ClientKeyReusedError: _client_key_reused,
     CheckoutExpiredError: _checkout_expired,
-    StripeAwayError: _stripe_away,
+    StripeUnavailableError: _stripe_away,
     InboxRowMissingError: _inbox_row_missing,
     OtherObjectError: _object_refused,
     MalformedEventError: _object_refused,

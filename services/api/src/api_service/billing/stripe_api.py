@@ -12,7 +12,7 @@ _REQUEST_TIMEOUT = timedelta(seconds=10)  # the package's own default is 80 s
 _REPEATS = 2  # of connection errors, 409 and 5xx, each under the same idempotency key; the package's default is 0
 
 
-class StripeAwayError(Exception):
+class StripeUnavailableError(Exception):
     """Stripe can't be reached, is overloaded, or failed. Trying again under the same key is safe.
 
     Attributes:
@@ -69,7 +69,7 @@ def is_kept(error: stripe.StripeError) -> bool:
 
 
 def as_away(error: stripe.StripeError) -> Exception:
-    """The error as `StripeAwayError` where trying again may help; else the error itself."""
+    """The error as `StripeUnavailableError` where trying again may help; else the error itself."""
     log.warning(
         "stripe call failed",
         error=type(error).__name__,
@@ -78,5 +78,5 @@ def as_away(error: stripe.StripeError) -> Exception:
         reason=error.user_message or str(error.__cause__ or error),
     )
     if isinstance(error, stripe.APIConnectionError | stripe.APIError | stripe.RateLimitError | stripe.IdempotencyError):
-        return StripeAwayError(f"{type(error).__name__} ({error.http_status or 'no answer'})")
+        return StripeUnavailableError(f"{type(error).__name__} ({error.http_status or 'no answer'})")
     return error

@@ -23,8 +23,8 @@ from starlette.routing import Route
 from api_service.billing.events import Event, MalformedEventError, parse_event
 from api_service.billing.inbox import EventFilter, Inbox
 from api_service.billing.signature import SignatureRefusedError, verify
-from api_service.database import Database, DatabaseUnavailable
-from headrace.chassis.http.bodies import BodyTooLarge, read_body
+from api_service.database import Database, DatabaseUnavailableError
+from headrace.chassis.http.bodies import BodyTooLargeError, read_body
 
 BODY_LIMIT = 256 * 1024  # bytes; Stripe's events stay far below it
 
@@ -93,7 +93,7 @@ class WebhookDoor:
         try:
             async with self._database.transaction() as session:
                 new = await self._inbox.put(session, event)
-        except DatabaseUnavailable as error:
+        except DatabaseUnavailableError as error:
             log.warning("stripe webhook not taken: the database is away", event_id=event.id, error=str(error))
             raise _RefusedError(503, "unavailable") from error
         if not new:
@@ -119,7 +119,7 @@ async def _read(request: Request) -> bytes:
     """Reads the body as it is on the wire: a compressed one fails its signature."""
     try:
         return await read_body(request, BODY_LIMIT)
-    except BodyTooLarge as error:
+    except BodyTooLargeError as error:
         raise _RefusedError(413, "too_large") from error
     except TimeoutError as error:
         raise _RefusedError(408, "too_slow") from error

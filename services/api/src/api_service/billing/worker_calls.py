@@ -33,7 +33,7 @@ class StripeSupport:
 
         Raises:
             InboxRowMissingError: There is no such event.
-            DatabaseUnavailable: Asking again is safe.
+            DatabaseUnavailableError: Asking again is safe.
         """
         # The answer leaves after the commit: only then is it certain that the number is not drawn again after a
         # crash of the database.
@@ -56,7 +56,7 @@ class StripeSupport:
 
         Raises:
             InboxRowMissingError, OtherObjectError, MalformedEventError: As `Books.apply`.
-            DatabaseUnavailable: Asking again is safe.
+            DatabaseUnavailableError: Asking again is safe.
         """
         async with self._database.transaction() as session:
             applied = await self._books.apply(
@@ -74,7 +74,7 @@ class StripeSupport:
         short, and never in a circle.
 
         Raises:
-            DatabaseUnavailable: Those recorded before stay so; asking again is safe.
+            DatabaseUnavailableError: Those recorded before stay so; asking again is safe.
         """
         events = []
         for body in request.events_json:

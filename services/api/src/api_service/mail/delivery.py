@@ -84,7 +84,7 @@ class Sending:
             MailUnknownError: There is no such mail.
             MailReservedError: Another job's reservation runs, or a later lease of this job has taken over.
             LinkKeyMissingError: Its link's key is no longer in the settings.
-            DatabaseUnavailable: Asking again is safe.
+            DatabaseUnavailableError: Asking again is safe.
         """
         async with self._database.transaction() as session:
             found = await _find(session, request.mail_id)
@@ -109,7 +109,7 @@ class Sending:
         Raises:
             MailUnknownError: There is no such mail.
             MailNotReservedError: Another lease holds the reservation.
-            DatabaseUnavailable: Repeating it is safe.
+            DatabaseUnavailableError: Repeating it is safe.
         """
         async with self._database.transaction() as session:
             sent_at = await session.scalar(

@@ -13,7 +13,7 @@ from api_service.auth.errors import (
 )
 from api_service.auth.link_tokens import LinkKeyMissingError
 from api_service.billing.rpc_errors import TRANSLATIONS as BILLING_TRANSLATIONS
-from api_service.database import DatabaseUnavailable
+from api_service.database import DatabaseUnavailableError
 from api_service.mail.delivery import MailNotReservedError, MailReservedError, MailUnknownError
 from headrace.chassis.rpc.error_boundary import Translations
 from headrace.chassis.rpc.errors import RpcError, bad_request, error_info, retry_info
@@ -81,7 +81,7 @@ def _link_key_missing(error: Exception) -> RpcError:
 
 
 TRANSLATIONS: Translations = {
-    DatabaseUnavailable: _database_unavailable,
+    DatabaseUnavailableError: _database_unavailable,
     HashingBusyError: _hashing_busy,
     PasswordRefusedError: _password_refused,
     TokenInvalidError: _token_invalid,

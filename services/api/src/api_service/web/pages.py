@@ -12,7 +12,7 @@ from starlette.routing import Route
 
 from api_service.auth.accounts import Accounts
 from api_service.auth.errors import HashingBusyError, PasswordRefusedError, TokenInvalidError
-from api_service.database import DatabaseUnavailable
+from api_service.database import DatabaseUnavailableError
 from headrace.chassis.http.bodies import read_form
 from headrace.chassis.http.pages import HtmlPages
 from headrace.redaction import hide
@@ -53,7 +53,7 @@ class Pages:
         except TokenInvalidError:
             hint = "If you have confirmed your address before, just log in."
             return self._message("This link doesn't work", f"{_DEAD_LINK} {hint}", status=404)
-        except DatabaseUnavailable:
+        except DatabaseUnavailableError:
             return self._try_later()
         return self._message("Address confirmed", "Your account is ready: you can log in now.")
 
@@ -74,7 +74,7 @@ class Pages:
             return self._pages.page("reset.html", "Choose a new password", status=422, token=form["token"], error=error)
         except TokenInvalidError:
             return self._message("This link doesn't work", f"{_DEAD_LINK} Ask for a new one.", status=404)
-        except (DatabaseUnavailable, HashingBusyError):
+        except (DatabaseUnavailableError, HashingBusyError):
             return self._try_later()
         return self._message("Password saved", "Every device was logged out. Log in with your new password.")
 

@@ -20,7 +20,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from api_service import migrate
-from api_service.database import Database, DatabaseUnavailable, StatementFailedError
+from api_service.database import Database, DatabaseUnavailableError, StatementFailedError
 
 log = structlog.get_logger()
 
@@ -67,7 +67,7 @@ class Readiness:
         try:
             async with self._database.transaction() as session:
                 revision = await session.scalar(text("SELECT version_num FROM alembic_version"))
-        except DatabaseUnavailable:
+        except DatabaseUnavailableError:
             return "unavailable"
         except StatementFailedError as error:
             if error.sqlstate != _UNDEFINED_TABLE:

@@ -36,7 +36,7 @@ from jobs_service.callers.caller import Caller, Callers
 log = structlog.get_logger()
 
 
-class CallersRefused(Exception):
+class CallersFileError(Exception):
     """A callers file can't be used; the text has a line for each reason."""
 
 
@@ -50,24 +50,24 @@ def read_callers(path: Path) -> Callers:
     """Reads a callers file.
 
     Raises:
-        CallersRefused: It can't be read, is no TOML, or says something that it may not.
+        CallersFileError: It can't be read, is no TOML, or says something that it may not.
     """
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise CallersRefused(f"{path}: {error.strerror}") from None
+        raise CallersFileError(f"{path}: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise CallersRefused(f"{path}: not TOML: {error}") from None
+        raise CallersFileError(f"{path}: not TOML: {error}") from None
     try:
         callers = _File.model_validate(content).callers
     except ValidationError as error:
-        raise CallersRefused(
+        raise CallersFileError(
             "\n".join(f"{path}: {_place(e['loc'])}: {e['msg'].removeprefix('Value error, ')}" for e in error.errors())
         ) from None
     if reasons := _repeated("name", (caller.name for caller in callers)) + _repeated(
         "token_sha256", (digest for caller in callers for digest in caller.token_sha256)
     ):
-        raise CallersRefused("\n".join(f"{path}: {reason}" for reason in reasons))
+        raise CallersFileError("\n".join(f"{path}: {reason}" for reason in reasons))
     return Callers(callers)
 
 
@@ -75,7 +75,7 @@ def load_callers(path: Path) -> Callers:
     """Reads the callers file of the settings; ends the program with exit code 2 where it can't be used."""
     try:
         return read_callers(path)
-    except CallersRefused as refused:
+    except CallersFileError as refused:
         for line in str(refused).splitlines():
             print(f"JOBS_CALLERS_FILE: {line}", file=sys.stderr)
         raise SystemExit(USAGE_ERROR) from None
@@ -95,7 +95,7 @@ async def watch_callers(path: Path, callers: Callers, *, since: Signature) -> No
     def changed() -> None:
         try:
             callers.replace(read_callers(path).all)
-        except CallersRefused as refused:
+        except CallersFileError as refused:
             log.error("callers file refused, the callers before stay", reasons=str(refused).splitlines())
         else:
             log.info("callers file taken into use", callers=[caller.name for caller in callers.all])

@@ -11,7 +11,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from headrace.chassis.rpc.validation import request_violations
 from headrace.jobs.v1 import jobs_service_pb2
-from headrace.queue import Accepted, Kinds, KindUnknown, NewJob, TraceParent, Unique
+from headrace.queue import Accepted, Kinds, KindUnknownError, NewJob, TraceParent, Unique
 from headrace.queue.enqueue.validation import option_violations
 from jobs_service.convert.errors import option_path, payload_path
 from jobs_service.convert.jobs import STATES, read_state
@@ -103,7 +103,7 @@ def _engine_violations(job: NewJob, kinds: Kinds) -> Violations:
     try:
         kind = kinds[payload.TypeName()]
         message = kind.message_class.FromString(payload.value)
-    except (KindUnknown, DecodeError):
+    except (KindUnknownError, DecodeError):
         return []
     return [
         *((payload_path(field), description) for field, description in request_violations(message)),

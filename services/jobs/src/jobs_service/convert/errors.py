@@ -8,20 +8,20 @@ import grpc
 from headrace.chassis.rpc.error_boundary import Translations
 from headrace.chassis.rpc.errors import RpcError, bad_request, error_info, retry_info
 from headrace.queue import (
-    BatchTooLarge,
-    DatabaseAway,
-    JobNotActionable,
-    JobNotFound,
-    KeyReused,
-    KindUnknown,
-    OptionInvalid,
-    PayloadInvalid,
-    PayloadTooLarge,
-    PayloadUnreadable,
-    PeriodicExists,
-    PeriodicNotFound,
+    BatchTooLargeError,
+    DatabaseUnavailableError,
+    JobNotActionableError,
+    JobNotFoundError,
+    KeyReusedError,
+    KindUnknownError,
+    OptionInvalidError,
+    PayloadInvalidError,
+    PayloadTooLargeError,
+    PayloadUnreadableError,
+    PeriodicExistsError,
+    PeriodicNotFoundError,
     QueueError,
-    VersionUnknown,
+    VersionUnknownError,
 )
 
 RETRY_SECONDS = 1.0
@@ -30,19 +30,19 @@ RETRY_SECONDS = 1.0
 _OPTIONS = {"unique.by": "unique.fields"}
 
 
-def kind_unknown(error: KindUnknown) -> RpcError:
+def kind_unknown(error: KindUnknownError) -> RpcError:
     """This server may be older than its caller: UNIMPLEMENTED, with the kinds there are."""
     metadata = {"kind": error.kind, "kinds": ",".join(error.known)}
     return RpcError(grpc.StatusCode.UNIMPLEMENTED, _sentence(error), error_info("KIND_UNKNOWN", metadata))
 
 
-def version_unknown(error: VersionUnknown) -> RpcError:
+def version_unknown(error: VersionUnknownError) -> RpcError:
     """This server is older than its caller: UNIMPLEMENTED, with the version that it knows."""
     metadata = {"kind": error.kind, "version": str(error.version), "known": str(error.known)}
     return RpcError(grpc.StatusCode.UNIMPLEMENTED, _sentence(error), error_info("VERSION_UNKNOWN", metadata))
 
 
-def payload_unreadable(error: PayloadUnreadable) -> RpcError:
+def payload_unreadable(error: PayloadUnreadableError) -> RpcError:
     """Bytes that are no message of their kind: INVALID_ARGUMENT."""
     return RpcError(
         grpc.StatusCode.INVALID_ARGUMENT,
@@ -52,7 +52,7 @@ def payload_unreadable(error: PayloadUnreadable) -> RpcError:
     )
 
 
-def payload_invalid(error: PayloadInvalid) -> RpcError:
+def payload_invalid(error: PayloadInvalidError) -> RpcError:
     """A payload against the rules of its .proto file: INVALID_ARGUMENT, with every field."""
     return RpcError(
         grpc.StatusCode.INVALID_ARGUMENT,
@@ -67,7 +67,7 @@ def payload_invalid(error: PayloadInvalid) -> RpcError:
     )
 
 
-def option_invalid(error: OptionInvalid) -> RpcError:
+def option_invalid(error: OptionInvalidError) -> RpcError:
     """Options out of range: INVALID_ARGUMENT, with every field."""
     return RpcError(
         grpc.StatusCode.INVALID_ARGUMENT,
@@ -80,14 +80,14 @@ def option_invalid(error: OptionInvalid) -> RpcError:
 def too_large(reason: str) -> Callable[[Any], RpcError]:
     """Over a limit that stays: OUT_OF_RANGE, with size and limit."""
 
-    def translate(error: PayloadTooLarge | BatchTooLarge) -> RpcError:
+    def translate(error: PayloadTooLargeError | BatchTooLargeError) -> RpcError:
         metadata = {"size": str(error.size), "limit": str(error.limit)}
         return RpcError(grpc.StatusCode.OUT_OF_RANGE, _sentence(error), error_info(reason, metadata))
 
     return translate
 
 
-def key_reused(error: KeyReused) -> RpcError:
+def key_reused(error: KeyReusedError) -> RpcError:
     """The key stands for a job with other bytes: FAILED_PRECONDITION."""
     metadata = {"job_id": str(error.job_id)}
     return RpcError(
@@ -95,33 +95,33 @@ def key_reused(error: KeyReused) -> RpcError:
     )
 
 
-def job_not_found(error: JobNotFound) -> RpcError:
+def job_not_found(error: JobNotFoundError) -> RpcError:
     """There is no such job: NOT_FOUND."""
     metadata = {"job_id": str(error.job_id)}
     return RpcError(grpc.StatusCode.NOT_FOUND, _sentence(error), error_info("JOB_NOT_FOUND", metadata))
 
 
-def job_not_actionable(error: JobNotActionable) -> RpcError:
+def job_not_actionable(error: JobNotActionableError) -> RpcError:
     """Its state doesn't allow it: FAILED_PRECONDITION."""
     metadata = {"job_id": str(error.job.id), "state": error.job.state.value}
     return RpcError(grpc.StatusCode.FAILED_PRECONDITION, _sentence(error), error_info(error.reason, metadata))
 
 
-def periodic_not_found(error: PeriodicNotFound) -> RpcError:
+def periodic_not_found(error: PeriodicNotFoundError) -> RpcError:
     """There is no such periodic job: NOT_FOUND."""
     return RpcError(
         grpc.StatusCode.NOT_FOUND, _sentence(error), error_info("PERIODIC_JOB_NOT_FOUND", {"name": error.name})
     )
 
 
-def periodic_exists(error: PeriodicExists) -> RpcError:
+def periodic_exists(error: PeriodicExistsError) -> RpcError:
     """There is one of that name: ALREADY_EXISTS."""
     return RpcError(
         grpc.StatusCode.ALREADY_EXISTS, _sentence(error), error_info("PERIODIC_JOB_EXISTS", {"name": error.name})
     )
 
 
-def database_away(_error: DatabaseAway) -> RpcError:
+def database_away(_error: DatabaseUnavailableError) -> RpcError:
     """Try again: UNAVAILABLE."""
     return RpcError(
         grpc.StatusCode.UNAVAILABLE,
@@ -157,19 +157,19 @@ def _sentence(error: Exception) -> str:
 
 
 _TABLE: dict[type[Exception], Callable[[Any], RpcError]] = {
-    KindUnknown: kind_unknown,
-    VersionUnknown: version_unknown,
-    PayloadUnreadable: payload_unreadable,
-    PayloadInvalid: payload_invalid,
-    PayloadTooLarge: too_large("PAYLOAD_TOO_LARGE"),
-    OptionInvalid: option_invalid,
-    KeyReused: key_reused,
-    BatchTooLarge: too_large("BATCH_TOO_LARGE"),
-    JobNotFound: job_not_found,
-    JobNotActionable: job_not_actionable,
-    PeriodicNotFound: periodic_not_found,
-    PeriodicExists: periodic_exists,
-    DatabaseAway: database_away,
+    KindUnknownError: kind_unknown,
+    VersionUnknownError: version_unknown,
+    PayloadUnreadableError: payload_unreadable,
+    PayloadInvalidError: payload_invalid,
+    PayloadTooLargeError: too_large("PAYLOAD_TOO_LARGE"),
+    OptionInvalidError: option_invalid,
+    KeyReusedError: key_reused,
+    BatchTooLargeError: too_large("BATCH_TOO_LARGE"),
+    JobNotFoundError: job_not_found,
+    JobNotActionableError: job_not_actionable,
+    PeriodicNotFoundError: periodic_not_found,
+    PeriodicExistsError: periodic_exists,
+    DatabaseUnavailableError: database_away,
     QueueError: contended,
 }
 TRANSLATIONS: Translations = _TABLE

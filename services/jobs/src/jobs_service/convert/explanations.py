@@ -4,7 +4,7 @@ from functools import singledispatch
 from typing import Any
 
 from headrace.jobs.v1 import explanation_pb2
-from headrace.queue import AttemptError, Explanation
+from headrace.queue import AttemptFailure, Explanation
 from headrace.queue.inspection import reasons
 from jobs_service.convert.jobs import STATES, write_error
 from jobs_service.convert.values import write_duration, write_time
@@ -148,5 +148,5 @@ def _(_reason: reasons.NotEnqueued) -> Any:
     return Written.NotEnqueued()
 
 
-def _error(error: AttemptError | None) -> Any:
+def _error(error: AttemptFailure | None) -> Any:
     return write_error(error) if error else None

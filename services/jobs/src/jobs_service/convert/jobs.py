@@ -7,7 +7,7 @@ from google.protobuf import any_pb2, struct_pb2
 
 from headrace.chassis.rpc.errors import RpcError, error_info
 from headrace.jobs.v1 import job_pb2
-from headrace.queue import AttemptError, Job, JobFilter, JobState, Kinds
+from headrace.queue import AttemptFailure, Job, JobFilter, JobState, Kinds
 from jobs_service.convert.values import (
     Violations,
     noting,
@@ -137,9 +137,9 @@ def _write_said(slot: struct_pb2.Value, value: object) -> None:
         write_value(slot, value)
 
 
-def write_error(error: AttemptError) -> job_pb2.AttemptError:
+def write_error(error: AttemptFailure) -> job_pb2.AttemptFailure:
     """Writes a failed attempt."""
-    answer = job_pb2.AttemptError(
+    answer = job_pb2.AttemptFailure(
         attempt=error.attempt,
         lease=error.lease,
         type=error.type,

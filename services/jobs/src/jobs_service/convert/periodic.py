@@ -9,7 +9,7 @@ from google.protobuf.message import Message
 from google.rpc.error_details_pb2 import BadRequest
 
 from headrace.jobs.v1 import periodic_job_pb2
-from headrace.queue import Door, Missed, NewJob, Periodic, PeriodicJob, Refused
+from headrace.queue import Door, EnqueueError, Missed, NewJob, Periodic, PeriodicJob
 from headrace.queue.enqueue.validation import Checked, check
 from headrace.queue.periodic.definition import periodic_violations
 from headrace.redaction import marked
@@ -66,7 +66,7 @@ def _read_payload(payload: any_pb2.Any, door: Door, violations: Violations) -> C
     """Checks the payload; raises where it, or what was found before, is not as it has to be."""
     try:
         checked = check(NewJob(payload), door.kinds, door.limits)
-    except Refused as refused:
+    except EnqueueError as refused:
         error = under(refusal(refused), FIELD)
         if violations and (broken := [detail for detail in error.details if isinstance(detail, BadRequest)]):
             raise refuse([*violations, *((v.field, v.description) for v in broken[0].field_violations)]) from None

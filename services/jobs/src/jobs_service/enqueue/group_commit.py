@@ -17,7 +17,7 @@ from typing import Any
 
 import psycopg
 
-from headrace.queue import Accepted, DatabaseAway, Door, NewJob, Refused
+from headrace.queue import Accepted, DatabaseUnavailableError, Door, EnqueueError, NewJob
 from jobs_service.database import Connection, Database
 
 GROUP_JOBS = 200
@@ -37,14 +37,14 @@ IDLE_TURNS = 60
 PATIENCE = 0.05
 """How many seconds the others wait for a stranger's lock that a call needs, before it is left to itself."""
 
-Results = list[Accepted | Refused]
+Results = list[Accepted | EnqueueError]
 
 
-class GivenUp(Exception):
+class CallCancelledError(Exception):
     """A call ended before its commit; the transaction is rolled back."""
 
 
-class Held(Exception):
+class LockedByOtherError(Exception):
     """A stranger holds what a group needs; the transaction is rolled back."""
 
 
@@ -108,8 +108,8 @@ class GroupCommit:
         trace: there is no current span where they are inserted.
 
         Raises:
-            BatchTooLarge: There are more jobs than the limit; nothing was accepted.
-            DatabaseAway: Postgres is away or too slow. What was asked may or may not have happened.
+            BatchTooLargeError: There are more jobs than the limit; nothing was accepted.
+            DatabaseUnavailableError: Postgres is away or too slow. What was asked may or may not have happened.
             QueueError: The engine lost a race too often.
         """
         call = _Call(jobs)
@@ -123,7 +123,9 @@ class GroupCommit:
         try:
             return await call.wait(self._database.timeout)
         except TimeoutError:
-            raise DatabaseAway(f"no answer within {self._database.timeout:g} s: others come first") from None
+            raise DatabaseUnavailableError(
+                f"no answer within {self._database.timeout:g} s: others come first"
+            ) from None
 
     async def _work(self) -> None:
         """Takes group after group, until nobody waits."""
@@ -162,13 +164,13 @@ class GroupCommit:
             try:
                 return await self._accept(connection, jobs, group)
             except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected) as error:
-                raise Held from error
+                raise LockedByOtherError from error
 
         try:
             results = await self._database.run(work, lock_timeout=PATIENCE)
-        except GivenUp:
+        except CallCancelledError:
             self._waiting[:0] = group
-        except DatabaseAway as away:
+        except DatabaseUnavailableError as away:
             # Those that came in meanwhile too: one outage after the other would pile up what they wait.
             waiting, self._waiting = self._waiting, []
             for call in (*group, *waiting):
@@ -183,7 +185,7 @@ class GroupCommit:
     async def _alone(self, call: _Call) -> None:
         try:
             call.succeed(await self._database.run(lambda connection: self._accept(connection, call.jobs, [call])))
-        except GivenUp:
+        except CallCancelledError:
             pass
         except Exception as error:  # noqa: BLE001  (raised where the call waits)
             call.fail(error)
@@ -191,7 +193,7 @@ class GroupCommit:
     async def _accept(self, connection: Connection, jobs: Sequence[NewJob], group: Sequence[_Call]) -> Results:
         results = await self._door.accept_async(connection, jobs)
         if any(call.is_given_up for call in group):
-            raise GivenUp
+            raise CallCancelledError
         return results
 
     def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:

@@ -35,7 +35,7 @@ class QueueDepths:
         """Counts the lines that were not counted lately. To be awaited before `take`.
 
         Raises:
-            DatabaseAway: They can't be counted.
+            DatabaseUnavailableError: They can't be counted.
         """
         for queue in self._lines.keys() & queues:
             await self._lines[queue].look()

@@ -15,7 +15,7 @@ from headrace.chassis.rpc.errors import RpcError
 from headrace.chassis.rpc.validation import request_violations
 from headrace.chassis.telemetry.context_only_tracing import records
 from headrace.jobs.v1 import jobs_service_pb2
-from headrace.queue import Accepted, BatchTooLarge, Door, KindUnknown, NewJob, TraceParent, tracing
+from headrace.queue import Accepted, BatchTooLargeError, Door, KindUnknownError, NewJob, TraceParent, tracing
 from jobs_service.callers.caller import Caller
 from jobs_service.convert.enqueue import read_enqueue, trace_context
 from jobs_service.convert.errors import refusal
@@ -51,12 +51,12 @@ class Intake:
             message: What the requests came in; the request itself, where there is one.
 
         Raises:
-            BatchTooLarge: There are more requests than the limit; nothing was accepted.
-            DatabaseAway: Nothing may be known of any of them.
+            BatchTooLargeError: There are more requests than the limit; nothing was accepted.
+            DatabaseUnavailableError: Nothing may be known of any of them.
         """
         limit = self._door.limits.batch
         if len(requests) > limit:
-            raise BatchTooLarge(len(requests), limit)
+            raise BatchTooLargeError(len(requests), limit)
         results: dict[int, Accepted | RpcError] = {}
         jobs: dict[int, NewJob] = {}
         origin = tracing.current()
@@ -101,7 +101,7 @@ class Intake:
         name = request.payload.TypeName()
         try:
             kind = self._door.kinds[name]
-        except KindUnknown as unknown:
+        except KindUnknownError as unknown:
             raise refusal(unknown) from None
         caller.require_kind(name, names=kind.names)
         caller.require_queue(job.queue or kind.queue)
@@ -114,7 +114,7 @@ class Intake:
         self._depths.require(queue)
 
     async def _take_places(self, jobs: dict[int, NewJob], results: dict[int, Accepted | RpcError]) -> None:
-        """Moves what finds its queue full from `jobs` into `results`. Raises DatabaseAway."""
+        """Moves what finds its queue full from `jobs` into `results`. Raises DatabaseUnavailableError."""
         limited = {
             place: queue
             for place, job in jobs.items()

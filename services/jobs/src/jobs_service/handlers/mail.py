@@ -15,7 +15,7 @@ import grpc.aio
 import structlog
 
 from headrace.queue import Done, Outcome, Retry, RunningJob
-from jobs_service.mail_sender import MailNotSent, MailSender
+from jobs_service.mail_sender import MailNotSentError, MailSender
 from saas.jobs.v1.kinds_pb2 import SendNotificationEmail, SendPasswordResetEmail, SendVerificationEmail
 from saas.jobs.v1.worker_support_pb2 import JobLease, RecordMailSentRequest, RenderMailRequest
 
@@ -49,7 +49,7 @@ class SendMail:
         """Sends the mail that the payload names; a mail that is sent or dropped already is done.
 
         Raises:
-            MailRefused, MailNotSent: What the mail server made of it.
+            MailRejectedError, MailNotSentError: What the mail server made of it.
             grpc.aio.AioRpcError: What the api made of it.
         """
         lease = JobLease(job_id=str(job.id), lease=job.lease)
@@ -66,7 +66,7 @@ class SendMail:
             return Retry(error="the api's answer can't be read: it may be newer than this worker")
         within = job.deadline - _RECORDING - asyncio.get_running_loop().time()
         if within <= 0:
-            raise MailNotSent("the job's time is too short to send a mail in")
+            raise MailNotSentError("the job's time is too short to send a mail in")
         await self._sender.send(rendered.mail, within=within)
         recording = self._record_sent(RecordMailSentRequest(mail_id=message.mail_id, lease=lease), job.deadline)
         try:

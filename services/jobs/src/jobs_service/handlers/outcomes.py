@@ -16,8 +16,8 @@ from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
 from headrace.queue import Discard, Outcome, Retry, RunningJob, Snooze
-from jobs_service.mail_sender import MailNotSent, MailRefused
-from jobs_service.stripe_reader import StripeAway, StripeRefused
+from jobs_service.mail_sender import MailNotSentError, MailRejectedError
+from jobs_service.stripe_reader import StripeRejectedError, StripeUnavailableError
 
 M = TypeVar("M", bound=Message)
 Handle = Callable[[M, RunningJob], Awaitable[Outcome]]
@@ -43,9 +43,9 @@ def outcomes(handle: Handle[M]) -> Handle[M]:
             return await handle(message, job)
         except grpc.aio.AioRpcError as error:
             return of_rpc_error(error)
-        except (MailRefused, StripeRefused) as error:
+        except (MailRejectedError, StripeRejectedError) as error:
             return Discard(str(error))
-        except (MailNotSent, StripeAway) as error:
+        except (MailNotSentError, StripeUnavailableError) as error:
             return Retry(error=str(error))
 
     return handled

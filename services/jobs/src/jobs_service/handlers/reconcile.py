@@ -71,7 +71,7 @@ class Reconcile:
         own once a run has been completed that began after it had asked.
 
         Raises:
-            StripeAway, StripeRefused, grpc.aio.AioRpcError: As `_reconcile`.
+            StripeUnavailableError, StripeRejectedError, grpc.aio.AioRpcError: As `_reconcile`.
         """
         if job.id in self._served:
             log.info("stripe events reconciled by a run that began since this one was asked for")
@@ -93,8 +93,8 @@ class Reconcile:
         """One run.
 
         Raises:
-            StripeAway, StripeRefused: Stripe's list could not be read to its end; what was read is recorded.
-            grpc.aio.AioRpcError: What the api made of it.
+            StripeUnavailableError, StripeRejectedError: Stripe's list could not be read to its end; what was read is
+            recorded. grpc.aio.AioRpcError: What the api made of it.
         """
         try:
             read, recorded = await self._record(job.deadline - _REQUEUEING)

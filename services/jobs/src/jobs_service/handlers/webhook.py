@@ -37,7 +37,7 @@ class ApplyWebhook:
         """Fetches the event's object and has it applied; an event that is done already changes nothing.
 
         Raises:
-            StripeAway, StripeRefused: What Stripe made of it.
+            StripeUnavailableError, StripeRejectedError: What Stripe made of it.
             grpc.aio.AioRpcError: What the api made of it.
         """
         drawn = await self._api.DrawFetchSequence(DrawFetchSequenceRequest(inbox_id=message.inbox_id))

@@ -43,7 +43,7 @@ class Part(jobs_service_pb2_grpc.JobsServiceServicer):
             jobs: How many jobs it changed, or how that is read from the answer.
 
         Raises:
-            DatabaseAway: The act and its record may both have happened, or neither has.
+            DatabaseUnavailableError: The act and its record may both have happened, or neither has.
         """
         actor = self._callers.current().name
 

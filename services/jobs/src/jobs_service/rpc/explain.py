@@ -7,7 +7,7 @@ from typing import Any
 from headrace.chassis.rpc.errors import RpcError
 from headrace.chassis.rpc.validation import request_violations
 from headrace.jobs.v1 import jobs_service_pb2 as pb
-from headrace.queue import Explanation, Refused, explain_enqueue, explain_job
+from headrace.queue import EnqueueError, Explanation, explain_enqueue, explain_job
 from jobs_service.convert.errors import refusal
 from jobs_service.convert.jobs import read_job_id
 from jobs_service.convert.values import refuse, under
@@ -25,7 +25,7 @@ class ExplainPart(EnqueuePart):
         if request.WhichOneof("subject") == ENQUEUE:
             try:
                 explanation = await self._of_enqueue(request.enqueue)
-            except Refused as refused:
+            except EnqueueError as refused:
                 raise under(refusal(refused), ENQUEUE) from None
             except RpcError as refused:
                 raise under(refused, ENQUEUE) from None

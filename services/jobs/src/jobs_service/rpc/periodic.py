@@ -14,7 +14,7 @@ from headrace.queue import (
     Kinds,
     Periodic,
     PeriodicJob,
-    PeriodicNotFound,
+    PeriodicNotFoundError,
     create_periodic,
     delete_periodic,
     get_periodic,
@@ -123,7 +123,7 @@ def _details(sent: periodic_job_pb2.PeriodicJob, kind: str) -> dict[str, Any]:
 def _known(name: str) -> str:
     """Refuses a name that no periodic job can have, as Postgres could not even look for it."""
     if not name.isprintable():
-        raise PeriodicNotFound(name)
+        raise PeriodicNotFoundError(name)
     return name
 
 

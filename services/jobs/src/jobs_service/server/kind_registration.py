@@ -5,7 +5,7 @@ import asyncio
 import psycopg
 import structlog
 
-from headrace.queue import DatabaseAway, Kinds
+from headrace.queue import DatabaseUnavailableError, Kinds
 from headrace.queue.kinds.revisions import register_kinds
 from jobs_service.database import Database
 
@@ -20,7 +20,7 @@ async def register(database: Database, kinds: Kinds) -> None:
     while True:
         try:
             await database.run(lambda connection: register_kinds(connection, kinds))
-        except (DatabaseAway, psycopg.Error) as error:  # the latter: no permission, for one
+        except (DatabaseUnavailableError, psycopg.Error) as error:  # the latter: no permission, for one
             if not waits:
                 log.warning("kinds not registered yet", reason=str(error).strip())
             waits = True

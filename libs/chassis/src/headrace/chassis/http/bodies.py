@@ -12,7 +12,7 @@ BODY_TIMEOUT = timedelta(seconds=10)
 """How long a body may take to come."""
 
 
-class BodyTooLarge(Exception):
+class BodyTooLargeError(Exception):
     """A body has more bytes than it may have."""
 
 
@@ -20,7 +20,7 @@ async def read_body(request: Request, limit: int) -> bytes:
     """Reads a body of at most `limit` bytes as it is on the wire: a compressed one is not unpacked.
 
     Raises:
-        BodyTooLarge: It has more.
+        BodyTooLargeError: It has more.
         TimeoutError: It took longer than `BODY_TIMEOUT`.
         ClientDisconnect: The client went away in the middle of it.
     """
@@ -29,7 +29,7 @@ async def read_body(request: Request, limit: int) -> bytes:
         async for chunk in request.stream():
             body += chunk
             if len(body) > limit:
-                raise BodyTooLarge
+                raise BodyTooLargeError
     return bytes(body)
 
 
@@ -40,6 +40,6 @@ async def read_form(request: Request) -> dict[str, str] | None:
     """
     try:
         fields = parse_qs((await read_body(request, FORM_LIMIT)).decode(), max_num_fields=10)
-    except (BodyTooLarge, TimeoutError, ClientDisconnect, ValueError):
+    except (BodyTooLargeError, TimeoutError, ClientDisconnect, ValueError):
         return None
     return {name: values[0] for name, values in fields.items()}

@@ -74,7 +74,7 @@ def open_channel(
     with Enqueue.
 
     Raises:
-        CertificatesRefused: The files of `tls` can't be used.
+        CertificatesError: The files of `tls` can't be used.
     """
     options: list[tuple[str, Any]] = [
         ("grpc.service_config", _SERVICE_CONFIG),

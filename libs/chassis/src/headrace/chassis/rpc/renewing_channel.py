@@ -13,7 +13,7 @@ import grpc
 import grpc.aio
 import structlog
 
-from headrace.chassis.tls.certificates import CertificatesRefused, ClientTls
+from headrace.chassis.tls.certificates import CertificatesError, ClientTls
 from headrace.chassis.tls.watched_files import file_signature
 
 log = structlog.get_logger()
@@ -32,7 +32,7 @@ class RenewingChannel(grpc.aio.Channel):
         """Opens the first channel.
 
         Raises:
-            CertificatesRefused: The files can't be used.
+            CertificatesError: The files can't be used.
         """
         self._tls = tls
         self._open_with = open_with
@@ -55,7 +55,7 @@ class RenewingChannel(grpc.aio.Channel):
             return
         try:
             credentials = self._tls.credentials()
-        except CertificatesRefused as refused:
+        except CertificatesError as refused:
             log.error("new certificates refused, the ones before stay in use", reason=str(refused))
             return
         self._known = found

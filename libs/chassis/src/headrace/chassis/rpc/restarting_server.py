@@ -11,7 +11,7 @@ from collections.abc import Callable
 import grpc.aio
 import structlog
 
-from headrace.chassis.tls.certificates import CertificatesRefused
+from headrace.chassis.tls.certificates import CertificatesError
 
 log = structlog.get_logger()
 
@@ -31,7 +31,7 @@ class StandingServer:
 
         Args:
             make: Answers a server that isn't started and its port: the given one, or any where that is 0. Raises
-                RuntimeError where the port is taken, CertificatesRefused where its certificates can't be used.
+                RuntimeError where the port is taken, CertificatesError where its certificates can't be used.
         """
         self._make = make
         self._server: grpc.aio.Server | None = None
@@ -43,7 +43,7 @@ class StandingServer:
 
         Raises:
             RuntimeError: The address can't be listened on.
-            CertificatesRefused: See `ServerTls`.
+            CertificatesError: See `ServerTls`.
         """
         self._server, port = self._make(0)
         await self._server.start()
@@ -82,7 +82,7 @@ class StandingServer:
             except RuntimeError:  # the old one has not let go of the port yet
                 await asyncio.sleep(LOOK)
                 continue
-            except CertificatesRefused as refused:  # its files are being replaced
+            except CertificatesError as refused:  # its files are being replaced
                 log.error("certificates refused, the port stays closed until they fit", port=port, reason=str(refused))
                 await asyncio.sleep(CERTIFICATES)
                 continue

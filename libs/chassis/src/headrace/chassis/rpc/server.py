@@ -122,7 +122,7 @@ class GrpcServer:
 
         Raises:
             RuntimeError: The address can't be listened on.
-            CertificatesRefused: The files of `tls` can't be used.
+            CertificatesError: The files of `tls` can't be used.
         """
         await self._health.set(LIVENESS, health_pb2.HealthCheckResponse.SERVING)
         await self.set_serving(False)

@@ -20,7 +20,7 @@ from headrace.chassis.tls.watched_files import Signature, file_signature
 log = structlog.get_logger()
 
 
-class CertificatesRefused(Exception):
+class CertificatesError(Exception):
     """Files that are no certificates, or don't belong together; the text says which and why."""
 
 
@@ -41,7 +41,7 @@ class ServerTls:
         """Reads the files, which belong together.
 
         Raises:
-            CertificatesRefused: One can't be read or is none, the key is another certificate's, or they are being
+            CertificatesError: One can't be read or is none, the key is another certificate's, or they are being
                 replaced in this moment.
         """
         before = file_signature(*self.files)
@@ -57,7 +57,7 @@ class ServerTls:
         """Reads the files, now and whenever they have changed.
 
         Raises:
-            CertificatesRefused: They can't be used.
+            CertificatesError: They can't be used.
         """
         first = file_signature(*self.files)
         fetch: Any = _Renewal(self, first).fetch  # gRPC's types don't know that it may answer None
@@ -82,7 +82,7 @@ class _Renewal:
                 return None
             try:
                 renewed = self._tls.read()
-            except CertificatesRefused as refused:
+            except CertificatesError as refused:
                 # Asked again at the next handshake: the files may be complete then.
                 log.error("new certificates refused, the ones before stay in use", reason=str(refused))
                 return None
@@ -113,7 +113,7 @@ class ClientTls:
         """Reads the files.
 
         Raises:
-            CertificatesRefused: One can't be read or is none, the key is another certificate's, or they are being
+            CertificatesError: One can't be read or is none, the key is another certificate's, or they are being
                 replaced in this moment.
         """
         before = file_signature(*self.files)
@@ -134,7 +134,7 @@ def require_usable(variables: str, tls: ServerTls | ClientTls | None) -> None:
         return
     try:
         tls.credentials()
-    except CertificatesRefused as refused:
+    except CertificatesError as refused:
         print(f"{variables}: {refused}", file=sys.stderr)
         raise SystemExit(USAGE_ERROR) from None
 
@@ -159,7 +159,7 @@ def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise CertificatesRefused(f"{path}: {error.strerror}") from None
+        raise CertificatesError(f"{path}: {error.strerror}") from None
 
 
 def _check_pair(certificate: Path, key: Path) -> None:
@@ -168,7 +168,7 @@ def _check_pair(certificate: Path, key: Path) -> None:
         # The empty password is for a key that needs one: without it OpenSSL would ask the terminal.
         context.load_cert_chain(certificate, key, password="")
     except (OSError, ssl.SSLError) as error:
-        raise CertificatesRefused(
+        raise CertificatesError(
             f"{certificate} and {key}: expected a certificate and its key, both PEM, the key without a password: "
             f"{_reason(error)}"
         ) from None
@@ -179,12 +179,12 @@ def _check_authorities(path: Path, content: bytes) -> None:
     try:
         context.load_verify_locations(cadata=content.decode("ascii"))
     except (UnicodeDecodeError, ssl.SSLError) as error:
-        raise CertificatesRefused(f"{path}: expected certificates (PEM): {_reason(error)}") from None
+        raise CertificatesError(f"{path}: expected certificates (PEM): {_reason(error)}") from None
 
 
 def _require_unchanged(before: Signature, files: tuple[Path, ...]) -> None:
     if file_signature(*files) != before:
-        raise CertificatesRefused(f"{', '.join(map(str, files))}: being replaced in this moment")
+        raise CertificatesError(f"{', '.join(map(str, files))}: being replaced in this moment")
 
 
 def _reason(error: Exception) -> str:

@@ -27,7 +27,7 @@ from headrace.queue.completion.completer import Completer
 from headrace.queue.db.connections import Link
 from headrace.queue.db.reconnect import Backoff
 from headrace.queue.db.statements import statement
-from headrace.queue.errors import DatabaseAway
+from headrace.queue.errors import DatabaseUnavailableError
 from headrace.queue.execution.executor import Executor
 from headrace.queue.execution.handlers import Handlers
 from headrace.queue.execution.running_job import Stop
@@ -190,7 +190,7 @@ class Producer:
             try:
                 await self._round()
                 backoff.reset()
-            except DatabaseAway as away:
+            except DatabaseUnavailableError as away:
                 await backoff.wait(logger, f"claiming pauses until Postgres is back: {away}")
                 self._ready.update(self._cursors)
                 continue

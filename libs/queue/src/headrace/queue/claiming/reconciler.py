@@ -47,7 +47,7 @@ class Auditor:
         self._settle = statement("settle", schema)
 
     async def step(self) -> None:
-        """Looks once. Raises DatabaseAway."""
+        """Looks once. Raises DatabaseUnavailableError."""
         began = time.monotonic()
         unclear = tuple(self._producer.unclear.items())
         params = {

@@ -16,7 +16,7 @@ from headrace.queue.cli.options import Schema, reported
 from headrace.queue.db.statements import DEFAULT_SCHEMA
 from headrace.queue.inspection.explain import Explanation, explain_job
 from headrace.queue.inspection.reason_text import moment, span
-from headrace.queue.job import AttemptError
+from headrace.queue.job import AttemptFailure
 
 CONNECT_TIMEOUT = 5
 
@@ -90,7 +90,7 @@ def _written(value: Any) -> str | None:
             return f"{value:.3g}"
         case tuple():
             return ", ".join(map(str, value))
-        case AttemptError():
+        case AttemptFailure():
             # Not its message: what a handler says may quote a payload, and who runs this may not be meant to see that.
             return f"{value.type} in attempt {value.attempt}, at {moment(value.at)}"
     return str(value)
@@ -103,6 +103,6 @@ def _plain(value: Any) -> Any:
             return value.isoformat()
         case timedelta():
             return value.total_seconds()
-        case AttemptError():
+        case AttemptFailure():
             return {"type": value.type, "attempt": value.attempt, "at": value.at.isoformat()}
     return value

@@ -25,7 +25,7 @@ SURVIVES, BREAKS, FAILED = 0, 1, 2
 kinds = typer.Typer(no_args_is_help=True, help="Look after the kinds of jobs that a release brings.")
 
 
-class KindsNotFound(QueueError):
+class KindsNotFoundError(QueueError):
     """What `--kinds` names has no kinds."""
 
 
@@ -91,7 +91,7 @@ def load_kinds(sources: list[str]) -> Kinds:
     Modules are looked for as `python -m` would: in the working directory, too.
 
     Raises:
-        KindsNotFound: A module or a name in it isn't there, or there is no kind in it.
+        KindsNotFoundError: A module or a name in it isn't there, or there is no kind in it.
         QueueError: The kinds don't go together.
     """
     if "" not in sys.path:
@@ -100,10 +100,10 @@ def load_kinds(sources: list[str]) -> Kinds:
     for source in sources:
         found = list(_classes(source))
         if not found:
-            raise KindsNotFound(f"--kinds: {source} has no kinds")
+            raise KindsNotFoundError(f"--kinds: {source} has no kinds")
         classes += found
     if not classes:
-        raise KindsNotFound("--kinds: name at least one module")
+        raise KindsNotFoundError("--kinds: name at least one module")
     return Kinds(dict.fromkeys(classes))
 
 
@@ -113,15 +113,15 @@ def _classes(source: str) -> Iterator[type[Any]]:
         module = import_module(module_name)
         found: Any = getattr(module, name) if name else module
     except ModuleNotFoundError as error:
-        raise KindsNotFound(f"--kinds: there is no module {error.name}") from None
+        raise KindsNotFoundError(f"--kinds: there is no module {error.name}") from None
     except AttributeError:
-        raise KindsNotFound(f"--kinds: {module_name} has no {name}") from None
+        raise KindsNotFoundError(f"--kinds: {module_name} has no {name}") from None
     if not name:
         file = getattr(module, "DESCRIPTOR", None)
         yield from (each for each in vars(module).values() if isinstance(each, type) and DECLARED in vars(each))
         found = Kinds.of_file(file) if isinstance(file, FileDescriptor) else Kinds([])
     if not isinstance(found, Kinds):
-        raise KindsNotFound(f"--kinds: {source} is no Kinds")
+        raise KindsNotFoundError(f"--kinds: {source} is no Kinds")
     yield from (kind.message_class for kind in found)
 
 

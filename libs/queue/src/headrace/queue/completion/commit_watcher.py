@@ -15,7 +15,7 @@ from headrace.queue.completion.completer import Completer, Decided
 from headrace.queue.db.connections import Link
 from headrace.queue.db.reconnect import Backoff
 from headrace.queue.db.statements import statement
-from headrace.queue.errors import DatabaseAway
+from headrace.queue.errors import DatabaseUnavailableError
 from headrace.queue.execution.attempt_result import Decision
 from headrace.queue.execution.running_job import RunningJob
 from headrace.queue.job import JobState
@@ -70,7 +70,7 @@ class Witness:
             while self._jobs:
                 try:
                     await self._look()
-                except DatabaseAway as away:
+                except DatabaseUnavailableError as away:
                     await backoff.wait(
                         logger, f"{len(self._jobs)} completions are unsure until Postgres is back: {away}"
                     )

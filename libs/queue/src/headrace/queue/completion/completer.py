@@ -17,7 +17,7 @@ from headrace.queue.db.array_literals import numbers
 from headrace.queue.db.connections import Link
 from headrace.queue.db.reconnect import Backoff
 from headrace.queue.db.statements import statement
-from headrace.queue.errors import DatabaseAway
+from headrace.queue.errors import DatabaseUnavailableError
 from headrace.queue.execution.attempt_result import COMPLETED, Decision
 from headrace.queue.execution.running_job import RunningJob
 from headrace.queue.job import JobState
@@ -84,7 +84,7 @@ class Completer:
                     unsure = False
                 try:
                     counted = await self._write(self._sending)
-                except DatabaseAway as away:
+                except DatabaseUnavailableError as away:
                     unsure = True
                     await backoff.wait(logger, f"{self.pending} outcomes are kept until Postgres is back: {away}")
                     continue

@@ -13,7 +13,7 @@ from datetime import timedelta
 from headrace.queue.db.connections import Link
 from headrace.queue.db.reconnect import Backoff
 from headrace.queue.db.statements import statement
-from headrace.queue.errors import DatabaseAway
+from headrace.queue.errors import DatabaseUnavailableError
 
 logger = logging.getLogger(__name__)
 INTERVAL = timedelta(seconds=1)
@@ -41,14 +41,14 @@ class Progress:
             await self._wake.wait()
             try:
                 await self.flush()
-            except DatabaseAway as away:
+            except DatabaseUnavailableError as away:
                 await backoff.wait(logger, f"reports of progress are kept until Postgres is back: {away}")
                 continue
             backoff.reset()
             await asyncio.sleep(INTERVAL.total_seconds())
 
     async def flush(self) -> None:
-        """Writes what has been reported. Raises DatabaseAway."""
+        """Writes what has been reported. Raises DatabaseUnavailableError."""
         self._wake.clear()
         # Sorted by id, as outcomes are, so that they wait for each other instead of deadlocking.
         if sending := sorted(self._latest.items()):

@@ -7,7 +7,7 @@ from typing import Any
 from psycopg import AsyncConnection
 
 from headrace.queue.db.statements import DEFAULT_SCHEMA, rows
-from headrace.queue.errors import JobNotActionable
+from headrace.queue.errors import JobNotActionableError
 from headrace.queue.inspection.jobs import get_job
 from headrace.queue.job import FINAL_STATES, Job, JobState
 
@@ -18,13 +18,13 @@ async def cancel_job(connection: AsyncConnection[Any], job_id: int, *, schema: s
     Answers the job as it stands then: cancelled, or running with `cancel_requested_at` set.
 
     Raises:
-        JobNotFound: There is none of that id.
-        JobNotActionable: It has ended otherwise (reason JOB_FINISHED).
+        JobNotFoundError: There is none of that id.
+        JobNotActionableError: It has ended otherwise (reason JOB_FINISHED).
     """
     told = await _act(connection, "cancel_jobs", job_id, schema)
     job = await get_job(connection, job_id, schema=schema)
     if not told and job.state in FINAL_STATES and job.state is not JobState.CANCELLED:
-        raise JobNotActionable(job, "JOB_FINISHED", f"job {job_id} is {job.state}: it can't be cancelled any more")
+        raise JobNotActionableError(job, "JOB_FINISHED", f"job {job_id} is {job.state}: it can't be cancelled any more")
     return job
 
 
@@ -32,15 +32,17 @@ async def retry_job(connection: AsyncConnection[Any], job_id: int, *, schema: st
     """Puts a job back into line now with a fresh retry budget; an available one is left as it is.
 
     Raises:
-        JobNotFound: There is none of that id.
-        JobNotActionable: It runs (reason JOB_RUNNING) or is done (reason JOB_COMPLETED).
+        JobNotFoundError: There is none of that id.
+        JobNotActionableError: It runs (reason JOB_RUNNING) or is done (reason JOB_COMPLETED).
     """
     told = await _act(connection, "retry_jobs", job_id, schema)
     job = await get_job(connection, job_id, schema=schema)
     if not told and job.state is JobState.RUNNING:
-        raise JobNotActionable(job, "JOB_RUNNING", f"job {job_id} is running: cancel it first, or wait for its end")
+        raise JobNotActionableError(
+            job, "JOB_RUNNING", f"job {job_id} is running: cancel it first, or wait for its end"
+        )
     if not told and job.state is JobState.COMPLETED:
-        raise JobNotActionable(job, "JOB_COMPLETED", f"job {job_id} is completed: enqueue a new one to repeat it")
+        raise JobNotActionableError(job, "JOB_COMPLETED", f"job {job_id} is completed: enqueue a new one to repeat it")
     return job
 
 
@@ -48,12 +50,14 @@ async def delete_job(connection: AsyncConnection[Any], job_id: int, *, schema: s
     """Deletes a job, also a waiting one. Its idempotency key stays.
 
     Raises:
-        JobNotFound: There is none of that id.
-        JobNotActionable: It runs (reason JOB_RUNNING).
+        JobNotFoundError: There is none of that id.
+        JobNotActionableError: It runs (reason JOB_RUNNING).
     """
     if not await _act(connection, "delete_jobs", job_id, schema):
         job = await get_job(connection, job_id, schema=schema)
-        raise JobNotActionable(job, "JOB_RUNNING", f"job {job_id} is running: cancel it first, or wait for its end")
+        raise JobNotActionableError(
+            job, "JOB_RUNNING", f"job {job_id} is running: cancel it first, or wait for its end"
+        )
 
 
 async def _act(connection: AsyncConnection[Any], name: str, job_id: int, schema: str) -> bool:

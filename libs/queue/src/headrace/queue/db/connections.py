@@ -18,7 +18,7 @@ from typing import Any, LiteralString, Self
 import psycopg
 from psycopg.rows import DictRow, Row, dict_row
 
-from headrace.queue.errors import DatabaseAway
+from headrace.queue.errors import DatabaseUnavailableError
 
 CONNECT_TIMEOUT = 5
 # A peer that vanished without a good-bye is noticed within some 15 s, whether a connection is idle or waits for an
@@ -102,8 +102,8 @@ class Link:
         """The connection, alone, for a block that must take no longer than 15 s.
 
         Raises:
-            DatabaseAway: Postgres can't be reached, broke the connection off, or did not answer in time. Whether a
-                statement of the block was committed is not known then.
+            DatabaseUnavailableError: Postgres can't be reached, broke the connection off, or did not answer in time.
+                Whether a statement of the block was committed is not known then.
         """
         async with self._lock:
             try:
@@ -113,13 +113,13 @@ class Link:
             except AWAY as error:
                 await self._discard()
                 reason = str(error).strip() or f"no answer within {ANSWER_TIMEOUT.total_seconds():.0f} s"
-                raise DatabaseAway(f"{self._role}: {reason}") from error
+                raise DatabaseUnavailableError(f"{self._role}: {reason}") from error
             except BaseException:  # cancelled, or a bug: what the connection is in the middle of is anyone's guess
                 await self._discard()
                 raise
 
     async def execute(self, query: Any, params: dict[str, Any] | None = None) -> list[DictRow]:
-        """Runs one statement and answers its rows. Raises DatabaseAway."""
+        """Runs one statement and answers its rows. Raises DatabaseUnavailableError."""
         async with self.use() as connection:
             cursor = await connection.execute(query, params)
             return await cursor.fetchall() if cursor.description is not None else []

@@ -20,7 +20,7 @@ import psycopg
 
 from headrace.queue.db.migration_files import OUTSIDE, MigrationFile, migration_files
 from headrace.queue.db.statements import DEFAULT_SCHEMA, checked_schema, fill, statement
-from headrace.queue.errors import QueueError, SchemaOutdated
+from headrace.queue.errors import QueueError, SchemaOutdatedError
 
 logger = logging.getLogger(__name__)
 Role = Literal["server", "worker", "reader"]
@@ -39,7 +39,7 @@ create table if not exists {schema}.migrations (
 """
 
 
-class MigrationChanged(QueueError):
+class MigrationChangedError(QueueError):
     """A migration was applied with other content than it has here, or is not known here at all."""
 
 
@@ -64,7 +64,7 @@ def up(dsn: str, *, schema: str = DEFAULT_SCHEMA, grants: Mapping[Role, str] | N
         grants: Existing database roles, by what they are for.
 
     Raises:
-        MigrationChanged: The database has been migrated by other files than these.
+        MigrationChangedError: The database has been migrated by other files than these.
         ValueError: The schema's or a role's name would need quoting.
         psycopg.errors.LockNotAvailable: A long transaction kept a table locked for a minute.
         psycopg.Error: Postgres refused; the step it refused is rolled back whole.
@@ -90,7 +90,8 @@ def down(dsn: str, *, to: int, schema: str = DEFAULT_SCHEMA) -> list[Migration]:
     What only the later versions know is lost; with version 1, every job. No worker may run that needs them.
 
     Raises:
-        MigrationChanged: The database has been migrated by other files than these, such as those of a later release.
+        MigrationChangedError: The database has been migrated by other files than these, such as those of a later
+            release.
         ValueError: The schema's name would need quoting, or `to` is below 0.
         psycopg.Error: Postgres refused; the step it refused is rolled back whole.
     """
@@ -102,7 +103,7 @@ def down(dsn: str, *, to: int, schema: str = DEFAULT_SCHEMA) -> list[Migration]:
         known = {file.version: file for file in migration_files()}
         for version in sorted((version for version in done if version > to), reverse=True):
             if version not in known:
-                raise MigrationChanged(
+                raise MigrationChangedError(
                     f"schema {schema!r} is at version {version}, which is not known here: take it back by the release "
                     "that brought it"
                 )
@@ -149,12 +150,12 @@ def require_current(dsn: str, *, schema: str = DEFAULT_SCHEMA) -> None:
     """Makes sure that nothing is missing.
 
     Raises:
-        SchemaOutdated: Something is; the text says what to run.
+        SchemaOutdatedError: Something is; the text says what to run.
         psycopg.OperationalError: The database can't be reached.
     """
     missing = [str(migration) for migration in status(dsn, schema=schema) if migration.applied_at is None]
     if missing:
-        raise SchemaOutdated(schema, missing)
+        raise SchemaOutdatedError(schema, missing)
 
 
 @contextmanager
@@ -209,7 +210,7 @@ def _applied(connection: psycopg.Connection, schema: str) -> dict[int, str]:
 
 def _check(file: MigrationFile, checksum: str, schema: str) -> None:
     if checksum != file.checksum:
-        raise MigrationChanged(
+        raise MigrationChangedError(
             f"migration {file} was applied to schema {schema!r} with other content: "
             "this database belongs to another version of the files"
         )

@@ -11,7 +11,7 @@ from headrace.queue.db.statements import statement
 from headrace.queue.db.transaction import CopyIn, Plan, Query
 from headrace.queue.enqueue.new_job import Limits, NewJob
 from headrace.queue.enqueue.validation import MILLISECOND, Checked, check
-from headrace.queue.errors import OptionInvalid, Refused, Violation
+from headrace.queue.errors import EnqueueError, OptionInvalidError, Violation
 from headrace.queue.job import JobState
 from headrace.queue.kinds.kind import Kinds
 
@@ -27,7 +27,7 @@ def copy_jobs(jobs: Iterable[NewJob], kinds: Kinds, limits: Limits, schema: str)
     """Checks and streams jobs, and wakes the workers of their queues at commit; answers how many there were.
 
     Raises:
-        Refused: One of the jobs is; a note says which. It ends the COPY, and so breaks the transaction.
+        EnqueueError: One of the jobs is; a note says which. It ends the COPY, and so breaks the transaction.
     """
     [entry] = yield Query(statement("enter_line", schema), {})
     stream = _Stream(jobs, kinds, limits, int(entry["xid"]), entry["at"])
@@ -54,8 +54,8 @@ class _Stream:
             try:
                 checked = check(job, self._kinds, self._limits)
                 if violations := list(_only_for_accept(job)):
-                    raise OptionInvalid(violations)
-            except Refused as refused:
+                    raise OptionInvalidError(violations)
+            except EnqueueError as refused:
                 refused.add_note(f"in the bulk's job number {self.count + 1}")
                 raise
             self.count += 1

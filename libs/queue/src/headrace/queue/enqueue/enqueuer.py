@@ -23,7 +23,7 @@ from headrace.queue.enqueue.new_job import Limits, NewJob
 from headrace.queue.enqueue.results import Accepted, Standing
 from headrace.queue.enqueue.uniqueness import Wanted, claim_uniques, look_up_unique
 from headrace.queue.enqueue.validation import Checked, check
-from headrace.queue.errors import BatchTooLarge, KeyReused, Refused
+from headrace.queue.errors import BatchTooLargeError, EnqueueError, KeyReusedError
 from headrace.queue.kinds.kind import Kinds
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class Door:
         """Puts a middleware around the enqueueing of these kinds, or of all; the first one used is the outermost.
 
         It is a generator function that is given jobs, yields what is to be enqueued in their stead (a NewJob, or a
-        Refused), is sent the results, and may return others:
+        EnqueueError), is sent the results, and may return others:
 
             def stamp(jobs):
                 results = yield [replace(job, tags=(*job.tags, tenant())) for job in jobs]
@@ -76,26 +76,28 @@ class Door:
         Or an `async def (jobs, call_next)`, for `accept_async` only. The ticks of periodic jobs don't pass it.
 
         Raises:
-            KindUnknown: One of the classes is none of the kinds.
+            KindUnknownError: One of the classes is none of the kinds.
             TypeError: It is neither a generator function nor an `async def`.
         """
         self._around.add(middleware, frozenset(self.kinds.of(each).name for each in payload_classes))
 
-    def accept(self, connection: AnyConnection, jobs: Sequence[NewJob]) -> list[Accepted | Refused]:
+    def accept(self, connection: AnyConnection, jobs: Sequence[NewJob]) -> list[Accepted | EnqueueError]:
         """Accepts jobs in the transaction of a psycopg or SQLAlchemy connection or session; commits nothing.
 
         Answers one result per job, in order. Exactly as durable as the caller's commit. On a connection in autocommit
         mode that is in no transaction, it is a transaction of its own.
 
         Raises:
-            BatchTooLarge: There are more jobs than the limit.
+            BatchTooLargeError: There are more jobs than the limit.
             TypeError: The connection is of another kind, a middleware is for asynchronous ones only, or the jobs are no
                 list of NewJob.
             psycopg.Error: Postgres refused; the transaction is broken, as after any error.
         """
         return self._around.around(lambda jobs: run(connection, self.plan(jobs)))(jobs)
 
-    async def accept_async(self, connection: AnyAsyncConnection, jobs: Sequence[NewJob]) -> list[Accepted | Refused]:
+    async def accept_async(
+        self, connection: AnyAsyncConnection, jobs: Sequence[NewJob]
+    ) -> list[Accepted | EnqueueError]:
         """The same, on an asynchronous connection or session."""
         return await self._around.around_async(lambda jobs: run_async(connection, self.plan(jobs)))(jobs)
 
@@ -113,7 +115,7 @@ class Door:
         Nothing is accepted, taken or waited for, and no middleware is called.
 
         Raises:
-            Refused: It would be refused, as one of its children.
+            EnqueueError: It would be refused, as one of its children.
         """
         return await run_async(connection, self._look(job))
 
@@ -125,7 +127,8 @@ class Door:
         nothing is accepted.
 
         Raises:
-            Refused: A job is refused; a note says which. The transaction is broken, as after any error of Postgres.
+            EnqueueError: A job is refused; a note says which. The transaction is broken, as after any error of
+                Postgres.
             TypeError: The connection is of another kind, or the door has middleware, which COPY would go past.
             psycopg.Error: Postgres refused; the transaction is broken.
         """
@@ -141,19 +144,19 @@ class Door:
         if self._around:
             raise TypeError("COPY would go past this door's middleware: use accept, or a door without middleware")
 
-    def plan(self, jobs: Sequence[NewJob]) -> Plan[list[Accepted | Refused]]:
-        """The statements of `accept`, for the engine's own use. Raises BatchTooLarge."""
+    def plan(self, jobs: Sequence[NewJob]) -> Plan[list[Accepted | EnqueueError]]:
+        """The statements of `accept`, for the engine's own use. Raises BatchTooLargeError."""
         if isinstance(jobs, NewJob) or not isinstance(jobs, Sequence):
             given = type(jobs).__qualname__
             raise TypeError(f"accept takes a list of NewJob, and this is a {given}; copy takes any iterable")
         if len(jobs) > self.limits.batch:
-            raise BatchTooLarge(len(jobs), self.limits.batch)
-        answers: dict[int, Accepted | Refused] = {}
+            raise BatchTooLargeError(len(jobs), self.limits.batch)
+        answers: dict[int, Accepted | EnqueueError] = {}
         checked: dict[int, Checked] = {}
         for place, job in enumerate(jobs):
             try:
                 checked[place] = check(job, self.kinds, self.limits)
-            except Refused as refused:
+            except EnqueueError as refused:
                 answers[place] = refused
         if any(item.job.unique for item in checked.values()):
             yield from self._accept_unique(checked, answers)
@@ -161,7 +164,7 @@ class Door:
             yield from self._accept_all(checked, answers)
         return [answers[place] for place in range(len(jobs))]
 
-    def _accept_all(self, checked: dict[int, Checked], answers: dict[int, Accepted | Refused]) -> Plan[None]:
+    def _accept_all(self, checked: dict[int, Checked], answers: dict[int, Accepted | EnqueueError]) -> Plan[None]:
         """Reserves keys and inserts jobs by the same statement."""
         # Alone, unless another statement may have to follow one that has changed something.
         alone = len(checked) == 1 or not any(item.job.key for item in checked.values())
@@ -177,7 +180,7 @@ class Door:
         for place, job_id in keys.own.items():
             answers[place] = Accepted(job_id)
 
-    def _accept_unique(self, checked: dict[int, Checked], answers: dict[int, Accepted | Refused]) -> Plan[None]:
+    def _accept_unique(self, checked: dict[int, Checked], answers: dict[int, Accepted | EnqueueError]) -> Plan[None]:
         """Takes keys first, then uniquenesses: what is a duplicate by its key must not hold a uniqueness."""
         ids: dict[int, int | None] = {place: None for place, item in checked.items() if not item.job.key}
         if keyed := {place: item for place, item in checked.items() if item.job.key}:
@@ -194,7 +197,7 @@ class Door:
                 answers[places[row["ordinality"] - 1]] = Accepted(row["id"])
 
     def _keep_unique(
-        self, checked: dict[int, Checked], ids: dict[int, int | None], answers: dict[int, Accepted | Refused]
+        self, checked: dict[int, Checked], ids: dict[int, int | None], answers: dict[int, Accepted | EnqueueError]
     ) -> Plan[None]:
         """Answers, and takes out of `ids`, what is a duplicate of another job."""
         wanted = {
@@ -217,8 +220,8 @@ class Door:
                 match answer:
                     case Accepted(job_id=job_id) if job_id in moved:
                         answers[place] = replace(answer, job_id=moved[job_id][1])
-                    case KeyReused(job_id=job_id, key=key) if job_id in moved:
-                        answers[place] = KeyReused(key, moved[job_id][1])
+                    case KeyReusedError(job_id=job_id, key=key) if job_id in moved:
+                        answers[place] = KeyReusedError(key, moved[job_id][1])
 
     def _look(self, job: NewJob) -> Plan[Standing | None]:
         item = check(job, self.kinds, self.limits)
@@ -258,8 +261,8 @@ class Door:
         return Query(statement("insert_jobs", self._schema), params, alone)
 
 
-def _accepted(results: list[Accepted | Refused]) -> Accepted:
+def _accepted(results: list[Accepted | EnqueueError]) -> Accepted:
     [result] = results
-    if isinstance(result, Refused):
+    if isinstance(result, EnqueueError):
         raise result
     return result

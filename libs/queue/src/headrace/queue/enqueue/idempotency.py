@@ -17,7 +17,7 @@ from headrace.queue.db.statements import statement
 from headrace.queue.db.transaction import Plan, Query
 from headrace.queue.enqueue.results import Accepted, Standing
 from headrace.queue.enqueue.validation import Checked
-from headrace.queue.errors import KeyReused, QueueError
+from headrace.queue.errors import KeyReusedError, QueueError
 
 # A key that expires between losing its race and being read is reserved again; twice in a row is not chance.
 ROUNDS = 3
@@ -42,7 +42,7 @@ class Answer:
 
     own: dict[int, int] = field(default_factory=dict)
     """The job ids of the places whose key was new."""
-    others: dict[int, Accepted | KeyReused] = field(default_factory=dict)
+    others: dict[int, Accepted | KeyReusedError] = field(default_factory=dict)
     """What is answered to the other places."""
 
 
@@ -125,12 +125,12 @@ class Keys:
         """What a job's key stands for, if for anything. Takes nothing, waits for nobody.
 
         Raises:
-            KeyReused: It stands for a job with another payload.
+            KeyReusedError: It stands for a job with another payload.
         """
         rows = yield Query(statement("look_up_key", self._schema), _key_arrays([item]))
         for row in rows:
             if not self._same_payload(item, bytes(row["payload_hash"])):
-                raise KeyReused(item.job.key, row["job_id"])
+                raise KeyReusedError(item.job.key, row["job_id"])
             return Standing(row["job_id"], "key", row["expires_at"])
         return None
 
@@ -161,8 +161,8 @@ class Keys:
         return any(self._hash(key, payload) == payload_hash for key in self._hash_keys)
 
 
-def _answer(item: Checked, job_id: int, *, same: bool) -> Accepted | KeyReused:
-    return Accepted(job_id, duplicate=True, reason="key") if same else KeyReused(item.job.key, job_id)
+def _answer(item: Checked, job_id: int, *, same: bool) -> Accepted | KeyReusedError:
+    return Accepted(job_id, duplicate=True, reason="key") if same else KeyReusedError(item.job.key, job_id)
 
 
 def _comparable(item: Checked) -> bytes:

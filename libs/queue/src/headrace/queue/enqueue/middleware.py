@@ -1,7 +1,8 @@
 """What is put around enqueueing: for all kinds, or for some.
 
 A middleware is a generator function. It is given jobs, yields once what is to be enqueued in their stead (another
-NewJob, or a Refused for one that is not to be), is sent the results, and may return others; all of them in the same
+NewJob, or a EnqueueError for one that is not to be), is sent the results, and may return others; all of them in the
+same
 order. So one function serves blocking and asynchronous callers. One that has to wait for something is an `async def` of
 the jobs and what comes next; it serves asynchronous callers only.
 """
@@ -17,11 +18,11 @@ from google.protobuf.any_pb2 import Any as AnyMessage
 
 from headrace.queue.enqueue.new_job import NewJob
 from headrace.queue.enqueue.results import Accepted
-from headrace.queue.errors import Refused
+from headrace.queue.errors import EnqueueError
 from headrace.queue.kinds.kind import name_of
 
-Result = Accepted | Refused
-Item = NewJob | Refused
+Result = Accepted | EnqueueError
+Item = NewJob | EnqueueError
 Enqueue = Callable[[Sequence[NewJob]], list[Result]]
 AsyncEnqueue = Callable[[Sequence[NewJob]], Awaitable[list[Result]]]
 CallNext = Callable[[Sequence[Item]], Awaitable[list[Result]]]
@@ -76,7 +77,7 @@ class _Batch:
     def __init__(self, jobs: Sequence[NewJob], kinds: frozenset[str]) -> None:
         self._jobs = jobs
         self._places = [place for place, job in enumerate(jobs) if not kinds or _kind(job) in kinds]
-        self._refused: dict[int, Refused] = {}
+        self._refused: dict[int, EnqueueError] = {}
 
     @property
     def mine(self) -> list[NewJob]:
@@ -89,9 +90,9 @@ class _Batch:
 
     def instead(self, items: Sequence[Item]) -> list[NewJob]:
         """All jobs that go on, with the middleware's own in place of those it was given."""
-        wanted: dict[int, Item] = {**dict(enumerate(self._jobs)), **self._placed(items, NewJob, Refused)}
-        self._refused = {place: item for place, item in wanted.items() if isinstance(item, Refused)}
-        return [item for item in wanted.values() if not isinstance(item, Refused)]
+        wanted: dict[int, Item] = {**dict(enumerate(self._jobs)), **self._placed(items, NewJob, EnqueueError)}
+        self._refused = {place: item for place, item in wanted.items() if isinstance(item, EnqueueError)}
+        return [item for item in wanted.values() if not isinstance(item, EnqueueError)]
 
     def results(self, results: Sequence[Result]) -> list[Result]:
         """The results of all jobs, from those of the ones that went on."""
@@ -100,7 +101,11 @@ class _Batch:
 
     def changed(self, results: list[Result], own: Sequence[Result] | None) -> list[Result]:
         """The results of all jobs, with those that the middleware returns."""
-        return results if own is None else [*(dict(enumerate(results)) | self._placed(own, Accepted, Refused)).values()]
+        return (
+            results
+            if own is None
+            else [*(dict(enumerate(results)) | self._placed(own, Accepted, EnqueueError)).values()]
+        )
 
     def _placed(self, things: Sequence[T], *kinds: type) -> dict[int, T]:
         wanted = " or ".join(kind.__name__ for kind in kinds)

@@ -13,11 +13,11 @@ from headrace.queue.db.jsonb import encoded
 from headrace.queue.enqueue.new_job import Limits, NewJob
 from headrace.queue.enqueue.uniqueness import Unique
 from headrace.queue.errors import (
-    OptionInvalid,
-    PayloadInvalid,
-    PayloadTooLarge,
-    PayloadUnreadable,
-    VersionUnknown,
+    OptionInvalidError,
+    PayloadInvalidError,
+    PayloadTooLargeError,
+    PayloadUnreadableError,
+    VersionUnknownError,
     Violation,
 )
 from headrace.queue.kinds.kind import Kind, Kinds, name_of
@@ -77,23 +77,23 @@ def check(job: NewJob, kinds: Kinds, limits: Limits) -> Checked:
     """The job with what was found out about it.
 
     Raises:
-        Refused: As one of its children, that says why.
+        EnqueueError: As one of its children, that says why.
         TypeError: It is no NewJob.
     """
     if not isinstance(job, NewJob):
         raise TypeError(f"a door takes a list of NewJob, and this is a {type(job).__qualname__}: NewJob(payload, …)")
     kind, name, payload = _read_payload(job.payload, kinds)
     if job.version is not None and is_a(int, job.version) and job.version > kind.version:
-        raise VersionUnknown(name, job.version, kind.version)
+        raise VersionUnknownError(name, job.version, kind.version)
     if len(payload) > limits.payload_bytes:
-        raise PayloadTooLarge(len(payload), limits.payload_bytes)
+        raise PayloadTooLargeError(len(payload), limits.payload_bytes)
     metadata, violations = _options(job, kind)
     try:
         message = kind.codec.check(payload)
-    except PayloadInvalid as invalid:
-        raise PayloadInvalid(invalid.kind, invalid.violations, violations) from None
+    except PayloadInvalidError as invalid:
+        raise PayloadInvalidError(invalid.kind, invalid.violations, violations) from None
     if violations:
-        raise OptionInvalid(violations)
+        raise OptionInvalidError(violations)
     return Checked(job, kind, name, payload, message, metadata)
 
 
@@ -111,7 +111,7 @@ def _options(job: NewJob, kind: Kind) -> tuple[str | None, list[Violation]]:
 def _read_payload(payload: Any, kinds: Kinds) -> tuple[Kind, str, bytes]:
     if isinstance(payload, AnyMessage):
         if "/" not in payload.type_url:
-            raise PayloadUnreadable("", f"its type URL {payload.type_url!r} isn't of the form host/full.Name")
+            raise PayloadUnreadableError("", f"its type URL {payload.type_url!r} isn't of the form host/full.Name")
         name = payload.TypeName()
         return kinds[name], name, payload.value
     kind = kinds.of(payload)

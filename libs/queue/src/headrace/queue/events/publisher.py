@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from headrace.queue.db.connections import Link
 from headrace.queue.db.statements import statement
-from headrace.queue.errors import DatabaseAway
+from headrace.queue.errors import DatabaseUnavailableError
 from headrace.queue.events.event import Event, What, packed
 from headrace.queue.job import JobState
 
@@ -69,7 +69,7 @@ class Announcer:
                     logger.exception("a subscriber raised at the event %r of job %d", str(each[0]), each[1])
 
     async def step(self) -> None:
-        """Publishes what has gathered, if anybody listens. Raises DatabaseAway."""
+        """Publishes what has gathered, if anybody listens. Raises DatabaseUnavailableError."""
         events, self._events = self._events, []
         missed, self._missed = self._missed, 0
         if not events and not missed:
@@ -80,6 +80,6 @@ class Announcer:
                 told = [Event(*event, self._worker) for event in events]
                 texts = packed(self._worker, told, missed, longest=LONGEST_TEXT)
                 await self._link.execute(self._publish, {"texts": texts})
-        except DatabaseAway:
+        except DatabaseUnavailableError:
             self._missed += len(events) + missed
             raise

@@ -11,7 +11,7 @@ from headrace.redaction import veiled_text
 LONGEST_TEXT = 20_000
 
 
-class AttemptFailed(QueueError):
+class AttemptFailedError(QueueError):
     """An attempt has failed where its exception can't come from: in a process of its own, or a thread that was to end.
 
     Middleware on the event loop sees it in the exception's stead.
@@ -26,9 +26,9 @@ class AttemptFailed(QueueError):
         """The traceback, as text."""
 
     @classmethod
-    def of(cls, error: BaseException) -> AttemptFailed:
+    def of(cls, error: BaseException) -> AttemptFailedError:
         """What is kept of whatever a handler has raised: without the values that are not to be seen."""
-        if isinstance(error, AttemptFailed):
+        if isinstance(error, AttemptFailedError):
             return error
         try:
             message = str(error)

@@ -18,8 +18,8 @@ from opentelemetry.trace import INVALID_SPAN, Span
 
 from headrace.queue import tracing
 from headrace.queue.db.jsonb import encoded
-from headrace.queue.errors import PayloadUnreadable
-from headrace.queue.execution.attempt_failure import AttemptFailed
+from headrace.queue.errors import PayloadUnreadableError
+from headrace.queue.execution.attempt_failure import AttemptFailedError
 from headrace.queue.execution.attempt_result import COMPLETED, HAND_BACK, Decision
 from headrace.queue.execution.handlers import Handler, Handlers
 from headrace.queue.execution.middleware import Work, wrapped
@@ -187,7 +187,7 @@ class Executor:
             return self._stopped(job, span)
         try:
             message = job.kind.codec.decode(job.payload)
-        except PayloadUnreadable as error:
+        except PayloadUnreadableError as error:
             tracing.failed(span, "undecodable")
             return Decision(JobState.QUARANTINED, spent=False, error=_error(job, "undecodable", error.reason))
         for secret in job.kind.codec.secrets(message):
@@ -212,7 +212,7 @@ class Executor:
         except BaseException as error:  # noqa: BLE001
             if job.stop_reason is not None and job.stop_reason is not Stop.TIMEOUT:
                 return self._stopped(job, span)
-            failure = AttemptFailed.of(error)
+            failure = AttemptFailedError.of(error)
             return self._failed(job, span, failure.type, failure.message, failure.trace)
         finally:
             self._deadlines.forget(job)

@@ -62,7 +62,7 @@ class Handlers:
                 for processes, and on Linux.
 
         Raises:
-            KindUnknown: The class is none of the kinds.
+            KindUnknownError: The class is none of the kinds.
             ValueError: The kind has a handler already, or the function can't run like that.
             TypeError: It is no function, or a generator function, which would never run.
         """
@@ -90,7 +90,7 @@ class Handlers:
         where they run; it can't go around an `async def` handler, which is refused when the worker is made.
 
         Raises:
-            KindUnknown: One of the classes is none of the kinds.
+            KindUnknownError: One of the classes is none of the kinds.
             TypeError: It is no function, or a generator function.
         """
         _require_function(middleware, "a middleware")

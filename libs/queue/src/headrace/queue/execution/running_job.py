@@ -151,7 +151,7 @@ class RunningJob:
         returns and the transaction was rolled back, the attempt has failed.
 
         Raises:
-            LeaseLost: The attempt no longer counts. The transaction is broken: committing it commits nothing.
+            LeaseLostError: The attempt no longer counts. The transaction is broken: committing it commits nothing.
             TypeError: The connection is of another kind, or the output is no JSON.
             ValueError: The output is too large, or can't be stored; or the connection is in autocommit mode and in no
                 transaction, so that the effects have been committed already, or are to be, without the completion.

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from headrace.queue.execution.attempt_failure import AttemptFailed
+from headrace.queue.execution.attempt_failure import AttemptFailedError
 from headrace.queue.execution.middleware import PlainWork, Work
 from headrace.queue.execution.outcomes import Outcome
 from headrace.queue.execution.running_job import RunningJob, Stop
@@ -53,7 +53,7 @@ async def _call(call: Callable[[], Outcome | None]) -> Outcome | None:
             result, error = None, raised
         except BaseException as raised:  # noqa: BLE001
             # In a thread it is no more than a failed attempt; in the event loop KeyboardInterrupt would end the worker.
-            result, error = None, AttemptFailed.of(raised)
+            result, error = None, AttemptFailedError.of(raised)
         with suppress(RuntimeError):  # the loop has been closed meanwhile
             loop.call_soon_threadsafe(settle, result, error)
 

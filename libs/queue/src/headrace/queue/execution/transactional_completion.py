@@ -12,18 +12,18 @@ import psycopg
 
 from headrace.queue.db.statements import statement
 from headrace.queue.db.transaction import Plan, Query
-from headrace.queue.errors import LeaseLost
+from headrace.queue.errors import LeaseLostError
 
 
 def completion(job_id: int, lease: int, output: str | None, schema: str) -> Plan[None]:
     """The statements that complete a job; `output` is JSON text.
 
     Raises:
-        LeaseLost: The attempt no longer counts. The transaction is broken.
+        LeaseLostError: The attempt no longer counts. The transaction is broken.
     """
     params: dict[str, Any] = {"job_id": job_id, "lease": lease, "output": output}
     if not (yield Query(statement("complete_in", schema), params)):
-        lost = LeaseLost(job_id, lease)
+        lost = LeaseLostError(job_id, lease)
         try:
             yield Query(statement("refuse_commit", schema), {"reason": str(lost)})
         except psycopg.errors.InvalidTextRepresentation:

@@ -20,7 +20,7 @@ from psycopg.rows import tuple_row
 from headrace.queue.db.statements import DEFAULT_SCHEMA, rows
 from headrace.queue.enqueue.enqueuer import Door
 from headrace.queue.enqueue.new_job import NewJob
-from headrace.queue.errors import JobNotFound
+from headrace.queue.errors import JobNotFoundError
 from headrace.queue.inspection.jobs import get_job
 from headrace.queue.inspection.queue_stats import PRESENT_WITHIN, time_at
 from headrace.queue.inspection.reason_text import sentence
@@ -45,7 +45,7 @@ from headrace.queue.inspection.reasons import (
     WaitsForRetry,
 )
 from headrace.queue.inspection.search import MAX_ID
-from headrace.queue.job import AttemptError, Job, JobState
+from headrace.queue.job import AttemptFailure, Job, JobState
 
 # Jobs before it that are looked at: some 50 ms.
 MOST_BEFORE = 10_000
@@ -86,17 +86,17 @@ async def explain_job(connection: AsyncConnection[Any], job_id: int, *, schema: 
     the head of the line is all dead entries, counting is given up after a second, and the answer says so (`more`).
 
     Raises:
-        JobNotFound: There is none of that id, or no longer.
+        JobNotFoundError: There is none of that id, or no longer.
     """
     if not 0 < job_id <= MAX_ID:
-        raise JobNotFound(job_id)
+        raise JobNotFoundError(job_id)
     try:
         async with _patience(connection):
             row = await _look(connection, job_id, MOST_BEFORE, schema)
     except QueryCanceled:
         row = await _look(connection, job_id, UNCOUNTED, schema)
     if row is None:
-        raise JobNotFound(job_id)
+        raise JobNotFoundError(job_id)
     evidence = row.pop("evidence")
     job = Job.from_row(row)
     return Explanation(job, _reason(job, evidence), datetime.fromisoformat(evidence["at"]))
@@ -110,7 +110,7 @@ async def explain_enqueue(
     What a transaction has taken that is still open is not seen; the door would wait for it.
 
     Raises:
-        Refused: The door would not let it in, as one of its children.
+        EnqueueError: The door would not let it in, as one of its children.
     """
     standing = await door.standing_async(connection, wanted)
     at = await _now(connection)
@@ -118,7 +118,7 @@ async def explain_enqueue(
         return Explanation(None, NotEnqueued(), at)
     try:
         job = await get_job(connection, standing.job_id, schema=schema)
-    except JobNotFound:
+    except JobNotFoundError:
         job = None
     return Explanation(job, Duplicate(standing.job_id, job.state if job else None, standing.by, standing.until), at)
 
@@ -207,7 +207,7 @@ def _obstacles(job: Job, evidence: Mapping[str, Any]) -> Iterator[Reason]:
     yield Next(_known(job.ready_at))
 
 
-def _last(job: Job) -> AttemptError | None:
+def _last(job: Job) -> AttemptFailure | None:
     return job.errors[-1] if job.errors else None
 
 

@@ -10,7 +10,7 @@ from psycopg import AsyncConnection
 
 from headrace.queue.arguments import require
 from headrace.queue.db.statements import DEFAULT_SCHEMA, rows
-from headrace.queue.errors import JobNotFound
+from headrace.queue.errors import JobNotFoundError
 from headrace.queue.inspection.search import MAX_ID, JobFilter, search
 from headrace.queue.job import Job, JobState
 
@@ -28,15 +28,15 @@ async def get_job(connection: AsyncConnection[Any], job_id: int, *, schema: str 
     """One job.
 
     Raises:
-        JobNotFound: There is none of that id, or no longer.
+        JobNotFoundError: There is none of that id, or no longer.
         TypeError: An id is a number, and this is none.
     """
     require("get_job", int, job_id=job_id)
     if not 0 < job_id <= MAX_ID:
-        raise JobNotFound(job_id)
+        raise JobNotFoundError(job_id)
     found = await rows(connection, "get_job", {"job_id": job_id}, schema=schema)
     if not found:
-        raise JobNotFound(job_id)
+        raise JobNotFoundError(job_id)
     return Job.from_row(found[0])
 
 

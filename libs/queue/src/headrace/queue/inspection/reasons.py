@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import ClassVar, Literal
 
-from headrace.queue.job import AttemptError, JobState
+from headrace.queue.job import AttemptFailure, JobState
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Finished:
     code: ClassVar = "finished"
     state: JobState
     finished_at: datetime
-    last_error: AttemptError | None
+    last_error: AttemptFailure | None
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Quarantined:
 
     code: ClassVar = "quarantined"
     quarantined_at: datetime
-    error: AttemptError | None
+    error: AttemptFailure | None
     deaths: int
 
 
@@ -72,7 +72,7 @@ class WaitsForRetry:
     retry_at: datetime
     attempt: int
     max_attempts: int
-    last_error: AttemptError | None
+    last_error: AttemptFailure | None
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from headrace.queue.errors import KindUnknown, PayloadUnreadable
+from headrace.queue.errors import KindUnknownError, PayloadUnreadableError
 from headrace.queue.job import Job
 from headrace.queue.kinds.kind import Kinds
 from headrace.redaction import Veil
@@ -49,7 +49,7 @@ def veiled_payload(kind: str, payload: bytes, kinds: Kinds) -> tuple[bytes, tupl
     """A payload without redacted values, and the paths of what was veiled; see `veiled_job`."""
     try:
         return kinds[kind].codec.veiled(payload)
-    except (KindUnknown, PayloadUnreadable):
+    except (KindUnknownError, PayloadUnreadableError):
         return b"", EVERYTHING if payload else ()
 
 

@@ -19,13 +19,13 @@ class Codec(Protocol):
         """Makes the rules ready now, not when the first job arrives."""
 
     def encode(self, payload: Any) -> bytes:
-        """The bytes that are kept. Raises PayloadUnreadable where the payload can't be written."""
+        """The bytes that are kept. Raises PayloadUnreadableError where the payload can't be written."""
 
     def decode(self, data: bytes) -> Any:
-        """The message, for a handler. Raises PayloadUnreadable."""
+        """The message, for a handler. Raises PayloadUnreadableError."""
 
     def check(self, data: bytes) -> Any:
-        """The message, if it keeps its kind's rules. Raises PayloadUnreadable and PayloadInvalid."""
+        """The message, if it keeps its kind's rules. Raises PayloadUnreadableError and PayloadInvalidError."""
 
     def canonical(self, message: Any, fields: Collection[str] | None) -> bytes:
         """These fields of a message, None for all of it, as bytes that are equal where they are."""
@@ -37,4 +37,4 @@ class Codec(Protocol):
         """The values of a message that are not to be seen."""
 
     def veiled(self, data: bytes) -> tuple[bytes, tuple[str, ...]]:
-        """A payload without them, and the paths of what was veiled. Raises PayloadUnreadable."""
+        """A payload without them, and the paths of what was veiled. Raises PayloadUnreadableError."""

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from headrace.queue.errors import PayloadInvalid, PayloadUnreadable, Violation
+from headrace.queue.errors import PayloadInvalidError, PayloadUnreadableError, Violation
 from headrace.redaction import Secret
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class JsonCodec:
         try:
             return self._adapter.dump_json(payload, by_alias=False, warnings=False)
         except (PydanticSerializationError, UnicodeEncodeError, AttributeError) as error:
-            raise PayloadUnreadable(self._name, str(error)) from None
+            raise PayloadUnreadableError(self._name, str(error)) from None
 
     def decode(self, data: bytes) -> Any:
         """See Codec."""
@@ -64,7 +64,7 @@ class JsonCodec:
         try:
             return self._read(data)
         except ValidationError as error:
-            raise PayloadUnreadable(self._name, "; ".join(map(_words, _of_model(error)))) from None
+            raise PayloadUnreadableError(self._name, "; ".join(map(_words, _of_model(error)))) from None
 
     def check(self, data: bytes) -> Any:
         """See Codec."""
@@ -73,9 +73,9 @@ class JsonCodec:
         try:
             message = self._read(data)
         except ValidationError as error:
-            raise PayloadInvalid(self._name, _of_model(error)) from None
+            raise PayloadInvalidError(self._name, _of_model(error)) from None
         if MASK in data and (masked := [Violation(path, MASKED) for path in _masked(message)]):
-            raise PayloadInvalid(self._name, masked)
+            raise PayloadInvalidError(self._name, masked)
         return message
 
     def canonical(self, message: Any, fields: Collection[str] | None) -> bytes:

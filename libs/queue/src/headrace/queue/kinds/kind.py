@@ -17,7 +17,7 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
 from headrace.queue.arguments import is_a
-from headrace.queue.errors import KindUnknown, QueueError, Violation
+from headrace.queue.errors import KindUnknownError, QueueError, Violation
 from headrace.queue.kinds.codec import Codec
 from headrace.queue.kinds.json_codec import JsonCodec
 from headrace.queue.kinds.protobuf_codec import ProtobufCodec
@@ -36,11 +36,11 @@ MAX_VERSION = 2**15 - 1
 _KIND_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*")
 
 
-class NotAKind(QueueError):
+class NotAJobKindError(QueueError):
     """A class without the job option, and without `@job_kind`, was given where a kind is needed."""
 
 
-class KindMisconfigured(QueueError):
+class KindMisconfiguredError(QueueError):
     """What an option, an override or the defaults say about a kind is out of range."""
 
 
@@ -123,10 +123,12 @@ def job_kind(
         former_names: What it was called before, the oldest name first. Jobs that bear one of them are jobs of it.
 
     Raises:
-        KindMisconfigured: The name is none.
+        KindMisconfiguredError: The name is none.
     """
     if not is_a(str, name) or not _KIND_NAME.fullmatch(name) or len(name) > MAX_NAME_LENGTH:
-        raise KindMisconfigured(f"kind name {name!r}: use words of letters, digits and underscores, joined by dots")
+        raise KindMisconfiguredError(
+            f"kind name {name!r}: use words of letters, digits and underscores, joined by dots"
+        )
 
     def declare(payload_class: type[T]) -> type[T]:
         declared = _Declared(name, queue, max_retries, timeout, version, priority, tuple(former_names))
@@ -151,8 +153,8 @@ class Kinds:
         An override may name a kind by a former name: settings outlast a renaming.
 
         Raises:
-            NotAKind: One of the classes is neither, or an override names none of them.
-            KindMisconfigured: A value in force for one of them is out of range, or two have a name in common.
+            NotAJobKindError: One of the classes is neither, or an override names none of them.
+            KindMisconfiguredError: A value in force for one of them is out of range, or two have a name in common.
         """
         overrides = overrides or {}
         made = [_kind(message, defaults or Defaults(), overrides) for message in messages]
@@ -161,9 +163,11 @@ class Kinds:
         for kind in made:
             for name in kind.names:
                 if self._by_any_name.setdefault(name, kind).message_class is not kind.message_class:
-                    raise KindMisconfigured(f"two classes are declared to be the kind {name}")
+                    raise KindMisconfiguredError(f"two classes are declared to be the kind {name}")
         if unknown := sorted(set(overrides) - set(self._by_any_name)):
-            raise NotAKind(f"overrides for {', '.join(unknown)}: no such kind; known are {', '.join(self._kinds)}")
+            raise NotAJobKindError(
+                f"overrides for {', '.join(unknown)}: no such kind; known are {', '.join(self._kinds)}"
+            )
 
     @classmethod
     def of_file(
@@ -202,18 +206,18 @@ class Kinds:
         """The kind of that name, or of that former name.
 
         Raises:
-            KindUnknown: There is none here.
+            KindUnknownError: There is none here.
         """
         try:
             return self._by_any_name[name]
         except KeyError:
-            raise KindUnknown(name, self.names) from None
+            raise KindUnknownError(name, self.names) from None
 
     def of(self, payload: Any) -> Kind:
         """The kind of a payload, or of its class.
 
         Raises:
-            KindUnknown: It is of none here.
+            KindUnknownError: It is of none here.
         """
         payload_class = payload if isinstance(payload, type) else type(payload)
         return self[name_of(payload_class)]
@@ -259,7 +263,7 @@ def _kind(payload_class: type[Any], defaults: Defaults, overrides: Mapping[str, 
     if not (is_a(int, kind.version) and 1 <= kind.version <= MAX_VERSION):
         violations.append(Violation("version", f"must be 1 to {MAX_VERSION}"))
     if violations:
-        raise KindMisconfigured(f"{kind.name}: " + "; ".join(f"{v.field} {v.description}" for v in violations))
+        raise KindMisconfiguredError(f"{kind.name}: " + "; ".join(f"{v.field} {v.description}" for v in violations))
     return kind
 
 
@@ -267,7 +271,9 @@ def _of_message(message: type[Message]) -> _Declared:
     descriptor = message.DESCRIPTOR
     options = next((v for option, v in descriptor.GetOptions().ListFields() if option.full_name == JOB_OPTION), None)
     if options is None:
-        raise NotAKind(f"{descriptor.full_name} is no job kind: set `option (headrace.jobs.v1.job) = {{…}}` on it")
+        raise NotAJobKindError(
+            f"{descriptor.full_name} is no job kind: set `option (headrace.jobs.v1.job) = {{…}}` on it"
+        )
     return _Declared(
         name=descriptor.full_name,
         queue=options.queue or None,
@@ -281,10 +287,10 @@ def _of_message(message: type[Message]) -> _Declared:
 
 def _of_class(payload_class: type[Any]) -> _Declared:
     if not isinstance(payload_class, type):
-        raise NotAKind(f"{payload_class!r} is no job kind: give the class")
+        raise NotAJobKindError(f"{payload_class!r} is no job kind: give the class")
     declared: _Declared | None = vars(payload_class).get(DECLARED)
     if declared is None:
-        raise NotAKind(f'{name_of(payload_class)} is no job kind: put @job_kind("…") on it')
+        raise NotAJobKindError(f'{name_of(payload_class)} is no job kind: put @job_kind("…") on it')
     return declared
 
 

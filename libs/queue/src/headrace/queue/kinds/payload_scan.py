@@ -12,7 +12,7 @@ from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 from google.protobuf.unknown_fields import UnknownFieldSet
 
-from headrace.queue.errors import PayloadUnreadable
+from headrace.queue.errors import PayloadUnreadableError
 from headrace.queue.kinds.field_changes import Change, What, changes, used
 from headrace.queue.kinds.kind import Kind
 from headrace.queue.kinds.revisions import Revision, descriptor_of
@@ -60,7 +60,7 @@ def troubles_of(kind: Kind, revisions: Sequence[Revision]) -> Callable[[bytes], 
         yield from seen
         try:
             decoded = kind.codec.decode(payload)
-        except PayloadUnreadable as error:
+        except PayloadUnreadableError as error:
             yield error.reason
         else:
             if not revisions:
@@ -72,7 +72,7 @@ def troubles_of(kind: Kind, revisions: Sequence[Revision]) -> Callable[[bytes], 
 def _of_json(kind: Kind, payload: bytes) -> Iterator[Trouble]:
     try:
         kind.codec.decode(payload)
-    except PayloadUnreadable as error:
+    except PayloadUnreadableError as error:
         yield error.reason
         return
     content = json.loads(payload)

@@ -9,7 +9,7 @@ from typing import Any
 import protovalidate
 from google.protobuf.message import DecodeError, EncodeError, Message
 
-from headrace.queue.errors import PayloadInvalid, PayloadUnreadable, Violation
+from headrace.queue.errors import PayloadInvalidError, PayloadUnreadableError, Violation
 from headrace.redaction import Secret, Veil, may_redact, secrets_of, types_in, veiled
 
 
@@ -28,7 +28,7 @@ class ProtobufCodec:
         try:
             data: bytes = payload.SerializeToString(deterministic=True)
         except EncodeError as error:
-            raise PayloadUnreadable(self._name, str(error)) from None
+            raise PayloadUnreadableError(self._name, str(error)) from None
         return data
 
     def decode(self, data: bytes) -> Message:
@@ -36,7 +36,7 @@ class ProtobufCodec:
         try:
             return self._class.FromString(data)
         except DecodeError as error:
-            raise PayloadUnreadable(self._name, str(error)) from None
+            raise PayloadUnreadableError(self._name, str(error)) from None
 
     def check(self, data: bytes) -> Message:
         """See Codec. Read back even where it came as a message: more nesting can be written than could be read."""
@@ -46,7 +46,7 @@ class ProtobufCodec:
         except protovalidate.EvaluationError as error:
             broken = [Violation("", f"breaks a rule, which can't be evaluated with it: {error}")]
         if broken:
-            raise PayloadInvalid(self._name, self._unseen(message, broken))
+            raise PayloadInvalidError(self._name, self._unseen(message, broken))
         return message
 
     def _unseen(self, message: Message, broken: list[Violation]) -> list[Violation]:

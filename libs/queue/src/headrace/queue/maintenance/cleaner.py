@@ -36,7 +36,7 @@ class Cleaner:
         self._audit_retention = audit_retention
 
     async def step(self) -> timedelta:
-        """Cleans a page. Raises DatabaseAway."""
+        """Cleans a page. Raises DatabaseUnavailableError."""
         params = {
             "page": PAGE,
             **asdict(self._retention),

@@ -15,7 +15,7 @@ from typing import Any
 from headrace.queue import tracing
 from headrace.queue.db.connections import Link
 from headrace.queue.db.statements import statement
-from headrace.queue.errors import DatabaseAway
+from headrace.queue.errors import DatabaseUnavailableError
 from headrace.queue.events.event import What
 from headrace.queue.events.publisher import Announcer
 from headrace.queue.job import TraceParent
@@ -50,11 +50,11 @@ class Rescuer:
         self._late_sweep_at = 0.0
 
     async def step(self) -> None:
-        """Looks once, and rescues what there is to rescue. Raises DatabaseAway."""
+        """Looks once, and rescues what there is to rescue. Raises DatabaseUnavailableError."""
         asked_at = time.monotonic()
         try:
             rows = await self._link.execute(self._watch)
-        except DatabaseAway:
+        except DatabaseUnavailableError:
             self._seen.clear()
             raise
         answered_at = time.monotonic()
@@ -74,7 +74,7 @@ class Rescuer:
             await self.rescue()
 
     async def rescue(self) -> None:
-        """Takes back what workers declared dead still hold. Raises DatabaseAway."""
+        """Takes back what workers declared dead still hold. Raises DatabaseUnavailableError."""
         for row in await self._link.execute(self._rescue, {"max_deaths": self._max_deaths}):
             level = logging.ERROR if row["state"] == "quarantined" else logging.WARNING
             logger.log(

@@ -30,7 +30,7 @@ class Scheduler:
         schema: The installation's schema.
 
     Raises:
-        Refused: A declared payload is of an unknown kind, or breaks its kind's rules.
+        EnqueueError: A declared payload is of an unknown kind, or breaks its kind's rules.
     """
 
     def __init__(self, link: Link, kinds: Kinds, periodic: Sequence[Periodic], schema: str) -> None:
@@ -41,7 +41,7 @@ class Scheduler:
         self._declared = False
 
     async def step(self) -> timedelta:
-        """Does what is due, and answers how long nothing more is. Raises DatabaseAway."""
+        """Does what is due, and answers how long nothing more is. Raises DatabaseUnavailableError."""
         if not self._declared:
             await self._run(self._ticker.declare())
             self._declared = True

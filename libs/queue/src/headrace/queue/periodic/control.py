@@ -15,7 +15,7 @@ from typing import Any
 from psycopg import AsyncConnection
 
 from headrace.queue.db.statements import DEFAULT_SCHEMA, rows
-from headrace.queue.errors import PeriodicExists, PeriodicNotFound
+from headrace.queue.errors import PeriodicExistsError, PeriodicNotFoundError
 from headrace.queue.kinds.kind import Kinds
 from headrace.queue.periodic.definition import Missed, Periodic, schedule
 from headrace.queue.periodic.schedule import Schedule
@@ -49,13 +49,13 @@ async def create_periodic(
     """Makes a periodic job. It ticks while any worker runs that knows its kind.
 
     Raises:
-        PeriodicExists: There is one of that name.
-        Refused: The payload is of an unknown kind, or breaks its kind's rules.
+        PeriodicExistsError: There is one of that name.
+        EnqueueError: The payload is of an unknown kind, or breaks its kind's rules.
     """
     params = {**periodic.row(kinds), "next_at": periodic.first_tick(await _now(connection, schema))}
     made = await rows(connection, "create_periodic", params, schema=schema)
     if not made:
-        raise PeriodicExists(periodic.name)
+        raise PeriodicExistsError(periodic.name)
     return _read(made[0])
 
 
@@ -65,8 +65,8 @@ async def update_periodic(
     """Gives the periodic job of that name a new definition. A changed schedule counts from now on.
 
     Raises:
-        PeriodicNotFound: There is none of that name.
-        Refused: The payload is of an unknown kind, or breaks its kind's rules.
+        PeriodicNotFoundError: There is none of that name.
+        EnqueueError: The payload is of an unknown kind, or breaks its kind's rules.
     """
     params = {**periodic.row(kinds), "next_at": periodic.next_tick(await _now(connection, schema))}
     return await _one(connection, "update_periodic", periodic.name, params, schema)
@@ -78,7 +78,7 @@ async def pause_periodic(
     """Stops the ticks of a periodic job; what it would have made meanwhile is not made up for.
 
     Raises:
-        PeriodicNotFound: There is none of that name.
+        PeriodicNotFoundError: There is none of that name.
     """
     return await _one(connection, "pause_periodic", name, {"by": by}, schema)
 
@@ -87,7 +87,7 @@ async def resume_periodic(connection: AsyncConnection[Any], name: str, *, schema
     """Lets a periodic job tick again: the next time is the first one after now.
 
     Raises:
-        PeriodicNotFound: There is none of that name.
+        PeriodicNotFoundError: There is none of that name.
     """
     async with connection.transaction():
         before = await get_periodic(connection, name, schema=schema)
@@ -100,10 +100,10 @@ async def delete_periodic(connection: AsyncConnection[Any], name: str, *, schema
     """Forgets a periodic job; the jobs that it has made stay.
 
     Raises:
-        PeriodicNotFound: There is none of that name.
+        PeriodicNotFoundError: There is none of that name.
     """
     if not await rows(connection, "delete_periodic", {"name": name}, schema=schema):
-        raise PeriodicNotFound(name)
+        raise PeriodicNotFoundError(name)
 
 
 async def get_periodic(
@@ -112,11 +112,11 @@ async def get_periodic(
     """One periodic job, with its next ticks, at most `runs` of them.
 
     Raises:
-        PeriodicNotFound: There is none of that name.
+        PeriodicNotFoundError: There is none of that name.
     """
     found = await rows(connection, "list_periodic", {"name": name}, schema=schema)
     if not found:
-        raise PeriodicNotFound(name)
+        raise PeriodicNotFoundError(name)
     return _read(found[0], runs)
 
 
@@ -168,5 +168,5 @@ async def _one(
 ) -> PeriodicJob:
     found = await rows(connection, statement_name, {**params, "name": name}, schema=schema)
     if not found:
-        raise PeriodicNotFound(name)
+        raise PeriodicNotFoundError(name)
     return _read(found[0])

@@ -14,9 +14,9 @@ from enum import StrEnum
 from typing import Any
 
 from headrace.queue.arguments import is_a, require
-from headrace.queue.errors import PeriodicInvalid, Violation
+from headrace.queue.errors import PeriodicInvalidError, Violation
 from headrace.queue.kinds.kind import Kinds
-from headrace.queue.periodic.schedule import Cron, Interval, Schedule, TimeZoneUnknown, zone
+from headrace.queue.periodic.schedule import Cron, Interval, Schedule, TimeZoneUnknownError, zone
 
 # A tick that is decided about within this time was not missed.
 ON_TIME = timedelta(seconds=30)
@@ -57,7 +57,7 @@ class Periodic:
         window: How late a missed tick may be made up for; None means any time.
 
     Raises:
-        PeriodicInvalid: Something makes no sense; the text names it. It is a ValueError.
+        PeriodicInvalidError: Something makes no sense; the text names it. It is a ValueError.
     """
 
     name: str
@@ -91,16 +91,16 @@ class Periodic:
             if not is_a(str, text):
                 raise self._wrong(field, f"{field} must be text, not {text!r}")
 
-    def _wrong(self, field: str, reason: str) -> PeriodicInvalid:
-        return PeriodicInvalid(self.name, field, reason)
+    def _wrong(self, field: str, reason: str) -> PeriodicInvalidError:
+        return PeriodicInvalidError(self.name, field, reason)
 
     def row(self, kinds: Kinds) -> dict[str, Any]:
         """The definition as parameters of the statements that write it, its payload checked like a job's.
 
         Raises:
-            KindUnknown: The payload is of none of the kinds.
-            PayloadUnreadable: It can't be written.
-            PayloadInvalid: It breaks its kind's rules.
+            KindUnknownError: The payload is of none of the kinds.
+            PayloadUnreadableError: It can't be written.
+            PayloadInvalidError: It breaks its kind's rules.
         """
         kind = kinds.of(self.payload)
         payload = kind.codec.encode(self.payload)
@@ -144,7 +144,7 @@ def periodic_violations(
         yield Violation("missed", str(error))
     try:
         zone(time_zone)  # also where nothing is counted in it
-    except TimeZoneUnknown as error:
+    except TimeZoneUnknownError as error:
         yield Violation("time_zone", str(error))
         time_zone = "UTC"
     if cron is not None:

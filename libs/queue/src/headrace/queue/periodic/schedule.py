@@ -24,7 +24,7 @@ LONGEST_GAP = timedelta(hours=25)
 SECOND = timedelta(seconds=1)
 
 
-class TimeZoneUnknown(ValueError):
+class TimeZoneUnknownError(ValueError):
     """There is no such time zone."""
 
     def __init__(self, name: str) -> None:
@@ -39,11 +39,11 @@ class Schedule(Protocol):
 
 
 def zone(name: str) -> ZoneInfo:
-    """The time zone of an IANA name. Raises TimeZoneUnknown."""
+    """The time zone of an IANA name. Raises TimeZoneUnknownError."""
     try:
         return ZoneInfo(name)
     except (KeyError, ValueError, OSError):  # unknown; no name at all; a directory
-        raise TimeZoneUnknown(name) from None
+        raise TimeZoneUnknownError(name) from None
 
 
 @dataclass(frozen=True)

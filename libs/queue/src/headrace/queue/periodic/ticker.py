@@ -17,7 +17,7 @@ from headrace.queue.db.statements import statement
 from headrace.queue.db.transaction import Plan, Query
 from headrace.queue.enqueue.enqueuer import Door
 from headrace.queue.enqueue.new_job import NewJob
-from headrace.queue.errors import Refused
+from headrace.queue.errors import EnqueueError
 from headrace.queue.kinds.kind import Kinds
 from headrace.queue.periodic.definition import Missed, Periodic, Ticks, decide, fingerprint, schedule
 
@@ -34,7 +34,7 @@ class Ticker:
         schema: The installation's schema.
 
     Raises:
-        Refused: A declared payload is of an unknown kind, or breaks its kind's rules.
+        EnqueueError: A declared payload is of an unknown kind, or breaks its kind's rules.
         ValueError: Two of them have the same name.
     """
 
@@ -108,8 +108,8 @@ class Ticker:
                 for tick in due
             ]
             results = yield from self._door.plan(jobs)
-            refused = next((result for result in results if isinstance(result, Refused)), None)
-        except Refused as unreadable:
+            refused = next((result for result in results if isinstance(result, EnqueueError)), None)
+        except EnqueueError as unreadable:
             refused = unreadable
         if refused is not None:
             logger.error("the periodic job %s made no job for its tick: %s", row["name"], refused)

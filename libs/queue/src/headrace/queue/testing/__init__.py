@@ -15,8 +15,8 @@ stand-ins. So tests need no clean-up, see nothing of each other, and run in para
         assert job.state is JobState.COMPLETED
 """
 
-from headrace.queue.testing.drain import AT_ONCE, DrainUnending, TransactionEnded
+from headrace.queue.testing.drain import AT_ONCE, DrainUnendingError, TransactionEndedError
 from headrace.queue.testing.enqueued import Enqueued
 from headrace.queue.testing.kit import Kit
 
-__all__ = ["AT_ONCE", "DrainUnending", "Enqueued", "Kit", "TransactionEnded"]
+__all__ = ["AT_ONCE", "DrainUnendingError", "Enqueued", "Kit", "TransactionEndedError"]

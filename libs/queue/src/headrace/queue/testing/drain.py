@@ -29,7 +29,7 @@ AT_ONCE = RetryPolicy(base=timedelta(microseconds=1), factor=1, jitter=0)
 """Failed jobs are tried again without a wait."""
 
 
-class DrainUnending(QueueError):
+class DrainUnendingError(QueueError):
     """There was more to do after so many attempts: a handler enqueues its own kind, say, or snoozes for no time."""
 
     def __init__(self, attempts: int) -> None:
@@ -39,7 +39,7 @@ class DrainUnending(QueueError):
         self.attempts = attempts
 
 
-class TransactionEnded(QueueError):
+class TransactionEndedError(QueueError):
     """A handler has committed or rolled back the test's connection, instead of one of its own, or a savepoint."""
 
     def __init__(self, job: RunningJob) -> None:
@@ -100,7 +100,7 @@ class Drain:
                     if (job := await execute(self._claim(worker_id, queue))) is None:
                         continue
                     if attempts == limit:
-                        raise DrainUnending(limit)
+                        raise DrainUnendingError(limit)
                     attempts += 1
                     busy = True
                     seen[job.id] = None
@@ -174,7 +174,7 @@ class Drain:
         try:
             yield Query("release savepoint headrace_attempt", {})
         except (psycopg.errors.InvalidSavepointSpecification, psycopg.errors.NoActiveSqlTransaction):
-            raise TransactionEnded(job) from None
+            raise TransactionEndedError(job) from None
         decisions, self._decisions = self._decisions, []
         reports, self._progress = self._progress[-1:], []
         yield Query(statement("settle", self._schema), settle_params(decisions))

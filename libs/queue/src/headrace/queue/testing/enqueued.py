@@ -39,7 +39,7 @@ def enqueued(kinds: Kinds, message_classes: Sequence[type[Payload]], schema: str
     """The statement that reads them.
 
     Raises:
-        KindUnknown: One is of none of the kinds.
+        KindUnknownError: One is of none of the kinds.
     """
     wanted = [kinds.of(each).name for each in message_classes] or None
     rows = yield Query(statement("enqueued", schema), {"kinds": wanted})

@@ -47,7 +47,7 @@ class Kit:
         schema: The installation's schema.
 
     Raises:
-        Refused: A periodic job's payload is of none of the kinds, or breaks its kind's rules.
+        EnqueueError: A periodic job's payload is of none of the kinds, or breaks its kind's rules.
     """
 
     def __init__(
@@ -79,8 +79,8 @@ class Kit:
         it can be watched and patched. There is no job to complete: for a handler that calls `complete_in`, drain.
 
         Raises:
-            KindUnknown: The payload is of none of the kinds, or none that has a handler.
-            Refused: It breaks its kind's rules.
+            KindUnknownError: The payload is of none of the kinds, or none that has a handler.
+            EnqueueError: It breaks its kind's rules.
             TypeError: What the handler has returned is no outcome.
             RuntimeError: An event loop runs in this thread: use `run_async` there.
         """
@@ -117,7 +117,7 @@ class Kit:
         """What this transaction has enqueued of these classes, or of all, in order.
 
         Raises:
-            KindUnknown: Something was enqueued whose kind the handlers don't know.
+            KindUnknownError: Something was enqueued whose kind the handlers don't know.
             ValueError: The connection is in no transaction that could be rolled back.
         """
         return run(_borrowed(connection), enqueued(self._handlers.kinds, message_classes, self._schema))
@@ -147,8 +147,8 @@ class Kit:
             limit: The most attempts.
 
         Raises:
-            DrainUnending: There was more to do after that many attempts.
-            TransactionEnded: A handler has committed or rolled back the connection.
+            DrainUnendingError: There was more to do after that many attempts.
+            TransactionEndedError: A handler has committed or rolled back the connection.
             ValueError: The connection is in no transaction that could be rolled back.
             RuntimeError: An event loop runs in this thread: use `drain_async` there.
         """

@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from headrace.queue.errors import KindUnknown
+from headrace.queue.errors import KindUnknownError
 from headrace.queue.execution.handlers import Handlers
 from headrace.queue.execution.middleware import Work, wrapped
 from headrace.queue.execution.outcomes import Done, Outcome
@@ -29,7 +29,7 @@ async def run_alone(
     """See Kit.run."""
     kind = handlers.kinds.of(payload)
     if kind not in handlers.handled:
-        raise KindUnknown(kind.name, [each.name for each in handlers.handled])
+        raise KindUnknownError(kind.name, [each.name for each in handlers.handled])
     data = kind.codec.encode(payload)
     message = kind.codec.check(data)
     job = RunningJob(

@@ -10,7 +10,7 @@ from contextlib import suppress
 from datetime import timedelta
 
 from headrace.queue.db.reconnect import Backoff
-from headrace.queue.errors import DatabaseAway
+from headrace.queue.errors import DatabaseUnavailableError
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ async def repeat(
         try:
             pause = await step()
             backoff.reset()
-        except DatabaseAway as away:
+        except DatabaseUnavailableError as away:
             await backoff.wait(logger, f"{name} pauses until Postgres is back: {away}")
             continue
         seconds = (every if pause is None else pause).total_seconds() * random.uniform(0.9, 1.1)

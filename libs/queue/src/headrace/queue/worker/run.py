@@ -32,7 +32,7 @@ def run_worker(
 
     Raises:
         ValueError: See Worker.
-        Refused: See Worker.
+        EnqueueError: See Worker.
         RuntimeError: It is called elsewhere.
     """
     _require_main_thread()

@@ -31,7 +31,7 @@ from headrace.queue.db.connections import CONNECT_TIMEOUT, Link
 from headrace.queue.db.reconnect import Backoff
 from headrace.queue.db.statements import DEFAULT_SCHEMA, statement
 from headrace.queue.db.transaction import run_async
-from headrace.queue.errors import DatabaseAway, SchemaOutdated
+from headrace.queue.errors import DatabaseUnavailableError, SchemaOutdatedError
 from headrace.queue.events import publisher
 from headrace.queue.events.event import Event
 from headrace.queue.execution.executor import Executor
@@ -68,7 +68,7 @@ class Worker:
 
     Raises:
         ValueError: There is no handler, `queue_slots` names a queue without one, or `dsn` is no connection string.
-        Refused: A periodic job's payload is of none of the kinds, or breaks its kind's rules.
+        EnqueueError: A periodic job's payload is of none of the kinds, or breaks its kind's rules.
     """
 
     def __init__(
@@ -222,7 +222,7 @@ class Worker:
                 async with self._links["maintenance"].use() as connection:
                     await run_async(connection, registration(self._handlers.kinds, self._schema))
                 await self._register(beats)
-            except (DatabaseAway, SchemaOutdated, psycopg.OperationalError) as error:
+            except (DatabaseUnavailableError, SchemaOutdatedError, psycopg.OperationalError) as error:
                 await backoff.wait(logger, f"not at work yet: {str(error).strip()}")
                 continue
             self._registered = True
@@ -261,7 +261,7 @@ class Worker:
                     try:
                         await self._register(beats)
                         break
-                    except DatabaseAway as away:
+                    except DatabaseUnavailableError as away:
                         await backoff.wait(logger, f"the new life has to wait until Postgres is back: {away}")
             backoff.reset()
             self._producer.ready_all()
@@ -291,7 +291,7 @@ class Worker:
                 await self._links["maintenance"].execute(
                     statement("stop_worker", self._schema), {"worker_id": self._identity.worker_id}
                 )
-        except (TimeoutError, DatabaseAway):
+        except (TimeoutError, DatabaseUnavailableError):
             left = self._executor.running + self._completer.pending
             logger.error("gone with %d jobs that could not be handed back: they will be rescued", left)
 

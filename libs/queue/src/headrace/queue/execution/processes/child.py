@@ -24,7 +24,7 @@ from typing import Any
 
 from opentelemetry import context, propagate
 
-from headrace.queue.execution.attempt_failure import AttemptFailed
+from headrace.queue.execution.attempt_failure import AttemptFailedError
 from headrace.queue.execution.middleware import wrapped
 from headrace.queue.execution.outcomes import Outcome
 from headrace.queue.execution.processes.protocol import Head, job_of, outcome_head, packed, receive
@@ -113,7 +113,7 @@ def _load(pickled: bytes) -> Callable[[], tuple[Kind, Work]]:
     try:
         function, middleware, kind = pickle.loads(pickled)  # noqa: S301  (the worker's own)
     except BaseException as error:  # noqa: BLE001
-        failure = AttemptFailed.of(error)
+        failure = AttemptFailedError.of(error)
 
         def fail() -> tuple[Kind, Work]:
             raise failure
@@ -132,10 +132,10 @@ def _call(work: Work, message: Any, job: RunningJob) -> Outcome | None:
 
 
 def _failure(error: BaseException, memory_limit: int | None) -> Head:
-    failure = AttemptFailed.of(error)
+    failure = AttemptFailedError.of(error)
     if isinstance(error, MemoryError) and memory_limit is not None:
         text = f"the attempt needed more than its memory limit of {memory_limit >> 20} MiB"
-        failure = AttemptFailed("memory_limit", text, failure.trace)
+        failure = AttemptFailedError("memory_limit", text, failure.trace)
     return {"failure": [failure.type, failure.message, failure.trace]}
 
 

@@ -23,11 +23,11 @@ from google.protobuf import descriptor_pool
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
-from headrace.queue.execution.attempt_failure import AttemptFailed
+from headrace.queue.execution.attempt_failure import AttemptFailedError
 from headrace.queue.execution.handlers import Handler
 from headrace.queue.execution.middleware import PlainMiddleware, Work
 from headrace.queue.execution.outcomes import Outcome
-from headrace.queue.execution.processes.protocol import FrameBroken, Head, job_head, outcome_of, packed, received
+from headrace.queue.execution.processes.protocol import BrokenFrameError, Head, job_head, outcome_of, packed, received
 from headrace.queue.execution.running_job import RunningJob
 from headrace.queue.execution.timeouts import Deadlines
 
@@ -75,7 +75,7 @@ class Processes:
                     continue
                 finally:
                     await self._give_back(process)
-            raise AttemptFailed("process_died", f"{TRIES} processes died before the job had begun")
+            raise AttemptFailedError("process_died", f"{TRIES} processes died before the job had begun")
 
         return run
 
@@ -134,7 +134,7 @@ class _Process:
 
     @classmethod
     async def start(cls, hello: bytes) -> _Process:
-        """A new one that has imported every handler. Raises AttemptFailed."""
+        """A new one that has imported every handler. Raises AttemptFailedError."""
         ours, theirs = socket.socketpair()
         with theirs:
             descriptor = theirs.fileno()
@@ -155,8 +155,8 @@ class _Process:
                 await received(self._reader)
         except TimeoutError:
             self.kill()
-            raise AttemptFailed("process_died", f"it did not start within {START_WITHIN:g} s") from None
-        except (asyncio.IncompleteReadError, FrameBroken, ConnectionError):
+            raise AttemptFailedError("process_died", f"it did not start within {START_WITHIN:g} s") from None
+        except (asyncio.IncompleteReadError, BrokenFrameError, ConnectionError):
             raise await self._death("it did not start") from None
         except BaseException:
             self.kill()
@@ -172,7 +172,7 @@ class _Process:
         """Runs a job. Whatever ends this call early leaves the process unfit.
 
         Raises:
-            AttemptFailed: The handler has raised, went beyond its memory limit, or has ended its process.
+            AttemptFailedError: The handler has raised, went beyond its memory limit, or has ended its process.
         """
         self.fit = False
         self._jobs += 1
@@ -185,7 +185,7 @@ class _Process:
         job.completed_in = head["completed_in"]
         too_full = memory_limit is not None and memory_of(self._process.pid) > memory_limit // 2
         if "failure" in head:
-            failure = AttemptFailed(*head["failure"])
+            failure = AttemptFailedError(*head["failure"])
             self.fit = failure.type != "memory_limit" and not too_full and self._jobs < MOST_JOBS
             raise failure
         outcome = outcome_of(head)
@@ -220,23 +220,25 @@ class _Process:
                     job.home.report(job.id, job.lease, head["progress"])
                 else:
                     return head
-        except FrameBroken:
-            raise AttemptFailed("process_died", "something else than the engine has written to its socket") from None
+        except BrokenFrameError:
+            raise AttemptFailedError(
+                "process_died", "something else than the engine has written to its socket"
+            ) from None
         except (asyncio.IncompleteReadError, ConnectionError):
             if not begun:
                 raise _NotBegunError from None
             raise await self._death("it died with the job") from None
 
-    async def _death(self, what: str) -> AttemptFailed:
+    async def _death(self, what: str) -> AttemptFailedError:
         """Why it is gone."""
         with suppress(TimeoutError):
             await asyncio.wait_for(asyncio.shield(self.exited), 1.0)
         self.kill()  # it may have closed its end and live on
         code = await asyncio.shield(self.exited)
         if self._too_much:
-            return AttemptFailed("memory_limit", f"the attempt {self._too_much}")
+            return AttemptFailedError("memory_limit", f"the attempt {self._too_much}")
         how = f"exited with code {code}" if code >= 0 else f"was ended by {signal.Signals(-code).name}"
-        return AttemptFailed("process_died", f"{what}: process {self._process.pid} {how}")
+        return AttemptFailedError("process_died", f"{what}: process {self._process.pid} {how}")
 
     async def _watch(self, memory_limit: int) -> None:
         """Looks at what the process uses, for what its own limit doesn't count: memory that it shares."""

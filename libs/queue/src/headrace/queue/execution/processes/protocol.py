@@ -35,7 +35,7 @@ _SENT = (
 )
 
 
-class FrameBroken(Exception):
+class BrokenFrameError(Exception):
     """What came is no frame: something else has written into the socket."""
 
 
@@ -50,11 +50,11 @@ async def received(reader: asyncio.StreamReader) -> Head:
 
     Raises:
         asyncio.IncompleteReadError: The process has closed its end.
-        FrameBroken: It is no frame.
+        BrokenFrameError: It is no frame.
     """
     length, _ = _LENGTHS.unpack(await reader.readexactly(_LENGTHS.size))
     if length > LONGEST_HEAD:
-        raise FrameBroken
+        raise BrokenFrameError
     return _head(await reader.readexactly(length))
 
 
@@ -124,16 +124,16 @@ def outcome_of(head: Head) -> Outcome | None:
             return Cancel(reason)
         case {"outcome": "Discard", "reason": reason}:
             return Discard(reason)
-    raise FrameBroken
+    raise BrokenFrameError
 
 
 def _head(text: bytes) -> Head:
     try:
         head = json.loads(text)
     except ValueError:
-        raise FrameBroken from None
+        raise BrokenFrameError from None
     if not isinstance(head, dict):
-        raise FrameBroken
+        raise BrokenFrameError
     return head
 
 
