@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import psycopg
 
-from headrace.queue import Accepted, Door, Kinds, NewJob, job_kind
+from headrace.queue import Enqueued, Enqueuer, Kinds, NewJob, job_kind
 from headrace.queue.db import migrate
 from headrace.embedded_postgres import EmbeddedPostgres
 
@@ -21,16 +21,18 @@ class Reprice:
     product: int
 
 
-door = Door(Kinds([Reprice]))
+enqueuer = Enqueuer(Kinds([Reprice]))
 
 
 def main(dsn: str) -> None:
     with psycopg.connect(dsn) as connection:
         jobs = [NewJob(Reprice(1)), NewJob(Reprice(2), priority=9), NewJob(Reprice(3))]
-        results = door.accept(connection, jobs)
-        print("batch:", ", ".join("accepted" if isinstance(each, Accepted) else "refused" for each in results))
+        results = enqueuer.enqueue_many(connection, jobs)
+        print("batch:", ", ".join("accepted" if isinstance(each, Enqueued) else "refused" for each in results))
 
-        print("copied:", door.copy(connection, (NewJob(Reprice(product)) for product in range(20_000))))
+        print(
+            "copied:", enqueuer.enqueue_many_fast(connection, (NewJob(Reprice(product)) for product in range(20_000)))
+        )
         connection.commit()
 
         row = connection.execute("select count(*) from headrace.jobs where state = 'available'").fetchone()

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 
 import psycopg
 
-from headrace.queue import Door, Handlers, Kinds, NewJob, RunningJob, Worker, cancel_job, get_job, job_kind
+from headrace.queue import Enqueuer, Handlers, Kinds, NewJob, RunningJob, Worker, cancel_job, get_job, job_kind
 from headrace.queue.db import migrate
 from headrace.embedded_postgres import EmbeddedPostgres
 
@@ -41,10 +41,10 @@ async def main(dsn: str) -> None:
     handlers.add(Transcode, transcode)
     tomorrow = datetime.now(UTC) + timedelta(days=1)
     async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as connection:
-        waiting = await Door(kinds).accept_one_async(connection, NewJob(Transcode(1), run_at=tomorrow))
+        waiting = await Enqueuer(kinds).enqueue_async(connection, NewJob(Transcode(1), run_at=tomorrow))
         print("waiting job:", (await cancel_job(connection, waiting.job_id)).state)
 
-        running = await Door(kinds).accept_one_async(connection, NewJob(Transcode(2)))
+        running = await Enqueuer(kinds).enqueue_async(connection, NewJob(Transcode(2)))
         worker = Worker(dsn, handlers)
         async with asyncio.TaskGroup() as group:
             group.create_task(worker.run())

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import psycopg
 
-from headrace.queue import Door, Handlers, Kinds, NewJob, RunningJob, Worker, job_kind
+from headrace.queue import Enqueuer, Handlers, Kinds, NewJob, RunningJob, Worker, job_kind
 from headrace.queue.db import migrate
 from headrace.embedded_postgres import EmbeddedPostgres
 
@@ -23,7 +23,7 @@ class SendReceipt:
 
 
 kinds = Kinds([SendReceipt])
-door = Door(kinds)
+enqueuer = Enqueuer(kinds)
 handlers = Handlers(kinds)
 
 
@@ -39,11 +39,11 @@ async def main(dsn: str) -> None:
     async with await psycopg.AsyncConnection.connect(dsn) as connection:
         await connection.execute("create table orders (id int)")
         await connection.execute("insert into orders values (1)")
-        await door.accept_one_async(connection, NewJob(SendReceipt(order=1)))
+        await enqueuer.enqueue_async(connection, NewJob(SendReceipt(order=1)))
         await connection.commit()
         print("order 1: committed, and so was its job")
         await connection.execute("insert into orders values (2)")
-        await door.accept_one_async(connection, NewJob(SendReceipt(order=2)))
+        await enqueuer.enqueue_async(connection, NewJob(SendReceipt(order=2)))
         await connection.rollback()
         print("order 2: rolled back, and its job never existed")
 

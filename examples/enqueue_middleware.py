@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import psycopg
 
-from headrace.queue import Accepted, Door, Kinds, NewJob, OptionInvalidError, EnqueueError, Violation, job_kind
+from headrace.queue import Enqueued, Enqueuer, Kinds, NewJob, OptionInvalidError, EnqueueError, Violation, job_kind
 from headrace.queue.db import migrate
 from headrace.embedded_postgres import EmbeddedPostgres
 
@@ -21,7 +21,7 @@ class Mail:
     to: str
 
 
-def tenant(jobs: Sequence[NewJob]) -> Generator[list[NewJob | EnqueueError], list[Accepted | EnqueueError], None]:
+def tenant(jobs: Sequence[NewJob]) -> Generator[list[NewJob | EnqueueError], list[Enqueued | EnqueueError], None]:
     """Tags every job, and lets nobody write to the owner. One function for blocking and asynchronous callers."""
     results = yield [
         OptionInvalidError([Violation("to", "is not to be bothered")])
@@ -29,14 +29,14 @@ def tenant(jobs: Sequence[NewJob]) -> Generator[list[NewJob | EnqueueError], lis
         else replace(job, tags=[*job.tags, "tenant-7"])
         for job in jobs
     ]
-    print(f"enqueued: {sum(isinstance(each, Accepted) for each in results)} of {len(results)}")
+    print(f"enqueued: {sum(isinstance(each, Enqueued) for each in results)} of {len(results)}")
 
 
-door = Door(Kinds([Mail]))
-door.use(tenant)
+enqueuer = Enqueuer(Kinds([Mail]))
+enqueuer.use(tenant)
 with EmbeddedPostgres() as server:
     migrate.up(server.dsn())
     with psycopg.connect(server.dsn()) as connection:
-        door.accept(connection, [NewJob(Mail("Ada")), NewJob(Mail("owner"))])
+        enqueuer.enqueue_many(connection, [NewJob(Mail("Ada")), NewJob(Mail("owner"))])
         [(tags,)] = connection.execute("select tags from headrace.jobs")
         print("tags:", tags)

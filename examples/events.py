@@ -11,7 +11,18 @@ from datetime import timedelta
 
 import psycopg
 
-from headrace.queue import Door, Event, Events, Handlers, Kinds, NewJob, RetryPolicy, RunningJob, What, Worker
+from headrace.queue import (
+    Enqueuer,
+    Event,
+    EventListener,
+    Handlers,
+    Kinds,
+    NewJob,
+    RetryPolicy,
+    RunningJob,
+    EventType,
+    Worker,
+)
 from headrace.queue import job_kind
 from headrace.queue.db import migrate
 from headrace.embedded_postgres import EmbeddedPostgres
@@ -33,15 +44,15 @@ async def main(dsn: str) -> None:
     handlers = Handlers(kinds)
     handlers.add(Charge, charge)
     worker = Worker(dsn, handlers, retry=RetryPolicy(base=timedelta(milliseconds=10)))
-    async with Events(dsn).listen() as events, asyncio.TaskGroup() as group:
+    async with EventListener(dsn).listen() as events, asyncio.TaskGroup() as group:
         group.create_task(worker.run())
         async with await psycopg.AsyncConnection.connect(dsn) as connection:
-            await Door(kinds).accept_one_async(connection, NewJob(Charge(order=1)))
+            await Enqueuer(kinds).enqueue_async(connection, NewJob(Charge(order=1)))
         async for event in events:
             match event:
                 case Event(what=what, job_id=job_id, attempt=attempt):
                     print(f"{job_id}: {what} in attempt {attempt}")
-                    if what is What.COMPLETED:
+                    if what is EventType.COMPLETED:
                         break
         worker.stop()
 

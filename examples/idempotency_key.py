@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import psycopg
 
-from headrace.queue import Door, KeyReusedError, Kinds, NewJob, job_kind
+from headrace.queue import Enqueuer, KeyReusedError, Kinds, NewJob, job_kind
 from headrace.queue.db import migrate
 from headrace.embedded_postgres import EmbeddedPostgres
 
@@ -22,25 +22,25 @@ class Refund:
     order: int
 
 
-door = Door(Kinds([Refund]), hash_keys=[b"a secret of yours"])
+enqueuer = Enqueuer(Kinds([Refund]), hash_keys=[b"a secret of yours"])
 
 
 def main(dsn: str) -> None:
     with psycopg.connect(dsn) as connection:
-        first = door.accept_one(connection, NewJob(Refund(order=7), caller="web", key="refund-7"))
+        first = enqueuer.enqueue(connection, NewJob(Refund(order=7), caller="web", key="refund-7"))
         print(f"first time: job {first.job_id}")
         connection.commit()
 
-        again = door.accept_one(connection, NewJob(Refund(order=7), caller="web", key="refund-7"))
+        again = enqueuer.enqueue(connection, NewJob(Refund(order=7), caller="web", key="refund-7"))
         assert again.duplicate
         print(f"again: job {again.job_id}, a duplicate by its {again.reason}")
 
-        other = door.accept_one(connection, NewJob(Refund(order=7), caller="phone", key="refund-7"))
+        other = enqueuer.enqueue(connection, NewJob(Refund(order=7), caller="phone", key="refund-7"))
         assert not other.duplicate
         print("another caller: another job")
 
         try:
-            door.accept_one(connection, NewJob(Refund(order=8), caller="web", key="refund-7"))
+            enqueuer.enqueue(connection, NewJob(Refund(order=8), caller="web", key="refund-7"))
         except KeyReusedError:
             print("same key, other payload: refused")
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import psycopg
 
-from headrace.queue import Door, JobFilter, JobState, Kinds, NewJob, cancel_jobs, count_jobs, job_kind, list_jobs
+from headrace.queue import Enqueuer, JobFilter, JobState, Kinds, NewJob, cancel_jobs, count_jobs, job_kind, list_jobs
 from headrace.queue.db import migrate
 from headrace.embedded_postgres import EmbeddedPostgres
 
@@ -39,7 +39,7 @@ async def main(dsn: str) -> None:
             NewJob(Mail(n), queue="bulk" if n < 6 else None, tags=["odd"] if n % 2 else tags.get(n, []))
             for n in range(1, 8)
         ]
-        await Door(Kinds([Mail])).accept_async(connection, jobs)
+        await Enqueuer(Kinds([Mail])).enqueue_many_async(connection, jobs)
         await print_counts(connection)
 
         page = await list_jobs(connection, JobFilter(tags=("odd",)), limit=2)

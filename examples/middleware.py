@@ -12,7 +12,7 @@ from typing import Any
 
 import psycopg
 
-from headrace.queue import Cancel, Door, Handlers, Kinds, NewJob, Outcome, RunningJob, Worker, WorkerSettings
+from headrace.queue import Cancel, Enqueuer, Handlers, Kinds, NewJob, Outcome, RunningJob, Worker, WorkerSettings
 from headrace.queue import job_kind
 from headrace.queue.db import migrate
 from headrace.embedded_postgres import EmbeddedPostgres
@@ -47,7 +47,7 @@ async def main(dsn: str) -> None:
     handlers.use(report)  # around every kind, and outermost
     handlers.use(only_strangers, Greet)
     async with await psycopg.AsyncConnection.connect(dsn) as connection:
-        await Door(handlers.kinds).accept_async(connection, [NewJob(Greet("Bob")), NewJob(Greet("Ada"))])
+        await Enqueuer(handlers.kinds).enqueue_many_async(connection, [NewJob(Greet("Bob")), NewJob(Greet("Ada"))])
     worker = Worker(dsn, handlers, settings=WorkerSettings(slots=1))
     async with asyncio.TaskGroup() as group:
         group.create_task(worker.run())

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import psycopg
 
-from headrace.queue import Door, Handlers, Kinds, NewJob, RunningJob, Worker, job_kind
+from headrace.queue import Enqueuer, Handlers, Kinds, NewJob, RunningJob, Worker, job_kind
 from headrace.queue.db import migrate
 from headrace.queue import list_pauses, pause_queue, resume_queue  # also pause_kind, pause_all and their like
 from headrace.embedded_postgres import EmbeddedPostgres
@@ -44,7 +44,7 @@ async def main(dsn: str) -> None:
         [pause] = await list_pauses(connection)
         print(f"paused by {pause.paused_by}: {pause.what} {pause.name}")
 
-        await Door(kinds).accept_async(connection, [NewJob(Mail()), NewJob(Report())])
+        await Enqueuer(kinds).enqueue_many_async(connection, [NewJob(Mail()), NewJob(Report())])
         worker = Worker(dsn, handlers)
         async with asyncio.TaskGroup() as group:
             group.create_task(worker.run())

@@ -15,7 +15,7 @@ import psycopg
 from pydantic import AfterValidator, BaseModel
 from pydantic_core import PydanticCustomError
 
-from headrace.queue import Door, Handlers, Kinds, NewJob, PayloadInvalidError, job_kind
+from headrace.queue import Enqueuer, Handlers, Kinds, NewJob, PayloadInvalidError, job_kind
 from headrace.queue.db import migrate
 from headrace.embedded_postgres import EmbeddedPostgres
 from headrace.queue.testing import Kit
@@ -47,10 +47,10 @@ with EmbeddedPostgres() as server:
     with psycopg.connect(server.dsn()) as connection:
         parcel = Parcel(Decimal("1.50"), datetime(2026, 1, 31, 12, tzinfo=UTC))
         try:
-            Door(kinds).accept_one(connection, NewJob(Announce.model_construct(to="Ada", parcel=parcel)))
+            Enqueuer(kinds).enqueue(connection, NewJob(Announce.model_construct(to="Ada", parcel=parcel)))
         except PayloadInvalidError as refused:
             print("refused:", *(f"{violation.field}: {violation.description}" for violation in refused.violations))
-        Door(kinds).accept_one(connection, NewJob(Announce(to="ada@example.org", parcel=parcel)))
+        Enqueuer(kinds).enqueue(connection, NewJob(Announce(to="ada@example.org", parcel=parcel)))
         row = connection.execute("select convert_from(payload, 'UTF8') from headrace.jobs").fetchone()
         assert row is not None
         print("stored:", row[0])

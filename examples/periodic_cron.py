@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 import psycopg
 
-from headrace.queue import Handlers, Kinds, Missed, Periodic, RunningJob, Worker, job_kind, pause_periodic
+from headrace.queue import Handlers, Kinds, MissedTicks, Periodic, RunningJob, Worker, job_kind, pause_periodic
 from headrace.queue.db import migrate
 from headrace.embedded_postgres import EmbeddedPostgres
 
@@ -34,7 +34,9 @@ async def main(dsn: str) -> None:
     handlers = Handlers(kinds)
     handlers.add(CloseDay, close_day)
     # In life "0 30 23 * * *" for half past eleven at night; here every second.
-    cron = Periodic("close-day", payload=CloseDay(), cron="* * * * * *", time_zone="Europe/Berlin", missed=Missed.ONE)
+    cron = Periodic(
+        "close-day", payload=CloseDay(), cron="* * * * * *", time_zone="Europe/Berlin", missed=MissedTicks.ONE
+    )
     workers = [Worker(dsn, handlers, periodic=[cron]) for _ in range(2)]
     async with asyncio.TaskGroup() as group:
         for worker in workers:

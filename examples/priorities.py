@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import psycopg
 
-from headrace.queue import Door, Handlers, Kinds, NewJob, RunningJob, Worker, WorkerSettings, job_kind
+from headrace.queue import Enqueuer, Handlers, Kinds, NewJob, RunningJob, Worker, WorkerSettings, job_kind
 from headrace.queue.db import migrate
 from headrace.embedded_postgres import EmbeddedPostgres
 
@@ -26,7 +26,7 @@ class Note:
 
 
 kinds = Kinds([Note])
-door = Door(kinds)
+enqueuer = Enqueuer(kinds)
 
 
 async def main(dsn: str) -> None:
@@ -37,7 +37,7 @@ async def main(dsn: str) -> None:
             NewJob(Note("normal, second")),
             NewJob(Note("urgent"), priority=1),
         ]
-        await door.accept_async(connection, jobs)
+        await enqueuer.enqueue_many_async(connection, jobs)
 
     done = asyncio.Event()
 

@@ -12,7 +12,7 @@ import os
 import psycopg
 from process_mode_handlers import Factor, Hoard, Spin, factor, hoard, spin
 
-from headrace.queue import Door, Handlers, Kinds, NewJob, Worker, list_jobs
+from headrace.queue import Enqueuer, Handlers, Kinds, NewJob, Worker, list_jobs
 from headrace.queue.db import migrate
 from headrace.embedded_postgres import EmbeddedPostgres
 
@@ -25,7 +25,7 @@ handlers.add(Hoard, hoard, mode="process", memory_limit=256 * 1024 * 1024)
 
 async def main(dsn: str) -> None:
     async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as connection:
-        await Door(kinds).accept_async(connection, [NewJob(Factor(84)), NewJob(Spin()), NewJob(Hoard())])
+        await Enqueuer(kinds).enqueue_many_async(connection, [NewJob(Factor(84)), NewJob(Spin()), NewJob(Hoard())])
         worker = Worker(dsn, handlers)
         async with asyncio.TaskGroup() as group:
             group.create_task(worker.run())

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import psycopg
 
-from headrace.queue import Done, Door, Handlers, Kinds, NewJob, RunningJob, Worker, get_job, job_kind
+from headrace.queue import Done, Enqueuer, Handlers, Kinds, NewJob, RunningJob, Worker, get_job, job_kind
 from headrace.queue.db import migrate
 from headrace.embedded_postgres import EmbeddedPostgres
 
@@ -34,7 +34,7 @@ async def main(dsn: str) -> None:
     handlers = Handlers(kinds)
     handlers.add(Export, export)
     async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as connection:
-        accepted = await Door(kinds).accept_one_async(connection, NewJob(Export(rows=3)))
+        accepted = await Enqueuer(kinds).enqueue_async(connection, NewJob(Export(rows=3)))
         worker = Worker(dsn, handlers)
         async with asyncio.TaskGroup() as group:
             group.create_task(worker.run())

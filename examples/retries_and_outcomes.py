@@ -14,7 +14,7 @@ from datetime import timedelta
 
 import psycopg
 
-from headrace.queue import Cancel, Discard, Done, Door, Handlers, Kinds, NewJob, Outcome, RunningJob, job_kind
+from headrace.queue import Cancel, Discard, Done, Enqueuer, Handlers, Kinds, NewJob, Outcome, RunningJob, job_kind
 from headrace.queue.db import migrate
 from headrace.queue import RetryPolicy, Worker, list_jobs
 from headrace.embedded_postgres import EmbeddedPostgres
@@ -44,7 +44,7 @@ async def main(dsn: str) -> None:
     handlers.add(Send, send)
     words = ["fine", "shaky", "hopeless", "unwanted", "impossible"]
     async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as connection:
-        await Door(handlers.kinds).accept_async(connection, [NewJob(Send(word)) for word in words])
+        await Enqueuer(handlers.kinds).enqueue_many_async(connection, [NewJob(Send(word)) for word in words])
         worker = Worker(dsn, handlers, retry=RetryPolicy(base=timedelta(milliseconds=10), factor=1))
         async with asyncio.TaskGroup() as group:
             group.create_task(worker.run())

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 import psycopg
 
-from headrace.queue import Door, Handlers, Kinds, NewJob, RunningJob, Worker, get_job, job_kind
+from headrace.queue import Enqueuer, Handlers, Kinds, NewJob, RunningJob, Worker, get_job, job_kind
 from headrace.queue.db import migrate
 from headrace.embedded_postgres import EmbeddedPostgres
 
@@ -23,14 +23,14 @@ class Remind:
 
 
 kinds = Kinds([Remind])
-door = Door(kinds)
+enqueuer = Enqueuer(kinds)
 
 
 async def main(dsn: str) -> None:
     run_at = datetime.now(UTC) + timedelta(milliseconds=500)
     async with await psycopg.AsyncConnection.connect(dsn) as connection:
-        accepted = await door.accept_one_async(connection, NewJob(Remind(cart=1), run_at=run_at))
-        later = await door.accept_one_async(connection, NewJob(Remind(cart=2), run_after=timedelta(hours=1)))
+        accepted = await enqueuer.enqueue_async(connection, NewJob(Remind(cart=1), run_at=run_at))
+        later = await enqueuer.enqueue_async(connection, NewJob(Remind(cart=2), run_after=timedelta(hours=1)))
         states = [(await get_job(connection, each.job_id)).state for each in (accepted, later)]
         print("now:", ", ".join(states))
 

@@ -12,7 +12,7 @@ from datetime import timedelta
 
 import psycopg
 
-from headrace.queue import Door, Handlers, Kinds, NewJob, RunningJob, Snooze, Worker, get_job, job_kind
+from headrace.queue import Enqueuer, Handlers, Kinds, NewJob, RunningJob, Snooze, Worker, get_job, job_kind
 from headrace.queue.db import migrate
 from headrace.embedded_postgres import EmbeddedPostgres
 
@@ -37,7 +37,7 @@ async def main(dsn: str) -> None:
     handlers = Handlers(kinds)
     handlers.add(Ship, ship)
     async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as connection:
-        accepted = await Door(kinds).accept_one_async(connection, NewJob(Ship(parcel=1)))
+        accepted = await Enqueuer(kinds).enqueue_async(connection, NewJob(Ship(parcel=1)))
         worker = Worker(dsn, handlers)
         async with asyncio.TaskGroup() as group:
             group.create_task(worker.run())

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from sqlalchemy import create_engine, func, select, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
-from headrace.queue import Door, Kinds, NewJob, job_kind
+from headrace.queue import Enqueuer, Kinds, NewJob, job_kind
 from headrace.queue.db import migrate
 from headrace.embedded_postgres import EmbeddedPostgres
 
@@ -30,7 +30,7 @@ class Order(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
 
 
-door = Door(Kinds([SendReceipt]))
+enqueuer = Enqueuer(Kinds([SendReceipt]))
 
 
 def main(dsn: str) -> None:
@@ -41,12 +41,12 @@ def main(dsn: str) -> None:
         order = Order()
         session.add(order)
         session.flush()
-        accepted = door.accept_one(session, NewJob(SendReceipt(order=order.id)))
+        accepted = enqueuer.enqueue(session, NewJob(SendReceipt(order=order.id)))
         print(f"order {order.id} and job {accepted.job_id} are committed together")
 
     with Session(engine) as session:
         session.add(Order())
-        door.accept_one(session, NewJob(SendReceipt(order=2)))
+        enqueuer.enqueue(session, NewJob(SendReceipt(order=2)))
         session.rollback()
         orders = session.scalar(select(func.count()).select_from(Order))
         jobs = session.scalar(text("select count(*) from headrace.jobs"))

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 
 import psycopg
 
-from headrace.queue import Done, Door, Handlers, Kinds, NewJob, RunningJob, job_kind
+from headrace.queue import Done, Enqueuer, Handlers, Kinds, NewJob, RunningJob, job_kind
 from headrace.queue.db import migrate
 from headrace.embedded_postgres import EmbeddedPostgres
 from headrace.queue.testing import Kit
@@ -38,7 +38,7 @@ kit = Kit(handlers)
 def sign_up(connection: psycopg.Connection, address: str) -> None:
     """The code under test."""
     tomorrow = datetime.now(UTC) + timedelta(days=1)
-    Door(kinds).accept_one(connection, NewJob(Welcome(to=address), run_at=tomorrow))
+    Enqueuer(kinds).enqueue(connection, NewJob(Welcome(to=address), run_at=tomorrow))
 
 
 with EmbeddedPostgres() as server:

@@ -13,7 +13,7 @@ from datetime import timedelta
 
 import psycopg
 
-from headrace.queue import Door, Handlers, Kinds, NewJob, RunningJob, Worker, get_job, job_kind
+from headrace.queue import Enqueuer, Handlers, Kinds, NewJob, RunningJob, Worker, get_job, job_kind
 from headrace.queue.db import migrate
 from headrace.embedded_postgres import EmbeddedPostgres
 
@@ -42,7 +42,7 @@ async def main(dsn: str) -> None:
     handlers = Handlers(kinds)
     handlers.add(Scan, scan)
     async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as connection:
-        accepted = await Door(kinds).accept_one_async(connection, NewJob(Scan(pages=1000)))
+        accepted = await Enqueuer(kinds).enqueue_async(connection, NewJob(Scan(pages=1000)))
         worker = Worker(dsn, handlers)
         async with asyncio.TaskGroup() as group:
             group.create_task(worker.run())

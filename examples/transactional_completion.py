@@ -12,7 +12,7 @@ from datetime import timedelta
 
 import psycopg
 
-from headrace.queue import Door, Handlers, Kinds, NewJob, RetryPolicy, RunningJob, Worker, get_job, job_kind
+from headrace.queue import Enqueuer, Handlers, Kinds, NewJob, RetryPolicy, RunningJob, Worker, get_job, job_kind
 from headrace.queue.db import migrate
 from headrace.embedded_postgres import EmbeddedPostgres
 
@@ -31,7 +31,7 @@ async def main(dsn: str) -> None:
             await connection.execute("update account set balance = balance + %s", [message.amount])
             if job.attempt == 1:
                 raise ConnectionError("the till is jammed")
-            await job.complete_in(connection)  # raises LeaseLostError where this attempt no longer counts
+            await job.complete_in_async(connection)  # raises LeaseLostError where this attempt no longer counts
         done.set()
 
     kinds = Kinds([Deposit])
@@ -39,7 +39,7 @@ async def main(dsn: str) -> None:
     handlers.add(Deposit, deposit)
     async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as connection:
         await connection.execute("create table account as select 0 as balance")
-        accepted = await Door(kinds).accept_one_async(connection, NewJob(Deposit(10)))
+        accepted = await Enqueuer(kinds).enqueue_async(connection, NewJob(Deposit(10)))
         worker = Worker(dsn, handlers, retry=RetryPolicy(base=timedelta(milliseconds=10)))
         async with asyncio.TaskGroup() as group:
             group.create_task(worker.run())

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import psycopg
 
-from headrace.queue import Door, Handlers, Kinds, NewJob, RunningJob, Unique, Worker, job_kind
+from headrace.queue import Enqueuer, Handlers, Kinds, NewJob, RunningJob, Unique, Worker, job_kind
 from headrace.queue.db import migrate
 from headrace.embedded_postgres import EmbeddedPostgres
 
@@ -31,7 +31,7 @@ handlers = Handlers(kinds)
 async def enqueue(dsn: str, account: int, reason: str) -> str:
     async with await psycopg.AsyncConnection.connect(dsn) as connection:
         job = NewJob(Sync(account, reason), unique=Unique(by=("account",)))  # period=… would count finished ones, too
-        accepted = await Door(kinds).accept_one_async(connection, job)
+        accepted = await Enqueuer(kinds).enqueue_async(connection, job)
         number = "job 1" if accepted.job_id == 1 else "another job"
         return f"{number}, a duplicate" if accepted.duplicate else number
 

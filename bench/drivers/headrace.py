@@ -10,7 +10,7 @@ import psycopg
 import uvloop
 
 from bench.drivers import harness
-from headrace.queue import Door, Handlers, Kinds, NewJob, RunningJob, Worker, WorkerSettings, calm_collector
+from headrace.queue import Enqueuer, Handlers, Kinds, NewJob, RunningJob, Worker, WorkerSettings, tune_garbage_collector
 from headrace.queue.db import migrate
 from saas.jobs.v1 import kinds_pb2
 
@@ -24,7 +24,7 @@ class Headrace:
     def __init__(self, dsn: str) -> None:
         self._dsn = dsn
         self._kinds = Kinds.of_file(kinds_pb2.DESCRIPTOR)
-        self._door = Door(self._kinds)
+        self._enqueuer = Enqueuer(self._kinds)
         self._connection: psycopg.AsyncConnection[tuple[object, ...]] | None = None
 
     async def setup(self) -> None:
@@ -33,11 +33,11 @@ class Headrace:
 
     async def enqueue(self, ids: Sequence[str]) -> None:
         """By COPY."""
-        await self._door.copy_async(await self._connect(), (NewJob(_payload(id_)) for id_ in ids))
+        await self._enqueuer.enqueue_many_fast_async(await self._connect(), (NewJob(_payload(id_)) for id_ in ids))
 
     async def enqueue_one(self, id_: str) -> None:
         """By the door."""
-        await self._door.accept_one_async(await self._connect(), NewJob(_payload(id_)))
+        await self._enqueuer.enqueue_async(await self._connect(), NewJob(_payload(id_)))
 
     @asynccontextmanager
     async def working(self, began: Callable[[str], None]) -> AsyncIterator[None]:
@@ -67,5 +67,5 @@ def _payload(id_: str) -> kinds_pb2.SendVerificationEmail:
 
 
 if __name__ == "__main__":
-    calm_collector()  # as every program that is a worker does
+    tune_garbage_collector()  # as every program that is a worker does
     harness.main(Headrace, uvloop.run)

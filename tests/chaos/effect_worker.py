@@ -72,7 +72,7 @@ class HandlersOfChaos:
         with self._blocking.connection() as connection:
             connection.execute(EFFECT, (job.id, job.lease, work.token))
             try:
-                job.complete_in_sync(connection)
+                job.complete_in(connection)
             except LeaseLostError:
                 logger.warning("job %d: the effect of lease %d came too late and is rolled back", job.id, job.lease)
                 raise

@@ -13,7 +13,7 @@ import grpc
 import psycopg
 
 from headrace.jobs.v1.jobs_service_pb2 import EnqueueRequest
-from headrace.queue import Accepted, Door, NewJob
+from headrace.queue import Enqueued, Enqueuer, NewJob
 from local_stack.journey.clients import Clients, bearer
 from local_stack.stack.system import System
 from saas.jobs.v1.kinds_pb2 import ReconcileStripe
@@ -31,13 +31,13 @@ AGAIN = 0.5
 """Seconds until a client asks again."""
 
 
-class Enqueuer(threading.Thread):
+class EnqueuingClient(threading.Thread):
     """A client that enqueues in transactions of its own."""
 
     def __init__(self, number: int, system: System, ledger: Ledger, stop: threading.Event, rng: random.Random) -> None:
         super().__init__(name=f"enqueuer-{number}", daemon=True)
         self._dsn = system.plan.databases.dsn("jobs_server", "jobs")
-        self._door = Door(KINDS, hash_keys=(HASH_KEY,))
+        self._enqueuer = Enqueuer(KINDS, hash_keys=(HASH_KEY,))
         self._ledger = ledger
         self._stopping = stop
         self._rng = rng
@@ -75,14 +75,16 @@ class Enqueuer(threading.Thread):
     def _held_open(self) -> float:
         return self._rng.uniform(0.5, 3.0) if self._rng.random() < HELD_OPEN else 0.0
 
-    def _transaction(self, jobs: list[NewJob], *, rolled_back: bool, seconds: float) -> tuple[Fate, list[Accepted]]:
+    def _transaction(self, jobs: list[NewJob], *, rolled_back: bool, seconds: float) -> tuple[Fate, list[Enqueued]]:
         """Runs one transaction; answers how it ended as far as can be known, and what was answered in it."""
         try:
             connection = self._connect()
         except psycopg.Error:
             return Fate.UNSENT, []
         try:
-            answers = [answer for answer in self._door.accept(connection, jobs) if isinstance(answer, Accepted)]
+            answers = [
+                answer for answer in self._enqueuer.enqueue_many(connection, jobs) if isinstance(answer, Enqueued)
+            ]
             if seconds:
                 self._stopping.wait(seconds)
         except psycopg.Error:  # not committed, since nobody has asked for that

@@ -19,7 +19,7 @@ from tests.chaos import proof, proof_people
 from tests.chaos import record as ledgers
 from tests.chaos.faults import Injector, catalogue
 from tests.chaos.healing import Operator, come_to_rest, start_again
-from tests.chaos.load import Caller, Enqueuer
+from tests.chaos.load import Caller, EnqueuingClient
 from tests.chaos.people import People, Webhooks
 from tests.chaos.record import Ledger
 from tests.chaos.report import Report
@@ -93,7 +93,7 @@ def start_load(
         return random.Random(seeds.random())
 
     load: list[threading.Thread] = [Webhooks(clients, stop, rng()), Caller(system, clients, ledger, stop, rng())]
-    load += [Enqueuer(number, system, ledger, stop, rng()) for number in range(ENQUEUERS)]
+    load += [EnqueuingClient(number, system, ledger, stop, rng()) for number in range(ENQUEUERS)]
     load += [People(number, clients, ledger, stop, rng()) for number in range(PEOPLE)]
     for thread in load:
         thread.start()

@@ -21,7 +21,7 @@ from psycopg.rows import scalar_row
 from headrace.chassis.rpc.tokens import token_hash
 from headrace.jobs.v1.jobs_service_pb2 import EnqueueRequest
 from headrace.jobs.v1.jobs_service_pb2_grpc import JobsServiceStub
-from headrace.queue import Door, Handlers, Kinds, NewJob, RunningJob, Worker, WorkerSettings
+from headrace.queue import Enqueuer, Handlers, Kinds, NewJob, RunningJob, Worker, WorkerSettings
 from headrace.queue.db.migrate import up
 from saas.jobs.v1 import kinds_pb2
 
@@ -54,7 +54,7 @@ async def test_a_worker_holds_the_connections_that_the_page_lists_whatever_it_ru
     worker = Worker(database, handlers, settings=WorkerSettings(slots=jobs - 1))
     async with asyncio.TaskGroup() as group, await psycopg.AsyncConnection.connect(database, autocommit=True) as client:
         group.create_task(worker.run())
-        await Door(kinds).accept_async(client, [NewJob(kinds_pb2.ReconcileStripe())] * jobs)
+        await Enqueuer(kinds).enqueue_many_async(client, [NewJob(kinds_pb2.ReconcileStripe())] * jobs)
         await eventually(lambda: done(started == jobs - 1))
         gate.set()
         await eventually(lambda: done(started == jobs))

@@ -31,7 +31,7 @@ from local_stack.stack.system import Options, System
 from saas.auth.v1.auth_service_pb2 import RegisterRequest
 from saas.auth.v1.auth_service_pb2_grpc import AuthServiceStub
 
-MARK = "HEADRACE_TEST_RUN"
+MASK = "HEADRACE_TEST_RUN"
 UNDER_WAY = [
     job_pb2.JOB_STATE_AVAILABLE,
     job_pb2.JOB_STATE_RUNNING,
@@ -249,10 +249,10 @@ def two_apis(system: System, request: pytest.FixtureRequest) -> Iterator[Crowd]:
 
 @pytest.fixture
 def marked_processes(request: pytest.FixtureRequest) -> Callable[[], list[str]]:
-    """Finds the living processes, of whatever parent, whose environment has ``MARK`` set to this test's id."""
+    """Finds the living processes, of whatever parent, whose environment has ``MASK`` set to this test's id."""
     if not sys.platform.startswith("linux"):
         pytest.skip("finding processes by their environment needs /proc")
-    mark = f"{MARK}={request.node.nodeid}".encode()
+    mark = f"{MASK}={request.node.nodeid}".encode()
 
     def find() -> list[str]:
         found = []
@@ -270,4 +270,4 @@ def marked_processes(request: pytest.FixtureRequest) -> Callable[[], list[str]]:
 @pytest.fixture
 def marked_environment(request: pytest.FixtureRequest) -> dict[str, str]:
     """The environment with which `marked_processes` finds a process and all its descendants."""
-    return {**os.environ, MARK: request.node.nodeid}
+    return {**os.environ, MASK: request.node.nodeid}

@@ -12,7 +12,7 @@ import psycopg
 
 from headrace.queue import (
     Done,
-    Door,
+    Enqueuer,
     Handlers,
     JobFilter,
     JobState,
@@ -91,7 +91,7 @@ ENDINGS = ("done", "done", "done", "told", "fails once", "snoozes once", "in its
 async def work(dsn: str) -> None:
     """Enqueues jobs, and has a worker run them, until every statement of the engine's was seen."""
     kinds = Kinds([Work])
-    door = Door(kinds, hash_keys=(b"0123456789abcdef",))
+    enqueuer = Enqueuer(kinds, hash_keys=(b"0123456789abcdef",))
     connection = await connect(dsn)
     async with connection:
         await connection.execute(DEAD)
@@ -106,7 +106,7 @@ async def work(dsn: str) -> None:
                 for n in range(first, first + SLOTS)
             ]
             async with connection.transaction():
-                await door.accept_async(connection, new)
+                await enqueuer.enqueue_many_async(connection, new)
         worker = Worker(
             dsn,
             handlers(kinds, dsn),
@@ -134,7 +134,7 @@ def handlers(kinds: Kinds, dsn: str) -> Handlers:
                 return Snooze(timedelta(seconds=1))
             case "in its own transaction":
                 async with await connect(dsn) as connection, connection.transaction():
-                    await job.complete_in(connection)
+                    await job.complete_in_async(connection)
         return None
 
     made = Handlers(kinds)

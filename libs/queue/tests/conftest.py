@@ -15,7 +15,18 @@ from engine_kinds import FILE, TestKinds
 from google.protobuf.message import Message
 from pgbouncer import PgBouncer
 
-from headrace.queue import Door, Handlers, Job, Kinds, NewJob, Periodic, RetryPolicy, Worker, WorkerSettings, get_job
+from headrace.queue import (
+    Enqueuer,
+    Handlers,
+    Job,
+    Kinds,
+    NewJob,
+    Periodic,
+    RetryPolicy,
+    Worker,
+    WorkerSettings,
+    get_job,
+)
 from headrace.queue.db import migrate
 
 # What claims, runs and settles jobs is tested through a pooler in transaction mode as well.
@@ -46,7 +57,7 @@ class Installation:
         self._options = options or {}
         self._connection = connection or {}
         self.kinds = Kinds.of_file(FILE)
-        self.door = Door(self.kinds, hash_keys=(b"test",))
+        self.enqueuer = Enqueuer(self.kinds, hash_keys=(b"test",))
 
     async def connect(self, *, autocommit: bool = True) -> psycopg.AsyncConnection[Any]:
         """A connection that the caller closes."""
@@ -55,7 +66,7 @@ class Installation:
     async def enqueue(self, payload: Message, **options: Any) -> int:
         """Accepts and commits one job; answers its id."""
         async with await self.connect(autocommit=False) as connection:
-            return (await self.door.accept_one_async(connection, NewJob(payload, **options))).job_id
+            return (await self.enqueuer.enqueue_async(connection, NewJob(payload, **options))).job_id
 
     async def job(self, job_id: int) -> Job:
         """The job as it stands."""

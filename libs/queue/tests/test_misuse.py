@@ -14,7 +14,7 @@ import pytest
 from engine_kinds import TestKinds
 
 from headrace.queue import (
-    Door,
+    Enqueuer,
     Handlers,
     JobFilter,
     JobState,
@@ -84,7 +84,7 @@ async def test_an_option_of_another_type_is_a_refusal_that_names_it(
 ) -> None:
     async with await installation.connect(autocommit=False) as connection:
         jobs = [NewJob(TestKinds.Greet(), **options), NewJob(TestKinds.Greet())]
-        refused, accepted = await installation.door.accept_async(connection, jobs)
+        refused, accepted = await installation.enqueuer.enqueue_many_async(connection, jobs)
     assert isinstance(refused, OptionInvalidError)
     assert str(refused) == text
     assert (await installation.job(accepted.job_id)).state == "available", "the transaction goes on"
@@ -98,7 +98,7 @@ async def test_an_option_of_another_type_is_a_refusal_that_names_it(
 async def test_a_door_says_what_it_takes(installation: Any, jobs: Any) -> None:
     async with await installation.connect() as connection:
         with pytest.raises(TypeError, match="takes a list of NewJob, and this is a "):
-            await installation.door.accept_async(connection, jobs)
+            await installation.enqueuer.enqueue_many_async(connection, jobs)
 
 
 @pytest.mark.parametrize(
@@ -155,9 +155,9 @@ TYPES: list[tuple[Callable[..., Any], str]] = [
     (lambda: JobFilter(tags=("a", 5)), "job filter: tags[1] must be of type str, not 5"),
     (lambda: JobFilter(created_after="2030"), "job filter: created_after must be of type datetime, not '2030'"),
     (lambda: Periodic(5, payload=None, every=HOUR), "periodic job: name must be of type str, not 5"),
-    (lambda: Door(kinds(), hash_keys=b"secret"), "hash_keys: give a list of keys"),
-    (lambda: Door(kinds(), hash_keys=["secret"]), "hash_keys: [0] must be of type bytes"),
-    (lambda: Door(kinds(), key_lifetime=7), "a door: key_lifetime must be of type timedelta, not 7"),
+    (lambda: Enqueuer(kinds(), hash_keys=b"secret"), "hash_keys: give a list of keys"),
+    (lambda: Enqueuer(kinds(), hash_keys=["secret"]), "hash_keys: [0] must be of type bytes"),
+    (lambda: Enqueuer(kinds(), key_lifetime=7), "a door: key_lifetime must be of type timedelta, not 7"),
     (lambda: Handlers(kinds()).add(TestKinds.Greet, None), "the handler of headrace.test.v1.Greet must be a function"),
     (lambda: Handlers(kinds()).add(TestKinds.Greet, yields), "yields yields: it would never run"),
     (lambda: Handlers(kinds()).use(yields), "a middleware must be a plain function or an async def"),
@@ -177,7 +177,10 @@ VALUES: list[tuple[Callable[..., Any], str]] = [
     (lambda: Retention(completed=-HOUR), "retention: completed must be at least 0 and at most ten years"),
     (lambda: Retention(discarded=timedelta.max), "retention: discarded must be at least 0 and at most ten years"),
     (lambda: Limits(batch=0), "limits: payload_bytes and batch must be at least 1"),
-    (lambda: Door(kinds(), key_lifetime=timedelta(0)), "a door: key_lifetime must be above 0 and at most ten years"),
+    (
+        lambda: Enqueuer(kinds(), key_lifetime=timedelta(0)),
+        "a door: key_lifetime must be above 0 and at most ten years",
+    ),
     (lambda: JobFilter(states=("bogus",)), "job filter: no such state as bogus; there are scheduled, available,"),
     (lambda: JobFilter(created_before=NAIVE), "created_before must have a time zone"),
     (lambda: Periodic("fast", payload=None, every=timedelta(microseconds=1)), "every must be at least 0:00:00.100000"),
@@ -270,7 +273,10 @@ async def test_a_time_with_any_zone_will_do(installation: Any) -> None:
 
 async def test_where_no_tables_are_the_error_says_how_they_come_there(database: str) -> None:
     async with await psycopg.AsyncConnection.connect(database, autocommit=True) as connection:
-        for ask in (list_jobs(connection), Door(kinds()).accept_async(connection, [NewJob(TestKinds.Greet())])):
+        for ask in (
+            list_jobs(connection),
+            Enqueuer(kinds()).enqueue_many_async(connection, [NewJob(TestKinds.Greet())]),
+        ):
             with pytest.raises((psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName)) as caught:
                 await ask
             assert "run `headrace migrate up`" in caught.value.__notes__[0]
@@ -278,7 +284,7 @@ async def test_where_no_tables_are_the_error_says_how_they_come_there(database: 
 
 def test_a_schema_that_would_need_quoting_is_refused_by_the_door() -> None:
     with pytest.raises(ValueError, match="schema name 'Jobs': use up to 41 lower-case letters"):
-        Door(kinds(), schema="Jobs")
+        Enqueuer(kinds(), schema="Jobs")
 
 
 async def test_a_worker_needs_a_connection_string_and_has_one_life(installation: Any) -> None:

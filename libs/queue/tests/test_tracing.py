@@ -199,7 +199,7 @@ async def test_a_job_that_nobody_traced_begins_a_trace_of_its_own(
     installation: Any, eventually: Any, traces: Traces
 ) -> None:
     async with await installation.connect() as connection:
-        job_id = (await installation.door.accept_one_async(connection, NewJob(TestKinds.Greet()))).job_id
+        job_id = (await installation.enqueuer.enqueue_async(connection, NewJob(TestKinds.Greet()))).job_id
     assert (await installation.job(job_id)).traceparent is None
     with traces.tracer.start_as_current_span("around the worker"):
         await run(installation, eventually, do_nothing, job_id)

@@ -105,7 +105,7 @@ def test_counting_reads_no_more_of_the_index_than_the_limit(database: str) -> No
         )
         connection.execute("analyze headrace.jobs")
         plan = connection.execute(
-            f"explain (analyze, format text) {statement('count_in_line')}", {"queue": "email", "limit": 100}
+            f"explain (analyze, format text) {statement('count_available')}", {"queue": "email", "limit": 100}
         ).fetchall()
     text = "\n".join(row[0] for row in plan)
     assert "jobs_ready" in text

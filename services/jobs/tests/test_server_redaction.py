@@ -21,7 +21,7 @@ from jobs_service.callers.caller import Caller, Callers
 from jobs_service.server.program import JobsServer
 
 CANARY = "canary-0815@example.com"
-MARK = "[redacted]"
+MASK = "[redacted]"
 
 
 def _caller(name: str, *, see_redacted: bool) -> Caller:
@@ -60,7 +60,7 @@ def packed(message: Any) -> any_pb2.Any:
 
 
 PAYLOAD = packed(Invite(guest=CANARY, house="No. 4", home=Address(street="Main St", city="canary-town")))
-SEEN = packed(Invite(guest=MARK, house="No. 4", home=Address(street="Main St", city=MARK)))
+SEEN = packed(Invite(guest=MASK, house="No. 4", home=Address(street="Main St", city=MASK)))
 
 
 async def enqueued(stub: Any, **options: Any) -> str:
@@ -104,7 +104,7 @@ async def test_errors_from_before_the_veil_are_veiled_when_they_are_shown(
             [Json([{**error, "traceback": f"at {CANARY}"}])],
         )
     seen = (await clerk.ExplainJob(pb.ExplainJobRequest(job_id=job_id))).explanation.finished.last_error
-    assert (seen.message, seen.traceback) == (f"no {MARK}", f"at {MARK}")
+    assert (seen.message, seen.traceback) == (f"no {MASK}", f"at {MASK}")
     assert (await auditor.GetJob(pb.GetJobRequest(job_id=job_id))).job.errors[0].message == f"no {CANARY}"
 
 
@@ -210,7 +210,7 @@ async def test_a_refusal_quotes_no_redacted_value(clerk: Any) -> None:
         detail = error_details_pb2.BadRequest()
         assert any(packed.Unpack(detail) for packed in rpc_status.from_call(error).details)
         described = {v.field: v.description for v in detail.field_violations}
-        assert described["payload.guest"] == f"no guest is called {MARK}"
+        assert described["payload.guest"] == f"no guest is called {MASK}"
 
 
 async def test_the_audit_holds_no_payload(clerk: Any, database: str) -> None:

@@ -20,7 +20,7 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 from google.protobuf.message import Message
 
 from headrace.chassis.rpc.server import GrpcServer
-from headrace.queue import Accepted, Door, Job, JobFilter, Kinds, NewJob, explain_job, get_job, list_jobs
+from headrace.queue import Enqueued, Enqueuer, Job, JobFilter, Kinds, NewJob, explain_job, get_job, list_jobs
 from headrace.queue.db import migrate
 from saas.jobs.v1 import kinds_pb2
 from saas.jobs.v1.worker_support_pb2 import (
@@ -156,10 +156,10 @@ class System:
                 await process.wait()
 
     async def accept(self, *payloads: Message) -> list[int]:
-        door = Door(KINDS, hash_keys=(b"sixteen bytes at least",))
+        enqueuer = Enqueuer(KINDS, hash_keys=(b"sixteen bytes at least",))
         async with await psycopg.AsyncConnection.connect(self.dsn) as connection:
-            results = await door.accept_async(connection, [NewJob(payload) for payload in payloads])
-        return [result.job_id for result in results if isinstance(result, Accepted)]
+            results = await enqueuer.enqueue_many_async(connection, [NewJob(payload) for payload in payloads])
+        return [result.job_id for result in results if isinstance(result, Enqueued)]
 
     async def jobs(self, *ids: int) -> list[Job]:
         async with await psycopg.AsyncConnection.connect(self.dsn, autocommit=True) as connection:

@@ -12,7 +12,7 @@ from engine_kinds import TestKinds
 from more_kinds import kinds_of_a_later_release
 
 from headrace.queue import (
-    Door,
+    Enqueuer,
     Handlers,
     KindUnknownError,
     NewJob,
@@ -72,7 +72,7 @@ async def test_a_newer_version_waits_for_a_newer_worker_which_runs_older_ones_to
     later = kinds_of_a_later_release(version=2)
     async with await installation.connect() as connection:
         payload = later[GREET].message_class(name="new")
-        newer = (await Door(later).accept_one_async(connection, NewJob(payload))).job_id
+        newer = (await Enqueuer(later).enqueue_async(connection, NewJob(payload))).job_id
     old = await installation.enqueue(TestKinds.Greet())
     async with installation.working(installation.worker(installation.handlers(Greet=do_nothing))):
         await eventually(lambda: installation.is_in(old, "completed"))
@@ -102,7 +102,9 @@ async def many(installation: Any) -> int:
     """More jobs than begin in one turn of the event loop, and no more than one claim takes."""
     jobs = 2 * BEGIN_AT_ONCE + 200
     async with await installation.connect() as connection:
-        await installation.door.copy_async(connection, (NewJob(TestKinds.Greet()) for _ in range(jobs)))
+        await installation.enqueuer.enqueue_many_fast_async(
+            connection, (NewJob(TestKinds.Greet()) for _ in range(jobs))
+        )
     return jobs
 
 
@@ -155,8 +157,8 @@ async def test_a_flooded_queue_doesnt_starve_another(installation: Any, eventual
         done.append(job.queue)
 
     async with await installation.connect() as connection:
-        await installation.door.accept_async(connection, [NewJob(TestKinds.Greet(), priority=1)] * 200)
-        await installation.door.accept_async(connection, [NewJob(TestKinds.Count(), priority=4)] * 3)
+        await installation.enqueuer.enqueue_many_async(connection, [NewJob(TestKinds.Greet(), priority=1)] * 200)
+        await installation.enqueuer.enqueue_many_async(connection, [NewJob(TestKinds.Count(), priority=4)] * 3)
     async with installation.working(installation.worker(installation.handlers(Greet=note, Count=note), slots=2)):
         await eventually(lambda: all_completed(installation))
     assert max(place for place, queue in enumerate(done) if queue == "numbers") < 40

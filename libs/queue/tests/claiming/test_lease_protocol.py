@@ -27,7 +27,7 @@ from hypothesis.stateful import (
 )
 from psycopg.rows import dict_row
 
-from headrace.queue import Accepted, Door, Kinds, NewJob
+from headrace.queue import Enqueued, Enqueuer, Kinds, NewJob
 from headrace.queue.claiming.cursor import Cursor, Mark
 from headrace.queue.db import migrate
 from headrace.queue.db.statements import statement
@@ -75,7 +75,7 @@ class LeaseProtocol(RuleBasedStateMachine):
             connection.rollback()
             connection.autocommit = True
         self.admin.execute("truncate headrace.jobs, headrace.workers restart identity")
-        self.door = Door(Kinds.of_file(FILE))
+        self.enqueuer = Enqueuer(Kinds.of_file(FILE))
         self.jobs: dict[int, Modelled] = {}
         self.lives = [self._life(connection) for connection in workers]
         self.open_claim: tuple[Life, int, Mark, list[dict[str, Any]]] | None = None
@@ -265,8 +265,8 @@ class LeaseProtocol(RuleBasedStateMachine):
 
     def _accept(self, count: int, priority: int) -> list[int]:
         jobs = [NewJob(TestKinds.Greet(), priority=priority) for _ in range(count)]
-        results = self.door.accept(self.producer, jobs)
-        return [result.job_id for result in results if isinstance(result, Accepted)]
+        results = self.enqueuer.enqueue_many(self.producer, jobs)
+        return [result.job_id for result in results if isinstance(result, Enqueued)]
 
     def _claim(self, life: Life, limit: int) -> tuple[Mark, list[dict[str, Any]]]:
         claimed = self._claim_rows(life, limit)

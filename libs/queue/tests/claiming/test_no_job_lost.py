@@ -72,7 +72,10 @@ class Fire:
                 ids: list[int] = []
                 for _ in range(self.rng.choice((1, 1, 3))):
                     jobs = [self.new_job() for _ in range(self.rng.choice((1, 1, 3, 50)))]
-                    ids += [result.job_id for result in await self.installation.door.accept_async(connection, jobs)]
+                    ids += [
+                        result.job_id
+                        for result in await self.installation.enqueuer.enqueue_many_async(connection, jobs)
+                    ]
                     await asyncio.sleep(self.rng.random() * longest)
                 if self.rng.random() < 0.2:
                     self.rolled_back.update(ids)
@@ -293,7 +296,7 @@ async def test_a_late_commit_is_found_at_the_next_claim_not_by_the_sweep(
 ) -> None:
     """The long transaction began before, and commits after, a job that a worker has passed."""
     async with await installation.connect(autocommit=False) as slow, AsyncExitStack() as stack:
-        late = await installation.door.accept_one_async(slow, NewJob(messages.Greet()))
+        late = await installation.enqueuer.enqueue_async(slow, NewJob(messages.Greet()))
         claimer = await Claimer.registered(await Fire(installation, 0).connect(stack))
         early = await installation.enqueue(messages.Greet())
         assert await claimer.claim() == [early]
@@ -308,7 +311,7 @@ async def test_a_late_commit_overtakes_nothing_that_the_claims_have_not_come_to(
     """It was open during a claim, but its own place in the line is still ahead: that of its priority."""
     async with await installation.connect(autocommit=False) as slow, AsyncExitStack() as stack:
         first = [await installation.enqueue(messages.Greet(), priority=1) for _ in range(3)]
-        last = await installation.door.accept_one_async(slow, NewJob(messages.Greet(), priority=4))
+        last = await installation.enqueuer.enqueue_async(slow, NewJob(messages.Greet(), priority=4))
         claimer = await Claimer.registered(await Fire(installation, 0).connect(stack))
         order = await claimer.claim(limit=1)
         await slow.commit()

@@ -139,7 +139,7 @@ async def test_a_queues_limit_holds_over_all_workers_and_leaves_no_place_empty(
     together = Together()
     handlers = installation.handlers(Greet=together, Count=do_nothing)
     async with await installation.connect() as connection:
-        await installation.door.accept_async(connection, [NewJob(TestKinds.Greet())] * 60)
+        await installation.enqueuer.enqueue_many_async(connection, [NewJob(TestKinds.Greet())] * 60)
     async with AsyncExitStack() as stack:
         for _ in range(3):
             await stack.enter_async_context(installation.working(installation.worker(handlers, poll_interval=FAR)))
@@ -237,7 +237,7 @@ async def test_a_flood_of_the_first_priority_starves_no_other(installation: Any,
     async with await installation.connect() as connection:
         for priority, count in {1: 150, 2: 4, 3: 4, 4: 4}.items():
             job = NewJob(TestKinds.Greet(name=str(priority)), priority=priority)
-            await installation.door.accept_async(connection, [job] * count)
+            await installation.enqueuer.enqueue_many_async(connection, [job] * count)
     async with installation.working(installation.worker(installation.handlers(Greet=greet), slots=1)):
         await eventually(lambda: completed(installation, 162))
     assert done[:7] == [1] * 7

@@ -23,7 +23,7 @@ JOBS = 2_000
 async def filled(installation: Any) -> Any:
     """A connection as a worker's, to a database with jobs in line and finished ones."""
     connection = await installation.connect()
-    await installation.door.accept_async(connection, [NewJob(TestKinds.Greet()) for _ in range(1000)])
+    await installation.enqueuer.enqueue_many_async(connection, [NewJob(TestKinds.Greet()) for _ in range(1000)])
     await connection.execute(
         """
         insert into headrace.jobs (

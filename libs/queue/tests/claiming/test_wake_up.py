@@ -76,7 +76,7 @@ async def test_a_burst_is_one_notification_per_queue_and_comes_with_the_commit(i
     async with await installation.connect() as ear, await installation.connect(autocommit=False) as connection:
         await ear.execute("listen headrace_ready")
         batch = [NewJob(TestKinds.Greet())] * 100 + [NewJob(TestKinds.Count())] * 100
-        await installation.door.accept_async(connection, batch)
+        await installation.enqueuer.enqueue_many_async(connection, batch)
         assert [n async for n in ear.notifies(timeout=0)] == []
         await connection.commit()
         heard = [notification.payload async for notification in ear.notifies(timeout=10, stop_after=2)]
@@ -97,7 +97,7 @@ async def test_a_burst_of_transactions_is_few_notifications_and_every_job_runs_a
         began = time.monotonic()
         async with await installation.connect() as connection:
             for _ in range(300):
-                await installation.door.accept_async(connection, [NewJob(TestKinds.Greet())])
+                await installation.enqueuer.enqueue_many_async(connection, [NewJob(TestKinds.Greet())])
         windows = (time.monotonic() - began) * 200
         await eventually(all_ran, within=FAR.total_seconds() / 3)
         heard = [notification async for notification in ear.notifies(timeout=0)]
@@ -114,7 +114,7 @@ async def test_a_suppressed_notification_does_not_leave_its_job_waiting(installa
     async with installation.working(worker), await installation.connect(autocommit=False) as late:
         for _ in range(3):
             first = await installation.enqueue(TestKinds.Greet())
-            second = (await installation.door.accept_one_async(late, NewJob(TestKinds.Greet()))).job_id
+            second = (await installation.enqueuer.enqueue_async(late, NewJob(TestKinds.Greet()))).job_id
             await eventually(lambda job_id=first: installation.is_in(job_id, "completed"))
             await late.commit()
             await eventually(lambda job_id=second: installation.is_in(job_id, "completed"), within=10)

@@ -26,7 +26,7 @@ from headrace.queue import (
     get_job,
     list_jobs,
     pause_queue,
-    queue_flows,
+    queue_stats,
     resume_queue,
     retry_job,
 )
@@ -62,16 +62,16 @@ def roles(installation: Any) -> Iterator[Roles]:
 async def test_the_server_accepts_lists_and_controls(installation: Any, roles: Roles) -> None:
     async with await psycopg.AsyncConnection.connect(roles.dsn("server"), autocommit=True) as connection:
         jobs = [NewJob(TestKinds.Greet(), key="k"), NewJob(TestKinds.Greet(), key="k"), NewJob(TestKinds.Count())]
-        first, again, _ = await installation.door.accept_async(connection, jobs)
+        first, again, _ = await installation.enqueuer.enqueue_many_async(connection, jobs)
         assert again.duplicate
         await cancel_job(connection, first.job_id)
         await retry_job(connection, first.job_id)
         assert len(await list_jobs(connection)) == 2
         assert (await get_job(connection, first.job_id)).state == "available"
         assert isinstance((await explain_job(connection, first.job_id)).reason, reasons.KindNotKnown)
-        asked = await explain_enqueue(connection, installation.door, jobs[0])
+        asked = await explain_enqueue(connection, installation.enqueuer, jobs[0])
         assert isinstance(asked.reason, reasons.Duplicate)
-        assert set(await queue_flows(connection)) == {"greetings", "numbers"}
+        assert set(await queue_stats(connection)) == {"greetings", "numbers"}
         await pause_queue(connection, "greetings", by="ann")
         await resume_queue(connection, "greetings")
 
@@ -112,7 +112,7 @@ async def test_the_reader_looks(installation: Any, roles: Roles) -> None:
     async with await psycopg.AsyncConnection.connect(roles.dsn("reader"), autocommit=True) as connection:
         assert (await get_job(connection, job_id)).state == "available"
         assert isinstance((await explain_job(connection, job_id)).reason, reasons.KindNotKnown)
-        assert set(await queue_flows(connection)) == {"greetings"}
+        assert set(await queue_stats(connection)) == {"greetings"}
         await connection.execute("select from headrace.workers, headrace.queues, headrace.periodic_jobs")
 
 

@@ -15,7 +15,7 @@ from engine_kinds import FILE, TestKinds
 from typer.testing import CliRunner
 
 from headrace.queue import (
-    Door,
+    Enqueuer,
     Handlers,
     JobNotFoundError,
     Kinds,
@@ -95,8 +95,8 @@ async def test_two_installations_in_one_database_dont_see_each_other(database: s
         for schema in ("one", "two"):
             migrate.up(database, schema=schema)
             new = NewJob(TestKinds.Greet(name=f"for {schema}"), key="the same key")
-            ids[schema] = (await Door(kinds, schema=schema).accept_one_async(connection, new)).job_id
-        await Door(kinds, schema="two").accept_async(connection, [NewJob(TestKinds.Count())])
+            ids[schema] = (await Enqueuer(kinds, schema=schema).enqueue_async(connection, new)).job_id
+        await Enqueuer(kinds, schema="two").enqueue_many_async(connection, [NewJob(TestKinds.Count())])
         with pytest.raises(JobNotFoundError):
             await get_job(connection, ids["two"] + 1, schema="one")
         assert len(await list_jobs(connection, schema="one")) == 1
@@ -192,13 +192,13 @@ def test_down_keeps_the_jobs_that_the_earlier_version_knows(database: str) -> No
     migrate.up(database)
     with psycopg.connect(database) as connection:
         new = NewJob(TestKinds.Greet(name="Ada"), key="k", tags=["a"], metadata={"b": 1})
-        accepted = Door(Kinds.of_file(FILE)).accept_one(connection, new)
+        accepted = Enqueuer(Kinds.of_file(FILE)).enqueue(connection, new)
     migrate.down(database, to=1)
     migrate.up(database)
     with psycopg.connect(database) as connection:
         row = connection.execute("select id, state, payload, tags from headrace.jobs").fetchone()
         assert row == (accepted.job_id, "available", TestKinds.Greet(name="Ada").SerializeToString(), None)
-        again = Door(Kinds.of_file(FILE)).accept_one(connection, new)
+        again = Enqueuer(Kinds.of_file(FILE)).enqueue(connection, new)
         assert (again.job_id, again.duplicate) == (accepted.job_id, True)
 
 

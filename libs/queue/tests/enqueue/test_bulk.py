@@ -85,10 +85,10 @@ async def test_a_bulk_is_as_durable_as_the_callers_commit(
     open_connection: Callable[..., Any], installation: Any
 ) -> None:
     async with open_connection(installation.dsn) as connection:
-        assert installation.door.copy(connection, greetings(30)) == 30
+        assert installation.enqueuer.enqueue_many_fast(connection, greetings(30)) == 30
         assert await count(installation) == 0
         connection.rollback()
-        assert installation.door.copy(connection, greetings(20)) == 20
+        assert installation.enqueuer.enqueue_many_fast(connection, greetings(20)) == 20
         connection.commit()
     assert await count(installation) == 20
 
@@ -96,10 +96,10 @@ async def test_a_bulk_is_as_durable_as_the_callers_commit(
 @pytest.mark.parametrize("open_connection", ASYNCHRONOUS)
 async def test_so_it_is_asynchronously(open_connection: Callable[..., Any], installation: Any) -> None:
     async with open_connection(installation.dsn) as connection:
-        assert await installation.door.copy_async(connection, greetings(30)) == 30
+        assert await installation.enqueuer.enqueue_many_fast_async(connection, greetings(30)) == 30
         assert await count(installation) == 0
         await connection.rollback()
-        assert await installation.door.copy_async(connection, greetings(20)) == 20
+        assert await installation.enqueuer.enqueue_many_fast_async(connection, greetings(20)) == 20
         await connection.commit()
     assert await count(installation) == 20
 
@@ -113,8 +113,8 @@ async def test_a_bulk_writes_what_accept_writes(installation: Any) -> None:
         NewJob(TestKinds.Greet(), run_at=datetime(2020, 1, 1, tzinfo=UTC)),
     ]
     async with await installation.connect() as connection:
-        await installation.door.accept_async(connection, jobs)
-        assert await installation.door.copy_async(connection, iter(jobs)) == len(jobs)
+        await installation.enqueuer.enqueue_many_async(connection, jobs)
+        assert await installation.enqueuer.enqueue_many_fast_async(connection, iter(jobs)) == len(jobs)
     rows = await installation.execute(
         "select to_jsonb(jobs) - array['id', 'created_at', 'ready_at', 'ready_xid'], ready_at = created_at,"
         " ready_xid is null, now() - created_at < interval '1 minute' from headrace.jobs order by id"
@@ -132,8 +132,8 @@ async def test_a_job_waits_for_so_long_by_the_clock_of_the_database(installation
     ]
     jobs = [NewJob(TestKinds.Greet(), run_after=delay) for delay in delays]
     async with await installation.connect() as connection:
-        await installation.door.accept_async(connection, jobs)
-        await installation.door.copy_async(connection, jobs)
+        await installation.enqueuer.enqueue_many_async(connection, jobs)
+        await installation.enqueuer.enqueue_many_fast_async(connection, jobs)
     rows = await installation.execute("select state, due_at - created_at from headrace.jobs order by id")
     waits = [("scheduled", delay) for delay in delays[:2]]
     assert rows == [*waits, *[("available", None)] * 3] * 2
@@ -150,7 +150,7 @@ async def test_workers_are_woken_and_run_it_in_its_order(installation: Any, even
     async with installation.working(worker):
         await eventually(lambda: installation.is_in(first, "completed"))
         async with await installation.connect(autocommit=False) as connection:
-            await installation.door.copy_async(connection, greetings(50))
+            await installation.enqueuer.enqueue_many_fast_async(connection, greetings(50))
 
         async def all_ran() -> bool:
             return len(ran) == 51
@@ -182,19 +182,21 @@ async def test_one_job_that_is_refused_refuses_the_bulk_and_is_named(
     jobs = [*greetings(3), bad, *greetings(3)]
     async with await installation.connect() as connection:
         with pytest.raises(error, match=complaint) as caught:
-            await installation.door.copy_async(connection, jobs)
+            await installation.enqueuer.enqueue_many_fast_async(connection, jobs)
         assert caught.value.__notes__ == ["in the bulk's job number 4"]
-        assert await installation.door.copy_async(connection, greetings(1)) == 1  # the connection is as it was
+        assert (
+            await installation.enqueuer.enqueue_many_fast_async(connection, greetings(1)) == 1
+        )  # the connection is as it was
     with psycopg.connect(installation.dsn) as connection:
         with pytest.raises(error, match=complaint):
-            installation.door.copy(connection, jobs)
+            installation.enqueuer.enqueue_many_fast(connection, jobs)
         connection.rollback()
-        installation.door.copy(connection, greetings(1))
+        installation.enqueuer.enqueue_many_fast(connection, greetings(1))
         with pytest.raises(error), connection.transaction():  # a savepoint keeps what was before
-            installation.door.copy(connection, jobs)
+            installation.enqueuer.enqueue_many_fast(connection, jobs)
     assert await count(installation) == 2
 
 
 async def test_an_empty_bulk_is_no_error(installation: Any) -> None:
     async with await installation.connect() as connection:
-        assert await installation.door.copy_async(connection, []) == 0
+        assert await installation.enqueuer.enqueue_many_fast_async(connection, []) == 0

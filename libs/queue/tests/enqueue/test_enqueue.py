@@ -16,7 +16,7 @@ from psycopg import AsyncConnection, Connection
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import Session
 
-from headrace.queue import Accepted, Door, NewJob
+from headrace.queue import Enqueued, Enqueuer, NewJob
 
 ACCEPTED_ON = "it takes a psycopg"
 
@@ -34,9 +34,9 @@ class Caller:
         """Writes a row of the caller's own and a job."""
         await done(self.insert_order())
         blocking = isinstance(self.connection, Connection | sqlalchemy.Connection | Session)
-        accept = installation.door.accept if blocking else installation.door.accept_async
+        accept = installation.enqueuer.accept if blocking else installation.enqueuer.enqueue_many_async
         [result] = await done(accept(self.connection, [NewJob(TestKinds.Greet(name="Ada"))]))
-        assert isinstance(result, Accepted)
+        assert isinstance(result, Enqueued)
 
 
 async def done(result: Any) -> Any:
@@ -147,18 +147,18 @@ async def test_a_job_is_gone_with_the_callers_rows_when_they_are_rolled_back(
 @pytest.mark.parametrize("open_caller", [sqlalchemy_connection, sqlalchemy_session])
 async def test_the_job_may_be_the_first_statement_of_the_transaction(open_caller: OpenCaller, shop: Any) -> None:
     async with open_caller(shop.dsn) as caller:
-        shop.door.accept(caller.connection, [NewJob(TestKinds.Greet())])
+        shop.enqueuer.enqueue_many(caller.connection, [NewJob(TestKinds.Greet())])
         caller.rollback()
-        shop.door.accept(caller.connection, [NewJob(TestKinds.Greet())])
+        shop.enqueuer.enqueue_many(caller.connection, [NewJob(TestKinds.Greet())])
         caller.commit()
     assert await orders_and_jobs(shop) == (0, 1)
 
 
 async def test_a_job_in_a_savepoint_goes_with_it(shop: Any) -> None:
     with psycopg.connect(shop.dsn) as connection:
-        shop.door.accept(connection, [NewJob(TestKinds.Greet(name="kept"))])
+        shop.enqueuer.enqueue_many(connection, [NewJob(TestKinds.Greet(name="kept"))])
         with connection.transaction(force_rollback=True):
-            shop.door.accept(connection, [NewJob(TestKinds.Greet(name="undone"))])
+            shop.enqueuer.enqueue_many(connection, [NewJob(TestKinds.Greet(name="undone"))])
     assert await orders_and_jobs(shop) == (0, 1)
 
 
@@ -170,16 +170,16 @@ async def test_on_an_autocommit_connection_a_key_is_never_kept_without_its_job(s
     keyed = [NewJob(TestKinds.Greet(), key="a key")]
     async with await shop.connect(autocommit=True) as connection:
         with pytest.raises(psycopg.Error, match="disk full"):
-            await shop.door.accept_async(connection, keyed)
+            await shop.enqueuer.enqueue_many_async(connection, keyed)
         await connection.execute("drop trigger refuse on headrace.jobs")
-        [result] = await shop.door.accept_async(connection, keyed)
+        [result] = await shop.enqueuer.enqueue_many_async(connection, keyed)
     assert not result.duplicate
     assert await orders_and_jobs(shop) == (0, 1)
 
 
 async def test_an_autocommit_connection_inside_a_transaction_commits_with_that(shop: Any) -> None:
     async with await shop.connect(autocommit=True) as connection, connection.transaction(force_rollback=True):
-        await shop.door.accept_async(connection, [NewJob(TestKinds.Greet())])
+        await shop.enqueuer.enqueue_many_async(connection, [NewJob(TestKinds.Greet())])
     assert await orders_and_jobs(shop) == (0, 0)
 
 
@@ -199,9 +199,9 @@ async def test_blocking_accept_refuses_other_connections_by_name(installation: A
             (installation.dsn, "builtins.str"),
         ]:
             with pytest.raises(TypeError, match=f"{ACCEPTED_ON}.*; this is a {name}"):
-                installation.door.accept(wrong, job)
+                installation.enqueuer.enqueue_many(wrong, job)
     with sqlite.connect() as elsewhere, pytest.raises(TypeError, match=r"engine\.base\.Connection over sqlite3"):
-        installation.door.accept(elsewhere, job)
+        installation.enqueuer.enqueue_many(elsewhere, job)
     await async_engine.dispose()
     sqlite.dispose()
 
@@ -217,11 +217,11 @@ async def test_asynchronous_accept_refuses_other_connections_by_name(installatio
             (None, "builtins.NoneType"),
         ]:
             with pytest.raises(TypeError, match=rf"{ACCEPTED_ON}\.AsyncConnection.*; this is a {name}"):
-                await installation.door.accept_async(wrong, job)
+                await installation.enqueuer.enqueue_many_async(wrong, job)
     engine.dispose()
 
 
 async def test_a_door_without_a_hash_key_is_refused(installation: Any) -> None:
     for keys in ((), (b"x" * 65,)):
         with pytest.raises(ValueError, match="hash_keys: give at least one key, each of at most 64 bytes"):
-            Door(installation.kinds, hash_keys=keys)
+            Enqueuer(installation.kinds, hash_keys=keys)

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 from engine_kinds import TestKinds
 
-from headrace.queue import Accepted, Door, EnqueueError, KindUnknownError, NewJob
+from headrace.queue import Enqueued, EnqueueError, Enqueuer, KindUnknownError, NewJob
 
 log: list[str] = []
 
@@ -26,9 +26,9 @@ def _empty_log() -> None:
 
 
 @pytest.fixture
-def door(installation: Any) -> Door:
-    door: Door = installation.door
-    return door
+def enqueuer(installation: Any) -> Enqueuer:
+    enqueuer: Enqueuer = installation.enqueuer
+    return enqueuer
 
 
 def stamping(word: str) -> Any:
@@ -54,11 +54,11 @@ async def accept(installation: Any, blocking: bool, jobs: list[NewJob]) -> list[
     """Accepts and commits."""
     if not blocking:
         async with await installation.connect(autocommit=False) as connection:
-            return list(await installation.door.accept_async(connection, jobs))
+            return list(await installation.enqueuer.enqueue_many_async(connection, jobs))
 
     def in_thread() -> list[Any]:
         with psycopg.connect(installation.dsn) as connection:
-            return list(installation.door.accept(connection, jobs))
+            return list(installation.enqueuer.enqueue_many(connection, jobs))
 
     return await asyncio.to_thread(in_thread)
 
@@ -73,12 +73,12 @@ BOTH = [NewJob(TestKinds.Greet()), NewJob(TestKinds.Count()), NewJob(TestKinds.G
 
 @pytest.mark.parametrize("blocking", [False, True])
 async def test_a_generator_serves_both_and_the_first_is_the_outermost(
-    blocking: bool, installation: Any, door: Door
+    blocking: bool, installation: Any, enqueuer: Enqueuer
 ) -> None:
-    door.use(stamping("outer"))
-    door.use(stamping("of greetings"), TestKinds.Greet)
+    enqueuer.use(stamping("outer"))
+    enqueuer.use(stamping("of greetings"), TestKinds.Greet)
     results = await accept(installation, blocking, BOTH)
-    assert [type(result) for result in results] == [Accepted] * 3
+    assert [type(result) for result in results] == [Enqueued] * 3
     assert log == ["outer before 3", "of greetings before 2", "of greetings after 2", "outer after 3"]
     assert await tags(installation) == [
         ("Greet", ["outer", "of greetings"]),
@@ -87,10 +87,12 @@ async def test_a_generator_serves_both_and_the_first_is_the_outermost(
     ]
 
 
-async def test_an_async_def_serves_asynchronous_callers_beside_generators(installation: Any, door: Door) -> None:
-    door.use(stamping("outer"))
-    door.use(stamping_async("async"), TestKinds.Greet)
-    door.use(stamping("inner"))
+async def test_an_async_def_serves_asynchronous_callers_beside_generators(
+    installation: Any, enqueuer: Enqueuer
+) -> None:
+    enqueuer.use(stamping("outer"))
+    enqueuer.use(stamping_async("async"), TestKinds.Greet)
+    enqueuer.use(stamping("inner"))
     await accept(installation, False, BOTH)
     assert log == [
         *("outer before 3", "async before 2", "inner before 3"),
@@ -103,8 +105,8 @@ async def test_an_async_def_serves_asynchronous_callers_beside_generators(instal
     ]
 
 
-async def test_an_async_def_is_never_silently_gone_past(installation: Any, door: Door) -> None:
-    door.use(stamping_async("async"))
+async def test_an_async_def_is_never_silently_gone_past(installation: Any, enqueuer: Enqueuer) -> None:
+    enqueuer.use(stamping_async("async"))
     with pytest.raises(TypeError, match="is an async def: it can't go around blocking enqueueing"):
         await accept(installation, True, BOTH)
     assert await tags(installation) == []
@@ -112,7 +114,7 @@ async def test_an_async_def_is_never_silently_gone_past(installation: Any, door:
 
 @pytest.mark.parametrize("blocking", [False, True])
 async def test_it_can_refuse_single_jobs_and_change_what_is_answered(
-    blocking: bool, installation: Any, door: Door
+    blocking: bool, installation: Any, enqueuer: Enqueuer
 ) -> None:
     refusal, other = NotTodayError("closed on Sundays"), NotTodayError("another answer")
 
@@ -121,24 +123,24 @@ async def test_it_can_refuse_single_jobs_and_change_what_is_answered(
         assert results[0] is refusal
         return [*results[:-1], other]
 
-    door.use(no_greetings)
+    enqueuer.use(no_greetings)
     first, second, third = await accept(installation, blocking, BOTH)
     assert (first, third) == (refusal, other)
-    assert isinstance(second, Accepted)
+    assert isinstance(second, Enqueued)
     assert await tags(installation) == [("Count", None)]
 
 
-async def test_one_job_that_is_refused_is_raised(installation: Any, door: Door) -> None:
+async def test_one_job_that_is_refused_is_raised(installation: Any, enqueuer: Enqueuer) -> None:
     def no(jobs: Any) -> Generator[Any, Any, None]:
         yield [NotTodayError("no") for _ in jobs]
 
-    door.use(no)
+    enqueuer.use(no)
     with pytest.raises(NotTodayError):
         await installation.enqueue(TestKinds.Greet())
 
 
 @pytest.mark.parametrize("blocking", [False, True])
-async def test_it_sees_what_goes_wrong_within(blocking: bool, installation: Any, door: Door) -> None:
+async def test_it_sees_what_goes_wrong_within(blocking: bool, installation: Any, enqueuer: Enqueuer) -> None:
     def watching(jobs: Any) -> Generator[Any, Any, None]:
         try:
             yield jobs
@@ -148,7 +150,7 @@ async def test_it_sees_what_goes_wrong_within(blocking: bool, installation: Any,
         finally:
             log.append("over")
 
-    door.use(watching)
+    enqueuer.use(watching)
     await installation.execute("alter table headrace.jobs add check (caller <> 'x')")
     with pytest.raises(psycopg.errors.CheckViolation):
         await accept(installation, blocking, [NewJob(TestKinds.Greet(), caller="x")])
@@ -193,28 +195,28 @@ async def never_on(jobs: Any, call_next: Any) -> list[Any]:
         (fewer, "was given 3 jobs, and answered 2"),
         (nothing, "must answer a list of NewJob or EnqueueError, not a NoneType"),
         (payloads, "must answer a list of NewJob or EnqueueError, not of Greet"),
-        (numbers, "must answer a list of Accepted or EnqueueError, not of int"),
+        (numbers, "must answer a list of Enqueued or EnqueueError, not of int"),
         (never_on, "must call what comes next once"),
     ],
 )
 async def test_one_that_breaks_its_contract_is_an_error(
-    middleware: Any, complaint: str, installation: Any, door: Door
+    middleware: Any, complaint: str, installation: Any, enqueuer: Enqueuer
 ) -> None:
-    door.use(middleware)
+    enqueuer.use(middleware)
     with pytest.raises(TypeError, match=complaint):
         await accept(installation, False, BOTH)
     assert await tags(installation) == []
 
 
-async def test_bulk_is_not_copied_past_it(installation: Any, door: Door) -> None:
-    door.use(stamping("x"))
+async def test_bulk_is_not_copied_past_it(installation: Any, enqueuer: Enqueuer) -> None:
+    enqueuer.use(stamping("x"))
     async with await installation.connect() as connection:
         with pytest.raises(TypeError, match="COPY would go past this door's middleware"):
-            await door.copy_async(connection, BOTH)
+            await enqueuer.enqueue_many_fast_async(connection, BOTH)
 
 
-def test_what_can_be_no_middleware_is_refused(door: Door) -> None:
+def test_what_can_be_no_middleware_is_refused(enqueuer: Enqueuer) -> None:
     with pytest.raises(TypeError, match="must be a generator function, or an async def"):
-        door.use(lambda jobs: jobs)
+        enqueuer.use(lambda jobs: jobs)
     with pytest.raises(KindUnknownError):
-        door.use(stamping("x"), TestKinds.NoKind)
+        enqueuer.use(stamping("x"), TestKinds.NoKind)

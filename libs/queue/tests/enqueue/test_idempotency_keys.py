@@ -10,17 +10,19 @@ from engine_kinds import TestKinds
 from google.protobuf.any_pb2 import Any as AnyMessage
 from private_kinds import Invite
 
-from headrace.queue import Accepted, Door, EnqueueError, KeyReusedError, Kinds, NewJob
+from headrace.queue import Enqueued, EnqueueError, Enqueuer, KeyReusedError, Kinds, NewJob
 
 
 def keyed(key: str, name: str = "Ada", **options: Any) -> NewJob:
     return NewJob(TestKinds.Greet(name=name), key=key, **options)
 
 
-async def accept(installation: Any, *jobs: NewJob, door: Door | None = None) -> list[Any]:
+async def accept(installation: Any, *jobs: NewJob, enqueuer: Enqueuer | None = None) -> list[Any]:
     """Accepts and commits."""
     async with await installation.connect(autocommit=False) as connection:
-        results: Sequence[Accepted | EnqueueError] = await (door or installation.door).accept_async(connection, jobs)
+        results: Sequence[Enqueued | EnqueueError] = await (enqueuer or installation.enqueuer).enqueue_many_async(
+            connection, jobs
+        )
         return list(results)
 
 
@@ -32,13 +34,13 @@ async def count(installation: Any) -> int:
 async def test_the_same_key_and_payload_stand_for_one_job(installation: Any) -> None:
     [first] = await accept(installation, keyed("k"))
     [again] = await accept(installation, keyed("k"))
-    assert (first.duplicate, again) == (False, Accepted(first.job_id, duplicate=True, reason="key"))
+    assert (first.duplicate, again) == (False, Enqueued(first.job_id, duplicate=True, reason="key"))
     assert await count(installation) == 1
 
 
 async def test_equal_keys_within_one_batch_stand_for_its_first_item(installation: Any) -> None:
     one, same, other, alone = await accept(installation, keyed("k"), keyed("k"), keyed("k", "Bob"), keyed("l"))
-    assert same == Accepted(one.job_id, duplicate=True, reason="key")
+    assert same == Enqueued(one.job_id, duplicate=True, reason="key")
     assert isinstance(other, KeyReusedError)
     assert other.job_id == one.job_id
     assert not alone.duplicate
@@ -56,9 +58,9 @@ async def test_a_batch_takes_its_new_keys_and_answers_for_the_ones_that_are_take
     new, old, other, plain, same = await accept(
         installation, keyed("new"), keyed("old"), keyed("old", "Bob"), NewJob(TestKinds.Greet(name="Ada")), keyed("new")
     )
-    assert old == Accepted(before.job_id, duplicate=True, reason="key")
+    assert old == Enqueued(before.job_id, duplicate=True, reason="key")
     assert isinstance(other, KeyReusedError)
-    assert same == Accepted(new.job_id, duplicate=True, reason="key")
+    assert same == Enqueued(new.job_id, duplicate=True, reason="key")
     assert not plain.duplicate
     assert await count(installation) == 3
     keys = await installation.execute("select key, job_id from headrace.idempotency_keys order by key")
@@ -75,15 +77,17 @@ async def test_a_key_with_another_payload_is_refused_with_the_job_it_stands_for(
 
 async def test_the_order_in_which_a_client_writes_a_map_makes_no_other_payload(installation: Any) -> None:
     """Go's clients draw it anew each time that they write the message."""
-    door = Door(Kinds([Invite]), hash_keys=(b"test",))
+    enqueuer = Enqueuer(Kinds([Invite]), hash_keys=(b"test",))
     entries = [Invite(labels={name: "x"}).SerializeToString() for name in "ab"]
     payloads = [
         AnyMessage(type_url=f"x/{Invite.DESCRIPTOR.full_name}", value=b"".join(each))
         for each in (entries, entries[::-1], entries[:1])
     ]
-    first, in_batch, changed = await accept(installation, *(NewJob(each, key="k") for each in payloads), door=door)
-    [again] = await accept(installation, NewJob(payloads[1], key="k"), door=door)
-    assert in_batch == again == Accepted(first.job_id, duplicate=True, reason="key")
+    first, in_batch, changed = await accept(
+        installation, *(NewJob(each, key="k") for each in payloads), enqueuer=enqueuer
+    )
+    [again] = await accept(installation, NewJob(payloads[1], key="k"), enqueuer=enqueuer)
+    assert in_batch == again == Enqueued(first.job_id, duplicate=True, reason="key")
     assert isinstance(changed, KeyReusedError)
 
 
@@ -99,7 +103,7 @@ def test_a_payload_is_the_same_to_a_release_that_does_not_know_a_field_of_it() -
 async def test_a_key_outlives_its_job(installation: Any) -> None:
     [first] = await accept(installation, keyed("k"))
     await installation.execute("delete from headrace.jobs")
-    assert await accept(installation, keyed("k")) == [Accepted(first.job_id, duplicate=True, reason="key")]
+    assert await accept(installation, keyed("k")) == [Enqueued(first.job_id, duplicate=True, reason="key")]
     assert await count(installation) == 0
 
 
@@ -120,7 +124,7 @@ async def test_jobs_without_a_key_are_never_duplicates(installation: Any) -> Non
 
 async def test_a_key_is_forgotten_with_the_transaction_that_used_it(installation: Any) -> None:
     async with await installation.connect(autocommit=False) as connection:
-        await installation.door.accept_async(connection, [keyed("k")])
+        await installation.enqueuer.enqueue_many_async(connection, [keyed("k")])
         await connection.rollback()
     [result] = await accept(installation, keyed("k"))
     assert not result.duplicate
@@ -135,18 +139,18 @@ async def waits_for_a_lock(installation: Any) -> bool:
 
 async def test_the_loser_of_a_race_is_answered_with_the_winners_job(installation: Any, eventually: Any) -> None:
     async with await installation.connect(autocommit=False) as connection:
-        [winner] = await installation.door.accept_async(connection, [keyed("k")])
+        [winner] = await installation.enqueuer.enqueue_many_async(connection, [keyed("k")])
         loser = asyncio.create_task(accept(installation, keyed("k"), keyed("k", "Bob")))
         await eventually(lambda: waits_for_a_lock(installation))
         await connection.commit()
         same, other = await loser
-    assert same == Accepted(winner.job_id, duplicate=True, reason="key")
+    assert same == Enqueued(winner.job_id, duplicate=True, reason="key")
     assert isinstance(other, KeyReusedError)
 
 
 async def test_a_winner_that_rolls_back_leaves_the_key_to_the_loser(installation: Any, eventually: Any) -> None:
     async with await installation.connect(autocommit=False) as connection:
-        [winner] = await installation.door.accept_async(connection, [keyed("k")])
+        [winner] = await installation.enqueuer.enqueue_many_async(connection, [keyed("k")])
         loser = asyncio.create_task(accept(installation, keyed("k")))
         await eventually(lambda: waits_for_a_lock(installation))
         await connection.rollback()
@@ -169,10 +173,12 @@ async def test_batches_with_the_same_keys_in_any_order_agree_and_dont_deadlock(i
 
 
 async def test_a_payload_is_recognised_after_its_hash_key_was_rotated(installation: Any) -> None:
-    old, both, new = (Door(installation.kinds, hash_keys=keys) for keys in ([b"old"], [b"new", b"old"], [b"new"]))
-    [first] = await accept(installation, keyed("k"), door=old)
-    assert await accept(installation, keyed("k"), door=both) == [Accepted(first.job_id, duplicate=True, reason="key")]
-    [unrecognised] = await accept(installation, keyed("k"), door=new)
+    old, both, new = (Enqueuer(installation.kinds, hash_keys=keys) for keys in ([b"old"], [b"new", b"old"], [b"new"]))
+    [first] = await accept(installation, keyed("k"), enqueuer=old)
+    assert await accept(installation, keyed("k"), enqueuer=both) == [
+        Enqueued(first.job_id, duplicate=True, reason="key")
+    ]
+    [unrecognised] = await accept(installation, keyed("k"), enqueuer=new)
     assert isinstance(unrecognised, KeyReusedError)
 
 

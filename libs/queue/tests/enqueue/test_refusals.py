@@ -11,10 +11,10 @@ from google.protobuf.any_pb2 import Any as AnyMessage
 from more_kinds import MORE_FILE, Riddle, Tree, tree
 
 from headrace.queue import (
-    Accepted,
     BatchTooLargeError,
-    Door,
+    Enqueued,
     EnqueueError,
+    Enqueuer,
     KindOverride,
     Kinds,
     KindUnknownError,
@@ -32,16 +32,16 @@ GREET = "headrace.test.v1.Greet"
 
 
 @pytest.fixture
-def door() -> Door:
-    return Door(Kinds.of_file(FILE, MORE_FILE), limits=Limits(payload_bytes=2_000, batch=50))
+def enqueuer() -> Enqueuer:
+    return Enqueuer(Kinds.of_file(FILE, MORE_FILE), limits=Limits(payload_bytes=2_000, batch=50))
 
 
-async def refusals(installation: Any, door: Door, *jobs: NewJob) -> list[Any]:
+async def refusals(installation: Any, enqueuer: Enqueuer, *jobs: NewJob) -> list[Any]:
     """Why the door refuses each of these jobs; nothing of them is kept, and the transaction goes on."""
     async with await installation.connect(autocommit=False) as connection:
-        results = await door.accept_async(connection, jobs)
-        [after] = await door.accept_async(connection, [NewJob(TestKinds.Greet())])
-        assert isinstance(after, Accepted)
+        results = await enqueuer.enqueue_many_async(connection, jobs)
+        [after] = await enqueuer.enqueue_many_async(connection, [NewJob(TestKinds.Greet())])
+        assert isinstance(after, Enqueued)
     assert await installation.execute("select id from headrace.jobs") == [(after.job_id,)]
     assert all(isinstance(result, EnqueueError) for result in results), results
     return list(results)
@@ -51,10 +51,10 @@ def packed(kind: str, value: bytes) -> AnyMessage:
     return AnyMessage(type_url=f"type.googleapis.com/{kind}", value=value)
 
 
-async def test_an_unknown_kind_is_refused_with_the_known_ones(installation: Any, door: Door) -> None:
-    [refused] = await refusals(installation, door, NewJob(packed("acme.v1.Nothing", b"")))
+async def test_an_unknown_kind_is_refused_with_the_known_ones(installation: Any, enqueuer: Enqueuer) -> None:
+    [refused] = await refusals(installation, enqueuer, NewJob(packed("acme.v1.Nothing", b"")))
     assert isinstance(refused, KindUnknownError)
-    assert refused.known == door.kinds.names
+    assert refused.known == enqueuer.kinds.names
     assert "'acme.v1.Nothing'; known are: headrace.test.more.v1.Riddle, headrace.test.more.v1.Tree" in str(refused)
 
 
@@ -69,21 +69,21 @@ UNREADABLE: dict[str, tuple[Any, str]] = {
 }
 
 
-async def test_a_payload_that_no_worker_could_read_is_refused(installation: Any, door: Door) -> None:
-    results = await refusals(installation, door, *(NewJob(payload) for payload, _ in UNREADABLE.values()))
+async def test_a_payload_that_no_worker_could_read_is_refused(installation: Any, enqueuer: Enqueuer) -> None:
+    results = await refusals(installation, enqueuer, *(NewJob(payload) for payload, _ in UNREADABLE.values()))
     for (case, (_, reason)), refused in zip(UNREADABLE.items(), results, strict=True):
         assert isinstance(refused, PayloadUnreadableError), case
         assert reason in str(refused), case
 
 
-async def test_as_much_nesting_as_can_be_read_is_accepted(installation: Any, door: Door) -> None:
+async def test_as_much_nesting_as_can_be_read_is_accepted(installation: Any, enqueuer: Enqueuer) -> None:
     async with await installation.connect() as connection:
-        accepted = await door.accept_one_async(connection, NewJob(tree(90)))
+        accepted = await enqueuer.enqueue_async(connection, NewJob(tree(90)))
     assert Tree.FromString((await installation.job(accepted.job_id)).payload) == tree(90)
 
 
-async def test_every_rule_that_a_payload_breaks_is_named(installation: Any, door: Door) -> None:
-    [refused] = await refusals(installation, door, NewJob(TestKinds.Greet(name="x" * 101, lines=["", "fine", ""])))
+async def test_every_rule_that_a_payload_breaks_is_named(installation: Any, enqueuer: Enqueuer) -> None:
+    [refused] = await refusals(installation, enqueuer, NewJob(TestKinds.Greet(name="x" * 101, lines=["", "fine", ""])))
     assert isinstance(refused, PayloadInvalidError)
     assert {(v.field, v.rule) for v in refused.violations} == {
         ("name", "string.max_len"),
@@ -93,16 +93,18 @@ async def test_every_rule_that_a_payload_breaks_is_named(installation: Any, door
     assert "lines[2] must be at least 1 characters" in str(refused)
 
 
-async def test_a_payload_on_which_a_rule_itself_fails_is_refused(installation: Any, door: Door) -> None:
-    wrong, unclear = await refusals(installation, door, NewJob(Riddle(number="0")), NewJob(Riddle(number="no number")))
+async def test_a_payload_on_which_a_rule_itself_fails_is_refused(installation: Any, enqueuer: Enqueuer) -> None:
+    wrong, unclear = await refusals(
+        installation, enqueuer, NewJob(Riddle(number="0")), NewJob(Riddle(number="no number"))
+    )
     assert isinstance(wrong, PayloadInvalidError)
     assert wrong.violations == (Violation("number", "must be above one", "riddle.number"),)
     assert isinstance(unclear, PayloadInvalidError)
     assert "can't be evaluated" in str(unclear)
 
 
-async def test_a_payload_over_the_limit_is_refused_with_both_sizes(installation: Any, door: Door) -> None:
-    [refused] = await refusals(installation, door, NewJob(TestKinds.Greet(lines=["x" * 1_998])))
+async def test_a_payload_over_the_limit_is_refused_with_both_sizes(installation: Any, enqueuer: Enqueuer) -> None:
+    [refused] = await refusals(installation, enqueuer, NewJob(TestKinds.Greet(lines=["x" * 1_998])))
     assert isinstance(refused, PayloadTooLargeError)
     assert (refused.size, refused.limit) == (2_001, 2_000)
 
@@ -136,14 +138,16 @@ OUT_OF_RANGE: list[tuple[dict[str, Any], set[str]]] = [
 ]
 
 
-async def test_options_out_of_range_are_refused_all_at_once(installation: Any, door: Door) -> None:
-    results = await refusals(installation, door, *(NewJob(TestKinds.Greet(), **options) for options, _ in OUT_OF_RANGE))
+async def test_options_out_of_range_are_refused_all_at_once(installation: Any, enqueuer: Enqueuer) -> None:
+    results = await refusals(
+        installation, enqueuer, *(NewJob(TestKinds.Greet(), **options) for options, _ in OUT_OF_RANGE)
+    )
     for (options, fields), refused in zip(OUT_OF_RANGE, results, strict=True):
         assert isinstance(refused, OptionInvalidError), options
         assert {violation.field for violation in refused.violations} == fields, options
 
 
-async def test_the_ends_of_every_range_are_accepted(installation: Any, door: Door) -> None:
+async def test_the_ends_of_every_range_are_accepted(installation: Any, enqueuer: Enqueuer) -> None:
     lowest: dict[str, Any] = {"queue": "q", "priority": 1, "max_retries": 0, "timeout": timedelta(milliseconds=1)}
     highest: dict[str, Any] = {
         "queue": "é" * 100,
@@ -155,23 +159,23 @@ async def test_the_ends_of_every_range_are_accepted(installation: Any, door: Doo
     }
     for options in (lowest, highest):
         async with await installation.connect() as connection:
-            job_id = (await door.accept_one_async(connection, NewJob(TestKinds.Greet(), **options))).job_id
+            job_id = (await enqueuer.enqueue_async(connection, NewJob(TestKinds.Greet(), **options))).job_id
         job = await installation.job(job_id)
         assert {name: getattr(job, name, None) for name in lowest} == {name: options[name] for name in lowest}
 
 
 async def test_the_call_goes_before_the_override_and_that_before_the_kind(installation: Any) -> None:
     override = KindOverride(queue="overridden", max_retries=9)
-    door = Door(Kinds.of_file(FILE, overrides={GREET: override}))
+    enqueuer = Enqueuer(Kinds.of_file(FILE, overrides={GREET: override}))
     async with await installation.connect() as connection:
         jobs = [NewJob(TestKinds.Greet()), NewJob(TestKinds.Greet(), queue="called", max_retries=0)]
-        results = await door.accept_async(connection, jobs)
-    plain, called = [await installation.job(result.job_id) for result in results if isinstance(result, Accepted)]
+        results = await enqueuer.enqueue_many_async(connection, jobs)
+    plain, called = [await installation.job(result.job_id) for result in results if isinstance(result, Enqueued)]
     assert (plain.queue, plain.max_retries, plain.priority) == ("overridden", 9, 2)
     assert (called.queue, called.max_retries, called.priority) == ("called", 0, 2)
 
 
-async def test_refused_items_dont_stop_the_others_of_their_batch(installation: Any, door: Door) -> None:
+async def test_refused_items_dont_stop_the_others_of_their_batch(installation: Any, enqueuer: Enqueuer) -> None:
     batch = [
         NewJob(TestKinds.Greet(name="first")),
         NewJob(packed("acme.v1.Nothing", b"")),
@@ -181,22 +185,22 @@ async def test_refused_items_dont_stop_the_others_of_their_batch(installation: A
         NewJob(packed(GREET, TestKinds.Greet(name="third").SerializeToString())),
     ]
     async with await installation.connect() as connection:
-        results = await door.accept_async(connection, batch)
+        results = await enqueuer.enqueue_many_async(connection, batch)
     assert [type(result) for result in results] == [
-        Accepted, KindUnknownError, PayloadInvalidError, Accepted, OptionInvalidError, Accepted,
+        Enqueued, KindUnknownError, PayloadInvalidError, Enqueued, OptionInvalidError, Enqueued,
     ]  # fmt: skip
     names = [
-        door.kinds[job.kind].message_class.FromString(job.payload).name
-        for job in [await installation.job(result.job_id) for result in results if isinstance(result, Accepted)]
+        enqueuer.kinds[job.kind].message_class.FromString(job.payload).name
+        for job in [await installation.job(result.job_id) for result in results if isinstance(result, Enqueued)]
     ]
     assert names == ["first", "second", "third"]
 
 
-async def test_a_batch_over_the_limit_is_refused_whole(installation: Any, door: Door) -> None:
+async def test_a_batch_over_the_limit_is_refused_whole(installation: Any, enqueuer: Enqueuer) -> None:
     async with await installation.connect() as connection:
         with pytest.raises(BatchTooLargeError, match="the batch has 51 jobs; the limit is 50"):
-            await door.accept_async(connection, [NewJob(TestKinds.Greet())] * 51)
-        assert await door.accept_async(connection, []) == []
+            await enqueuer.enqueue_many_async(connection, [NewJob(TestKinds.Greet())] * 51)
+        assert await enqueuer.enqueue_many_async(connection, []) == []
     assert await installation.execute("select count(*) from headrace.jobs") == [(0,)]
 
 

@@ -12,7 +12,7 @@ import pytest
 from engine_kinds import TestKinds
 
 from headrace.queue import (
-    Accepted,
+    Enqueued,
     EnqueueError,
     JobState,
     KeyReusedError,
@@ -42,12 +42,12 @@ def greeting(name: str = "Ada", unique: Unique | None = DEFAULT, **options: Any)
 async def accept(installation: Any, *jobs: NewJob) -> list[Any]:
     """Accepts and commits."""
     async with await installation.connect(autocommit=False) as connection:
-        results: Sequence[Accepted | EnqueueError] = await installation.door.accept_async(connection, jobs)
+        results: Sequence[Enqueued | EnqueueError] = await installation.enqueuer.enqueue_many_async(connection, jobs)
         return list(results)
 
 
-def duplicate_of(first: Accepted) -> Accepted:
-    return Accepted(first.job_id, duplicate=True, reason="unique")
+def duplicate_of(first: Enqueued) -> Enqueued:
+    return Enqueued(first.job_id, duplicate=True, reason="unique")
 
 
 async def count(installation: Any) -> int:
@@ -185,7 +185,7 @@ class TestWithIdempotencyKeys:
 
     async def test_the_key_goes_first(self, installation: Any) -> None:
         [first] = await accept(installation, greeting(key="k"))
-        assert await accept(installation, greeting(key="k")) == [Accepted(first.job_id, duplicate=True, reason="key")]
+        assert await accept(installation, greeting(key="k")) == [Enqueued(first.job_id, duplicate=True, reason="key")]
 
     async def test_a_new_key_for_a_duplicate_stands_for_the_job_that_is_there(self, installation: Any) -> None:
         [first] = await accept(installation, greeting())
@@ -193,11 +193,11 @@ class TestWithIdempotencyKeys:
             installation, greeting(key="k"), greeting(key="k"), greeting("Bob", unique=None, key="k")
         )
         assert same == duplicate_of(first)
-        assert follower == Accepted(first.job_id, duplicate=True, reason="key")
+        assert follower == Enqueued(first.job_id, duplicate=True, reason="key")
         assert isinstance(other, KeyReusedError)
         assert other.job_id == first.job_id
         await move(installation, first.job_id, "completed")
-        assert await accept(installation, greeting(key="k")) == [Accepted(first.job_id, duplicate=True, reason="key")]
+        assert await accept(installation, greeting(key="k")) == [Enqueued(first.job_id, duplicate=True, reason="key")]
 
     async def test_a_key_and_a_uniqueness_that_are_both_new_stand_for_the_same_job(self, installation: Any) -> None:
         [first] = await accept(installation, greeting(key="k"))
@@ -221,7 +221,7 @@ class TestUnderConcurrency:
     ) -> None:
         await self.hold(installation, held_before)
         async with await installation.connect(autocommit=False) as connection:
-            [winner] = await installation.door.accept_async(connection, [greeting()])
+            [winner] = await installation.enqueuer.enqueue_many_async(connection, [greeting()])
             loser = asyncio.create_task(accept(installation, greeting()))
             await eventually(lambda: self.waits_for_a_lock(installation))
             await connection.commit()
@@ -233,7 +233,7 @@ class TestUnderConcurrency:
     ) -> None:
         await self.hold(installation, held_before)
         async with await installation.connect(autocommit=False) as connection:
-            [winner] = await installation.door.accept_async(connection, [greeting()])
+            [winner] = await installation.enqueuer.enqueue_many_async(connection, [greeting()])
             losers = [asyncio.create_task(accept(installation, greeting())) for _ in range(3)]
             await eventually(lambda: self.waits_for_a_lock(installation))
             await connection.rollback()
@@ -256,10 +256,10 @@ class TestUnderConcurrency:
         names = [f"guest {n}" for n in range(60)]
         await accept(installation, *(greeting(name) for name in names[::2]))
 
-        async def batch() -> list[tuple[str, Accepted]]:
+        async def batch() -> list[tuple[str, Enqueued]]:
             mine = shuffled.sample(names, 40)
             async with await installation.connect(autocommit=False) as connection:
-                results = await installation.door.accept_async(connection, [greeting(name) for name in mine])
+                results = await installation.enqueuer.enqueue_many_async(connection, [greeting(name) for name in mine])
                 if shuffled.random() < 0.3:
                     await connection.rollback()
                     return []
@@ -296,7 +296,7 @@ class TestAfterwards:
         """Oban #1416, Procrastinate #1446: a job that came back to a state in which another one was unique failed."""
         unique = Unique(states=WAITING)
         [first] = await accept(installation, greeting(unique=unique))
-        seconds: list[Accepted] = []
+        seconds: list[Enqueued] = []
         runs: list[int] = []
 
         async def greet(message: Any, job: RunningJob) -> Any:

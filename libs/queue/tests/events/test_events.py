@@ -8,16 +8,16 @@ from engine_kinds import TestKinds
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace.queue import Cancel, Discard, Event, Events, EventsMissed, NewJob, RunningJob, Snooze, What
+from headrace.queue import Cancel, Discard, Event, EventListener, EventsMissed, EventType, NewJob, RunningJob, Snooze
 from headrace.queue.events import publisher
 from headrace.queue.events.event import packed, unpacked
 
 EXPECTED = {
-    "complete": [What.COMPLETED],
-    "cancel": [What.CANCELLED],
-    "discard": [What.DISCARDED],
-    "snooze": [What.SNOOZED, What.COMPLETED],
-    "retry": [What.FAILED, What.COMPLETED],
+    "complete": [EventType.COMPLETED],
+    "cancel": [EventType.CANCELLED],
+    "discard": [EventType.DISCARDED],
+    "snooze": [EventType.SNOOZED, EventType.COMPLETED],
+    "retry": [EventType.FAILED, EventType.COMPLETED],
 }
 
 
@@ -72,14 +72,14 @@ async def test_a_subscriber_that_raises_or_has_ended_disturbs_nobody(installatio
 async def test_other_processes_hear_everything_from_the_moment_they_listen(installation: Any) -> None:
     async with (
         installation.working(installation.worker(installation.handlers(Greet=greet), slots=100)),
-        Events(installation.dsn).listen() as events,
+        EventListener(installation.dsn).listen() as events,
     ):
         async with await installation.connect() as connection:
-            accepted = await installation.door.accept_async(connection, [NewJob(TestKinds.Greet())] * 1000)
+            accepted = await installation.enqueuer.enqueue_many_async(connection, [NewJob(TestKinds.Greet())] * 1000)
         left = {job.job_id for job in accepted}
         async for event in events:
             assert isinstance(event, Event)
-            assert event.what is What.COMPLETED
+            assert event.what is EventType.COMPLETED
             left.discard(event.job_id)
             if not left:
                 break
@@ -89,22 +89,22 @@ async def test_a_lost_connection_is_said_and_mended(installation: Any) -> None:
     kill = "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'headrace events'"
     async with (
         installation.working(installation.worker(installation.handlers(Greet=greet))),
-        Events(installation.dsn).listen() as events,
+        EventListener(installation.dsn).listen() as events,
     ):
         await installation.execute(f"{kill} and datname = current_database()")
         assert await anext(events) == EventsMissed("the connection was lost")
         job_id = await installation.enqueue(TestKinds.Greet())
         event = await anext(events)
     assert isinstance(event, Event)
-    assert (event.what, event.job_id) == (What.COMPLETED, job_id)
+    assert (event.what, event.job_id) == (EventType.COMPLETED, job_id)
 
 
 async def test_what_is_too_much_to_tell_is_told_as_a_number(installation: Any, monkeypatch: Any) -> None:
     monkeypatch.setattr(publisher, "MOST", 1)
     heard = 0
-    async with Events(installation.dsn).listen() as events:
+    async with EventListener(installation.dsn).listen() as events:
         async with await installation.connect() as connection:
-            await installation.door.accept_async(connection, [NewJob(TestKinds.Greet())] * 100)
+            await installation.enqueuer.enqueue_many_async(connection, [NewJob(TestKinds.Greet())] * 100)
         async with installation.working(installation.worker(installation.handlers(Greet=greet), slots=100)):
             async for event in events:
                 heard += event.events or 0 if isinstance(event, EventsMissed) else 1
@@ -125,7 +125,7 @@ async def test_nothing_is_told_where_nobody_listens(installation: Any, eventuall
     st.lists(
         st.builds(
             Event,
-            st.sampled_from(What),
+            st.sampled_from(EventType),
             st.integers(1, 2**63 - 1),
             st.text(max_size=60),
             st.text(max_size=60),

@@ -17,7 +17,7 @@ from headrace.queue import (
     Cancel,
     Discard,
     Done,
-    Door,
+    Enqueuer,
     Handlers,
     Job,
     Kinds,
@@ -27,9 +27,9 @@ from headrace.queue import (
     RunningJob,
     get_job,
 )
-from headrace.queue.inspection.redaction import veiled_job
+from headrace.queue.inspection.redaction import redact_job
 from headrace.queue.maintenance import scheduler
-from headrace.redaction import MARK, veiled_text
+from headrace.redaction import MASK, redacted_text
 
 CANARY = "canary-7f3a@example.com"
 KINDS = Kinds.of_file(PRIVATE_FILE)
@@ -43,7 +43,7 @@ def _quick_clock(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def enqueued(dsn: str, payload: Any, **options: Any) -> int:
     async with await psycopg.AsyncConnection.connect(dsn) as connection:
-        return (await Door(KINDS).accept_one_async(connection, NewJob(payload, **options))).job_id
+        return (await Enqueuer(KINDS).enqueue_async(connection, NewJob(payload, **options))).job_id
 
 
 async def after(
@@ -91,7 +91,7 @@ async def cancels(message: Any, job: RunningJob) -> Cancel:
 
 
 async def hides(message: Any, job: RunningJob) -> None:
-    job.hide("found-elsewhere-1234")
+    job.redact("found-elsewhere-1234")
     raise ValueError(f"{message.guest} and found-elsewhere-1234")
 
 
@@ -101,7 +101,7 @@ async def test_no_error_of_a_handler_holds_a_redacted_value(
 ) -> None:
     job = await after(installation, eventually, handler, Invite(guest=CANARY, house="No. 4"), max_retries=1)
     assert job.errors
-    assert MARK in stored(job)
+    assert MASK in stored(job)
     assert CANARY not in stored(job).lower()
     assert "found-elsewhere-1234" not in stored(job)
     rows = await installation.execute("select errors::text from headrace.jobs")
@@ -110,7 +110,7 @@ async def test_no_error_of_a_handler_holds_a_redacted_value(
 
 async def test_no_error_of_a_handlers_own_process_holds_one(installation: Any, eventually: Any) -> None:
     job = await after(installation, eventually, private_handlers.tell, Invite(guest=CANARY), mode="process")
-    assert [error.message for error in job.errors] == [f"can't invite {MARK} of {MARK}"] * 2
+    assert [error.message for error in job.errors] == [f"can't invite {MASK} of {MASK}"] * 2
     assert "canary" not in stored(job)
 
 
@@ -134,12 +134,12 @@ async def test_a_handler_can_veil_its_own_texts_in_its_tasks_and_threads(install
     seen: list[str] = []
 
     def in_thread(message: Any, job: RunningJob) -> None:
-        threading_context_text = veiled_text(f"to {message.guest}")
+        threading_context_text = redacted_text(f"to {message.guest}")
         seen.append(threading_context_text)
         seen.append(threading.current_thread().name)
 
     await after(installation, eventually, in_thread, Invite(guest=CANARY))
-    assert seen == [f"to {MARK}", "headrace-job"]
+    assert seen == [f"to {MASK}", "headrace-job"]
 
 
 async def test_the_engines_own_log_lines_name_no_value(
@@ -161,16 +161,16 @@ def test_a_rule_that_quotes_the_value_is_answered_without_it() -> None:
     with pytest.raises(PayloadInvalidError) as refused:
         codec.check(Invite(guest="bad Ada Lovelace").SerializeToString())
     (violation,) = refused.value.violations
-    assert (violation.field, violation.description) == ("guest", f"no guest is called {MARK}")
+    assert (violation.field, violation.description) == ("guest", f"no guest is called {MASK}")
     assert "Lovelace" not in str(refused.value)
 
 
 class TestAJobThatIsShown:
-    """`veiled_job`."""
+    """`redact_job`."""
 
     async def shown(self, installation: Any, payload: Any, **options: Any) -> tuple[Job, tuple[str, ...]]:
         job_id = await enqueued(installation.dsn, payload, **options)
-        return veiled_job(await installation.job(job_id), KINDS)
+        return redact_job(await installation.job(job_id), KINDS)
 
     async def test_has_neither_redacted_fields_nor_their_values_elsewhere(
         self, installation: Any, eventually: Any
@@ -181,28 +181,28 @@ class TestAJobThatIsShown:
 
         options = {"metadata": {"by": f"<{CANARY}>", "pin": 4711}, "tags": [f"for:{CANARY}", "vip"]}
         job = await after(installation, eventually, tells, Invite(guest=CANARY, house="No. 4", pin=4711), **options)
-        seen, paths = veiled_job(job, KINDS)
+        seen, paths = redact_job(job, KINDS)
         assert paths == ("guest", "pin")
-        assert Invite.FromString(seen.payload) == Invite(guest=MARK, house="No. 4")
-        assert seen.output == {"sent": {"to": MARK}, "house": "No. 4"}
-        assert seen.progress == [MARK, MARK, 1]
-        assert seen.metadata == {"by": f"<{MARK}>", "pin": MARK}
-        assert seen.tags == [f"for:{MARK}", "vip"]
+        assert Invite.FromString(seen.payload) == Invite(guest=MASK, house="No. 4")
+        assert seen.output == {"sent": {"to": MASK}, "house": "No. 4"}
+        assert seen.progress == [MASK, MASK, 1]
+        assert seen.metadata == {"by": f"<{MASK}>", "pin": MASK}
+        assert seen.tags == [f"for:{MASK}", "vip"]
 
     async def test_is_left_as_it_is_without_redacted_values(self, installation: Any) -> None:
         job_id = await enqueued(installation.dsn, Public(text="hello"), metadata={"by": "hello"})
         job = await installation.job(job_id)
-        assert veiled_job(job, KINDS) == (job, ())
+        assert redact_job(job, KINDS) == (job, ())
 
     async def test_of_an_unknown_kind_shows_no_payload_at_all(self, installation: Any) -> None:
         job_id = await enqueued(installation.dsn, Public(text="hello"))
         await installation.execute("update headrace.jobs set kind = 'headrace.test.v1.Gone'")
         async with await installation.connect() as connection:
-            seen, paths = veiled_job(await get_job(connection, job_id), KINDS)
+            seen, paths = redact_job(await get_job(connection, job_id), KINDS)
         assert (seen.payload, paths) == (b"", ("*",))
 
     async def test_whose_payload_is_broken_shows_nothing_of_it(self, installation: Any) -> None:
         job_id = await enqueued(installation.dsn, Public(text="hello"))
         await installation.execute("update headrace.jobs set payload = '\\xff'")
-        seen, paths = veiled_job(await installation.job(job_id), KINDS)
+        seen, paths = redact_job(await installation.job(job_id), KINDS)
         assert (seen.payload, paths) == (b"", ("*",))

@@ -14,7 +14,7 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import Session
 
-from headrace.queue import Event, Job, LeaseLostError, RunningJob, What
+from headrace.queue import Event, EventType, Job, LeaseLostError, RunningJob
 from headrace.queue.claiming import reconciler
 from headrace.queue.maintenance import scheduler
 
@@ -47,14 +47,14 @@ async def count(installation: Any) -> int:
 async def with_psycopg(dsn: str, message: Any, job: RunningJob) -> None:
     async with await psycopg.AsyncConnection.connect(dsn) as connection:
         await connection.execute(EFFECT, (job.id,))
-        await job.complete_in(connection, output={"by": "handler"})
+        await job.complete_in_async(connection, output={"by": "handler"})
 
 
 async def with_session(dsn: str, message: Any, job: RunningJob) -> None:
     engine = create_async_engine(dsn)
     async with AsyncSession(engine) as session, session.begin():
         await session.execute(NAMED_EFFECT, {"id": job.id})
-        await job.complete_in(session, output={"by": "handler"})
+        await job.complete_in_async(session, output={"by": "handler"})
     await engine.dispose()
 
 
@@ -62,21 +62,21 @@ async def with_connection(dsn: str, message: Any, job: RunningJob) -> None:
     engine = create_async_engine(dsn)
     async with engine.begin() as connection:
         await connection.execute(NAMED_EFFECT, {"id": job.id})
-        await job.complete_in(connection, output={"by": "handler"})
+        await job.complete_in_async(connection, output={"by": "handler"})
     await engine.dispose()
 
 
 def with_psycopg_in_a_thread(dsn: str, message: Any, job: RunningJob) -> None:
     with psycopg.connect(dsn) as connection:
         connection.execute(EFFECT, (job.id,))
-        job.complete_in_sync(connection, output={"by": "handler"})
+        job.complete_in(connection, output={"by": "handler"})
 
 
 def with_session_in_a_thread(dsn: str, message: Any, job: RunningJob) -> None:
     engine = create_engine(dsn)
     with Session(engine) as session, session.begin():
         session.execute(NAMED_EFFECT, {"id": job.id})
-        job.complete_in_sync(session, output={"by": "handler"})
+        job.complete_in(session, output={"by": "handler"})
     engine.dispose()
 
 
@@ -84,7 +84,7 @@ def with_connection_in_a_thread(dsn: str, message: Any, job: RunningJob) -> None
     engine = create_engine(dsn)
     with engine.begin() as connection:
         connection.execute(NAMED_EFFECT, {"id": job.id})
-        job.complete_in_sync(connection, output={"by": "handler"})
+        job.complete_in(connection, output={"by": "handler"})
     engine.dispose()
 
 
@@ -121,7 +121,7 @@ async def test_a_handler_that_rolls_back_and_raises_has_failed_and_its_effect_is
     async def greet(message: Any, job: RunningJob) -> None:
         async with await psycopg.AsyncConnection.connect(installation.dsn) as connection:
             await connection.execute(EFFECT, (job.id,))
-            await job.complete_in(connection)
+            await job.complete_in_async(connection)
             if job.attempt == 1:
                 raise ConnectionError("after the effect")
 
@@ -134,7 +134,7 @@ async def test_a_handler_that_returns_after_a_rollback_has_failed(installation: 
     async def greet(message: Any, job: RunningJob) -> None:
         async with await psycopg.AsyncConnection.connect(installation.dsn) as connection:
             await connection.execute(EFFECT, (job.id,))
-            await job.complete_in(connection)
+            await job.complete_in_async(connection)
             await connection.rollback()
 
     job = await run(installation, eventually, greet, "discarded", max_retries=1)
@@ -148,7 +148,7 @@ async def test_what_is_committed_stands_though_the_handler_fails_afterwards(
 ) -> None:
     async def greet(message: Any, job: RunningJob) -> None:
         async with await psycopg.AsyncConnection.connect(installation.dsn) as connection:
-            await job.complete_in(connection)
+            await job.complete_in_async(connection)
         raise ValueError("too late")
 
     job = await run(installation, eventually, greet)
@@ -168,7 +168,7 @@ async def test_a_lost_lease_makes_the_commit_fail(swallowed: bool, installation:
         async with await psycopg.AsyncConnection.connect(installation.dsn) as connection:
             await connection.execute(EFFECT, (job.id,))
             try:
-                await job.complete_in(connection)
+                await job.complete_in_async(connection)
             except LeaseLostError as lost:
                 raised.append(lost)
                 if not swallowed:
@@ -189,7 +189,7 @@ async def test_a_completion_under_a_lost_lease_is_told_to_nobody(installation: A
             return
         await installation.take_away()
         async with await psycopg.AsyncConnection.connect(installation.dsn) as connection:
-            await job.complete_in(connection)
+            await job.complete_in_async(connection)
 
     told: list[Event] = []
     worker = installation.worker(installation.handlers(Greet=greet))
@@ -197,7 +197,7 @@ async def test_a_completion_under_a_lost_lease_is_told_to_nobody(installation: A
     job_id = await installation.enqueue(TestKinds.Greet())
     async with installation.working(worker):
         await eventually(lambda: installation.is_in(job_id, "completed"))
-    assert [(event.what, event.attempt) for event in told] == [(What.COMPLETED, 2)]
+    assert [(event.what, event.attempt) for event in told] == [(EventType.COMPLETED, 2)]
 
 
 async def test_a_transaction_that_is_still_open_is_waited_for(
@@ -209,7 +209,7 @@ async def test_a_transaction_that_is_still_open_is_waited_for(
     returned = asyncio.Event()
 
     async def greet(message: Any, job: RunningJob) -> None:
-        await job.complete_in(connection)
+        await job.complete_in_async(connection)
         returned.set()
 
     async def do_nothing(message: Any, job: RunningJob) -> None:
@@ -230,7 +230,7 @@ async def test_a_transaction_that_is_still_open_is_waited_for(
 
 async def test_a_connection_of_another_kind_is_refused(installation: Any, eventually: Eventually) -> None:
     async def greet(message: Any, job: RunningJob) -> None:
-        await job.complete_in(object())  # type: ignore[arg-type]
+        await job.complete_in_async(object())  # type: ignore[arg-type]
 
     job = await run(installation, eventually, greet, "discarded", max_retries=0)
     assert job.errors[0].type == "TypeError"
@@ -238,14 +238,14 @@ async def test_a_connection_of_another_kind_is_refused(installation: Any, eventu
 
 async def with_psycopg_in_autocommit(dsn: str, message: Any, job: RunningJob) -> None:
     async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as connection:
-        await job.complete_in(connection)
+        await job.complete_in_async(connection)
 
 
 def with_autocommit_in_a_thread(dsn: str, message: Any, job: RunningJob) -> None:
     engine = create_engine(dsn)
     try:
         with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            job.complete_in_sync(connection)
+            job.complete_in(connection)
     finally:
         engine.dispose()
 
@@ -269,7 +269,7 @@ async def test_a_transaction_with_psycopg_in_autocommit_mode_is_one(installation
             connection.transaction(),
         ):
             await connection.execute(EFFECT, (job.id,))
-            await job.complete_in(connection)
+            await job.complete_in_async(connection)
 
     await run(installation, eventually, greet)
     assert await count(installation) == 1

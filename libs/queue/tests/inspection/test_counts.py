@@ -9,9 +9,9 @@ import pytest
 from engine_kinds import TestKinds
 
 from headrace.queue import (
-    Acted,
+    BoundedCount,
+    BulkResult,
     Cancel,
-    Counted,
     Discard,
     JobFilter,
     JobNotActionableError,
@@ -121,15 +121,15 @@ async def test_a_dry_run_counts_and_changes_nothing(installation: Any, eventuall
     before = await counted(installation)
     failed = JobFilter(states=(JobState.DISCARDED,), queues=("greetings",))
     async with await installation.connect() as connection:
-        assert await retry_jobs(connection, failed, dry_run=True) == Acted(20, 0)
+        assert await retry_jobs(connection, failed, dry_run=True) == BulkResult(20, 0)
         assert await counted(installation) == before
-        assert await retry_jobs(connection, failed) == Acted(20, 20)
-        assert await retry_jobs(connection, failed) == Acted(0, 0)
+        assert await retry_jobs(connection, failed) == BulkResult(20, 20)
+        assert await retry_jobs(connection, failed) == BulkResult(0, 0)
         assert (await counted(installation))["greetings", "available"] == 20
         everything = JobFilter(kinds=("headrace.test.v1.Greet",))
-        assert await cancel_jobs(connection, everything, dry_run=True) == Acted(20, 0)
-        assert await cancel_jobs(connection, everything) == Acted(20, 20)
-        assert await delete_jobs(connection, JobFilter(states=(JobState.COMPLETED,))) == Acted(10, 10)
+        assert await cancel_jobs(connection, everything, dry_run=True) == BulkResult(20, 0)
+        assert await cancel_jobs(connection, everything) == BulkResult(20, 20)
+        assert await delete_jobs(connection, JobFilter(states=(JobState.COMPLETED,))) == BulkResult(10, 10)
         assert await counted(installation) == {("greetings", "cancelled"): 30}
 
 
@@ -144,10 +144,10 @@ async def test_running_jobs_are_cancelled_through_their_worker_and_never_deleted
     )
     numbers = JobFilter(queues=("numbers",))
     async with await installation.connect() as connection:
-        assert await delete_jobs(connection, numbers) == Acted(0, 0)
+        assert await delete_jobs(connection, numbers) == BulkResult(0, 0)
         with pytest.raises(JobNotActionableError, match="running"):
             await delete_job(connection, ids[0])
-        assert await cancel_jobs(connection, numbers) == Acted(2, 2)
+        assert await cancel_jobs(connection, numbers) == BulkResult(2, 2)
     [(cancels,)] = await installation.execute("select cancels from headrace.workers")
     assert sorted(cancels) == ids
     await counted(installation)
@@ -173,8 +173,10 @@ async def test_a_long_line_is_counted_no_further_than_asked_and_says_so(installa
         "numbers": {JobState.SCHEDULED: 3, JobState.AVAILABLE: 1},
     }
     assert {(queue, state): found for queue, states in three.items() for state, found in states.items()} == {
-        (queue, state): Counted(jobs, more=False) for queue, states in exact.items() for state, jobs in states.items()
+        (queue, state): BoundedCount(jobs, more=False)
+        for queue, states in exact.items()
+        for state, jobs in states.items()
     }
-    assert two["greetings"] == {JobState.AVAILABLE: Counted(2, more=True)}
-    assert two["numbers"][JobState.AVAILABLE] == Counted(1, more=False)
+    assert two["greetings"] == {JobState.AVAILABLE: BoundedCount(2, more=True)}
+    assert two["numbers"][JobState.AVAILABLE] == BoundedCount(1, more=False)
     assert two["numbers"][JobState.SCHEDULED].more

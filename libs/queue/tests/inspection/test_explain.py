@@ -16,7 +16,7 @@ import pytest
 from engine_kinds import TestKinds
 
 from headrace.queue import (
-    Door,
+    Enqueuer,
     Explanation,
     JobNotFoundError,
     JobState,
@@ -341,7 +341,7 @@ async def test_a_version_that_is_too_new_for_every_worker(situation: Situation, 
 
     async with situation.worker(), await situation.installation.connect() as connection:
         await situation.present(eventually)
-        job_id = (await Door(Kinds([Greet])).accept_one_async(connection, NewJob(Greet("Ada")))).job_id
+        job_id = (await Enqueuer(Kinds([Greet])).enqueue_async(connection, NewJob(Greet("Ada")))).job_id
         assert await situation.reason(job_id) == reasons.VersionNotKnown(GREET, 7, 1)
         assert "waits for a newer worker" in (await situation.explained(job_id)).summary
 
@@ -386,7 +386,7 @@ async def unseen(situation: Situation, **options: Any) -> Any:
     """Why a job does not run that is in line but that no worker can see yet: its transaction is open."""
     async with await situation.installation.connect(autocommit=False) as connection:
         new = NewJob(TestKinds.Greet(), **options)
-        accepted = await situation.installation.door.accept_one_async(connection, new)
+        accepted = await situation.installation.enqueuer.enqueue_async(connection, new)
         return (await explain_job(connection, accepted.job_id)).reason
 
 
@@ -489,7 +489,7 @@ async def test_a_worker_of_an_older_version_does_not_say_what_is_free(
 
 async def asked(situation: Situation, new: NewJob) -> Explanation:
     async with await situation.installation.connect() as connection:
-        return await explain_enqueue(connection, situation.installation.door, new)
+        return await explain_enqueue(connection, situation.installation.enqueuer, new)
 
 
 async def test_an_enqueue_that_would_be_accepted_was_not_made(situation: Situation) -> None:

@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from psycopg.rows import dict_row
 
-from headrace.queue import Accepted, Door, Kinds, NewJob, explain_job
+from headrace.queue import Enqueued, Enqueuer, Kinds, NewJob, explain_job
 from headrace.queue.claiming.cursor import Cursor
 from headrace.queue.db import migrate
 from headrace.queue.db.statements import statement
@@ -110,7 +110,7 @@ class Stage:
     def __init__(self, dsn: str, connection: Connection) -> None:
         self._dsn = dsn
         self._connection = connection
-        self._door = Door(Kinds.of_file(FILE))
+        self._enqueuer = Enqueuer(Kinds.of_file(FILE))
         self.registered: list[tuple[int, Present]] = []
 
     def set_up(self, situation: Situation) -> list[int]:
@@ -179,8 +179,8 @@ class Stage:
 
     def _enqueue(self, job: Waiting) -> int:
         new = NewJob(getattr(TestKinds, job.kind)(), queue=job.queue, priority=job.priority)
-        [accepted] = self._door.accept(self._connection, [new])
-        assert isinstance(accepted, Accepted)
+        [accepted] = self._enqueuer.enqueue_many(self._connection, [new])
+        assert isinstance(accepted, Enqueued)
         update = "update headrace.jobs set version = %s where id = %s"
         self._connection.execute(update, (job.version, accepted.job_id))
         return accepted.job_id

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from plans import plan_of, scans
 
-from headrace.queue import explain_job, queue_flows
+from headrace.queue import explain_job, queue_stats
 from headrace.queue.db.statements import statement
 from headrace.queue.inspection import explain, reasons
 from headrace.queue.inspection.explain import MOST_BEFORE
@@ -101,7 +101,7 @@ async def test_what_was_claimed_at_the_head_is_not_walked_over_however_long_vacu
 
 
 async def test_how_queues_move_is_read_from_the_head_of_each_line(backlog: Any) -> None:
-    query = f"explain (analyze, buffers, format json) {statement('queue_flows')}"
+    query = f"explain (analyze, buffers, format json) {statement('queue_stats')}"
     params = {"queues": None, "present_within": timedelta(seconds=10)}
     for preparation in ("set jit = off", "vacuum analyze headrace.jobs"):
         await backlog.execute(preparation)
@@ -109,7 +109,7 @@ async def test_how_queues_move_is_read_from_the_head_of_each_line(backlog: Any) 
         top = plan_of(answer)
         assert {index or scan for scan, index in scans(top)} == {"jobs_ready"}
         assert top["Shared Hit Blocks"] + top["Shared Read Blocks"] < 200
-    flows = await queue_flows(backlog)
+    flows = await queue_stats(backlog)
     assert set(flows) == {"greetings", "numbers"}
     assert (flows["greetings"].jobs_per_second, flows["greetings"].workers) == (250.0, 1)
     assert (flows["numbers"].jobs_per_second, flows["numbers"].workers) == (0.0, 0)

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from engine_kinds import TestKinds
 
-from headrace.queue import QueueFlow, RunningJob, queue_flows
+from headrace.queue import QueueStats, RunningJob, queue_stats
 
 
-async def flows(installation: Any, *queues: str) -> dict[str, QueueFlow]:
+async def flows(installation: Any, *queues: str) -> dict[str, QueueStats]:
     async with await installation.connect() as connection:
-        return await queue_flows(connection, queues or None)
+        return await queue_stats(connection, queues or None)
 
 
 async def greet(message: Any, job: RunningJob) -> None:
@@ -53,7 +53,7 @@ async def test_workers_that_are_idle_stopped_or_gone_count_for_nothing(installat
         installation.working(installation.worker(handlers, enabled=False)),
     ):
         await eventually(both)
-        assert await flows(installation) == {"greetings": QueueFlow("greetings", None, 0.0, 1)}
+        assert await flows(installation) == {"greetings": QueueStats("greetings", None, 0.0, 1)}
     assert await flows(installation) == {}
 
 
@@ -65,8 +65,8 @@ async def test_the_rates_of_workers_are_added(installation: Any) -> None:
             (rate,),
         )
     found = await flows(installation)
-    assert found["greetings"] == QueueFlow("greetings", None, 3.75, 2)
-    assert found["numbers"] == QueueFlow("numbers", None, 0.0, 2)
+    assert found["greetings"] == QueueStats("greetings", None, 3.75, 2)
+    assert found["numbers"] == QueueStats("numbers", None, 0.0, 2)
 
 
 @pytest.mark.parametrize(
@@ -79,4 +79,4 @@ async def test_the_rates_of_workers_are_added(installation: Any) -> None:
     ],
 )
 def test_the_time_that_jobs_take_follows_from_the_rate(rate: float, jobs: int, expected: timedelta | None) -> None:
-    assert QueueFlow("q", None, rate, 1).time_for(jobs) == expected
+    assert QueueStats("q", None, rate, 1).time_for(jobs) == expected

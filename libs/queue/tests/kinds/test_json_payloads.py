@@ -20,8 +20,8 @@ from pydantic import BaseModel, Field, SecretStr, field_serializer, field_valida
 from typing_extensions import TypedDict
 
 from headrace.queue import (
-    Accepted,
-    Door,
+    Enqueued,
+    Enqueuer,
     Handlers,
     KeyReusedError,
     KindMisconfiguredError,
@@ -103,14 +103,14 @@ def kinds() -> Kinds:
 def shop(installation: Any, kinds: Kinds) -> Any:
     """An installation whose kinds are of all three sorts."""
     installation.kinds = kinds
-    installation.door = Door(kinds)
+    installation.enqueuer = Enqueuer(kinds)
     return installation
 
 
 async def refused(shop: Any, payload: Any, **options: Any) -> Any:
     async with await shop.connect() as connection:
-        [result] = await shop.door.accept_async(connection, [NewJob(payload, **options)])
-    assert not isinstance(result, Accepted)
+        [result] = await shop.enqueuer.enqueue_many_async(connection, [NewJob(payload, **options)])
+    assert not isinstance(result, Enqueued)
     return result
 
 
@@ -169,7 +169,7 @@ async def test_what_cant_be_written_or_is_too_large_is_refused(shop: Any) -> Non
     unwritable: Any = object()
     error = await refused(shop, SendReceipt.model_construct(order=1, extra={"a": unwritable}))
     assert isinstance(error, PayloadUnreadableError)
-    shop.door = Door(shop.kinds, limits=Limits(payload_bytes=20))
+    shop.enqueuer = Enqueuer(shop.kinds, limits=Limits(payload_bytes=20))
     assert isinstance(await refused(shop, PARCEL), PayloadTooLargeError)
 
 
@@ -192,14 +192,14 @@ async def test_a_secret_that_would_be_written_as_asterisks_is_refused(installati
         def plainly(self, token: SecretStr) -> str:
             return token.get_secret_value()
 
-    installation.door = Door(Kinds([LogIn, LogInPlainly]))
+    installation.enqueuer = Enqueuer(Kinds([LogIn, LogInPlainly]))
     error = await refused(installation, LogIn(logins=[Login(token=SecretStr("abc"))]))
     assert isinstance(error, PayloadInvalidError)
     assert [found.field for found in error.violations] == ["logins[0].token"]
     assert "asterisks" in str(error)
     async with await installation.connect() as connection:
         for payload in (LogIn(note="*" * 10), LogInPlainly(token=SecretStr("abc"))):
-            await installation.door.accept_one_async(connection, NewJob(payload))
+            await installation.enqueuer.enqueue_async(connection, NewJob(payload))
 
 
 async def test_classes_that_are_no_kinds_are_refused_by_name(shop: Any) -> None:
@@ -245,7 +245,7 @@ async def test_a_payload_that_its_class_can_no_longer_read_is_quarantined(shop: 
 async def test_uniqueness_looks_at_their_fields(shop: Any) -> None:
     async def accept(payload: Any, *by: str) -> Any:
         async with await shop.connect() as connection:
-            return await shop.door.accept_one_async(connection, NewJob(payload, unique=Unique(by=by or "all")))
+            return await shop.enqueuer.enqueue_async(connection, NewJob(payload, unique=Unique(by=by or "all")))
 
     first = await accept(SendReceipt(orderNumber=7, extra={"a": 1, "b": 2}))
     assert (await accept(SendReceipt(orderNumber=7, extra={"b": 2, "a": 1}))).job_id == first.job_id
@@ -261,14 +261,14 @@ async def test_uniqueness_by_all_counts_what_a_model_allows_beyond_its_fields(in
     class Track(BaseModel, extra="allow"):
         order: int
 
-    door = Door(Kinds([Track]))
+    enqueuer = Enqueuer(Kinds([Track]))
     async with await installation.connect() as connection:
         one, other, again = [
-            await door.accept_one_async(connection, NewJob(Track(order=7, carrier=carrier), unique=Unique(by="all")))
+            await enqueuer.enqueue_async(connection, NewJob(Track(order=7, carrier=carrier), unique=Unique(by="all")))
             for carrier in ("post", "courier", "post")
         ]
         by_order = [
-            await door.accept_one_async(connection, NewJob(Track(order=8, carrier=each), unique=Unique(by=("order",))))
+            await enqueuer.enqueue_async(connection, NewJob(Track(order=8, carrier=each), unique=Unique(by=("order",))))
             for each in ("post", "courier")
         ]
     assert (other.duplicate, again.duplicate) == (False, True)
@@ -280,11 +280,13 @@ async def test_the_order_of_a_mappings_entries_makes_no_other_payload(shop: Any)
     """Whoever sends a job again under its key may have put it together anew."""
     one, other = {"a": 1, "b": 2}, {"b": 2, "a": 1}
     async with await shop.connect() as connection:
-        first, in_batch, changed = await shop.door.accept_async(
+        first, in_batch, changed = await shop.enqueuer.enqueue_many_async(
             connection, [NewJob(SendReceipt(orderNumber=7, extra=extra), key="k") for extra in (one, other, {"a": 1})]
         )
-        [again] = await shop.door.accept_async(connection, [NewJob(SendReceipt(orderNumber=7, extra=other), key="k")])
-    assert in_batch == again == Accepted(first.job_id, duplicate=True, reason="key")
+        [again] = await shop.enqueuer.enqueue_many_async(
+            connection, [NewJob(SendReceipt(orderNumber=7, extra=other), key="k")]
+        )
+    assert in_batch == again == Enqueued(first.job_id, duplicate=True, reason="key")
     assert isinstance(changed, KeyReusedError)
 
 
@@ -294,7 +296,7 @@ from dataclasses import dataclass
 import psycopg
 from collections import deque
 from pydantic import RootModel
-from headrace.queue import Door, Kinds, NewJob, Unique, job_kind
+from headrace.queue import Enqueuer, Kinds, NewJob, Unique, job_kind
 
 @dataclass(frozen=True)
 class Part:
@@ -317,9 +319,9 @@ words = frozenset("one two three four five six seven".split())
 groups = frozenset({words, words - {"one"}})
 sort = Sort(set(words), [Part(words)], {"all": words}, groups, Words(set(words)), deque([set(words)]))
 with psycopg.connect(sys.argv[1]) as connection:
-    door = Door(Kinds([Sort]))
+    door = Enqueuer(Kinds([Sort]))
     for options in ({"key": "k"}, {"unique": Unique(by="all")}, {"unique": Unique(by=("words",))}):
-        print(door.accept_one(connection, NewJob(sort, **options)).job_id)
+        print(door.enqueue(connection, NewJob(sort, **options)).job_id)
 """
 
 
@@ -339,13 +341,13 @@ async def test_the_order_in_which_a_process_writes_a_set_makes_no_other_payload(
 async def test_what_differs_beside_a_set_is_another_payload(installation: Any) -> None:
     """Also where a client names the entries in another order than the class does, or names what it is not asked for."""
 
-    door = Door(Kinds([Build]))
+    enqueuer = Enqueuer(Kinds([Build]))
 
     async def accept(connection: Any, steps: list[str]) -> Any:
         part = {"steps": steps, "names": ["b", "a"]}
         written = json.dumps({"part": part, "share": [1]}).encode()
         payload = any_pb2.Any(type_url="type.googleapis.com/shop.Build", value=written)
-        return await door.accept_one_async(connection, NewJob(payload, key="k"))
+        return await enqueuer.enqueue_async(connection, NewJob(payload, key="k"))
 
     async with await installation.connect() as connection:
         assert not (await accept(connection, ["x", "y"])).duplicate

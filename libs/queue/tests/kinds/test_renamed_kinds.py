@@ -15,8 +15,8 @@ from google.protobuf.any_pb2 import Any as AnyMessage
 from releases import PACKAGE, kinds_here, kinds_of, message
 
 from headrace.queue import (
-    Accepted,
-    Door,
+    Enqueued,
+    Enqueuer,
     Handlers,
     JobFilter,
     JobState,
@@ -85,7 +85,7 @@ def new_job(kinds: Kinds, name: str, **options: Any) -> NewJob:
 
 async def accept(connection: Any, kinds: Kinds, *jobs: NewJob) -> list[Any]:
     """What the door of a release answers."""
-    return await Door(kinds, hash_keys=(b"test",)).accept_async(connection, jobs)
+    return await Enqueuer(kinds, hash_keys=(b"test",)).enqueue_many_async(connection, jobs)
 
 
 def test_a_kind_is_found_by_each_of_its_names(after: Kinds) -> None:
@@ -169,12 +169,12 @@ async def test_a_key_stands_for_its_job_whichever_release_and_name_it_comes_by(
     [first] = await accept(connection, before, new_job(before, OLD, key="k"))
     for kinds, name in ((after, OLD), (after, NEW), (before, OLD)):
         [again] = await accept(connection, kinds, new_job(kinds, name, key="k"))
-        assert again == Accepted(first.job_id, duplicate=True, reason="key")
+        assert again == Enqueued(first.job_id, duplicate=True, reason="key")
 
 
 async def test_a_batch_with_both_names_under_one_key_makes_one_job(connection: Any, after: Kinds) -> None:
     first, second = await accept(connection, after, new_job(after, NEW, key="k"), new_job(after, OLD, key="k"))
-    assert second == Accepted(first.job_id, duplicate=True, reason="key")
+    assert second == Enqueued(first.job_id, duplicate=True, reason="key")
 
 
 async def test_a_job_is_unique_whichever_release_and_name_it_comes_by(
@@ -183,7 +183,7 @@ async def test_a_job_is_unique_whichever_release_and_name_it_comes_by(
     [first] = await accept(connection, after, new_job(after, NEW, unique=Unique(by=("id",))))
     for kinds, name in ((after, OLD), (before, OLD)):
         [again] = await accept(connection, kinds, new_job(kinds, name, unique=Unique(by=("id",))))
-        assert again == Accepted(first.job_id, duplicate=True, reason="unique")
+        assert again == Enqueued(first.job_id, duplicate=True, reason="unique")
 
 
 async def test_a_periodic_job_ticks_on_under_a_former_name(

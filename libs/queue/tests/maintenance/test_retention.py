@@ -94,7 +94,9 @@ async def test_the_walk_goes_on_page_by_page_and_then_rests(
 
 async def test_keys_and_workers_are_forgotten_when_their_time_is_over(installation: Any, eventually: Any) -> None:
     async with await installation.connect() as connection:
-        await installation.door.accept_async(connection, [NewJob(TestKinds.Count(), key=key) for key in ("old", "new")])
+        await installation.enqueuer.enqueue_many_async(
+            connection, [NewJob(TestKinds.Count(), key=key) for key in ("old", "new")]
+        )
     await installation.execute("update headrace.idempotency_keys set expires_at = now() where key = 'old'")
     await installation.execute(
         "insert into headrace.workers (name, queues, kinds, versions, dead_at) values"

@@ -12,7 +12,7 @@ from cronsim import CronSim
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from headrace.queue import Missed, Periodic
+from headrace.queue import MissedTicks, Periodic
 from headrace.queue.periodic.definition import MOST_AT_ONCE, decide
 from headrace.queue.periodic.schedule import Cron, Interval, Schedule
 
@@ -151,7 +151,7 @@ def test_a_schedule_ticks_just_when_the_clock_on_the_wall_says_so(
             {"every": MINUTE, "window": timedelta(0)},
             "window must be at least 0:00:00.000001 and",
         ),
-        ({"every": MINUTE, "missed": Missed.ALL}, "missed=ALL needs a window"),
+        ({"every": MINUTE, "missed": MissedTicks.ALL}, "missed=ALL needs a window"),
         ({"every": MINUTE, "missed": "some"}, "'some' is not a valid Missed"),
         ({"every": MINUTE, "name": ""}, "a name has 1 to 200 printable characters"),
     ],
@@ -169,22 +169,24 @@ LATE = NOON + timedelta(hours=10, minutes=30)
 @pytest.mark.parametrize(
     ("missed", "window", "due"),
     [
-        (Missed.SKIP, None, []),
-        (Missed.ONE, None, [10]),
-        (Missed.ONE, timedelta(minutes=20), []),
-        (Missed.ONE, timedelta(minutes=40), [10]),
-        (Missed.ALL, timedelta(days=1), list(range(11))),
-        (Missed.ALL, timedelta(hours=2), [9, 10]),
+        (MissedTicks.SKIP, None, []),
+        (MissedTicks.ONE, None, [10]),
+        (MissedTicks.ONE, timedelta(minutes=20), []),
+        (MissedTicks.ONE, timedelta(minutes=40), [10]),
+        (MissedTicks.ALL, timedelta(days=1), list(range(11))),
+        (MissedTicks.ALL, timedelta(hours=2), [9, 10]),
     ],
 )
-def test_what_was_missed_is_made_up_for_by_policy(missed: Missed, window: timedelta | None, due: list[int]) -> None:
+def test_what_was_missed_is_made_up_for_by_policy(
+    missed: MissedTicks, window: timedelta | None, due: list[int]
+) -> None:
     ticks = decide(HOURLY, NOON, LATE, missed, window)
     assert ticks.due == [NOON + timedelta(hours=hour) for hour in due]
     assert ticks.next_at == NOON + timedelta(hours=11)
 
 
-@pytest.mark.parametrize("missed", list(Missed))
-def test_a_tick_that_is_on_time_counts_under_every_policy(missed: Missed) -> None:
+@pytest.mark.parametrize("missed", list(MissedTicks))
+def test_a_tick_that_is_on_time_counts_under_every_policy(missed: MissedTicks) -> None:
     now = NOON + timedelta(seconds=2)
     assert decide(HOURLY, NOON, now, missed, timedelta(seconds=1)).due == [NOON]
 
@@ -194,7 +196,7 @@ def test_many_missed_ticks_are_made_up_for_in_parts() -> None:
     each_second = Cron("* * * * * *")
     now = NOON + timedelta(seconds=2.5 * MOST_AT_ONCE)
     while begin <= now:
-        ticks = decide(each_second, begin, now, Missed.ALL, timedelta(days=1))
+        ticks = decide(each_second, begin, now, MissedTicks.ALL, timedelta(days=1))
         assert len(ticks.due) <= MOST_AT_ONCE
         found += ticks.due
         begin = ticks.next_at
@@ -212,6 +214,6 @@ def test_the_last_of_millions_of_missed_ticks_is_found_without_looking_at_each()
             return super().after(moment)
 
     now = NOON + timedelta(days=3650, seconds=0.5)
-    ticks = decide(Counting("* * * * * *"), NOON, now, Missed.ONE, None)
+    ticks = decide(Counting("* * * * * *"), NOON, now, MissedTicks.ONE, None)
     assert ticks.due == [now - timedelta(seconds=0.5)]
     assert calls < 100

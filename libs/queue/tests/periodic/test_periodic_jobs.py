@@ -14,7 +14,7 @@ from engine_kinds import TestKinds
 
 from headrace.queue import (
     KindUnknownError,
-    Missed,
+    MissedTicks,
     PayloadInvalidError,
     Periodic,
     PeriodicExistsError,
@@ -177,10 +177,10 @@ async def test_a_day_on_which_clocks_change_has_one_job_like_any_other(
 @pytest.mark.parametrize(
     ("policy", "hours"),
     [
-        ({"missed": Missed.SKIP}, [0, 11]),
-        ({"missed": Missed.ONE}, [0, 10, 11]),
-        ({"missed": Missed.ONE, "window": timedelta(minutes=20)}, [0, 11]),
-        ({"missed": Missed.ALL, "window": timedelta(hours=3)}, [0, 8, 9, 10, 11]),
+        ({"missed": MissedTicks.SKIP}, [0, 11]),
+        ({"missed": MissedTicks.ONE}, [0, 10, 11]),
+        ({"missed": MissedTicks.ONE, "window": timedelta(minutes=20)}, [0, 11]),
+        ({"missed": MissedTicks.ALL, "window": timedelta(hours=3)}, [0, 8, 9, 10, 11]),
     ],
 )
 async def test_what_was_missed_while_no_worker_ran_is_made_up_for_by_policy(
@@ -261,7 +261,7 @@ async def test_a_change_at_run_time_stands_until_the_code_says_something_new(rep
 
 
 async def test_a_pause_leaves_nothing_to_be_made_up_for(replicas: Replicas) -> None:
-    definition = tidy(every=HOUR, missed=Missed.ALL, window=timedelta(days=1))
+    definition = tidy(every=HOUR, missed=MissedTicks.ALL, window=timedelta(days=1))
     replicas.declare(definition)
     await replicas.at(NOON)
     first = await replicas.call(pause_periodic, "tidy", by="ann")

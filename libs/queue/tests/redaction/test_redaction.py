@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from private_kinds import Address, Invite, Public
 
-from headrace.redaction import MARK, Veil, hide, secrets_of, veil_here, veiled, veiled_text
+from headrace.redaction import MASK, Redactor, begin_redaction, redact, redacted, redacted_text, secrets_of
 
 GUEST = "Ada Lovelace"
 
@@ -26,28 +26,28 @@ def packed(message: Any) -> any_pb2.Any:
 
 
 def test_a_message_without_redacted_values_is_left_as_it_is() -> None:
-    invite = Invite(house="No. 4", door="blue", home=Address(street="Main St"))
-    assert veiled(invite) == (invite, ())
+    invite = Invite(house="No. 4", enqueuer="blue", home=Address(street="Main St"))
+    assert redacted(invite) == (invite, ())
 
 
 @pytest.mark.parametrize(
     ("given_", "seen", "path"),
     [
-        (Invite(guest=GUEST), Invite(guest=MARK), "guest"),
-        (Invite(nicknames=["A", "B"]), Invite(nicknames=[MARK, MARK]), "nicknames"),
-        (Invite(home=Address(street="S", city="C")), Invite(home=Address(street="S", city=MARK)), "home.city"),
-        (Invite(stays=[Address(), Address(city="C")]), Invite(stays=[Address(), Address(city=MARK)]), "stays[1].city"),
-        (Invite(known_as={"x": Address(city="C")}), Invite(known_as={"x": Address(city=MARK)}), "known_as[x].city"),
+        (Invite(guest=GUEST), Invite(guest=MASK), "guest"),
+        (Invite(nicknames=["A", "B"]), Invite(nicknames=[MASK, MASK]), "nicknames"),
+        (Invite(home=Address(street="S", city="C")), Invite(home=Address(street="S", city=MASK)), "home.city"),
+        (Invite(stays=[Address(), Address(city="C")]), Invite(stays=[Address(), Address(city=MASK)]), "stays[1].city"),
+        (Invite(known_as={"x": Address(city="C")}), Invite(known_as={"x": Address(city=MASK)}), "known_as[x].city"),
         (Invite(labels={"a": "b"}), Invite(), "labels"),
         (Invite(secret_place=Address(street="S")), Invite(), "secret_place"),
         (Invite(token=b"1234"), Invite(), "token"),
         (Invite(pin=1234), Invite(), "pin"),
-        (Invite(phone="0123"), Invite(phone=MARK), "phone"),
+        (Invite(phone="0123"), Invite(phone=MASK), "phone"),
         (Invite(vip=False), Invite(), "vip"),
-        (Invite(plus_one=Invite(guest=GUEST)), Invite(plus_one=Invite(guest=MARK)), "plus_one.guest"),
+        (Invite(plus_one=Invite(guest=GUEST)), Invite(plus_one=Invite(guest=MASK)), "plus_one.guest"),
         (
             Invite(attachment=packed(Address(street="S", city="C"))),
-            Invite(attachment=packed(Address(street="S", city=MARK))),
+            Invite(attachment=packed(Address(street="S", city=MASK))),
             "attachment.city",
         ),
         (
@@ -65,21 +65,21 @@ def test_a_message_without_redacted_values_is_left_as_it_is() -> None:
 )
 def test_what_is_redacted_is_not_seen(given_: Any, seen: Any, path: str) -> None:
     before = given_.SerializeToString(deterministic=True)
-    assert veiled(given_) == (seen, (path,))
+    assert redacted(given_) == (seen, (path,))
     assert given_.SerializeToString(deterministic=True) == before, "the message itself must stay as it was"
 
 
 def test_fields_of_a_newer_proto_file_are_not_seen_since_nobody_here_can_say_what_they_are() -> None:
     newer = Invite(guest="x", house="4").SerializeToString()
     older = Public.FromString(newer + Address(city="C").SerializeToString())
-    assert veiled(older) == (Public(text=older.text), ("#2",))
+    assert redacted(older) == (Public(text=older.text), ("#2",))
 
 
 def test_boxes_in_boxes_end_where_protobuf_itself_would() -> None:
     invite = Invite(guest=GUEST)
     for _ in range(500):
         invite = Invite(attachment=packed(invite))
-    seen, paths = veiled(invite)
+    seen, paths = redacted(invite)
     assert GUEST.encode() not in seen.SerializeToString()
     assert len(paths) == 1
     assert list(secrets_of(invite)) == []
@@ -127,10 +127,10 @@ VALUE = 'O\'Hara "Zoë" <zoe@example.com>\n+1/2'
     ],
 )
 def test_a_value_is_found_however_it_is_written(written: str) -> None:
-    veil = Veil()
-    veil.hide(Invite(guest=VALUE))
+    veil = Redactor()
+    veil.redact(Invite(guest=VALUE))
     seen = veil.text(f"can't send to {written}, sorry")
-    assert MARK in seen
+    assert MASK in seen
     assert not any(piece in seen.lower() for piece in ("zoe", "hara", "example"))
     assert seen.startswith("can't send to ")
     assert seen.endswith(", sorry")
@@ -138,24 +138,24 @@ def test_a_value_is_found_however_it_is_written(written: str) -> None:
 
 def test_a_long_value_is_found_in_pieces() -> None:
     letter = "Dear Ada, " + " ".join(f"number {place}" for place in range(4000))
-    veil = Veil()
-    veil.hide(letter)
-    assert veil.text(f"rejected={letter[1000:1040]}...") == f"rejected={MARK}..."
-    assert veil.text("x" * 2000 + letter[:200] + "!") == "x" * 2000 + MARK + "!"
+    veil = Redactor()
+    veil.redact(letter)
+    assert veil.text(f"rejected={letter[1000:1040]}...") == f"rejected={MASK}..."
+    assert veil.text("x" * 2000 + letter[:200] + "!") == "x" * 2000 + MASK + "!"
     assert veil.text(f"{letter[:9]}") == letter[:9], "less than a piece is anybody's"
 
 
 def test_short_values_stay_or_a_text_would_say_nothing() -> None:
-    veil = Veil()
-    veil.hide("no")
-    veil.hide(42)
+    veil = Redactor()
+    veil.redact("no")
+    veil.redact(42)
     assert veil.text("no, 42 of 42 failed") == "no, 42 of 42 failed"
 
 
 @given(st.text(min_size=16, max_size=600), st.text(max_size=700), st.text(max_size=700))
 def test_no_piece_of_a_value_is_left_in_any_text(value: str, before: str, after: str) -> None:
-    veil = Veil()
-    veil.hide(value)
+    veil = Redactor()
+    veil.redact(value)
     seen = veil.text(before + value + after)
     if len(value.strip()) >= 16:
         assert value.strip() not in seen
@@ -163,24 +163,24 @@ def test_no_piece_of_a_value_is_left_in_any_text(value: str, before: str, after:
 
 @given(st.lists(st.text(min_size=4, max_size=20), max_size=5), st.text(max_size=300))
 def test_only_what_is_hidden_changes(values: list[str], text: str) -> None:
-    veil = Veil()
+    veil = Redactor()
     for value in values:
-        veil.hide(value)
-    rest = veil.text(text).split(MARK)
+        veil.redact(value)
+    rest = veil.text(text).split(MASK)
     assert all(part in text for part in rest)
 
 
 async def test_what_a_piece_of_work_hides_is_hidden_in_all_its_tasks_and_threads_and_nowhere_else() -> None:
     async def work() -> list[str]:
-        veil_here()
-        hide(GUEST)
+        begin_redaction()
+        redact(GUEST)
         return [
-            veiled_text(GUEST),
-            await asyncio.create_task(asyncio.sleep(0, veiled_text(GUEST))),
-            await asyncio.to_thread(veiled_text, GUEST),
+            redacted_text(GUEST),
+            await asyncio.create_task(asyncio.sleep(0, redacted_text(GUEST))),
+            await asyncio.to_thread(redacted_text, GUEST),
         ]
 
-    assert await asyncio.create_task(work()) == [MARK] * 3
-    assert veiled_text(GUEST) == GUEST
-    hide(GUEST)
-    assert veiled_text(GUEST) == GUEST, "outside of any work there is nothing that it could be hidden from"
+    assert await asyncio.create_task(work()) == [MASK] * 3
+    assert redacted_text(GUEST) == GUEST
+    redact(GUEST)
+    assert redacted_text(GUEST) == GUEST, "outside of any work there is nothing that it could be hidden from"

@@ -11,7 +11,7 @@ from headrace.queue import Discard, RunningJob
 
 def tell(message: Any, job: RunningJob) -> Discard:
     """Raises in the first attempt, discards in the second one; knows a value beside its payload."""
-    job.hide("found-elsewhere-1234")
+    job.redact("found-elsewhere-1234")
     text = f"can't invite {message.guest} of found-elsewhere-1234"
     if job.attempt == 1:
         raise ValueError(text)

@@ -118,7 +118,7 @@ def _progress(job: RunningJob) -> None:
 def _complete(job: RunningJob, dsn: str, way: str) -> None:
     with psycopg.connect(dsn) as connection:
         connection.execute("insert into effects values (%s)", (job.id,))
-        job.complete_in_sync(connection, output="from the process")
+        job.complete_in(connection, output="from the process")
         if way == "roll back":
             connection.rollback()
 

@@ -21,12 +21,12 @@ from headrace.queue import (
     Cancel,
     Discard,
     Done,
-    Door,
+    Enqueuer,
     Handlers,
     JobState,
     Kinds,
     KindUnknownError,
-    Missed,
+    MissedTicks,
     NewJob,
     Outcome,
     PayloadInvalidError,
@@ -37,7 +37,7 @@ from headrace.queue import (
     Snooze,
     current_job,
 )
-from headrace.queue.testing import AT_ONCE, DrainUnendingError, Enqueued, Kit, TransactionEndedError
+from headrace.queue.testing import AT_ONCE, DrainUnendingError, EnqueuedJob, Kit, TransactionEndedError
 
 Greet, Count = TestKinds.Greet, TestKinds.Count
 
@@ -51,8 +51,8 @@ def connection(installation: Any) -> Iterator[psycopg.Connection[Any]]:
 
 
 @pytest.fixture
-def door(installation: Any) -> Door:
-    return installation.door  # type: ignore[no-any-return]
+def enqueuer(installation: Any) -> Enqueuer:
+    return installation.enqueuer  # type: ignore[no-any-return]
 
 
 def kit_of(kinds: Kinds, *, retry: RetryPolicy | None = None, periodic: Any = (), **functions: Any) -> Kit:
@@ -69,43 +69,43 @@ async def greet(message: Any, job: RunningJob) -> None:
 class TestRun:
     """A handler alone."""
 
-    def test_a_plain_handler_answers_its_outcome(self, door: Door) -> None:
-        kit = kit_of(door.kinds, Greet=lambda message, job: Done(f"{message.name} {job.attempt} {job.caller}"))
+    def test_a_plain_handler_answers_its_outcome(self, enqueuer: Enqueuer) -> None:
+        kit = kit_of(enqueuer.kinds, Greet=lambda message, job: Done(f"{message.name} {job.attempt} {job.caller}"))
         assert kit.run(Greet(name="Ada"), attempt=2, caller="web") == Done("Ada 2 web")
 
-    async def test_an_async_handler_sees_its_job(self, door: Door) -> None:
+    async def test_an_async_handler_sees_its_job(self, enqueuer: Enqueuer) -> None:
         async def handler(message: Any, job: RunningJob) -> Snooze:
             assert current_job() is job
             assert 0 < job.remaining <= job.timeout
             job.report_progress(1)
             return Snooze(timedelta(seconds=(job.metadata or {})["wait"]))
 
-        outcome = await kit_of(door.kinds, Greet=handler).run_async(Greet(name="Ada"), metadata={"wait": 5})
+        outcome = await kit_of(enqueuer.kinds, Greet=handler).run_async(Greet(name="Ada"), metadata={"wait": 5})
         assert outcome == Snooze(timedelta(seconds=5))
         assert current_job() is None
 
-    def test_nothing_returned_means_done(self, door: Door) -> None:
-        assert kit_of(door.kinds, Greet=greet).run(Greet(name="Ada")) == Done()
+    def test_nothing_returned_means_done(self, enqueuer: Enqueuer) -> None:
+        assert kit_of(enqueuer.kinds, Greet=greet).run(Greet(name="Ada")) == Done()
 
-    def test_an_exception_passes_through(self, door: Door) -> None:
+    def test_an_exception_passes_through(self, enqueuer: Enqueuer) -> None:
         def handler(message: Any, job: RunningJob) -> None:
             raise LookupError(message.name)
 
         with pytest.raises(LookupError, match="Ada"):
-            kit_of(door.kinds, Greet=handler).run(Greet(name="Ada"))
+            kit_of(enqueuer.kinds, Greet=handler).run(Greet(name="Ada"))
 
-    def test_middleware_goes_around(self, door: Door) -> None:
+    def test_middleware_goes_around(self, enqueuer: Enqueuer) -> None:
         async def middleware(message: Any, job: RunningJob, call_next: Any) -> Any:
             await call_next(message, job)
             return Cancel("seen")
 
-        handlers = Handlers(door.kinds)
+        handlers = Handlers(enqueuer.kinds)
         handlers.add(Greet, greet)
         handlers.use(middleware)
         assert Kit(handlers).run(Greet(name="Ada")) == Cancel("seen")
 
-    def test_what_a_door_or_a_worker_would_refuse_is_refused(self, door: Door) -> None:
-        kit = kit_of(door.kinds, Greet=lambda _message, _job: "fine")
+    def test_what_a_door_or_a_worker_would_refuse_is_refused(self, enqueuer: Enqueuer) -> None:
+        kit = kit_of(enqueuer.kinds, Greet=lambda _message, _job: "fine")
         with pytest.raises(PayloadInvalidError):
             kit.run(Greet(name="A" * 101))
         with pytest.raises(KindUnknownError):
@@ -113,8 +113,8 @@ class TestRun:
         with pytest.raises(TypeError, match="no outcome"):
             kit.run(Greet(name="Ada"))
 
-    def test_a_handler_with_a_process_of_its_own_runs_here(self, door: Door) -> None:
-        handlers = Handlers(door.kinds)
+    def test_a_handler_with_a_process_of_its_own_runs_here(self, enqueuer: Enqueuer) -> None:
+        handlers = Handlers(enqueuer.kinds)
         handlers.add(Greet, handle_async, mode="process")
         assert Kit(handlers).run(Greet(name="Ada")) == Done({"pid": os.getpid()})
 
@@ -123,7 +123,7 @@ class TestEnqueued:
     """What this transaction has enqueued."""
 
     def test_messages_are_typed_and_options_are_those_in_force(
-        self, connection: psycopg.Connection[Any], door: Door
+        self, connection: psycopg.Connection[Any], enqueuer: Enqueuer
     ) -> None:
         later = datetime.now(UTC) + timedelta(hours=1)
         jobs = [
@@ -132,10 +132,10 @@ class TestEnqueued:
             ),
             NewJob(Count(name="c")),
         ]
-        door.accept(connection, jobs)
-        kit = kit_of(door.kinds, Greet=greet)
+        enqueuer.enqueue_many(connection, jobs)
+        kit = kit_of(enqueuer.kinds, Greet=greet)
         [greeting] = kit.enqueued(connection, Greet)
-        assert greeting == Enqueued(
+        assert greeting == EnqueuedJob(
             message=Greet(name="Ada"),
             id=greeting.id,
             state=JobState.SCHEDULED,
@@ -152,23 +152,23 @@ class TestEnqueued:
         assert [each.message.name for each in kit.enqueued(connection)] == ["Ada", "c"]
 
     async def test_only_this_transactions_jobs_count(
-        self, connection: psycopg.Connection[Any], installation: Any, door: Door
+        self, connection: psycopg.Connection[Any], installation: Any, enqueuer: Enqueuer
     ) -> None:
         await installation.enqueue(Greet(name="before"))
         connection.execute("select 1")
         await installation.enqueue(Greet(name="meanwhile"))
-        door.accept(connection, [NewJob(Greet(name="mine"))])
+        enqueuer.enqueue_many(connection, [NewJob(Greet(name="mine"))])
         with connection.transaction():
-            door.copy(connection, [NewJob(Greet(name="copied"))])
+            enqueuer.enqueue_many_fast(connection, [NewJob(Greet(name="copied"))])
         with connection.transaction(force_rollback=True):
-            door.accept(connection, [NewJob(Greet(name="taken back"))])
-        kit = kit_of(door.kinds, Greet=greet)
+            enqueuer.enqueue_many(connection, [NewJob(Greet(name="taken back"))])
+        kit = kit_of(enqueuer.kinds, Greet=greet)
         assert [each.message.name for each in kit.enqueued(connection, Greet)] == ["mine", "copied"]
         connection.rollback()
         assert kit.enqueued(connection) == []
 
-    def test_a_connection_that_commits_each_statement_is_refused(self, installation: Any, door: Door) -> None:
-        kit = kit_of(door.kinds, Greet=greet)
+    def test_a_connection_that_commits_each_statement_is_refused(self, installation: Any, enqueuer: Enqueuer) -> None:
+        kit = kit_of(enqueuer.kinds, Greet=greet)
         with psycopg.connect(installation.dsn, autocommit=True) as connection:
             with pytest.raises(ValueError, match="rolled back"):
                 kit.enqueued(connection)
@@ -180,7 +180,7 @@ class TestDrain:
     """Working off what is due."""
 
     def test_every_outcome_ends_as_with_a_worker_and_leaves_nothing(
-        self, connection: psycopg.Connection[Any], door: Door
+        self, connection: psycopg.Connection[Any], enqueuer: Enqueuer
     ) -> None:
         outcomes = {
             "done": Done({"n": 1}),
@@ -189,8 +189,8 @@ class TestDrain:
             "bad": Discard("never"),
             "again": Retry("not yet", after=timedelta(minutes=1)),
         }
-        door.accept(connection, [NewJob(Greet(name=name)) for name in outcomes])
-        kit = kit_of(door.kinds, Greet=lambda message, _: outcomes[message.name])
+        enqueuer.enqueue_many(connection, [NewJob(Greet(name=name)) for name in outcomes])
+        kit = kit_of(enqueuer.kinds, Greet=lambda message, _: outcomes[message.name])
         jobs = kit.drain(connection)
         assert [job.state for job in jobs] == ["completed", "scheduled", "cancelled", "discarded", "retryable"]
         assert jobs[0].output == {"n": 1}
@@ -199,54 +199,62 @@ class TestDrain:
         left = "select id from headrace.jobs union all select id from headrace.workers"
         assert connection.execute(left).fetchall() == []
 
-    def test_retries_are_made_until_they_are_spent(self, connection: psycopg.Connection[Any], door: Door) -> None:
+    def test_retries_are_made_until_they_are_spent(
+        self, connection: psycopg.Connection[Any], enqueuer: Enqueuer
+    ) -> None:
         def fail(message: Any, job: RunningJob) -> None:
             job.report_progress(job.attempt)
             raise LookupError(f"attempt {job.attempt}")
 
-        door.accept_one(connection, NewJob(Greet(name="Ada")))
-        [job] = kit_of(door.kinds, Greet=fail).drain(connection)
+        enqueuer.enqueue(connection, NewJob(Greet(name="Ada")))
+        [job] = kit_of(enqueuer.kinds, Greet=fail).drain(connection)
         assert job.state is JobState.DISCARDED
         assert [error.message for error in job.errors] == ["attempt 1", "attempt 2", "attempt 3"]
         assert job.progress == 3
 
     def test_with_the_programs_own_policy_retries_wait_for_the_clock(
-        self, connection: psycopg.Connection[Any], door: Door
+        self, connection: psycopg.Connection[Any], enqueuer: Enqueuer
     ) -> None:
         def fail_once(message: Any, job: RunningJob) -> Outcome | None:
             return Retry("not yet") if job.attempt == 1 else None
 
-        kit = kit_of(door.kinds, Greet=fail_once, retry=RetryPolicy(base=timedelta(hours=1)))
+        kit = kit_of(enqueuer.kinds, Greet=fail_once, retry=RetryPolicy(base=timedelta(hours=1)))
         kit.move_clock(connection, timedelta(days=1))
-        door.accept_one(connection, NewJob(Greet(name="Ada")))
+        enqueuer.enqueue(connection, NewJob(Greet(name="Ada")))
         assert [job.state for job in kit.drain(connection)] == ["retryable"]
         assert kit.drain(connection) == []
         kit.move_clock(connection, timedelta(hours=2))
         assert [job.state for job in kit.drain(connection)] == ["completed"]
 
-    def test_what_handlers_enqueue_is_worked_off_too(self, connection: psycopg.Connection[Any], door: Door) -> None:
+    def test_what_handlers_enqueue_is_worked_off_too(
+        self, connection: psycopg.Connection[Any], enqueuer: Enqueuer
+    ) -> None:
         def count(message: Any, job: RunningJob) -> None:
-            door.accept_one(connection, NewJob(Greet(name="from count")))
+            enqueuer.enqueue(connection, NewJob(Greet(name="from count")))
 
-        door.accept_one(connection, NewJob(Count(name="c")))
-        jobs = kit_of(door.kinds, Count=count, Greet=greet).drain(connection)
+        enqueuer.enqueue(connection, NewJob(Count(name="c")))
+        jobs = kit_of(enqueuer.kinds, Count=count, Greet=greet).drain(connection)
         assert [(job.kind.rpartition(".")[2], job.state) for job in jobs] == [
             ("Count", "completed"),
             ("Greet", "completed"),
         ]
 
-    def test_a_drain_that_would_never_end_is_ended(self, connection: psycopg.Connection[Any], door: Door) -> None:
+    def test_a_drain_that_would_never_end_is_ended(
+        self, connection: psycopg.Connection[Any], enqueuer: Enqueuer
+    ) -> None:
         def again(message: Any, job: RunningJob) -> None:
-            door.accept_one(connection, NewJob(Greet(name="again")))
+            enqueuer.enqueue(connection, NewJob(Greet(name="again")))
 
-        door.accept_one(connection, NewJob(Greet(name="first")))
+        enqueuer.enqueue(connection, NewJob(Greet(name="first")))
         with pytest.raises(DrainUnendingError, match="after 10 attempts"):
-            kit_of(door.kinds, Greet=again).drain(connection, limit=10)
+            kit_of(enqueuer.kinds, Greet=again).drain(connection, limit=10)
 
-    def test_priorities_and_pauses_hold(self, connection: psycopg.Connection[Any], door: Door) -> None:
-        door.accept(connection, [NewJob(Greet(name="low"), priority=4), NewJob(Greet(name="high"), priority=1)])
+    def test_priorities_and_pauses_hold(self, connection: psycopg.Connection[Any], enqueuer: Enqueuer) -> None:
+        enqueuer.enqueue_many(
+            connection, [NewJob(Greet(name="low"), priority=4), NewJob(Greet(name="high"), priority=1)]
+        )
         seen: list[str] = []
-        kit = kit_of(door.kinds, Greet=lambda message, _: seen.append(message.name))
+        kit = kit_of(enqueuer.kinds, Greet=lambda message, _: seen.append(message.name))
         connection.execute("insert into headrace.queues values ('greetings', now(), 'test')")
         assert kit.drain(connection) == []
         connection.execute("delete from headrace.queues")
@@ -254,7 +262,7 @@ class TestDrain:
         assert seen == ["high", "low"]
 
     def test_a_handler_that_breaks_the_transaction_fails_and_loses_what_it_did(
-        self, connection: psycopg.Connection[Any], door: Door
+        self, connection: psycopg.Connection[Any], enqueuer: Enqueuer
     ) -> None:
         def handler(message: Any, job: RunningJob) -> None:
             connection.execute("insert into guests values (%s)", (message.name,))
@@ -262,22 +270,22 @@ class TestDrain:
                 connection.execute("select 1/0")
 
         connection.execute("create table guests (name text)")
-        door.accept_one(connection, NewJob(Greet(name="Ada")))
-        [job] = kit_of(door.kinds, Greet=handler).drain(connection)
+        enqueuer.enqueue(connection, NewJob(Greet(name="Ada")))
+        [job] = kit_of(enqueuer.kinds, Greet=handler).drain(connection)
         assert (job.state, job.attempt) == (JobState.COMPLETED, 2)
         assert job.errors[0].type == "DivisionByZero"
         assert connection.execute("select name from guests").fetchall() == [("Ada",)]
 
     @pytest.mark.parametrize("end", ["commit", "rollback"])
     def test_a_handler_that_ends_the_tests_own_transaction_is_named(
-        self, end: str, connection: psycopg.Connection[Any], door: Door
+        self, end: str, connection: psycopg.Connection[Any], enqueuer: Enqueuer
     ) -> None:
         def handler(message: Any, job: RunningJob) -> None:
             getattr(connection, end)()
 
-        door.accept_one(connection, NewJob(Greet(name="Ada")))
+        enqueuer.enqueue(connection, NewJob(Greet(name="Ada")))
         with pytest.raises(TransactionEndedError, match=r"the handler of job \d+ \(headrace.test.v1.Greet\)"):
-            kit_of(door.kinds, Greet=handler).drain(connection)
+            kit_of(enqueuer.kinds, Greet=handler).drain(connection)
 
     async def test_within_an_event_loop_the_asynchronous_form_is_named(self, installation: Any) -> None:
         kit = kit_of(installation.kinds, Greet=greet)
@@ -287,71 +295,75 @@ class TestDrain:
             kit.run(Greet())
 
     def test_a_handler_may_complete_its_job_in_the_tests_transaction(
-        self, connection: psycopg.Connection[Any], door: Door
+        self, connection: psycopg.Connection[Any], enqueuer: Enqueuer
     ) -> None:
         def handler(message: Any, job: RunningJob) -> None:
             with connection.transaction(force_rollback=job.attempt == 1):
-                job.complete_in_sync(connection, output=job.attempt)
+                job.complete_in(connection, output=job.attempt)
 
-        door.accept_one(connection, NewJob(Greet(name="Ada")))
-        [job] = kit_of(door.kinds, Greet=handler).drain(connection)
+        enqueuer.enqueue(connection, NewJob(Greet(name="Ada")))
+        [job] = kit_of(enqueuer.kinds, Greet=handler).drain(connection)
         assert (job.state, job.output) == (JobState.COMPLETED, 2)
         assert job.errors[0].type == "rolled_back"
 
     def test_a_handler_with_a_process_of_its_own_gets_one(
-        self, connection: psycopg.Connection[Any], door: Door
+        self, connection: psycopg.Connection[Any], enqueuer: Enqueuer
     ) -> None:
-        handlers = Handlers(door.kinds)
+        handlers = Handlers(enqueuer.kinds)
         handlers.add(Greet, handle_async, mode="process")
-        door.accept_one(connection, NewJob(Greet(name="Ada")))
+        enqueuer.enqueue(connection, NewJob(Greet(name="Ada")))
         [job] = Kit(handlers).drain(connection)
         assert job.state is JobState.COMPLETED
         assert job.output["pid"] != os.getpid()
 
     async def test_only_what_has_a_handler_is_worked_off(
-        self, connection: psycopg.Connection[Any], installation: Any, door: Door
+        self, connection: psycopg.Connection[Any], installation: Any, enqueuer: Enqueuer
     ) -> None:
         await installation.enqueue(Greet(name="committed"))
-        door.accept_one(connection, NewJob(Count(name="no handler")))
+        enqueuer.enqueue(connection, NewJob(Count(name="no handler")))
         seen: list[str] = []
-        kit = kit_of(door.kinds, Greet=lambda message, _: seen.append(message.name))
+        kit = kit_of(enqueuer.kinds, Greet=lambda message, _: seen.append(message.name))
         with connection.transaction():  # in a thread, since a loop runs here
             await asyncio.to_thread(kit.drain, connection)
         assert seen == ["committed"]
         connection.rollback()
         assert [job.state for job in await asyncio.to_thread(kit.drain, connection)] == ["completed"]
 
-    def test_a_timeout_strikes(self, connection: psycopg.Connection[Any], door: Door) -> None:
+    def test_a_timeout_strikes(self, connection: psycopg.Connection[Any], enqueuer: Enqueuer) -> None:
         async def forever(message: Any, job: RunningJob) -> None:
             await asyncio.Event().wait()
 
-        door.accept_one(connection, NewJob(Greet(name="Ada"), timeout=timedelta(milliseconds=1), max_retries=0))
-        [job] = kit_of(door.kinds, Greet=forever).drain(connection)
+        enqueuer.enqueue(connection, NewJob(Greet(name="Ada"), timeout=timedelta(milliseconds=1), max_retries=0))
+        [job] = kit_of(enqueuer.kinds, Greet=forever).drain(connection)
         assert (job.state, job.errors[0].type) == (JobState.DISCARDED, "timeout")
 
 
 class TestClock:
     """Time passes when the test says so."""
 
-    def test_scheduled_jobs_come_due(self, connection: psycopg.Connection[Any], door: Door) -> None:
-        kit = kit_of(door.kinds, Greet=greet)
-        door.accept_one(connection, NewJob(Greet(name="Ada"), run_at=datetime.now(UTC) + timedelta(days=2)))
+    def test_scheduled_jobs_come_due(self, connection: psycopg.Connection[Any], enqueuer: Enqueuer) -> None:
+        kit = kit_of(enqueuer.kinds, Greet=greet)
+        enqueuer.enqueue(connection, NewJob(Greet(name="Ada"), run_at=datetime.now(UTC) + timedelta(days=2)))
         before = kit.move_clock(connection, timedelta(days=1))
         assert kit.drain(connection) == []
         after = kit.move_clock(connection, timedelta(days=1, minutes=1))
         assert timedelta(days=1) < after - before < timedelta(days=1, minutes=2)
         assert [job.state for job in kit.drain(connection)] == ["completed"]
 
-    def test_periodic_ticks_come_due(self, connection: psycopg.Connection[Any], door: Door) -> None:
+    def test_periodic_ticks_come_due(self, connection: psycopg.Connection[Any], enqueuer: Enqueuer) -> None:
         periodic = [
             Periodic(
-                "hourly", payload=Greet(name="h"), every=timedelta(hours=1), missed=Missed.ALL, window=timedelta(days=9)
+                "hourly",
+                payload=Greet(name="h"),
+                every=timedelta(hours=1),
+                missed=MissedTicks.ALL,
+                window=timedelta(days=9),
             ),
             Periodic("nightly", payload=Count(name="n"), cron="30 3 * * *", time_zone="Europe/Berlin"),
         ]
         seen: list[tuple[str, datetime | None]] = []
         note = lambda message, job: seen.append((message.name, job.scheduled_at))  # noqa: E731
-        kit = kit_of(door.kinds, periodic=periodic, Greet=note, Count=note)
+        kit = kit_of(enqueuer.kinds, periodic=periodic, Greet=note, Count=note)
         kit.drain(connection)
         assert [name for name, _ in seen] == ["h"]
         kit.move_clock(connection, timedelta(days=1))
@@ -362,9 +374,9 @@ class TestClock:
         assert (nightly.astimezone(ZoneInfo("Europe/Berlin")).hour, nightly.minute) == (3, 30)
 
     async def test_only_this_transaction_sees_it(
-        self, connection: psycopg.Connection[Any], installation: Any, door: Door
+        self, connection: psycopg.Connection[Any], installation: Any, enqueuer: Enqueuer
     ) -> None:
-        kit = kit_of(door.kinds, Greet=greet)
+        kit = kit_of(enqueuer.kinds, Greet=greet)
         kit.move_clock(connection, timedelta(days=1))
         [(difference,)] = await installation.execute("select headrace.clock() - clock_timestamp()")
         assert abs(difference) < timedelta(seconds=1)
@@ -377,32 +389,32 @@ class TestClock:
 class TestConnections:
     """The same on every kind of connection."""
 
-    async def test_psycopg_async(self, installation: Any, door: Door) -> None:
+    async def test_psycopg_async(self, installation: Any, enqueuer: Enqueuer) -> None:
         own: psycopg.AsyncConnection[Any] = await installation.connect(autocommit=False)
 
         async def count(message: Any, job: RunningJob) -> None:
-            await door.accept_one_async(own, NewJob(Greet(name="from count")))
+            await enqueuer.enqueue_async(own, NewJob(Greet(name="from count")))
 
-        kit = kit_of(door.kinds, Count=count, Greet=greet)
+        kit = kit_of(enqueuer.kinds, Count=count, Greet=greet)
         async with own:
             later = datetime.now(UTC) + timedelta(days=1)
-            await door.accept_one_async(own, NewJob(Count(name="c"), run_at=later))
+            await enqueuer.enqueue_async(own, NewJob(Count(name="c"), run_at=later))
             assert [each.run_at for each in await kit.enqueued_async(own, Count)] == [later]
             assert await kit.drain_async(own) == []
             await kit.move_clock_async(own, timedelta(days=1, minutes=1))
             assert [job.state for job in await kit.drain_async(own)] == ["completed", "completed"]
             await own.rollback()
 
-    def test_a_session_of_sqlalchemy(self, installation: Any, door: Door) -> None:
+    def test_a_session_of_sqlalchemy(self, installation: Any, enqueuer: Enqueuer) -> None:
         def handler(message: Any, job: RunningJob) -> None:
             session.execute(text("insert into guests values (:name)"), {"name": message.name})
-            job.complete_in_sync(session)
+            job.complete_in(session)
 
-        kit = kit_of(door.kinds, Greet=handler)
+        kit = kit_of(enqueuer.kinds, Greet=handler)
         engine = create_engine(installation.dsn.replace("postgresql:", "postgresql+psycopg:"))
         with Session(engine) as session:
             session.execute(text("create table guests (name text)"))
-            door.accept_one(session, NewJob(Greet(name="Ada")))
+            enqueuer.enqueue(session, NewJob(Greet(name="Ada")))
             [greeting] = kit.enqueued(session, Greet)
             assert greeting.message.name == "Ada"
             [job] = kit.drain(session)
@@ -411,15 +423,15 @@ class TestConnections:
             session.rollback()
         engine.dispose()
 
-    async def test_an_async_session_of_sqlalchemy(self, installation: Any, door: Door) -> None:
+    async def test_an_async_session_of_sqlalchemy(self, installation: Any, enqueuer: Enqueuer) -> None:
         async def handler(message: Any, job: RunningJob) -> None:
             await session.execute(text("insert into guests values (:name)"), {"name": message.name})
 
-        kit = kit_of(door.kinds, Greet=handler)
+        kit = kit_of(enqueuer.kinds, Greet=handler)
         engine = create_async_engine(installation.dsn.replace("postgresql:", "postgresql+psycopg:"))
         async with AsyncSession(engine) as session:
             await session.execute(text("create table guests (name text)"))
-            await door.accept_one_async(session, NewJob(Greet(name="Ada")))
+            await enqueuer.enqueue_async(session, NewJob(Greet(name="Ada")))
             assert len(await kit.enqueued_async(session, Greet)) == 1
             assert [job.state for job in await kit.drain_async(session)] == ["completed"]
             assert (await session.execute(text("select name from guests"))).all() == [("Ada",)]

@@ -49,7 +49,7 @@ async def test_no_setting_and_no_prepared_statement_stays_behind(installation: A
 
 async def test_the_hot_statements_have_the_same_plans_through_a_pooler(installation: Any) -> None:
     async with await installation.connect() as connection:
-        await installation.door.accept_async(connection, [NewJob(TestKinds.Greet()) for _ in range(1000)])
+        await installation.enqueuer.enqueue_many_async(connection, [NewJob(TestKinds.Greet()) for _ in range(1000)])
     claim = {
         **Cursor().params(),
         "worker_id": 1,

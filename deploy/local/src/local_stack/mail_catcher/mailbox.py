@@ -19,7 +19,7 @@ class Mail:
     """A mail that was taken.
 
     Attributes:
-        id: Counted from 1, in the order of taking.
+        id: BoundedCount from 1, in the order of taking.
         received_at: When it was taken.
         sender: The envelope's sender.
         recipients: The envelope's recipients.

@@ -1,16 +1,16 @@
 """The job engine of Headrace: accepts, claims, runs, retries and rescues jobs kept in Postgres.
 
 kinds     Kinds, Kind, Defaults, KindOverride, job_kind: job kinds, made from protobuf messages, dataclasses, models
-accept    Door, NewJob, Unique, Accepted: the one door, in the caller's own transaction
+accept    Enqueuer, NewJob, Unique, Enqueued: the one door, in the caller's own transaction
 worker    Worker, WorkerSettings, Handlers, RunningJob, the outcomes, RetryPolicy, Periodic
 lookup    get_job, list_jobs, count_jobs, count_jobs_up_to, JobFilter; queues: list_queues; fleet: list_workers
-explain   explain_job, explain_enqueue: why a job does not run (reasons); queue_flow: queue_flows
+explain   explain_job, explain_enqueue: why a job does not run (reasons); queue_flow: queue_stats
 control   cancel_job, retry_job, delete_job, pause_queue, resume_queue; actions: retry_jobs, cancel_jobs, delete_jobs
 events    Events, Event, EventsMissed: what happens to jobs, as it happens; Worker.subscribe
 errors    everything that is refused, with the data that a caller needs
 """
 
-from headrace.queue.control.bulk import Acted, Action, cancel_jobs, delete_jobs, retry_jobs
+from headrace.queue.control.bulk import Action, BulkResult, cancel_jobs, delete_jobs, retry_jobs
 from headrace.queue.control.jobs import cancel_job, delete_job, retry_job
 from headrace.queue.control.queues import (
     limit_queue,
@@ -24,9 +24,9 @@ from headrace.queue.control.queues import (
     set_retention,
 )
 from headrace.queue.db import migrate
-from headrace.queue.enqueue.enqueuer import Door
+from headrace.queue.enqueue.enqueuer import Enqueuer
 from headrace.queue.enqueue.new_job import Limits, NewJob
-from headrace.queue.enqueue.results import Accepted
+from headrace.queue.enqueue.results import Enqueued
 from headrace.queue.enqueue.uniqueness import Unique
 from headrace.queue.errors import (
     BatchTooLargeError,
@@ -49,8 +49,8 @@ from headrace.queue.errors import (
     VersionUnknownError,
     Violation,
 )
-from headrace.queue.events.event import Event, EventsMissed, What
-from headrace.queue.events.listener import Events
+from headrace.queue.events.event import Event, EventsMissed, EventType
+from headrace.queue.events.listener import EventListener
 from headrace.queue.execution.attempt_failure import AttemptFailedError
 from headrace.queue.execution.handlers import Handlers
 from headrace.queue.execution.outcomes import Cancel, Discard, Done, Outcome, Retry, Snooze
@@ -58,7 +58,7 @@ from headrace.queue.execution.retry_policy import RetryPolicy
 from headrace.queue.execution.running_job import RunningJob, current_job
 from headrace.queue.inspection.explain import Explanation, explain_enqueue, explain_job
 from headrace.queue.inspection.jobs import (
-    Counted,
+    BoundedCount,
     JobPage,
     count_jobs,
     count_jobs_up_to,
@@ -66,7 +66,7 @@ from headrace.queue.inspection.jobs import (
     list_jobs,
     recount_jobs,
 )
-from headrace.queue.inspection.queue_stats import QueueFlow, queue_flows
+from headrace.queue.inspection.queue_stats import QueueStats, queue_stats
 from headrace.queue.inspection.queues import list_queues
 from headrace.queue.inspection.search import JobFilter
 from headrace.queue.inspection.workers import WorkerInfo, WorkerState, list_workers
@@ -90,29 +90,30 @@ from headrace.queue.periodic.control import (
     resume_periodic,
     update_periodic,
 )
-from headrace.queue.periodic.definition import Missed, Periodic
+from headrace.queue.periodic.definition import MissedTicks, Periodic
 from headrace.queue.retention import Retention
-from headrace.queue.worker.run import calm_collector, run_worker
+from headrace.queue.worker.run import run_worker, tune_garbage_collector
 from headrace.queue.worker.settings import WorkerSettings
 from headrace.queue.worker.worker import Worker
 
 __all__ = [
-    "Accepted",
-    "Acted",
     "Action",
     "AttemptFailedError",
     "AttemptFailure",
     "BatchTooLargeError",
+    "BoundedCount",
+    "BulkResult",
     "Cancel",
-    "Counted",
     "DatabaseUnavailableError",
     "Defaults",
     "Discard",
     "Done",
-    "Door",
     "EnqueueError",
+    "Enqueued",
+    "Enqueuer",
     "Event",
-    "Events",
+    "EventListener",
+    "EventType",
     "EventsMissed",
     "Explanation",
     "Handlers",
@@ -130,7 +131,7 @@ __all__ = [
     "Kinds",
     "LeaseLostError",
     "Limits",
-    "Missed",
+    "MissedTicks",
     "NewJob",
     "NotAJobKindError",
     "OptionInvalidError",
@@ -146,7 +147,7 @@ __all__ = [
     "PeriodicNotFoundError",
     "Queue",
     "QueueError",
-    "QueueFlow",
+    "QueueStats",
     "Retention",
     "Retry",
     "RetryPolicy",
@@ -157,12 +158,10 @@ __all__ = [
     "Unique",
     "VersionUnknownError",
     "Violation",
-    "What",
     "Worker",
     "WorkerInfo",
     "WorkerSettings",
     "WorkerState",
-    "calm_collector",
     "cancel_job",
     "cancel_jobs",
     "count_jobs",
@@ -188,7 +187,7 @@ __all__ = [
     "pause_kind",
     "pause_periodic",
     "pause_queue",
-    "queue_flows",
+    "queue_stats",
     "recount_jobs",
     "resume_all",
     "resume_kind",
@@ -198,5 +197,6 @@ __all__ = [
     "retry_jobs",
     "run_worker",
     "set_retention",
+    "tune_garbage_collector",
     "update_periodic",
 ]

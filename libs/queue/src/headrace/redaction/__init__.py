@@ -1,26 +1,26 @@
-"""What must not be seen: the values of fields that a .proto file marks with `debug_redact`.
+"""Keeps the values of fields that a .proto file marks with `debug_redact` out of what is shown and logged.
 
-`veiled` answers a message as somebody may see it who must not see them. A `Veil` takes them out of texts (log lines,
-exceptions, tracebacks, spans) that a piece of work writes while it has them in its hands: `veil_here` begins such a
-piece of work, `hide` tells it of a message, `veiled_text` writes a text without what was hidden.
+`redacted` returns a message without them. A `Redactor` removes them from texts (log lines, exceptions, tracebacks,
+spans) that are written while they are in use: `begin_redaction` starts a scope, `redact` adds a message or a value to
+it, and `redacted_text` returns a text without what was added.
 
-A package of its own because the engine and the services stand on it alike; it needs protobuf and nothing else.
+The engine and the services both use this package. It needs protobuf and nothing else.
 """
 
-from headrace.redaction.messages import MARK, Secret, marked, may_redact, secrets_of, types_in, veiled
-from headrace.redaction.text import Veil, current_veil, hide, veil_here, veiled_text
+from headrace.redaction.messages import MASK, Secret, may_redact, redacted, redacted_fields, secrets_of, types_in
+from headrace.redaction.text import Redactor, begin_redaction, current_redactor, redact, redacted_text
 
 __all__ = [
-    "MARK",
+    "MASK",
+    "Redactor",
     "Secret",
-    "Veil",
-    "current_veil",
-    "hide",
-    "marked",
+    "begin_redaction",
+    "current_redactor",
     "may_redact",
+    "redact",
+    "redacted",
+    "redacted_fields",
+    "redacted_text",
     "secrets_of",
     "types_in",
-    "veil_here",
-    "veiled",
-    "veiled_text",
 ]

@@ -15,7 +15,7 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 
-MARK = "[redacted]"
+MASK = "[redacted]"
 """What stands for a text that is not to be seen."""
 # As deep as protobuf itself reads a message; an Any in an Any starts anew for it, but not here.
 DEEPEST = 100
@@ -44,10 +44,10 @@ def types_in(message_class: type[Message]) -> Iterator[Descriptor]:
             waiting += [field.message_type for field in each.fields if field.message_type is not None]
 
 
-def veiled(message: M) -> tuple[M, tuple[str, ...]]:
+def redacted(message: M) -> tuple[M, tuple[str, ...]]:
     """A copy of a message without its redacted values, and the paths of what was veiled: "address.street", "lines[2]".
 
-    A redacted text reads `MARK`, and so does each of a list of texts; all else that is redacted is unset. A field that
+    A redacted text reads `MASK`, and so does each of a list of texts; all else that is redacted is unset. A field that
     has no value is not veiled. A field that this process does not know is called by its number: "#9".
     """
     copy = type(message)()
@@ -55,8 +55,8 @@ def veiled(message: M) -> tuple[M, tuple[str, ...]]:
     return copy, tuple(_veil(copy, "", DEEPEST))
 
 
-def marked(message: Message) -> tuple[str, ...]:
-    """The paths of redacted texts that read `MARK`: what was veiled for somebody has come back as it was shown."""
+def redacted_fields(message: Message) -> tuple[str, ...]:
+    """The paths of redacted texts that read `MASK`: what was veiled for somebody has come back as it was shown."""
     return tuple(_marked(message, "", DEEPEST))
 
 
@@ -100,7 +100,7 @@ def _marked(message: Message, prefix: str, depth: int) -> Iterator[str]:
     for field, value in message.ListFields():
         path = prefix + _name(field)
         if field.GetOptions().debug_redact:
-            if _is_text(field) and MARK in (value if field.is_repeated else [value]):
+            if _is_text(field) and MASK in (value if field.is_repeated else [value]):
                 yield path
         elif field.message_type is not None:
             for step, inner in _messages(field, value):
@@ -168,11 +168,11 @@ def _blank(message: Any, field: Any, value: Any) -> None:
         else:
             message.ClearField(field.name)
     elif field.is_repeated:
-        value[:] = [MARK] * len(value)
+        value[:] = [MASK] * len(value)
     elif field.is_extension:
-        message.Extensions[field] = MARK
+        message.Extensions[field] = MASK
     else:
-        setattr(message, field.name, MARK)
+        setattr(message, field.name, MASK)
 
 
 def _is_text(field: FieldDescriptor) -> bool:

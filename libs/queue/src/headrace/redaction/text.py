@@ -18,7 +18,7 @@ from contextvars import ContextVar
 from google.protobuf import text_encoding
 from google.protobuf.message import Message
 
-from headrace.redaction.messages import MARK, Secret, secrets_of
+from headrace.redaction.messages import MASK, Secret, secrets_of
 
 SHORTEST = 4
 PIECE = 16
@@ -29,7 +29,7 @@ LONG_TEXT = 512
 Span = tuple[int, int]
 
 
-class Veil:
+class Redactor:
     """The values that a piece of work has in its hands. Knows none at first."""
 
     __slots__ = ("_find", "_hidden")
@@ -38,13 +38,13 @@ class Veil:
         self._hidden: list[Message | Secret] = []
         self._find: Callable[[str], list[Span]] | None = None
 
-    def hide(self, secret: Message | Secret) -> None:
+    def redact(self, secret: Message | Secret) -> None:
         """Hides a value from now on, or every redacted value of a message. Costs next to nothing until a text comes."""
         self._hidden.append(secret)
         self._find = None
 
     def text(self, text: str) -> str:
-        """The text with `MARK` in the place of what is hidden."""
+        """The text with `MASK` in the place of what is hidden."""
         if not self._hidden or len(text) < SHORTEST:
             return text
         find = self._find
@@ -52,7 +52,7 @@ class Veil:
             find = self._find = _finder(self._secrets())
         written, at = [], 0
         for start, end in _joined(find(text)):
-            written += [text[at:start], MARK]
+            written += [text[at:start], MASK]
             at = end
         return "".join([*written, text[at:]]) if written else text
 
@@ -64,22 +64,22 @@ class Veil:
         return list(found)
 
 
-_current: ContextVar[Veil | None] = ContextVar("headrace_veil", default=None)
+_current: ContextVar[Redactor | None] = ContextVar("headrace_veil", default=None)
 
 
-def veil_here() -> Veil:
+def begin_redaction() -> Redactor:
     """Begins a piece of work: what it hides is hidden in the calling task, and in the tasks and threads it begins."""
-    veil = Veil()
+    veil = Redactor()
     _current.set(veil)
     return veil
 
 
-def current_veil() -> Veil | None:
+def current_redactor() -> Redactor | None:
     """The veil of the piece of work that the calling code is a part of."""
     return _current.get()
 
 
-def hide(secret: Message | Secret) -> None:
+def redact(secret: Message | Secret) -> None:
     """Hides a value, or the redacted ones of a message, for the rest of this piece of work.
 
     For what a handler gets hold of beside its payload: the address that a mail goes to, an answer from elsewhere.
@@ -87,10 +87,10 @@ def hide(secret: Message | Secret) -> None:
     """
     veil = _current.get()
     if veil is not None:
-        veil.hide(secret)
+        veil.redact(secret)
 
 
-def veiled_text(text: str) -> str:
+def redacted_text(text: str) -> str:
     """A text without what this piece of work hides."""
     veil = _current.get()
     return text if veil is None else veil.text(text)

@@ -15,7 +15,7 @@ from api_service.auth.errors import HashingBusyError, PasswordRefusedError, Toke
 from api_service.database import DatabaseUnavailableError
 from headrace.chassis.http.bodies import read_form
 from headrace.chassis.http.pages import HtmlPages
-from headrace.redaction import hide
+from headrace.redaction import redact
 
 _DEAD_LINK = "The link was used before, has expired, or a later mail brought a new one."
 
@@ -103,12 +103,12 @@ async def _form(request: Request) -> dict[str, str] | None:
         return None
     form = {"token": fields.get("token") or _token(request), "password": fields.get("password", "")}
     for secret in form.values():
-        hide(secret)
+        redact(secret)
     return form
 
 
 def _token(request: Request) -> str:
     """The token in the address; it is in no log line and no span from now on."""
     token = request.query_params.get("token", "")
-    hide(token)
+    redact(token)
     return token

@@ -16,7 +16,7 @@ from headrace.chassis.http.pages import HtmlPages
 from headrace.chassis.settings import is_sendable
 from headrace.jobs.v1 import jobs_service_pb2 as pb
 from headrace.jobs.v1.jobs_service_pb2_grpc import JobsServiceStub
-from headrace.redaction import hide
+from headrace.redaction import redact
 from jobs_service.console import formatting
 from jobs_service.console.actions import ACTS
 from jobs_service.console.errors import Problem, problem
@@ -88,7 +88,7 @@ class Console:
         if form is None:
             return self._problem(_NO_FORM)
         token = form.get("token", "").strip()
-        hide(token)
+        redact(token)
         if not is_sendable(token):
             return self._login_page(request, _UNKNOWN, status=401)
         try:
@@ -159,7 +159,7 @@ class Console:
         token = self._sessions.token(request)
         if token is None:
             return self._log_in_first(request)
-        hide(token)
+        redact(token)
         try:
             return await answer(self._calling(token))
         except grpc.aio.AioRpcError as error:

@@ -11,7 +11,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from headrace.chassis.rpc.validation import request_violations
 from headrace.jobs.v1 import jobs_service_pb2
-from headrace.queue import Accepted, Kinds, KindUnknownError, NewJob, TraceParent, Unique
+from headrace.queue import Enqueued, Kinds, KindUnknownError, NewJob, TraceParent, Unique
 from headrace.queue.enqueue.validation import option_violations
 from jobs_service.convert.errors import option_path, payload_path
 from jobs_service.convert.jobs import STATES, read_state
@@ -111,7 +111,7 @@ def _engine_violations(job: NewJob, kinds: Kinds) -> Violations:
     ]
 
 
-def write_accepted(answer: jobs_service_pb2.EnqueueResponse, accepted: Accepted) -> None:
+def write_accepted(answer: jobs_service_pb2.EnqueueResponse, accepted: Enqueued) -> None:
     """Writes what became of an enqueue that was not refused."""
     answer.job_id = str(accepted.job_id)
     if accepted.duplicate:

@@ -9,19 +9,19 @@ from google.protobuf.message import Message
 from google.rpc.error_details_pb2 import BadRequest
 
 from headrace.jobs.v1 import periodic_job_pb2
-from headrace.queue import Door, EnqueueError, Missed, NewJob, Periodic, PeriodicJob
+from headrace.queue import EnqueueError, Enqueuer, MissedTicks, NewJob, Periodic, PeriodicJob
 from headrace.queue.enqueue.validation import Checked, check
 from headrace.queue.periodic.definition import periodic_violations
-from headrace.redaction import marked
+from headrace.redaction import redacted_fields
 from jobs_service.convert.errors import refusal
 from jobs_service.convert.jobs import TYPE_URL_PREFIX
 from jobs_service.convert.values import Violations, noting, read_duration, refuse, under, write_duration, write_time
 
 _MISSED = {
-    periodic_job_pb2.MISSED_RUNS_UNSPECIFIED: Missed.ONE,
-    periodic_job_pb2.MISSED_RUNS_ONE: Missed.ONE,
-    periodic_job_pb2.MISSED_RUNS_SKIP: Missed.SKIP,
-    periodic_job_pb2.MISSED_RUNS_ALL: Missed.ALL,
+    periodic_job_pb2.MISSED_RUNS_UNSPECIFIED: MissedTicks.ONE,
+    periodic_job_pb2.MISSED_RUNS_ONE: MissedTicks.ONE,
+    periodic_job_pb2.MISSED_RUNS_SKIP: MissedTicks.SKIP,
+    periodic_job_pb2.MISSED_RUNS_ALL: MissedTicks.ALL,
 }
 _MISSED_WRITTEN = {ours: theirs for theirs, ours in _MISSED.items()}
 # The engine's names of what the contract calls otherwise.
@@ -30,7 +30,7 @@ FIELD = "periodic_job"
 """What requests call the periodic job that they carry."""
 
 
-def read_periodic(sent: periodic_job_pb2.PeriodicJob, door: Door) -> tuple[Periodic, Checked]:
+def read_periodic(sent: periodic_job_pb2.PeriodicJob, enqueuer: Enqueuer) -> tuple[Periodic, Checked]:
     """Reads a periodic job, and checks its payload as the door checks a job's; answers what was found of it, too.
 
     Raises:
@@ -58,20 +58,20 @@ def read_periodic(sent: periodic_job_pb2.PeriodicJob, door: Door) -> tuple[Perio
         field = f"{FIELD}.{_FIELDS.get(found.field, found.field)}"
         if field not in named:
             violations.append((field, found.description))
-    payload = _read_payload(sent.payload, door, violations)
+    payload = _read_payload(sent.payload, enqueuer, violations)
     return Periodic(payload=payload.message, **definition), payload
 
 
-def _read_payload(payload: any_pb2.Any, door: Door, violations: Violations) -> Checked:
+def _read_payload(payload: any_pb2.Any, enqueuer: Enqueuer, violations: Violations) -> Checked:
     """Checks the payload; raises where it, or what was found before, is not as it has to be."""
     try:
-        checked = check(NewJob(payload), door.kinds, door.limits)
+        checked = check(NewJob(payload), enqueuer.kinds, enqueuer.limits)
     except EnqueueError as refused:
         error = under(refusal(refused), FIELD)
         if violations and (broken := [detail for detail in error.details if isinstance(detail, BadRequest)]):
             raise refuse([*violations, *((v.field, v.description) for v in broken[0].field_violations)]) from None
         raise (refuse(violations) if violations else error) from None
-    violations += still_veiled(marked(checked.message) if isinstance(checked.message, Message) else ())
+    violations += still_veiled(redacted_fields(checked.message) if isinstance(checked.message, Message) else ())
     if violations:
         raise refuse(violations)
     return checked

@@ -5,8 +5,8 @@ from datetime import timedelta
 from typing import Any, Literal, TypedDict
 
 from headrace.jobs.v1 import queue_pb2
-from headrace.queue import Counted, JobState, Pause, Queue
-from headrace.queue.inspection.queue_stats import QueueFlow
+from headrace.queue import BoundedCount, JobState, Pause, Queue
+from headrace.queue.inspection.queue_stats import QueueStats
 from jobs_service.convert.jobs import STATES
 from jobs_service.convert.values import Violations, noting, read_duration, refuse, write_duration, write_time
 
@@ -63,7 +63,7 @@ def write_pause(pause: Pause) -> queue_pb2.Pause:
     return answer
 
 
-def write_stats(queue: str, counts: Mapping[JobState, Counted], flow: QueueFlow | None) -> queue_pb2.QueueStats:
+def write_stats(queue: str, counts: Mapping[JobState, BoundedCount], flow: QueueStats | None) -> queue_pb2.QueueStats:
     """Writes how a queue is doing.
 
     Args:
@@ -71,7 +71,7 @@ def write_stats(queue: str, counts: Mapping[JobState, Counted], flow: QueueFlow 
         counts: How many jobs were counted, by state.
         flow: How it moves; None where nothing stands in line and no live worker claims from it.
     """
-    flow = flow or QueueFlow(queue, oldest_wait=None, jobs_per_second=0, workers=0)
+    flow = flow or QueueStats(queue, oldest_wait=None, jobs_per_second=0, workers=0)
     answer = queue_pb2.QueueStats(
         queue=queue,
         counts=[
@@ -83,6 +83,6 @@ def write_stats(queue: str, counts: Mapping[JobState, Counted], flow: QueueFlow 
         workers=flow.workers,
     )
     write_duration(answer.oldest_wait, flow.oldest_wait)
-    in_line = counts.get(JobState.AVAILABLE, Counted(0, more=False))
+    in_line = counts.get(JobState.AVAILABLE, BoundedCount(0, more=False))
     write_duration(answer.drain_time, flow.time_for(in_line.jobs))
     return answer

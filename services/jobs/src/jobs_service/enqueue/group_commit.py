@@ -17,7 +17,7 @@ from typing import Any
 
 import psycopg
 
-from headrace.queue import Accepted, DatabaseUnavailableError, Door, EnqueueError, NewJob
+from headrace.queue import DatabaseUnavailableError, Enqueued, EnqueueError, Enqueuer, NewJob
 from jobs_service.database import Connection, Database
 
 GROUP_JOBS = 200
@@ -37,7 +37,7 @@ IDLE_TURNS = 60
 PATIENCE = 0.05
 """How many seconds the others wait for a stranger's lock that a call needs, before it is left to itself."""
 
-Results = list[Accepted | EnqueueError]
+Results = list[Enqueued | EnqueueError]
 
 
 class CallCancelledError(Exception):
@@ -92,10 +92,10 @@ class _Call:
 class GroupCommit:
     """Accepts the jobs of calls, together where they come together."""
 
-    def __init__(self, door: Door, database: Database) -> None:
-        self._door = door
+    def __init__(self, enqueuer: Enqueuer, database: Database) -> None:
+        self._enqueuer = enqueuer
         self._database = database
-        self._largest = min(GROUP_JOBS, door.limits.batch)
+        self._largest = min(GROUP_JOBS, enqueuer.limits.batch)
         self._waiting: list[_Call] = []
         self._working = False
         # They end by themselves: each waits for nothing but the database, for a bounded time.
@@ -191,7 +191,7 @@ class GroupCommit:
             call.fail(error)
 
     async def _accept(self, connection: Connection, jobs: Sequence[NewJob], group: Sequence[_Call]) -> Results:
-        results = await self._door.accept_async(connection, jobs)
+        results = await self._enqueuer.enqueue_many_async(connection, jobs)
         if any(call.is_given_up for call in group):
             raise CallCancelledError
         return results

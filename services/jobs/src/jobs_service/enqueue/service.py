@@ -15,7 +15,7 @@ from headrace.chassis.rpc.errors import RpcError
 from headrace.chassis.rpc.validation import request_violations
 from headrace.chassis.telemetry.context_only_tracing import records
 from headrace.jobs.v1 import jobs_service_pb2
-from headrace.queue import Accepted, BatchTooLargeError, Door, KindUnknownError, NewJob, TraceParent, tracing
+from headrace.queue import BatchTooLargeError, Enqueued, Enqueuer, KindUnknownError, NewJob, TraceParent, tracing
 from jobs_service.callers.caller import Caller
 from jobs_service.convert.enqueue import read_enqueue, trace_context
 from jobs_service.convert.errors import refusal
@@ -30,10 +30,10 @@ log = structlog.get_logger()
 class Intake:
     """Accepts jobs for callers."""
 
-    def __init__(self, door: Door, database: Database, depths: QueueDepths) -> None:
-        self._door = door
+    def __init__(self, enqueuer: Enqueuer, database: Database, depths: QueueDepths) -> None:
+        self._enqueuer = enqueuer
         self._depths = depths
-        self._group_commit = GroupCommit(door, database)
+        self._group_commit = GroupCommit(enqueuer, database)
         self._tracer = get_tracer("jobs_service")
 
     async def accept(
@@ -42,7 +42,7 @@ class Intake:
         caller: Caller,
         *,
         message: Message,
-    ) -> list[Accepted | RpcError]:
+    ) -> list[Enqueued | RpcError]:
         """Accepts what can be accepted, all of it committed together; answers one result per request, in order.
 
         Args:
@@ -54,10 +54,10 @@ class Intake:
             BatchTooLargeError: There are more requests than the limit; nothing was accepted.
             DatabaseUnavailableError: Nothing may be known of any of them.
         """
-        limit = self._door.limits.batch
+        limit = self._enqueuer.limits.batch
         if len(requests) > limit:
             raise BatchTooLargeError(len(requests), limit)
-        results: dict[int, Accepted | RpcError] = {}
+        results: dict[int, Enqueued | RpcError] = {}
         jobs: dict[int, NewJob] = {}
         origin = tracing.current()
         broken = request_violations(message)  # all at once; each by itself only where that finds something
@@ -75,7 +75,7 @@ class Intake:
             answers = await self._group_commit.accept(wanted)
             recording = records()
             for place, job, answer in zip(jobs, wanted, answers, strict=True):
-                if isinstance(answer, Accepted):
+                if isinstance(answer, Enqueued):
                     results[place] = answer
                     if recording:
                         self._record(job, answer, began, None if job.trace is origin else job.trace)
@@ -95,12 +95,14 @@ class Intake:
         violations: Violations,
     ) -> NewJob:
         """Reads a job that the caller may enqueue; `origin` caused it, unless it says otherwise. Raises RpcError."""
-        job = read_enqueue(request, caller=caller.name, kinds=self._door.kinds, origin=origin, violations=violations)
+        job = read_enqueue(
+            request, caller=caller.name, kinds=self._enqueuer.kinds, origin=origin, violations=violations
+        )
         if "/" not in request.payload.type_url:
             return job  # the door says what is wrong with it
         name = request.payload.TypeName()
         try:
-            kind = self._door.kinds[name]
+            kind = self._enqueuer.kinds[name]
         except KindUnknownError as unknown:
             raise refusal(unknown) from None
         caller.require_kind(name, names=kind.names)
@@ -113,12 +115,12 @@ class Intake:
         await self._depths.look({queue})
         self._depths.require(queue)
 
-    async def _take_places(self, jobs: dict[int, NewJob], results: dict[int, Accepted | RpcError]) -> None:
+    async def _take_places(self, jobs: dict[int, NewJob], results: dict[int, Enqueued | RpcError]) -> None:
         """Moves what finds its queue full from `jobs` into `results`. Raises DatabaseUnavailableError."""
         limited = {
             place: queue
             for place, job in jobs.items()
-            if job.payload.TypeName() in self._door.kinds and (queue := self._queue(job)) in self._depths.limits
+            if job.payload.TypeName() in self._enqueuer.kinds and (queue := self._queue(job)) in self._depths.limits
         }
         await self._depths.look(set(limited.values()))
         for place, queue in limited.items():
@@ -129,11 +131,11 @@ class Intake:
                 del jobs[place]
 
     def _queue(self, job: NewJob) -> str:
-        return job.queue or self._door.kinds[job.payload.TypeName()].queue
+        return job.queue or self._enqueuer.kinds[job.payload.TypeName()].queue
 
-    def _record(self, job: NewJob, accepted: Accepted, began: int, trace: TraceParent | None) -> None:
+    def _record(self, job: NewJob, accepted: Enqueued, began: int, trace: TraceParent | None) -> None:
         """Leaves a span, under the current one unless the job has a creation context of its own."""
-        kind = self._door.kinds[job.payload.TypeName()]
+        kind = self._enqueuer.kinds[job.payload.TypeName()]
         queue = job.queue or kind.queue
         span = self._tracer.start_span(
             f"accept {queue}",

@@ -61,7 +61,7 @@ class SendMail:
         if outcome == "dropped":
             log.info("mail dropped", mail_id=message.mail_id, reason=rendered.dropped)
             return Done()
-        job.hide(rendered)  # a mail server likes to repeat addresses in what it refuses
+        job.redact(rendered)  # a mail server likes to repeat addresses in what it refuses
         if outcome != "mail":
             return Retry(error="the api's answer can't be read: it may be newer than this worker")
         within = job.deadline - _RECORDING - asyncio.get_running_loop().time()

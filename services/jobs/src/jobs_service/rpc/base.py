@@ -4,8 +4,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
 from headrace.jobs.v1 import jobs_service_pb2_grpc
-from headrace.queue import Door
-from headrace.queue.control.audit_log import record_act
+from headrace.queue import Enqueuer
+from headrace.queue.control.audit_log import record_audit_entry
 from jobs_service.callers.caller import Callers
 from jobs_service.database import Connection, Database
 from jobs_service.enqueue.queue_depth import QueueDepths
@@ -17,12 +17,12 @@ T = TypeVar("T")
 class Part(jobs_service_pb2_grpc.JobsServiceServicer):
     """Some of the methods; `service` puts the parts together."""
 
-    def __init__(self, door: Door, database: Database, callers: Callers, depths: QueueDepths) -> None:
-        self._door = door
+    def __init__(self, enqueuer: Enqueuer, database: Database, callers: Callers, depths: QueueDepths) -> None:
+        self._enqueuer = enqueuer
         self._database = database
         self._callers = callers
         self._depths = depths
-        self._seen = Seen(door.kinds, callers)
+        self._seen = Seen(enqueuer.kinds, callers)
 
     async def _act(
         self,
@@ -49,7 +49,7 @@ class Part(jobs_service_pb2_grpc.JobsServiceServicer):
 
         async def recorded(connection: Connection) -> T:
             answer = await work(connection)
-            await record_act(
+            await record_audit_entry(
                 connection,
                 actor=actor,
                 action=action,

@@ -50,7 +50,7 @@ class BulkPart(Part):
     async def _act_on_all(
         self, method: str, action: Action, sent: job_pb2.JobFilter, dry_run: bool, context: Any
     ) -> _Counts:
-        wanted = read_filter(sent, self._door.kinds)
+        wanted = read_filter(sent, self._enqueuer.kinds)
         if wanted == JobFilter():
             raise RpcError(
                 grpc.StatusCode.INVALID_ARGUMENT,

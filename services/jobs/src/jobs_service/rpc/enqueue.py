@@ -8,7 +8,7 @@ import grpc
 
 from headrace.chassis.rpc.errors import RpcError, bad_request, error_info
 from headrace.jobs.v1 import jobs_service_pb2 as pb
-from headrace.queue import Door
+from headrace.queue import Enqueuer
 from jobs_service.callers.caller import Callers
 from jobs_service.convert.enqueue import write_accepted
 from jobs_service.database import Database
@@ -25,9 +25,9 @@ SELF_VALIDATING = tuple(
 class EnqueuePart(Part):
     """Accepts jobs."""
 
-    def __init__(self, door: Door, database: Database, callers: Callers, depths: QueueDepths) -> None:
-        super().__init__(door, database, callers, depths)
-        self._intake = Intake(door, database, depths)
+    def __init__(self, enqueuer: Enqueuer, database: Database, callers: Callers, depths: QueueDepths) -> None:
+        super().__init__(enqueuer, database, callers, depths)
+        self._intake = Intake(enqueuer, database, depths)
 
     async def Enqueue(self, request: pb.EnqueueRequest, context: Any) -> pb.EnqueueResponse:
         """Accepts one job."""

@@ -38,7 +38,7 @@ class ExplainPart(EnqueuePart):
 
     async def _of_enqueue(self, request: pb.EnqueueRequest) -> Explanation:
         wanted = self._intake.admit(request, self._callers.current())
-        explanation = await self._database.run(lambda connection: explain_enqueue(connection, self._door, wanted))
+        explanation = await self._database.run(lambda connection: explain_enqueue(connection, self._enqueuer, wanted))
         if explanation.job is None:
             await self._intake.require_place(wanted)
         return explanation

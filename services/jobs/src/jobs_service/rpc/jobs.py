@@ -32,7 +32,7 @@ class JobsPart(Part):
 
     async def ListJobs(self, request: pb.ListJobsRequest, context: Any) -> pb.ListJobsResponse:
         """Lists jobs, newest first."""
-        wanted = read_filter(request.filter, self._door.kinds)
+        wanted = read_filter(request.filter, self._enqueuer.kinds)
         before = read_page_token(wanted, request.page_token)
         size = request.page_size or DEFAULT_PAGE
         page = await self._page(wanted, size + 1, before)

@@ -28,7 +28,7 @@ class KindsPart(Part):
                     worker_version=_worker_version(kind, workers),
                     pause=paused.get(kind.name),
                 )
-                for kind in self._door.kinds
+                for kind in self._enqueuer.kinds
                 if any(map(caller.may_enqueue, kind.names))
             ]
         )

@@ -32,7 +32,7 @@ class PausesPart(Part):
         caller, kind = self._callers.current().name, request.kind
 
         async def pause(connection: Connection) -> Pause:
-            first, *_ = [await pause_kind(connection, name, by=caller) for name in names_of(kind, self._door.kinds)]
+            first, *_ = [await pause_kind(connection, name, by=caller) for name in names_of(kind, self._enqueuer.kinds)]
             return first
 
         return pb.PauseKindResponse(pause=write_pause(await self._act("PauseKind", f"kind:{kind}", pause)))
@@ -42,7 +42,7 @@ class PausesPart(Part):
         kind = request.kind
 
         async def resume(connection: Connection) -> bool:
-            return any([await resume_kind(connection, name) for name in names_of(kind, self._door.kinds)])
+            return any([await resume_kind(connection, name) for name in names_of(kind, self._enqueuer.kinds)])
 
         return pb.ResumeKindResponse(was_paused=await self._act("ResumeKind", f"kind:{kind}", resume))
 

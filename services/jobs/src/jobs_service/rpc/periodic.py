@@ -23,7 +23,7 @@ from headrace.queue import (
     resume_periodic,
     update_periodic,
 )
-from headrace.queue.inspection.redaction import veiled_payload
+from headrace.queue.inspection.redaction import redact_payload
 from jobs_service.convert.periodic import read_periodic, still_veiled
 from jobs_service.convert.values import refuse
 from jobs_service.database import Connection
@@ -93,13 +93,13 @@ class PeriodicPart(Part):
     async def _define(
         self, method: str, sent: periodic_job_pb2.PeriodicJob, define: Callable[..., Awaitable[PeriodicJob]]
     ) -> PeriodicJob:
-        periodic, payload = read_periodic(sent, self._door)
+        periodic, payload = read_periodic(sent, self._enqueuer)
         caller = self._callers.current()
         caller.require_kind(payload.kind.name, names=payload.kind.names)
         caller.require_queue(payload.queue)
 
         async def defined(connection: Connection) -> PeriodicJob:
-            return await define(connection, periodic, kinds=self._door.kinds)
+            return await define(connection, periodic, kinds=self._enqueuer.kinds)
 
         return await self._act(method, _subject(periodic.name), defined, details=_details(sent, payload.kind.name))
 
@@ -107,7 +107,7 @@ class PeriodicPart(Part):
 async def _refuse_what_was_shown(connection: Connection, name: str, payload: any_pb2.Any, kinds: Kinds) -> None:
     """Refuses the very payload that its caller was shown: what was veiled in it, a number, say, is unset there."""
     stored = await get_periodic(connection, name)
-    shown, veiled_fields = veiled_payload(stored.kind, stored.payload, kinds)
+    shown, veiled_fields = redact_payload(stored.kind, stored.payload, kinds)
     if veiled_fields and (stored.kind, shown) == (payload.TypeName(), payload.value):
         raise refuse(still_veiled(veiled_fields))
 

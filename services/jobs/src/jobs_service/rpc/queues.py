@@ -7,8 +7,8 @@ from typing import Any
 from google.protobuf.json_format import MessageToDict
 
 from headrace.jobs.v1 import jobs_service_pb2 as pb
-from headrace.queue import Counted, JobState, Queue, count_jobs_up_to, limit_queue, list_queues, set_retention
-from headrace.queue.inspection.queue_stats import QueueFlow, queue_flows
+from headrace.queue import BoundedCount, JobState, Queue, count_jobs_up_to, limit_queue, list_queues, set_retention
+from headrace.queue.inspection.queue_stats import QueueStats, queue_stats
 from jobs_service.convert.queues import read_retention, write_queue, write_stats
 from jobs_service.database import Connection
 from jobs_service.rpc.base import Part
@@ -23,14 +23,14 @@ class QueuesPart(Part):
     async def ListQueues(self, request: pb.ListQueuesRequest, context: Any) -> pb.ListQueuesResponse:
         """Lists the queues there are, by name."""
         limits = self._depths.limits
-        queues = {name: Queue(name) for name in (*self._door.kinds.queues, *limits)}
+        queues = {name: Queue(name) for name in (*self._enqueuer.kinds.queues, *limits)}
         queues |= {queue.name: queue for queue in await self._database.run(list_queues)}
         return pb.ListQueuesResponse(queues=[write_queue(queues[name], limits.get(name)) for name in sorted(queues)])
 
     async def GetQueueStats(self, request: pb.GetQueueStatsRequest, context: Any) -> pb.GetQueueStatsResponse:
         """Answers how queues are doing; one that there isn't has no jobs and no workers."""
         counts, flows = await self._database.run(_look)
-        wanted = request.queues or {*self._door.kinds.queues, *counts, *flows}
+        wanted = request.queues or {*self._enqueuer.kinds.queues, *counts, *flows}
         return pb.GetQueueStatsResponse(
             stats=[write_stats(name, counts.get(name, {}), flows.get(name)) for name in sorted(set(wanted))]
         )
@@ -53,5 +53,5 @@ class QueuesPart(Part):
         return pb.UpdateQueueResponse(queue=write_queue(queue, self._depths.limits.get(name)))
 
 
-async def _look(connection: Connection) -> tuple[dict[str, dict[JobState, Counted]], dict[str, QueueFlow]]:
-    return await count_jobs_up_to(connection, MOST_COUNTED), await queue_flows(connection)
+async def _look(connection: Connection) -> tuple[dict[str, dict[JobState, BoundedCount]], dict[str, QueueStats]]:
+    return await count_jobs_up_to(connection, MOST_COUNTED), await queue_stats(connection)

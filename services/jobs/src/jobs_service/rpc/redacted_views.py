@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from headrace.jobs.v1 import explanation_pb2, job_pb2, periodic_job_pb2
 from headrace.queue import Explanation, Job, Kinds, PeriodicJob
-from headrace.queue.inspection.redaction import veiled_job, veiled_payload
+from headrace.queue.inspection.redaction import redact_job, redact_payload
 from jobs_service.callers.caller import Callers
 from jobs_service.convert.explanations import write_explanation
 from jobs_service.convert.jobs import TYPE_URL_PREFIX, write_job
@@ -38,10 +38,10 @@ class Seen:
         """Writes a periodic job."""
         if self._callers.current().see_redacted:
             return write_periodic(periodic)
-        payload, paths = veiled_payload(periodic.kind, periodic.payload, self._kinds)
+        payload, paths = redact_payload(periodic.kind, periodic.payload, self._kinds)
         answer = write_periodic(replace(periodic, payload=payload))
         answer.veiled_fields.extend(paths)
         return answer
 
     def _veiled(self, job: Job) -> tuple[Job, tuple[str, ...]]:
-        return (job, ()) if self._callers.current().see_redacted else veiled_job(job, self._kinds)
+        return (job, ()) if self._callers.current().see_redacted else redact_job(job, self._kinds)

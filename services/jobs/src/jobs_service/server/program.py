@@ -19,7 +19,7 @@ from headrace.chassis.telemetry.tracing import start_telemetry
 from headrace.chassis.tls.certificates import require_usable
 from headrace.chassis.tls.watched_files import Signature, file_signature
 from headrace.jobs.v1 import jobs_service_pb2_grpc
-from headrace.queue import Door, Kinds, Limits, calm_collector
+from headrace.queue import Enqueuer, Kinds, Limits, tune_garbage_collector
 from jobs_service.callers.caller import SERVICE, Callers
 from jobs_service.callers.file import load_callers, watch_callers
 from jobs_service.callers.interceptor import AdmissionInterceptor
@@ -61,7 +61,7 @@ class JobsServer:
             waiting=settings.jobs_pool_waiting,
             timeout=settings.jobs_database_timeout,
         )
-        door = Door(
+        enqueuer = Enqueuer(
             kinds,
             limits=Limits(payload_bytes=settings.jobs_payload_limit, batch=settings.jobs_batch_limit),
             hash_keys=settings.jobs_hash_keys,
@@ -75,7 +75,9 @@ class JobsServer:
             max_receive_bytes=settings.jobs_request_limit,
             max_connection_age=settings.jobs_grpc_max_connection_age,
         )
-        servicer = JobsServicer(door, self._database, callers, QueueDepths(settings.jobs_queue_depths, self._database))
+        servicer = JobsServicer(
+            enqueuer, self._database, callers, QueueDepths(settings.jobs_queue_depths, self._database)
+        )
         self._grpc.add(jobs_service_pb2_grpc.add_JobsServiceServicer_to_server, servicer, SERVICE.full_name)
         self._stack = contextlib.AsyncExitStack()
 
@@ -127,7 +129,7 @@ def main() -> None:
 
     async def serve(stop: asyncio.Event) -> None:
         async with JobsServer(settings, callers, kinds, callers_seen=callers_seen):
-            calm_collector()
+            tune_garbage_collector()
             await stop.wait()
 
     try:

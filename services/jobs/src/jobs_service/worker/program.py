@@ -17,7 +17,7 @@ from headrace.chassis.settings import USAGE_ERROR, format_duration, load
 from headrace.chassis.telemetry.logs import start_logging
 from headrace.chassis.telemetry.tracing import start_telemetry
 from headrace.chassis.tls.certificates import require_usable
-from headrace.queue import Kinds, Periodic, RetryPolicy, Worker, WorkerSettings, calm_collector
+from headrace.queue import Kinds, Periodic, RetryPolicy, Worker, WorkerSettings, tune_garbage_collector
 from headrace.queue.tracing import AttemptSpanIds
 from jobs_service.handlers import MAIL_KINDS, build_handlers
 from jobs_service.kinds import build_kinds
@@ -36,7 +36,7 @@ def main() -> None:
     kinds = build_kinds(settings)
     check_against_kinds(settings, kinds)
     start_logging()
-    calm_collector()
+    tune_garbage_collector()
     # The ids of attempts' spans can be derived, so that a rescuer can write the span of a worker that was killed.
     telemetry = start_telemetry("jobs-worker", cast("IdGenerator", AttemptSpanIds()))
     try:

@@ -10,7 +10,7 @@ import structlog
 import uvicorn
 
 from headrace.chassis.settings import split_address
-from headrace.redaction import veil_here
+from headrace.redaction import begin_redaction
 
 log = structlog.get_logger()
 
@@ -60,11 +60,11 @@ class HttpServer:
 def _veiling(app: Any) -> Any:
     """Makes each request a piece of work of its own: what it hides is in none of its log lines and spans."""
 
-    async def veiled(scope: Any, receive: Any, send: Any) -> None:
-        veil_here()
+    async def redacted(scope: Any, receive: Any, send: Any) -> None:
+        begin_redaction()
         await app(scope, receive, send)
 
-    return veiled
+    return redacted
 
 
 class _EmbeddedServer(uvicorn.Server):

@@ -18,7 +18,7 @@ from opentelemetry.trace import Link, Span, SpanKind, StatusCode
 from headrace.chassis.rpc.errors import SERVER_FAILURES, RpcError
 from headrace.chassis.rpc.interceptors import Call, Context, Layer, Proceed
 from headrace.chassis.telemetry.context_only_tracing import records
-from headrace.redaction import veil_here
+from headrace.redaction import begin_redaction
 
 
 class OutsideContext(enum.Enum):
@@ -37,7 +37,7 @@ class TracingLayer(Layer):
 
     async def around(self, call: Call, request: Any, context: Context, proceed: Proceed) -> Any:
         """Starts the span, makes it current, and ends it with the code that the client will see."""
-        veil_here()  # before the span, and outside of all that may log: what the request holds is hidden in all of it
+        begin_redaction()  # before the span and whatever may log, so that the request's secrets are redacted in both
         parent, links = self._origin(call)
         span = self._tracer.start_span(
             call.service_and_method,

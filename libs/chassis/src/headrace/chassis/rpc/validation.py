@@ -11,7 +11,7 @@ from google.protobuf.message import DecodeError, Message
 
 from headrace.chassis.rpc.errors import RpcError, bad_request, error_info
 from headrace.chassis.rpc.interceptors import INFRASTRUCTURE, Context, Continuation, Handler, unary_handler
-from headrace.redaction import hide, veiled_text
+from headrace.redaction import redact, redacted_text
 
 _TIMES = {
     "google.protobuf.Timestamp": "must be a time from the year 1 to 9999, its nanoseconds from 0 to 999999999",
@@ -47,7 +47,7 @@ class ValidationInterceptor(grpc.aio.ServerInterceptor):
 
         async def behaviour(received: bytes, context: Context) -> Any:
             message = _decode(decode, received)
-            hide(message)
+            redact(message)
             if validated:
                 validate_request(message)
             return await proceed(message, context)
@@ -89,9 +89,9 @@ def request_violations(message: Message) -> list[tuple[str, str]]:
     try:
         found = protovalidate.collect_violations(message)
     except protovalidate.EvaluationError as error:  # a rule's own slip, such as an index beyond a list's end
-        return [("", f"breaks a rule, which can't be evaluated with it: {veiled_text(str(error))}")]
+        return [("", f"breaks a rule, which can't be evaluated with it: {redacted_text(str(error))}")]
     # A path may end in a map's key, and a rule may quote the value that it is about.
-    told = [(veiled_text(field_path(each.proto.field)), veiled_text(each.proto.message)) for each in found]
+    told = [(redacted_text(field_path(each.proto.field)), redacted_text(each.proto.message)) for each in found]
     named = {field for field, _ in told}
     return [*told, *((field, why) for field, why in _impossible_times(message, "") if field not in named)]
 

@@ -13,7 +13,7 @@ from opentelemetry.context import Context
 from opentelemetry.sdk.trace import Event, ReadableSpan, Span, SpanProcessor
 from opentelemetry.trace import Status
 
-from headrace.redaction import Veil, current_veil, veiled
+from headrace.redaction import Redactor, current_redactor, redacted
 
 # What the chain of processors has put there itself.
 _OURS = frozenset({"timestamp", "level", "logger"})
@@ -28,7 +28,7 @@ def veil_event(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> M
     What is logged as an id (`id`, `mail_id`) stays: a line that doesn't say what it is about is of no use. Messages of
     protobuf are written without their redacted fields wherever they are logged.
     """
-    veil = current_veil() or Veil()
+    veil = current_redactor() or Redactor()
     for key in event.keys() - _OURS:
         if not (key == "id" or key.endswith("_id")):
             event[key] = _unseen(event[key], veil)
@@ -47,7 +47,7 @@ class VeilingProcessor(SpanProcessor):
 
     def on_end(self, span: ReadableSpan) -> None:
         """Hands it on, veiled."""
-        veil = current_veil()
+        veil = current_redactor()
         self._following.on_end(span if veil is None else _veiled_span(span, veil))
 
     def shutdown(self) -> None:
@@ -59,7 +59,7 @@ class VeilingProcessor(SpanProcessor):
         return self._following.force_flush(timeout_millis)
 
 
-def _veiled_span(span: ReadableSpan, veil: Veil) -> ReadableSpan:
+def _veiled_span(span: ReadableSpan, veil: Redactor) -> ReadableSpan:
     attributes = span.attributes or {}
     conventional = any(name in attributes for name in _CONVENTIONAL)
     if conventional and not span.events and not span.status.description:
@@ -83,11 +83,11 @@ def _veiled_span(span: ReadableSpan, veil: Veil) -> ReadableSpan:
     )
 
 
-def _attributes(attributes: Mapping[str, Any] | None, veil: Veil) -> dict[str, Any]:
+def _attributes(attributes: Mapping[str, Any] | None, veil: Redactor) -> dict[str, Any]:
     return {name: _unseen(value, veil) for name, value in (attributes or {}).items()}
 
 
-def _unseen(value: Any, veil: Veil) -> Any:
+def _unseen(value: Any, veil: Redactor) -> Any:
     """A value without what is hidden; what is neither text nor a collection stays, unless its text says too much."""
     match value:
         case str():
@@ -101,7 +101,7 @@ def _unseen(value: Any, veil: Veil) -> Any:
         case Sequence() | set() | frozenset():
             return [_unseen(each, veil) for each in value]
         case Message():
-            return veil.text(repr(veiled(value)[0]))
+            return veil.text(repr(redacted(value)[0]))
         case _:
             written = repr(value)
     seen = veil.text(written)

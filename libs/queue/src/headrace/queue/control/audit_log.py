@@ -21,7 +21,7 @@ DETAIL_BYTES = 16 * 1024
 
 
 @dataclass(frozen=True)
-class Act:
+class AuditEntry:
     """One administrative act."""
 
     id: int
@@ -40,7 +40,7 @@ class Act:
     """How many jobs it changed."""
 
 
-async def record_act(
+async def record_audit_entry(
     connection: AsyncConnection[Any],
     *,
     actor: str,
@@ -56,12 +56,12 @@ async def record_act(
         TypeError: The details are no JSON.
     """
     params = {"actor": actor, "action": action, "subject": subject, "details": _details(details or {}), "jobs": jobs}
-    [row] = await rows(connection, "record_act", params, schema=schema)
+    [row] = await rows(connection, "record_audit_entry", params, schema=schema)
     recorded: int = row["id"]
     return recorded
 
 
-async def list_acts(
+async def list_audit_entries(
     connection: AsyncConnection[Any],
     *,
     actor: str | None = None,
@@ -69,13 +69,13 @@ async def list_acts(
     limit: int = 50,
     before_id: int | None = None,
     schema: str = DEFAULT_SCHEMA,
-) -> list[Act]:
+) -> list[AuditEntry]:
     """Acts, newest first: of an actor, on a subject, or all; those below `before_id`, at most `limit`.
 
     An act's id is given out before its transaction commits, so one that was slow to commit may appear below others.
     """
     params = {"actor": actor, "subject": subject, "limit": limit, "before_id": before_id}
-    return [Act(**row) for row in await rows(connection, "list_acts", params, schema=schema)]
+    return [AuditEntry(**row) for row in await rows(connection, "list_audit_entries", params, schema=schema)]
 
 
 def _details(details: Mapping[str, Any]) -> str:

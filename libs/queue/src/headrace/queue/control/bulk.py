@@ -51,7 +51,7 @@ POSSIBLE: Mapping[Action, tuple[JobState, ...]] = {
 
 
 @dataclass(frozen=True)
-class Acted:
+class BulkResult:
     """What was done."""
 
     matched: int
@@ -62,7 +62,7 @@ class Acted:
 
 async def retry_jobs(
     connection: AsyncConnection[Any], wanted: JobFilter, *, dry_run: bool = False, schema: str = DEFAULT_SCHEMA
-) -> Acted:
+) -> BulkResult:
     """Puts jobs back into line with a fresh retry budget: those that wait for a time, or were set aside.
 
     Raises:
@@ -73,7 +73,7 @@ async def retry_jobs(
 
 async def cancel_jobs(
     connection: AsyncConnection[Any], wanted: JobFilter, *, dry_run: bool = False, schema: str = DEFAULT_SCHEMA
-) -> Acted:
+) -> BulkResult:
     """Cancels jobs: waiting ones at once, running ones through their workers.
 
     Raises:
@@ -84,7 +84,7 @@ async def cancel_jobs(
 
 async def delete_jobs(
     connection: AsyncConnection[Any], wanted: JobFilter, *, dry_run: bool = False, schema: str = DEFAULT_SCHEMA
-) -> Acted:
+) -> BulkResult:
     """Deletes jobs, waiting ones as well, except those that run. Their idempotency keys stay.
 
     Raises:
@@ -136,7 +136,7 @@ def batches(ids: Sequence[int]) -> Iterator[Sequence[int]]:
 
 async def _act(
     connection: AsyncConnection[Any], action: Action, wanted: JobFilter, *, dry_run: bool, schema: str
-) -> Acted:
+) -> BulkResult:
     matched = changed = 0
     before_id: int | None = None
     while True:
@@ -145,5 +145,5 @@ async def _act(
         for ids in batches(found.ids) if not dry_run else ():
             changed += await act_on(connection, action, ids, schema=schema)
         if found.before_id is None:
-            return Acted(matched, changed)
+            return BulkResult(matched, changed)
         before_id = found.before_id

@@ -93,4 +93,4 @@ class _Stream:
 def _only_for_accept(job: NewJob) -> Iterator[Violation]:
     for field, value in (("idempotency_key", job.key), ("unique", job.unique)):
         if value:
-            yield Violation(field, "can't be looked up in a bulk: use accept for jobs that have one")
+            yield Violation(field, "can't be looked up in a bulk: use enqueue_many for jobs that have one")

@@ -1,6 +1,6 @@
-"""The one door: every job comes in through `Door.accept`, or in bulk through `Door.copy`, in the caller's transaction.
+"""Enqueues jobs in the caller's transaction: `enqueue_many`, or `enqueue_many_fast` by COPY. There is no other way in.
 
-Each item is checked on its own (checks.py). Then idempotency keys and uniquenesses are taken and rows inserted,
+Each item is validated on its own (validation.py). Then idempotency keys and uniquenesses are taken and rows inserted,
 set-based, in a handful of statements. What is accepted exists exactly if the caller's transaction commits; what is
 refused leaves nothing.
 """
@@ -20,7 +20,7 @@ from headrace.queue.enqueue.bulk import copy_jobs
 from headrace.queue.enqueue.idempotency import NO_KEYS, Keys
 from headrace.queue.enqueue.middleware import EnqueueChain, EnqueueMiddleware
 from headrace.queue.enqueue.new_job import Limits, NewJob
-from headrace.queue.enqueue.results import Accepted, Standing
+from headrace.queue.enqueue.results import Enqueued, ExistingJob
 from headrace.queue.enqueue.uniqueness import Wanted, claim_uniques, look_up_unique
 from headrace.queue.enqueue.validation import Checked, check
 from headrace.queue.errors import BatchTooLargeError, EnqueueError, KeyReusedError
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from headrace.queue.db.transaction import AnyAsyncConnection, AnyConnection
 
 
-class Door:
+class Enqueuer:
     """Accepts jobs of the kinds that it knows.
 
     Args:
@@ -73,7 +73,7 @@ class Door:
                 results = yield [replace(job, tags=(*job.tags, tenant())) for job in jobs]
                 log.info("enqueued", jobs=len(results))
 
-        Or an `async def (jobs, call_next)`, for `accept_async` only. The ticks of periodic jobs don't pass it.
+        Or an `async def (jobs, call_next)`, for `enqueue_many_async` only. The ticks of periodic jobs don't pass it.
 
         Raises:
             KindUnknownError: One of the classes is none of the kinds.
@@ -81,7 +81,7 @@ class Door:
         """
         self._around.add(middleware, frozenset(self.kinds.of(each).name for each in payload_classes))
 
-    def accept(self, connection: AnyConnection, jobs: Sequence[NewJob]) -> list[Accepted | EnqueueError]:
+    def enqueue_many(self, connection: AnyConnection, jobs: Sequence[NewJob]) -> list[Enqueued | EnqueueError]:
         """Accepts jobs in the transaction of a psycopg or SQLAlchemy connection or session; commits nothing.
 
         Answers one result per job, in order. Exactly as durable as the caller's commit. On a connection in autocommit
@@ -95,21 +95,21 @@ class Door:
         """
         return self._around.around(lambda jobs: run(connection, self.plan(jobs)))(jobs)
 
-    async def accept_async(
+    async def enqueue_many_async(
         self, connection: AnyAsyncConnection, jobs: Sequence[NewJob]
-    ) -> list[Accepted | EnqueueError]:
+    ) -> list[Enqueued | EnqueueError]:
         """The same, on an asynchronous connection or session."""
         return await self._around.around_async(lambda jobs: run_async(connection, self.plan(jobs)))(jobs)
 
-    def accept_one(self, connection: AnyConnection, job: NewJob) -> Accepted:
+    def enqueue(self, connection: AnyConnection, job: NewJob) -> Enqueued:
         """Accepts one job, and raises where it is refused."""
-        return _accepted(self.accept(connection, [job]))
+        return _accepted(self.enqueue_many(connection, [job]))
 
-    async def accept_one_async(self, connection: AnyAsyncConnection, job: NewJob) -> Accepted:
+    async def enqueue_async(self, connection: AnyAsyncConnection, job: NewJob) -> Enqueued:
         """Accepts one job, and raises where it is refused."""
-        return _accepted(await self.accept_async(connection, [job]))
+        return _accepted(await self.enqueue_many_async(connection, [job]))
 
-    async def standing_async(self, connection: AnyAsyncConnection, job: NewJob) -> Standing | None:
+    async def find_existing_async(self, connection: AnyAsyncConnection, job: NewJob) -> ExistingJob | None:
         """The job that stands for this one, which would be a duplicate of it; None where it would be accepted.
 
         Nothing is accepted, taken or waited for, and no middleware is called.
@@ -119,10 +119,10 @@ class Door:
         """
         return await run_async(connection, self._look(job))
 
-    def copy(self, connection: AnyConnection, jobs: Iterable[NewJob]) -> int:
+    def enqueue_many_fast(self, connection: AnyConnection, jobs: Iterable[NewJob]) -> int:
         """Accepts any number of jobs by COPY, in the transaction of the connection; answers how many.
 
-        For bulk: cheaper per job than `accept`, with the same checks and as durable, but neither
+        For bulk: cheaper per job than `enqueue_many`, with the same checks and as durable, but neither
         idempotency keys nor uniqueness, and no ids. The jobs may come from a generator: they are streamed. All or
         nothing is accepted.
 
@@ -135,23 +135,25 @@ class Door:
         self._require_no_middleware()
         return run(connection, copy_jobs(jobs, self.kinds, self.limits, self._schema))
 
-    async def copy_async(self, connection: AnyAsyncConnection, jobs: Iterable[NewJob]) -> int:
+    async def enqueue_many_fast_async(self, connection: AnyAsyncConnection, jobs: Iterable[NewJob]) -> int:
         """The same, on an asynchronous connection or session."""
         self._require_no_middleware()
         return await run_async(connection, copy_jobs(jobs, self.kinds, self.limits, self._schema))
 
     def _require_no_middleware(self) -> None:
         if self._around:
-            raise TypeError("COPY would go past this door's middleware: use accept, or a door without middleware")
+            raise TypeError("COPY would go past this door's middleware: use enqueue_many, or a door without middleware")
 
-    def plan(self, jobs: Sequence[NewJob]) -> Plan[list[Accepted | EnqueueError]]:
-        """The statements of `accept`, for the engine's own use. Raises BatchTooLargeError."""
+    def plan(self, jobs: Sequence[NewJob]) -> Plan[list[Enqueued | EnqueueError]]:
+        """The statements of `enqueue_many`, for the engine's own use. Raises BatchTooLargeError."""
         if isinstance(jobs, NewJob) or not isinstance(jobs, Sequence):
             given = type(jobs).__qualname__
-            raise TypeError(f"accept takes a list of NewJob, and this is a {given}; copy takes any iterable")
+            raise TypeError(
+                f"enqueue_many takes a list of NewJob, and this is a {given}; enqueue_many_fast takes any iterable"
+            )
         if len(jobs) > self.limits.batch:
             raise BatchTooLargeError(len(jobs), self.limits.batch)
-        answers: dict[int, Accepted | EnqueueError] = {}
+        answers: dict[int, Enqueued | EnqueueError] = {}
         checked: dict[int, Checked] = {}
         for place, job in enumerate(jobs):
             try:
@@ -164,7 +166,7 @@ class Door:
             yield from self._accept_all(checked, answers)
         return [answers[place] for place in range(len(jobs))]
 
-    def _accept_all(self, checked: dict[int, Checked], answers: dict[int, Accepted | EnqueueError]) -> Plan[None]:
+    def _accept_all(self, checked: dict[int, Checked], answers: dict[int, Enqueued | EnqueueError]) -> Plan[None]:
         """Reserves keys and inserts jobs by the same statement."""
         # Alone, unless another statement may have to follow one that has changed something.
         alone = len(checked) == 1 or not any(item.job.key for item in checked.values())
@@ -178,9 +180,9 @@ class Door:
         keys = yield from self._keys.claim(checked, take)
         answers |= keys.others
         for place, job_id in keys.own.items():
-            answers[place] = Accepted(job_id)
+            answers[place] = Enqueued(job_id)
 
-    def _accept_unique(self, checked: dict[int, Checked], answers: dict[int, Accepted | EnqueueError]) -> Plan[None]:
+    def _accept_unique(self, checked: dict[int, Checked], answers: dict[int, Enqueued | EnqueueError]) -> Plan[None]:
         """Takes keys first, then uniquenesses: what is a duplicate by its key must not hold a uniqueness."""
         ids: dict[int, int | None] = {place: None for place, item in checked.items() if not item.job.key}
         if keyed := {place: item for place, item in checked.items() if item.job.key}:
@@ -194,10 +196,10 @@ class Door:
             items = [checked[place] for place in places]
             rows = yield self._insert(items, NO_KEYS, ids=list(ids.values()), alone=False)
             for row in rows:
-                answers[places[row["ordinality"] - 1]] = Accepted(row["id"])
+                answers[places[row["ordinality"] - 1]] = Enqueued(row["id"])
 
     def _keep_unique(
-        self, checked: dict[int, Checked], ids: dict[int, int | None], answers: dict[int, Accepted | EnqueueError]
+        self, checked: dict[int, Checked], ids: dict[int, int | None], answers: dict[int, Enqueued | EnqueueError]
     ) -> Plan[None]:
         """Answers, and takes out of `ids`, what is a duplicate of another job."""
         wanted = {
@@ -211,22 +213,22 @@ class Door:
         ids |= uniques.own
         moved: dict[int, tuple[Checked, int]] = {}
         for place, holder in uniques.held.items():
-            answers[place] = Accepted(holder, duplicate=True, reason="unique")
+            answers[place] = Enqueued(holder, duplicate=True, reason="unique")
             if (reserved := ids.pop(place)) is not None:
                 moved[reserved] = (checked[place], holder)
         if moved:  # keys were reserved for jobs that are not to be
             yield self._keys.repoint(list(moved.values()))
             for place, answer in answers.items():
                 match answer:
-                    case Accepted(job_id=job_id) if job_id in moved:
+                    case Enqueued(job_id=job_id) if job_id in moved:
                         answers[place] = replace(answer, job_id=moved[job_id][1])
                     case KeyReusedError(job_id=job_id, key=key) if job_id in moved:
                         answers[place] = KeyReusedError(key, moved[job_id][1])
 
-    def _look(self, job: NewJob) -> Plan[Standing | None]:
+    def _look(self, job: NewJob) -> Plan[ExistingJob | None]:
         item = check(job, self.kinds, self.limits)
-        if job.key and (standing := (yield from self._keys.look(item))):
-            return standing
+        if job.key and (existing := (yield from self._keys.look(item))):
+            return existing
         if job.unique is None:
             return None
         key = job.unique.key(item.kind, item.message, item.queue)
@@ -261,7 +263,7 @@ class Door:
         return Query(statement("insert_jobs", self._schema), params, alone)
 
 
-def _accepted(results: list[Accepted | EnqueueError]) -> Accepted:
+def _accepted(results: list[Enqueued | EnqueueError]) -> Enqueued:
     [result] = results
     if isinstance(result, EnqueueError):
         raise result

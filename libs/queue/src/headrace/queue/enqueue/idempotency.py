@@ -15,7 +15,7 @@ from headrace.queue.arguments import require
 from headrace.queue.db.array_literals import blobs, texts
 from headrace.queue.db.statements import statement
 from headrace.queue.db.transaction import Plan, Query
-from headrace.queue.enqueue.results import Accepted, Standing
+from headrace.queue.enqueue.results import Enqueued, ExistingJob
 from headrace.queue.enqueue.validation import Checked
 from headrace.queue.errors import KeyReusedError, QueueError
 
@@ -42,7 +42,7 @@ class Answer:
 
     own: dict[int, int] = field(default_factory=dict)
     """The job ids of the places whose key was new."""
-    others: dict[int, Accepted | KeyReusedError] = field(default_factory=dict)
+    others: dict[int, Enqueued | KeyReusedError] = field(default_factory=dict)
     """What is answered to the other places."""
 
 
@@ -121,7 +121,7 @@ class Keys:
             "lifetime": self._lifetime,
         }
 
-    def look(self, item: Checked) -> Plan[Standing | None]:
+    def look(self, item: Checked) -> Plan[ExistingJob | None]:
         """What a job's key stands for, if for anything. Takes nothing, waits for nobody.
 
         Raises:
@@ -131,7 +131,7 @@ class Keys:
         for row in rows:
             if not self._same_payload(item, bytes(row["payload_hash"])):
                 raise KeyReusedError(item.job.key, row["job_id"])
-            return Standing(row["job_id"], "key", row["expires_at"])
+            return ExistingJob(row["job_id"], "key", row["expires_at"])
         return None
 
     def repoint(self, moved: Sequence[tuple[Checked, int]]) -> Query:
@@ -161,8 +161,8 @@ class Keys:
         return any(self._hash(key, payload) == payload_hash for key in self._hash_keys)
 
 
-def _answer(item: Checked, job_id: int, *, same: bool) -> Accepted | KeyReusedError:
-    return Accepted(job_id, duplicate=True, reason="key") if same else KeyReusedError(item.job.key, job_id)
+def _answer(item: Checked, job_id: int, *, same: bool) -> Enqueued | KeyReusedError:
+    return Enqueued(job_id, duplicate=True, reason="key") if same else KeyReusedError(item.job.key, job_id)
 
 
 def _comparable(item: Checked) -> bytes:

@@ -17,11 +17,11 @@ from typing import Any, TypeVar
 from google.protobuf.any_pb2 import Any as AnyMessage
 
 from headrace.queue.enqueue.new_job import NewJob
-from headrace.queue.enqueue.results import Accepted
+from headrace.queue.enqueue.results import Enqueued
 from headrace.queue.errors import EnqueueError
 from headrace.queue.kinds.kind import name_of
 
-Result = Accepted | EnqueueError
+Result = Enqueued | EnqueueError
 Item = NewJob | EnqueueError
 Enqueue = Callable[[Sequence[NewJob]], list[Result]]
 AsyncEnqueue = Callable[[Sequence[NewJob]], Awaitable[list[Result]]]
@@ -104,7 +104,7 @@ class _Batch:
         return (
             results
             if own is None
-            else [*(dict(enumerate(results)) | self._placed(own, Accepted, EnqueueError)).values()]
+            else [*(dict(enumerate(results)) | self._placed(own, Enqueued, EnqueueError)).values()]
         )
 
     def _placed(self, things: Sequence[T], *kinds: type) -> dict[int, T]:

@@ -8,7 +8,7 @@ from typing import Literal
 
 
 @dataclass(frozen=True)
-class Standing:
+class ExistingJob:
     """A job that stands for another one, which would be a duplicate of it."""
 
     job_id: int
@@ -19,7 +19,7 @@ class Standing:
 
 
 @dataclass(frozen=True)
-class Accepted:
+class Enqueued:
     """A job was accepted, now or before."""
 
     job_id: int

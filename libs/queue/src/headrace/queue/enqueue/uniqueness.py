@@ -16,7 +16,7 @@ from typing import Any, Literal
 from headrace.queue.arguments import is_a
 from headrace.queue.db.statements import statement
 from headrace.queue.db.transaction import Plan, Query
-from headrace.queue.enqueue.results import Standing
+from headrace.queue.enqueue.results import ExistingJob
 from headrace.queue.errors import Violation
 from headrace.queue.job import JobState
 from headrace.queue.kinds.kind import Kind
@@ -128,11 +128,11 @@ def claim_uniques(wanted: Mapping[int, Wanted], schema: str) -> Plan[Answer]:
     return answer
 
 
-def look_up_unique(want: Wanted, schema: str) -> Plan[Standing | None]:
+def look_up_unique(want: Wanted, schema: str) -> Plan[ExistingJob | None]:
     """Who holds a uniqueness, if anybody does who counts. Takes nothing, waits for nobody."""
     params = {"key": want.key, "states": sorted(want.rule.counted), "period": want.rule.period}
     rows = yield Query(statement("look_up_unique", schema), params)
-    return Standing(rows[0]["job_id"], "unique", rows[0]["until"]) if rows else None
+    return ExistingJob(rows[0]["job_id"], "unique", rows[0]["until"]) if rows else None
 
 
 def _take(wanted: Mapping[bytes, Wanted], schema: str) -> Plan[dict[bytes, int]]:

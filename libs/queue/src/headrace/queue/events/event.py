@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 
-class What(StrEnum):
+class EventType(StrEnum):
     """What can happen to a job."""
 
     COMPLETED = "completed"
@@ -28,7 +28,7 @@ class What(StrEnum):
 class Event:
     """Something happened to a job."""
 
-    what: What
+    what: EventType
     job_id: int
     kind: str
     queue: str
@@ -64,5 +64,5 @@ def unpacked(text: str) -> list[Event | EventsMissed]:
     worker, missed, events = json.loads(text)
     heard: list[Event | EventsMissed] = [EventsMissed("more happened than could be told", missed)] if missed else []
     return heard + [
-        Event(What(what), job_id, kind, queue, attempt, worker) for what, job_id, kind, queue, attempt in events
+        Event(EventType(what), job_id, kind, queue, attempt, worker) for what, job_id, kind, queue, attempt in events
     ]

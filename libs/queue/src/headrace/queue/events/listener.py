@@ -22,10 +22,10 @@ from headrace.queue.events.event import Event, EventsMissed, unpacked
 logger = logging.getLogger(__name__)
 
 
-class Events:
+class EventListener:
     """The ear of a process.
 
-        async with Events(dsn).listen() as events:
+        async with EventListener(dsn).listen() as events:
             async for event in events:
                 match event: ...
 

@@ -9,7 +9,7 @@ from datetime import timedelta
 from headrace.queue.db.connections import Link
 from headrace.queue.db.statements import statement
 from headrace.queue.errors import DatabaseUnavailableError
-from headrace.queue.events.event import Event, What, packed
+from headrace.queue.events.event import Event, EventType, packed
 from headrace.queue.job import JobState
 
 logger = logging.getLogger(__name__)
@@ -20,16 +20,16 @@ LONGEST_TEXT = 7_500
 MOST = 5_000
 
 TOLD = {
-    JobState.COMPLETED: What.COMPLETED,
-    JobState.RETRYABLE: What.FAILED,
-    JobState.DISCARDED: What.DISCARDED,
-    JobState.CANCELLED: What.CANCELLED,
-    JobState.QUARANTINED: What.QUARANTINED,
-    JobState.SCHEDULED: What.SNOOZED,
-    JobState.AVAILABLE: What.HANDED_BACK,
+    JobState.COMPLETED: EventType.COMPLETED,
+    JobState.RETRYABLE: EventType.FAILED,
+    JobState.DISCARDED: EventType.DISCARDED,
+    JobState.CANCELLED: EventType.CANCELLED,
+    JobState.QUARANTINED: EventType.QUARANTINED,
+    JobState.SCHEDULED: EventType.SNOOZED,
+    JobState.AVAILABLE: EventType.HANDED_BACK,
 }
 
-Happened = tuple[What, int, str, str, int]
+Happened = tuple[EventType, int, str, str, int]
 """What, to which job (id, kind, queue), in which attempt."""
 
 

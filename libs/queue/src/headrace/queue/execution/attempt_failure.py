@@ -5,7 +5,7 @@ from __future__ import annotations
 import traceback
 
 from headrace.queue.errors import QueueError
-from headrace.redaction import veiled_text
+from headrace.redaction import redacted_text
 
 # More than the table keeps; it bounds what a process sends.
 LONGEST_TEXT = 20_000
@@ -36,4 +36,4 @@ class AttemptFailedError(QueueError):
             message = "its text can't be read: __str__ itself raised"
         trace = "".join(traceback.format_exception(error))
         # Veiled before it is cut: half a value would not be found any more.
-        return cls(type(error).__name__, veiled_text(message)[:LONGEST_TEXT], veiled_text(trace)[-LONGEST_TEXT:])
+        return cls(type(error).__name__, redacted_text(message)[:LONGEST_TEXT], redacted_text(trace)[-LONGEST_TEXT:])

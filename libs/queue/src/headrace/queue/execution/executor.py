@@ -30,7 +30,7 @@ from headrace.queue.execution.running_job import OUTPUT_LIMIT, Home, RunningJob,
 from headrace.queue.execution.threads import in_thread
 from headrace.queue.execution.timeouts import Deadlines
 from headrace.queue.job import JobState
-from headrace.redaction import hide, veil_here, veiled_text
+from headrace.redaction import begin_redaction, redact, redacted_text
 
 logger = logging.getLogger(__name__)
 MESSAGE_LIMIT = 2_000
@@ -160,7 +160,7 @@ class Executor:
     async def _run(self, job: RunningJob, *, traced: bool) -> None:
         try:
             enter_job(job)
-            veil_here()
+            begin_redaction()
             if traced or job.trace is not None:
                 attempt = tracing.Attempt(job.id, job.lease, job.kind.name, job.queue, job.attempt, job.trace)
                 with tracing.attempt_span(attempt, job.waited_ms, records=traced) as span:
@@ -191,7 +191,7 @@ class Executor:
             tracing.failed(span, "undecodable")
             return Decision(JobState.QUARANTINED, spent=False, error=_error(job, "undecodable", error.reason))
         for secret in job.kind.codec.secrets(message):
-            hide(secret)
+            redact(secret)
         self._deadlines.watch(job)
         try:
             job.interruptible = True
@@ -298,8 +298,8 @@ def _error(job: RunningJob, type_: str, message: str, trace: str = "") -> dict[s
         "lease": job.lease,
         "at": datetime.now(UTC).isoformat(),
         "type": type_,
-        "message": _storable(veiled_text(str(message)))[:MESSAGE_LIMIT],
-        "traceback": _storable(veiled_text(trace))[-TRACEBACK_LIMIT:],
+        "message": _storable(redacted_text(str(message)))[:MESSAGE_LIMIT],
+        "traceback": _storable(redacted_text(trace))[-TRACEBACK_LIMIT:],
     }
 
 

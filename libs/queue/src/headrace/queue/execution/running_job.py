@@ -27,7 +27,7 @@ from headrace.queue.db.transaction import (
 from headrace.queue.execution.transactional_completion import completion
 from headrace.queue.job import TraceParent
 from headrace.queue.kinds.kind import Kind
-from headrace.redaction import Secret, hide
+from headrace.redaction import Secret, redact
 
 if TYPE_CHECKING:
     from headrace.queue.db.transaction import AnyAsyncConnection, AnyConnection
@@ -120,13 +120,13 @@ class RunningJob:
         """The seconds until the timeout strikes, at least 0."""
         return max(0.0, self.deadline - time.monotonic())
 
-    def hide(self, secret: Message | Secret) -> None:
+    def redact(self, secret: Message | Secret) -> None:
         """Keeps a value, or the redacted ones of a message, out of this attempt's errors, log lines and spans.
 
         The payload's own are hidden from the start. This is for what the handler gets hold of beside it: the address
         that a mail goes to, an answer from elsewhere. To be called within the handler, or a task or thread of it.
         """
-        hide(secret)
+        redact(secret)
 
     def report_progress(self, progress: Any) -> None:
         """Says how far the job has come, for those who look on: `Job.progress`. From any thread, and without waiting.
@@ -143,7 +143,7 @@ class RunningJob:
         assert self.home is not None
         self.home.report(self.id, self.lease, encoded(progress, what="the progress", limit=PROGRESS_LIMIT))
 
-    async def complete_in(self, connection: AnyAsyncConnection, *, output: Any = None) -> None:
+    async def complete_in_async(self, connection: AnyAsyncConnection, *, output: Any = None) -> None:
         """Completes the job in the transaction of a psycopg or SQLAlchemy connection or session; commits nothing.
 
         The job is completed exactly if the caller's transaction commits, together with the effects in it. It must be a
@@ -160,7 +160,7 @@ class RunningJob:
         self._require_transaction(driver)
         await run_async(driver, self._completion(output))
 
-    def complete_in_sync(self, connection: AnyConnection, *, output: Any = None) -> None:
+    def complete_in(self, connection: AnyConnection, *, output: Any = None) -> None:
         """The same, on a blocking connection or session, for handlers in threads and processes."""
         driver = psycopg_connection(connection)
         self._require_transaction(driver)

@@ -18,7 +18,7 @@ from psycopg.errors import QueryCanceled
 from psycopg.rows import tuple_row
 
 from headrace.queue.db.statements import DEFAULT_SCHEMA, rows
-from headrace.queue.enqueue.enqueuer import Door
+from headrace.queue.enqueue.enqueuer import Enqueuer
 from headrace.queue.enqueue.new_job import NewJob
 from headrace.queue.errors import JobNotFoundError
 from headrace.queue.inspection.jobs import get_job
@@ -103,7 +103,7 @@ async def explain_job(connection: AsyncConnection[Any], job_id: int, *, schema: 
 
 
 async def explain_enqueue(
-    connection: AsyncConnection[Any], door: Door, wanted: NewJob, *, schema: str = DEFAULT_SCHEMA
+    connection: AsyncConnection[Any], enqueuer: Enqueuer, wanted: NewJob, *, schema: str = DEFAULT_SCHEMA
 ) -> Explanation:
     """What would become of an enqueue: it is a duplicate of a job, or would be accepted. Nothing is written or locked.
 
@@ -112,15 +112,15 @@ async def explain_enqueue(
     Raises:
         EnqueueError: The door would not let it in, as one of its children.
     """
-    standing = await door.standing_async(connection, wanted)
+    existing = await enqueuer.find_existing_async(connection, wanted)
     at = await _now(connection)
-    if standing is None:
+    if existing is None:
         return Explanation(None, NotEnqueued(), at)
     try:
-        job = await get_job(connection, standing.job_id, schema=schema)
+        job = await get_job(connection, existing.job_id, schema=schema)
     except JobNotFoundError:
         job = None
-    return Explanation(job, Duplicate(standing.job_id, job.state if job else None, standing.by, standing.until), at)
+    return Explanation(job, Duplicate(existing.job_id, job.state if job else None, existing.by, existing.until), at)
 
 
 @asynccontextmanager

@@ -76,7 +76,7 @@ async def list_jobs(
 
 
 @dataclass(frozen=True)
-class Counted:
+class BoundedCount:
     """How many jobs were counted, and whether there are more."""
 
     jobs: int
@@ -96,7 +96,7 @@ async def count_jobs(
 
 async def count_jobs_up_to(
     connection: AsyncConnection[Any], most: int | None, *, schema: str = DEFAULT_SCHEMA
-) -> dict[str, dict[JobState, Counted]]:
+) -> dict[str, dict[JobState, BoundedCount]]:
     """How many jobs there are, per queue and state, as `count_jobs`, but without a long look at long lines.
 
     Args:
@@ -105,9 +105,9 @@ async def count_jobs_up_to(
             first. None: all.
         schema: The installation's schema.
     """
-    counts: dict[str, dict[JobState, Counted]] = {}
+    counts: dict[str, dict[JobState, BoundedCount]] = {}
     for row in await rows(connection, "count_jobs", {"most": most}, schema=schema):
-        counts.setdefault(row["queue"], {})[JobState(row["state"])] = Counted(row["jobs"], row["more"])
+        counts.setdefault(row["queue"], {})[JobState(row["state"])] = BoundedCount(row["jobs"], row["more"])
     return counts
 
 

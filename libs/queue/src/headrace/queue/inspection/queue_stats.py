@@ -19,7 +19,7 @@ LONGEST_GUESS = timedelta(days=3660)
 
 
 @dataclass(frozen=True)
-class QueueFlow:
+class QueueStats:
     """How a queue moves. Times are the database's."""
 
     queue: str
@@ -35,9 +35,9 @@ class QueueFlow:
         return time_at(self.jobs_per_second, jobs)
 
 
-async def queue_flows(
+async def queue_stats(
     connection: AsyncConnection[Any], queues: Sequence[str] | None = None, *, schema: str = DEFAULT_SCHEMA
-) -> dict[str, QueueFlow]:
+) -> dict[str, QueueStats]:
     """How queues move, by name: those that a live worker claims from or that jobs stand in line of.
 
     Costs as much as queues and workers are many; how many jobs wait does not count.
@@ -48,8 +48,8 @@ async def queue_flows(
         schema: The installation's schema.
     """
     params = {"queues": None if queues is None else list(queues), "present_within": PRESENT_WITHIN}
-    found = await rows(connection, "queue_flows", params, schema=schema)
-    return {row["queue"]: QueueFlow(**row) for row in found}
+    found = await rows(connection, "queue_stats", params, schema=schema)
+    return {row["queue"]: QueueStats(**row) for row in found}
 
 
 def time_at(per_second: float, jobs: int) -> timedelta | None:

@@ -34,13 +34,13 @@ def read_queue(row: Mapping[str, Any]) -> Queue:
     return Queue(row["name"], row["paused_at"], row["paused_by"], row["max_running"], retention)
 
 
-async def count_in_line(
+async def count_available(
     connection: AsyncConnection[Any], queue: str, *, limit: int, schema: str = DEFAULT_SCHEMA
 ) -> int:
     """How many jobs of a queue stand in line (are available), but at most `limit`: it doesn't look any further.
 
     Scheduled and retryable jobs are not in line before their time.
     """
-    [row] = await rows(connection, "count_in_line", {"queue": queue, "limit": limit}, schema=schema)
+    [row] = await rows(connection, "count_available", {"queue": queue, "limit": limit}, schema=schema)
     jobs: int = row["jobs"]
     return jobs

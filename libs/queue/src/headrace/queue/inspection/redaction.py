@@ -12,24 +12,24 @@ from typing import Any
 from headrace.queue.errors import KindUnknownError, PayloadUnreadableError
 from headrace.queue.job import Job
 from headrace.queue.kinds.kind import Kinds
-from headrace.redaction import Veil
+from headrace.redaction import Redactor
 
 EVERYTHING = ("*",)
 """The path of a payload that nobody here can read: its kind is unknown, or its bytes are none of it."""
 
 
-def veiled_job(job: Job, kinds: Kinds) -> tuple[Job, tuple[str, ...]]:
+def redact_job(job: Job, kinds: Kinds) -> tuple[Job, tuple[str, ...]]:
     """The job without redacted values, and the paths of the payload's fields that were veiled: "address.street".
 
     A payload that can't be read is empty then, and its path is "*".
     """
-    payload, paths = veiled_payload(job.kind, job.payload, kinds)
+    payload, paths = redact_payload(job.kind, job.payload, kinds)
     if not paths or paths == EVERYTHING:
         return replace(job, payload=payload), paths
     codec = kinds[job.kind].codec
-    veil = Veil()
+    veil = Redactor()
     for secret in codec.secrets(codec.decode(job.payload)):
-        veil.hide(secret)
+        veil.redact(secret)
     seen = replace(
         job,
         payload=payload,
@@ -45,15 +45,15 @@ def veiled_job(job: Job, kinds: Kinds) -> tuple[Job, tuple[str, ...]]:
     return seen, paths
 
 
-def veiled_payload(kind: str, payload: bytes, kinds: Kinds) -> tuple[bytes, tuple[str, ...]]:
-    """A payload without redacted values, and the paths of what was veiled; see `veiled_job`."""
+def redact_payload(kind: str, payload: bytes, kinds: Kinds) -> tuple[bytes, tuple[str, ...]]:
+    """A payload without redacted values, and the paths of what was veiled; see `redact_job`."""
     try:
-        return kinds[kind].codec.veiled(payload)
+        return kinds[kind].codec.redacted(payload)
     except (KindUnknownError, PayloadUnreadableError):
         return b"", EVERYTHING if payload else ()
 
 
-def _unseen(value: Any, veil: Veil) -> Any:
+def _unseen(value: Any, veil: Redactor) -> Any:
     """A JSON value without what is hidden; a number that is hidden becomes a text."""
     match value:
         case str():

@@ -39,8 +39,8 @@ class JobFilter:
         kinds: Of one of these kinds.
         queues: In one of these queues.
         tags: With all of these tags.
-        created_after: Accepted at this time or later; with a time zone.
-        created_before: Accepted before this time; with a time zone.
+        created_after: Enqueued at this time or later; with a time zone.
+        created_before: Enqueued before this time; with a time zone.
 
     Raises:
         TypeError: Something is of another type, such as one word in the place of a tuple of words.

@@ -36,5 +36,5 @@ class Codec(Protocol):
     def secrets(self, message: Any) -> Iterable[Secret]:
         """The values of a message that are not to be seen."""
 
-    def veiled(self, data: bytes) -> tuple[bytes, tuple[str, ...]]:
+    def redacted(self, data: bytes) -> tuple[bytes, tuple[str, ...]]:
         """A payload without them, and the paths of what was veiled. Raises PayloadUnreadableError."""

@@ -31,7 +31,7 @@ _WIDER = {
 }
 
 
-class What(Enum):
+class EventType(Enum):
     """What has become of a field."""
 
     REMOVED = "FIELD_REMOVED"
@@ -44,7 +44,7 @@ class What(Enum):
 class Change:
     """A field that is not read any more as what it was."""
 
-    what: What
+    what: EventType
     message: str
     """The full name, before, of the message that has the field."""
     field: str
@@ -60,13 +60,13 @@ class Change:
     def __str__(self) -> str:
         where = f"{self.message}.{self.field}" + (f" (= {self.number})" if self.number else "")
         match self.what:
-            case What.REMOVED:
+            case EventType.REMOVED:
                 return f"{where}, {self.before}, is gone"
-            case What.RENUMBERED:
+            case EventType.RENUMBERED:
                 return f"{where}, {self.before}, has the number {self.after} now"
-            case What.RETYPED:
+            case EventType.RETYPED:
                 return f"{where} was {self.before} and is {self.after} now"
-            case What.VALUE_REMOVED:
+            case EventType.VALUE_REMOVED:
                 return f"{where} can't be {self.before} (= {self.value}) any more"
 
 
@@ -97,7 +97,7 @@ def used(message: Message, wanted: Iterable[Change]) -> set[Change]:
         change
         for owner, number, values in _all_set(message)
         for change in by_field.get((owner, number), ())
-        if change.what is not What.VALUE_REMOVED or change.value in values
+        if change.what is not EventType.VALUE_REMOVED or change.value in values
     }
 
 
@@ -105,15 +105,15 @@ def _of_field(owner: str, field: FieldDescriptor, new: Descriptor) -> Iterator[C
     now = new.fields_by_number.get(field.number)
     moved = new.fields_by_name.get(field.name)
     if moved is not None and moved.number != field.number:
-        yield Change(What.RENUMBERED, owner, field.name, field.number, _type(field), str(moved.number))
+        yield Change(EventType.RENUMBERED, owner, field.name, field.number, _type(field), str(moved.number))
     elif now is None:
-        yield Change(What.REMOVED, owner, field.name, field.number, _type(field), "")
+        yield Change(EventType.REMOVED, owner, field.name, field.number, _type(field), "")
     elif not _reads(field, now):
-        yield Change(What.RETYPED, owner, field.name, field.number, _type(field), _type(now))
+        yield Change(EventType.RETYPED, owner, field.name, field.number, _type(field), _type(now))
     elif field.enum_type is not None and now.enum_type is not None:
         for number, value in field.enum_type.values_by_number.items():
             if number not in now.enum_type.values_by_number:
-                yield Change(What.VALUE_REMOVED, owner, field.name, field.number, value.name, "", number)
+                yield Change(EventType.VALUE_REMOVED, owner, field.name, field.number, value.name, "", number)
 
 
 def _reads(before: FieldDescriptor, after: FieldDescriptor) -> bool:

@@ -94,7 +94,7 @@ class JsonCodec:
         """See Codec: there is no such mark for dataclasses and models."""
         return ()
 
-    def veiled(self, data: bytes) -> tuple[bytes, tuple[str, ...]]:
+    def redacted(self, data: bytes) -> tuple[bytes, tuple[str, ...]]:
         """See Codec."""
         return data, ()
 

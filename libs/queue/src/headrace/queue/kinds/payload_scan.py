@@ -13,7 +13,7 @@ from google.protobuf.message_factory import GetMessageClass
 from google.protobuf.unknown_fields import UnknownFieldSet
 
 from headrace.queue.errors import PayloadUnreadableError
-from headrace.queue.kinds.field_changes import Change, What, changes, used
+from headrace.queue.kinds.field_changes import Change, EventType, changes, used
 from headrace.queue.kinds.kind import Kind
 from headrace.queue.kinds.revisions import Revision, descriptor_of
 
@@ -77,11 +77,11 @@ def _of_json(kind: Kind, payload: bytes) -> Iterator[Trouble]:
         return
     content = json.loads(payload)
     for name in sorted(set(content) - kind.codec.fields) if isinstance(content, dict) else ():
-        yield Change(What.REMOVED, kind.name, name, 0, "a JSON value", "")
+        yield Change(EventType.REMOVED, kind.name, name, 0, "a JSON value", "")
 
 
 def _unregistered(kind: Kind, message: Message) -> Iterator[Change]:
     """Fields that are set, and that the kind hasn't, where nobody has registered what they were."""
     unknown: Any = UnknownFieldSet(message)
     for number in sorted({each.field_number for each in unknown}):
-        yield Change(What.REMOVED, kind.name, "field", number, "which nobody has registered", "")
+        yield Change(EventType.REMOVED, kind.name, "field", number, "which nobody has registered", "")

@@ -10,7 +10,7 @@ import protovalidate
 from google.protobuf.message import DecodeError, EncodeError, Message
 
 from headrace.queue.errors import PayloadInvalidError, PayloadUnreadableError, Violation
-from headrace.redaction import Secret, Veil, may_redact, secrets_of, types_in, veiled
+from headrace.redaction import Redactor, Secret, may_redact, redacted, secrets_of, types_in
 
 
 class ProtobufCodec:
@@ -53,8 +53,8 @@ class ProtobufCodec:
         """Violations without redacted values: a rule of the user's own may quote them, a path may be a map's key."""
         if not self._may_redact:
             return broken
-        veil = Veil()
-        veil.hide(message)
+        veil = Redactor()
+        veil.redact(message)
         return [Violation(veil.text(found.field), veil.text(found.description), found.rule) for found in broken]
 
     def compile_rules(self) -> None:
@@ -89,9 +89,9 @@ class ProtobufCodec:
         """See Codec: fields with `debug_redact`."""
         return secrets_of(message) if self._may_redact else ()
 
-    def veiled(self, data: bytes) -> tuple[bytes, tuple[str, ...]]:
+    def redacted(self, data: bytes) -> tuple[bytes, tuple[str, ...]]:
         """See Codec. What nothing is veiled in stays as it is, byte by byte."""
-        seen, paths = veiled(self.decode(data))
+        seen, paths = redacted(self.decode(data))
         return (seen.SerializeToString(), paths) if paths else (data, ())
 
 

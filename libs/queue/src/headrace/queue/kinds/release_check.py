@@ -18,7 +18,7 @@ from psycopg.rows import dict_row
 
 from headrace.queue.db.statements import DEFAULT_SCHEMA, statement
 from headrace.queue.kinds.descriptors import fingerprint
-from headrace.queue.kinds.field_changes import Change, What, changes
+from headrace.queue.kinds.field_changes import Change, EventType, changes
 from headrace.queue.kinds.kind import Kind, Kinds
 from headrace.queue.kinds.payload_scan import Tally, Trouble, troubles_of
 from headrace.queue.kinds.revisions import Revision, descriptor_of, registered_kinds
@@ -247,7 +247,7 @@ def _was_there_before(kind: Kind, change: Change, revisions: Sequence[Revision])
     """
     message = descriptor_of(kind)
     # Names count for nothing in a fingerprint: two fields that have changed places leave it as it was.
-    if message is None or change.what is What.RENUMBERED:
+    if message is None or change.what is EventType.RENUMBERED:
         return False
     mine = fingerprint(message)
     for revision in revisions:

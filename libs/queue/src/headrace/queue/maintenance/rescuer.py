@@ -16,7 +16,7 @@ from headrace.queue import tracing
 from headrace.queue.db.connections import Link
 from headrace.queue.db.statements import statement
 from headrace.queue.errors import DatabaseUnavailableError
-from headrace.queue.events.event import What
+from headrace.queue.events.event import EventType
 from headrace.queue.events.publisher import Announcer
 from headrace.queue.job import TraceParent
 
@@ -29,9 +29,9 @@ LONGEST_GAP = 3.0
 # What a worker claimed in the very moment of its death can be committed late.
 LATE_SWEEP_EVERY = 15.0
 TOLD_OF_THE_DEAD = {
-    "available": What.RESCUED,
-    "quarantined": What.QUARANTINED,
-    "cancelled": What.CANCELLED,
+    "available": EventType.RESCUED,
+    "quarantined": EventType.QUARANTINED,
+    "cancelled": EventType.CANCELLED,
 }
 
 

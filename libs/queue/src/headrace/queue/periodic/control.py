@@ -17,7 +17,7 @@ from psycopg import AsyncConnection
 from headrace.queue.db.statements import DEFAULT_SCHEMA, rows
 from headrace.queue.errors import PeriodicExistsError, PeriodicNotFoundError
 from headrace.queue.kinds.kind import Kinds
-from headrace.queue.periodic.definition import Missed, Periodic, schedule
+from headrace.queue.periodic.definition import MissedTicks, Periodic, schedule
 from headrace.queue.periodic.schedule import Schedule
 
 
@@ -31,7 +31,7 @@ class PeriodicJob:
     every: timedelta | None
     cron: str | None
     time_zone: str
-    missed: Missed
+    missed: MissedTicks
     window: timedelta | None
     declared: bool
     """Whether workers declare it in code: it ticks while one of them runs."""
@@ -141,7 +141,7 @@ def _read(row: Mapping[str, Any], runs: int = 1) -> PeriodicJob:
         every=row["every"],
         cron=row["cron"],
         time_zone=row["time_zone"],
-        missed=Missed(row["missed"]),
+        missed=MissedTicks(row["missed"]),
         window=row["missed_window"],
         declared=row["declared"] is not None,
         last_at=row["last_at"],

@@ -30,7 +30,7 @@ _INSTANT = timedelta(microseconds=1)
 _SPANS = (timedelta(minutes=1), timedelta(hours=1), timedelta(days=1), timedelta(days=32), timedelta(days=366))
 
 
-class Missed(StrEnum):
+class MissedTicks(StrEnum):
     """Which ticks are made up for that passed while no worker ran."""
 
     SKIP = "skip"
@@ -66,7 +66,7 @@ class Periodic:
     every: timedelta | None = None
     cron: str | None = None
     time_zone: str = "UTC"
-    missed: Missed = Missed.ONE
+    missed: MissedTicks = MissedTicks.ONE
     window: timedelta | None = None
 
     def __post_init__(self) -> None:
@@ -126,7 +126,13 @@ class Periodic:
 
 
 def periodic_violations(
-    *, name: str, every: timedelta | None, cron: str | None, time_zone: str, missed: Missed, window: timedelta | None
+    *,
+    name: str,
+    every: timedelta | None,
+    cron: str | None,
+    time_zone: str,
+    missed: MissedTicks,
+    window: timedelta | None,
 ) -> Iterator[Violation]:
     """All that makes no sense in a definition, its payload aside."""
     if not 1 <= len(name) <= MAX_NAME_LENGTH or not name.isprintable():
@@ -136,10 +142,10 @@ def periodic_violations(
     for field, time, least in (("every", every, SHORTEST), ("window", window, _INSTANT)):
         if time is not None and not least <= time <= LONGEST:
             yield Violation(field, f"{field} must be at least {least} and at most ten years, and is {time}")
-    if missed is Missed.ALL and window is None:
+    if missed is MissedTicks.ALL and window is None:
         yield Violation("window", "missed=ALL needs a window, lest a long absence ends in a flood of jobs")
     try:
-        Missed(missed)
+        MissedTicks(missed)
     except ValueError as error:
         yield Violation("missed", str(error))
     try:
@@ -181,16 +187,18 @@ class Ticks:
     """The last one that something is decided about."""
 
 
-def decide(schedule_: Schedule, next_at: datetime, now: datetime, missed: Missed, window: timedelta | None) -> Ticks:
+def decide(
+    schedule_: Schedule, next_at: datetime, now: datetime, missed: MissedTicks, window: timedelta | None
+) -> Ticks:
     """Decides about the ticks from `next_at` to now."""
     if next_at > now:
         return Ticks([], next_at, None)
-    if missed is Missed.ALL and window is not None:
+    if missed is MissedTicks.ALL and window is not None:
         due = _ticks(schedule_, max(next_at, now - max(window, ON_TIME)), now)
         following = schedule_.after(due[-1] if len(due) == MOST_AT_ONCE else now)
         return Ticks(due, following, due[-1] if due else None)
     last = _last_tick(schedule_, next_at, now)
-    latest = ON_TIME if missed is Missed.SKIP else None if window is None else max(window, ON_TIME)
+    latest = ON_TIME if missed is MissedTicks.SKIP else None if window is None else max(window, ON_TIME)
     in_time = last is not None and (latest is None or now - last <= latest)
     return Ticks([last] if last and in_time else [], schedule_.after(now), last)
 

@@ -15,11 +15,11 @@ from headrace.queue import tracing
 from headrace.queue.arguments import require
 from headrace.queue.db.statements import statement
 from headrace.queue.db.transaction import Plan, Query
-from headrace.queue.enqueue.enqueuer import Door
+from headrace.queue.enqueue.enqueuer import Enqueuer
 from headrace.queue.enqueue.new_job import NewJob
 from headrace.queue.errors import EnqueueError
 from headrace.queue.kinds.kind import Kinds
-from headrace.queue.periodic.definition import Missed, Periodic, Ticks, decide, fingerprint, schedule
+from headrace.queue.periodic.definition import MissedTicks, Periodic, Ticks, decide, fingerprint, schedule
 
 logger = logging.getLogger(__name__)
 CALLER = "periodic"
@@ -47,7 +47,7 @@ class Ticker:
         self._kinds = kinds
         self._periodic = {each.name: each for each in periodic}
         self._rows = {each.name: each.row(kinds) for each in periodic}
-        self._door = Door(kinds, schema=schema)
+        self._enqueuer = Enqueuer(kinds, schema=schema)
         self._clock = statement("clock", schema)
         self._declare = statement("declare_periodic", schema)
         self._take = statement("take_periodic", schema)
@@ -107,7 +107,7 @@ class Ticker:
                 )
                 for tick in due
             ]
-            results = yield from self._door.plan(jobs)
+            results = yield from self._enqueuer.plan(jobs)
             refused = next((result for result in results if isinstance(result, EnqueueError)), None)
         except EnqueueError as unreadable:
             refused = unreadable
@@ -127,4 +127,4 @@ def _decide(row: Mapping[str, Any]) -> Ticks:
         begin = found.after(now)
     elif last is not None and begin <= last:  # the clock was set back: nothing ticks twice
         begin = found.after(last)
-    return decide(found, begin, now, Missed(row["missed"]), row["missed_window"])
+    return decide(found, begin, now, MissedTicks(row["missed"]), row["missed_window"])

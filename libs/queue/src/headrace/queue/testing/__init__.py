@@ -16,7 +16,7 @@ stand-ins. So tests need no clean-up, see nothing of each other, and run in para
 """
 
 from headrace.queue.testing.drain import AT_ONCE, DrainUnendingError, TransactionEndedError
-from headrace.queue.testing.enqueued import Enqueued
+from headrace.queue.testing.enqueued import EnqueuedJob
 from headrace.queue.testing.kit import Kit
 
-__all__ = ["AT_ONCE", "DrainUnendingError", "Enqueued", "Kit", "TransactionEndedError"]
+__all__ = ["AT_ONCE", "DrainUnendingError", "EnqueuedJob", "Kit", "TransactionEndedError"]

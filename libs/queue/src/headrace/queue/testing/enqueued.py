@@ -16,7 +16,7 @@ Payload = TypeVar("Payload")
 
 
 @dataclass(frozen=True)
-class Enqueued(Generic[Payload]):
+class EnqueuedJob(Generic[Payload]):
     """A job that was enqueued, with the values in force: the call's, or else its kind's."""
 
     message: Payload
@@ -35,7 +35,7 @@ class Enqueued(Generic[Payload]):
     metadata: dict[str, Any] | None
 
 
-def enqueued(kinds: Kinds, message_classes: Sequence[type[Payload]], schema: str) -> Plan[list[Enqueued[Payload]]]:
+def enqueued(kinds: Kinds, message_classes: Sequence[type[Payload]], schema: str) -> Plan[list[EnqueuedJob[Payload]]]:
     """The statement that reads them.
 
     Raises:
@@ -44,7 +44,7 @@ def enqueued(kinds: Kinds, message_classes: Sequence[type[Payload]], schema: str
     wanted = [kinds.of(each).name for each in message_classes] or None
     rows = yield Query(statement("enqueued", schema), {"kinds": wanted})
     return [
-        Enqueued(
+        EnqueuedJob(
             message=kinds[row["kind"]].codec.decode(row["payload"]),
             id=row["id"],
             state=JobState(row["state"]),

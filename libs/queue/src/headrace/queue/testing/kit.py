@@ -27,7 +27,7 @@ from headrace.queue.periodic.definition import Periodic
 from headrace.queue.periodic.ticker import Ticker
 from headrace.queue.testing.clock import moved_clock
 from headrace.queue.testing.drain import AT_ONCE, Drain
-from headrace.queue.testing.enqueued import Enqueued, enqueued
+from headrace.queue.testing.enqueued import EnqueuedJob, enqueued
 from headrace.queue.testing.run_handler import run_alone
 
 if TYPE_CHECKING:
@@ -108,12 +108,12 @@ class Kit:
         )
 
     @overload
-    def enqueued(self, connection: AnyConnection) -> list[Enqueued[Any]]: ...
+    def enqueued(self, connection: AnyConnection) -> list[EnqueuedJob[Any]]: ...
 
     @overload
-    def enqueued(self, connection: AnyConnection, *message_classes: type[Payload]) -> list[Enqueued[Payload]]: ...
+    def enqueued(self, connection: AnyConnection, *message_classes: type[Payload]) -> list[EnqueuedJob[Payload]]: ...
 
-    def enqueued(self, connection: AnyConnection, *message_classes: type[Any]) -> list[Enqueued[Any]]:
+    def enqueued(self, connection: AnyConnection, *message_classes: type[Any]) -> list[EnqueuedJob[Any]]:
         """What this transaction has enqueued of these classes, or of all, in order.
 
         Raises:
@@ -123,14 +123,16 @@ class Kit:
         return run(_borrowed(connection), enqueued(self._handlers.kinds, message_classes, self._schema))
 
     @overload
-    async def enqueued_async(self, connection: AnyAsyncConnection) -> list[Enqueued[Any]]: ...
+    async def enqueued_async(self, connection: AnyAsyncConnection) -> list[EnqueuedJob[Any]]: ...
 
     @overload
     async def enqueued_async(
         self, connection: AnyAsyncConnection, *message_classes: type[Payload]
-    ) -> list[Enqueued[Payload]]: ...
+    ) -> list[EnqueuedJob[Payload]]: ...
 
-    async def enqueued_async(self, connection: AnyAsyncConnection, *message_classes: type[Any]) -> list[Enqueued[Any]]:
+    async def enqueued_async(
+        self, connection: AnyAsyncConnection, *message_classes: type[Any]
+    ) -> list[EnqueuedJob[Any]]:
         """The same, on an asynchronous connection or session."""
         driver = await _borrowed_async(connection)
         return await run_async(driver, enqueued(self._handlers.kinds, message_classes, self._schema))

@@ -36,11 +36,11 @@ def run_worker(
         RuntimeError: It is called elsewhere.
     """
     _require_main_thread()
-    calm_collector()
+    tune_garbage_collector()
     asyncio.run(_until_signal(dsn, handlers, settings, retry, periodic, schema))
 
 
-def calm_collector() -> None:
+def tune_garbage_collector() -> None:
     """Lets the garbage collector leave alone what is there already, and look for cycles less often.
 
     For programs that are workers, or that only enqueue, once everything is imported. The objects of a job are freed as

@@ -147,7 +147,7 @@ class Worker:
     def subscribe(self, callback: Callable[[Event], None]) -> Callable[[], None]:
         """Calls back, on the event loop, whenever something has happened to a job of this worker, and is committed.
 
-        Answers a function that ends it. To hear of other processes' jobs, see `Events`.
+        Answers a function that ends it. To hear of other processes' jobs, see `EventListener`.
         """
         return self._announcer.subscribe(callback)
 

@@ -30,7 +30,7 @@ from headrace.queue.execution.outcomes import Outcome
 from headrace.queue.execution.processes.protocol import Head, job_of, outcome_head, packed, receive
 from headrace.queue.execution.running_job import Home, RunningJob, enter_job
 from headrace.queue.kinds.kind import Kind
-from headrace.redaction import hide, veil_here
+from headrace.redaction import begin_redaction, redact
 
 PR_SET_PDEATHSIG = 1
 Work = Callable[[Any, RunningJob], Any]
@@ -92,11 +92,11 @@ class _Server:
             kind, work = self._works[head["kind"]]()
             job = job_of(head, payload, kind, self._home)
             enter_job(job)
-            veil_here()
+            begin_redaction()
             context.attach(propagate.extract(head["context"]))
             message = kind.codec.decode(payload)
             for secret in kind.codec.secrets(message):
-                hide(secret)
+                redact(secret)
             _limit_memory(head["memory_limit"])
             try:
                 answer = outcome_head(_call(work, message, job))

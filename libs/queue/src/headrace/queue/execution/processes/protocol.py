@@ -23,7 +23,7 @@ from headrace.queue.execution.outcomes import Cancel, Discard, Done, Outcome, Re
 from headrace.queue.execution.running_job import OUTPUT_LIMIT, Home, RunningJob
 from headrace.queue.job import TraceParent
 from headrace.queue.kinds.kind import Kind
-from headrace.redaction import veiled_text
+from headrace.redaction import redacted_text
 
 Head = dict[str, Any]
 _LENGTHS = struct.Struct(">II")
@@ -99,13 +99,13 @@ def outcome_head(outcome: Outcome | None) -> Head:
         case Retry(error=text, after=after):
             return {
                 "outcome": "Retry",
-                "error": veiled_text(str(text)),
+                "error": redacted_text(str(text)),
                 "after": None if after is None else _seconds(after),
             }
         case Snooze(delay=delay):
             return {"outcome": "Snooze", "delay": _seconds(delay)}
         case Cancel(reason=reason) | Discard(reason=reason):
-            return {"outcome": type(outcome).__name__, "reason": veiled_text(str(reason))}
+            return {"outcome": type(outcome).__name__, "reason": redacted_text(str(reason))}
     raise TypeError(f"the handler returned {type(outcome).__name__}, which is no outcome")
 
 
