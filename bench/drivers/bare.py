@@ -19,7 +19,7 @@ from bench.drivers.headrace import Headrace
 from headrace.queue.claiming.cursor import Cursor, Mark
 from headrace.queue.claiming.producer import BATCH
 from headrace.queue.db.array_literals import numbers
-from headrace.queue.db.connections import Connection, Link
+from headrace.queue.db.connections import Connection, ReconnectingConnection
 from headrace.queue.db.statements import statement
 from saas.jobs.v1 import kinds_pb2
 
@@ -33,14 +33,18 @@ class Bare(Headrace):
     @asynccontextmanager
     async def working(self, began: Callable[[str], None]) -> AsyncIterator[None]:
         """Works off one queue, until there is nothing in it."""
-        claims, outcomes = (Link(self._dsn, role=role, schema="headrace") for role in ("claims", "outcomes"))
+        claims, outcomes = (
+            ReconnectingConnection(self._dsn, purpose=role, schema="headrace") for role in ("claims", "outcomes")
+        )
         async with asyncio.TaskGroup() as group:  # a failure ends who waits for the jobs
             group.create_task(self._run(claims, outcomes, began))
             yield
         await claims.close()
         await outcomes.close()
 
-    async def _run(self, claims: Link, outcomes: Link, began: Callable[[str], None]) -> None:
+    async def _run(
+        self, claims: ReconnectingConnection, outcomes: ReconnectingConnection, began: Callable[[str], None]
+    ) -> None:
         who = {"name": "bare", "queues": [QUEUE], "kinds": [NAME], "versions": [1], "slots": BATCH, "enabled": True}
         [worker] = await outcomes.execute(statement("register_worker"), who)
         cursor = Cursor()

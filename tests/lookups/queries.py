@@ -34,7 +34,7 @@ from headrace.queue import (
     list_jobs,
     retry_jobs,
 )
-from headrace.queue.db.connections import Link
+from headrace.queue.db.connections import ReconnectingConnection
 from headrace.queue.db.statements import DEFAULT_SCHEMA, statement
 from headrace.queue.maintenance import cleaner
 from tests.lookups.dataset import FEW
@@ -200,7 +200,7 @@ async def ask(dsn: str, rows: int) -> None:
     """Asks everything once."""
     rare = JobFilter(kinds=("kind.rare",))
     chores = {"page": cleaner.PAGE, "most": cleaner.FOLD, "pause": cleaner.PASS_EVERY, "longest": timedelta(days=14)}
-    link = Link(dsn, role="maintenance", schema=DEFAULT_SCHEMA)
+    link = ReconnectingConnection(dsn, purpose="maintenance", schema=DEFAULT_SCHEMA)
     for name in CHORES:
         await link.execute(statement(name), chores)
     await link.close()

@@ -9,7 +9,7 @@ from typing import Any
 from engine_kinds import TestKinds
 
 from headrace.queue import NewJob, RunningJob
-from headrace.queue.claiming.recheck_timer import WATCH, Vigil, slot
+from headrace.queue.claiming.recheck_timer import WATCH, RecheckTimer, notification_slot
 
 FAR = timedelta(seconds=30)
 LISTENERS = "select pid from pg_stat_activity where datname = current_database() and application_name = %s"
@@ -122,23 +122,25 @@ async def test_a_suppressed_notification_does_not_leave_its_job_waiting(installa
 
 def test_queues_of_a_slot_share_their_notifications() -> None:
     queues = [f"queue-{n}" for n in range(100)]
-    vigil = Vigil(queues)
+    timer = RecheckTimer(queues)
     for queue in queues:
-        assert vigil.sharing(queue) == [other for other in queues if slot(other) == slot(queue)]
-    assert len({slot(queue) for queue in queues}) == 16
+        assert timer.queues_sharing_slot(queue) == [
+            other for other in queues if notification_slot(other) == notification_slot(queue)
+        ]
+    assert len({notification_slot(queue) for queue in queues}) == 16
 
 
 def test_a_vigil_looks_less_and_less_often_and_ends(monkeypatch: Any) -> None:
     now = 0.0
     monkeypatch.setattr("headrace.queue.claiming.recheck_timer.time.monotonic", lambda: now)
-    vigil = Vigil(["a", "b"])
-    vigil.begin("a")
+    timer = RecheckTimer(["a", "b"])
+    timer.woken("a")
     looks = []
-    while vigil.next_look < float("inf"):
-        now = vigil.next_look
-        assert vigil.due() == ["a"]
-        assert vigil.due() == []
-        vigil.looked("a")
+    while timer.next_look < float("inf"):
+        now = timer.next_look
+        assert timer.due() == ["a"]
+        assert timer.due() == []
+        timer.found_nothing("a")
         looks.append(now)
     assert 5 < len(looks) < 25
     assert looks[0] < 0.005
@@ -148,4 +150,4 @@ def test_a_vigil_looks_less_and_less_often_and_ends(monkeypatch: Any) -> None:
 async def test_the_database_and_the_workers_agree_on_the_slots(installation: Any) -> None:
     queues = ["greetings", "numbers", "E-Mail", "ü", ""]
     rows = await installation.execute("select left(md5(q), 1) from unnest(%s::text[]) as q", (queues,))
-    assert [found for (found,) in rows] == [slot(queue) for queue in queues]
+    assert [found for (found,) in rows] == [notification_slot(queue) for queue in queues]

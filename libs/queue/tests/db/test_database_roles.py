@@ -40,9 +40,9 @@ class Roles:
     def __init__(self, dsn: str) -> None:
         self._dsn = dsn
         suffix = uuid4().hex[:12]
-        self.names: dict[migrate.Role, str] = {purpose: f"test_{purpose}_{suffix}" for purpose in migrate.ROLES}
+        self.names: dict[migrate.DatabaseRole, str] = {purpose: f"test_{purpose}_{suffix}" for purpose in migrate.ROLES}
 
-    def dsn(self, purpose: migrate.Role) -> str:
+    def dsn(self, purpose: migrate.DatabaseRole) -> str:
         return f"{self._dsn}?options={quote(f'-c role={self.names[purpose]}')}"
 
 
@@ -121,7 +121,7 @@ WRITES = [
     "update headrace.jobs set attempt = 0",
     "delete from headrace.jobs",
 ]
-FORBIDDEN: dict[migrate.Role, list[str]] = {
+FORBIDDEN: dict[migrate.DatabaseRole, list[str]] = {
     "reader": [
         *WRITES,
         "select nextval('headrace.jobs_id_seq')",
@@ -162,7 +162,7 @@ def can(connection: psycopg.Connection[Any], statement: Any) -> bool:
 
 
 @pytest.mark.parametrize("purpose", migrate.ROLES)
-def test_no_role_can_do_more_than_its_work(purpose: migrate.Role, roles: Roles) -> None:
+def test_no_role_can_do_more_than_its_work(purpose: migrate.DatabaseRole, roles: Roles) -> None:
     with psycopg.connect(roles.dsn(purpose), autocommit=True) as connection:
         assert [statement for statement in (*FORBIDDEN[purpose], *NOBODY) if can(connection, statement)] == []
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from headrace.queue import Cancel, Discard, Event, EventListener, EventsMissed, EventType, NewJob, RunningJob, Snooze
 from headrace.queue.events import publisher
-from headrace.queue.events.event import packed, unpacked
+from headrace.queue.events.event import decode_events, encode_events
 
 EXPECTED = {
     "complete": [EventType.COMPLETED],
@@ -137,8 +137,8 @@ async def test_nothing_is_told_where_nobody_listens(installation: Any, eventuall
     st.integers(0, 10),
 )
 def test_events_survive_packing_into_bounded_texts(events: list[Event], missed: int) -> None:
-    texts = packed("host:1", events, missed, longest=2_000)
+    texts = encode_events("host:1", events, missed, longest=2_000)
     assert all(len(text.encode()) <= 2_000 for text in texts)
-    told = [event for text in texts for event in unpacked(text)]
+    told = [event for text in texts for event in decode_events(text)]
     assert [event for event in told if isinstance(event, Event)] == events
     assert sum(event.events or 0 for event in told if isinstance(event, EventsMissed)) == missed

@@ -110,10 +110,10 @@ HOSTILE: dict[str, tuple[Any, str, str]] = {
     "NUL": (ValueError("a\0b"), "ValueError", "a�b"),
     "half a surrogate pair": (ValueError("\ud83d!"), "ValueError", "?!"),
     "a megabyte": (ValueError("x" * 1_000_000), "ValueError", "x" * 2_000),
-    "no text": (UnspeakableError(), "Unspeakable", "its text can't be read: __str__ itself raised"),
+    "no text": (UnspeakableError(), "UnspeakableError", "its text can't be read: __str__ itself raised"),
     "StopIteration": (StopIteration("empty"), "RuntimeError", "coroutine raised StopIteration"),
     "sys.exit": (SystemExit(3), "SystemExit", "3"),
-    "no Exception": (EndedError("at once"), "Ended", "at once"),
+    "no Exception": (EndedError("at once"), "EndedError", "at once"),
     "CancelledError": (asyncio.CancelledError(), "CancelledError", "the handler raised CancelledError"),
 }
 
@@ -138,7 +138,7 @@ async def test_no_exception_is_too_strange_to_be_recorded(in_thread: bool, insta
 
 
 async def test_what_would_end_a_program_ends_an_attempt_in_a_thread(installation: Any, eventually: Any) -> None:
-    raised = {"KeyboardInterrupt": KeyboardInterrupt(), "Ended": EndedError("at once")}
+    raised = {"KeyboardInterrupt": KeyboardInterrupt(), "EndedError": EndedError("at once")}
 
     def greet(message: Any, job: RunningJob) -> None:
         raise raised[message.name]

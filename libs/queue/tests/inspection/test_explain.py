@@ -35,7 +35,7 @@ from headrace.queue import (
     pause_queue,
 )
 from headrace.queue.inspection import explain, reasons
-from headrace.queue.inspection.reason_text import sentence
+from headrace.queue.inspection.reason_text import reason_text
 from headrace.queue.kinds.kind import Kinds, job_kind
 
 PROGRAM = Path(__file__).parents[1] / "support" / "worker_program.py"
@@ -226,7 +226,7 @@ async def test_a_job_that_blocks_its_worker_is_hung_and_so_are_those_behind_it(
         behind = await situation.reason(await situation.enqueue())
         assert isinstance(behind, reasons.Behind)
         assert (behind.jobs_before, behind.workers, behind.hung_workers, behind.eta) == (0, 1, 1, None)
-        assert "hung: a handler blocks" in sentence(behind, datetime.now(UTC))
+        assert "hung: a handler blocks" in reason_text(behind, datetime.now(UTC))
 
 
 # ── It waits for a time, or for other jobs ──────────────────────────────────────────────────────────────────────────
@@ -395,7 +395,7 @@ async def test_a_job_with_nothing_in_its_way_is_next(situation: Situation, event
         await situation.present(eventually)
         reason = await unseen(situation)
     assert isinstance(reason, reasons.Next)
-    assert "claimed within moments" in sentence(reason, reason.ready_at)
+    assert "claimed within moments" in reason_text(reason, reason.ready_at)
 
 
 async def test_a_full_queue_says_its_limit_and_the_jobs_before(situation: Situation, eventually: Eventually) -> None:
@@ -470,7 +470,7 @@ async def test_a_long_line_is_counted_up_to_a_bound(
         exact, beyond = await situation.reason(jobs[3]), await situation.reason(jobs[4])
         assert (exact.jobs_before, exact.more) == (3, False)
         assert (beyond.jobs_before, beyond.more) == (4, True)
-        assert "At least 4 jobs stand before it" in sentence(beyond, datetime.now(UTC))
+        assert "At least 4 jobs stand before it" in reason_text(beyond, datetime.now(UTC))
         situation.gate.set()
 
 
@@ -553,4 +553,4 @@ def test_this_file_makes_every_reason_for_real() -> None:
 
 
 def test_every_reason_has_its_words() -> None:
-    assert {each for each in sentence.registry if each is not object} == set(get_args(reasons.Reason))
+    assert {each for each in reason_text.registry if each is not object} == set(get_args(reasons.Reason))

@@ -92,7 +92,7 @@ def test_a_kind_is_found_by_each_of_its_names(after: Kinds) -> None:
     assert after.names == (NEW,)
     assert OLD in after
     assert after[OLD] is after[NEW]
-    assert (after[NEW].names, after[NEW].first_name) == ((NEW, OLD), OLD)
+    assert (after[NEW].names, after[NEW].original_name) == ((NEW, OLD), OLD)
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ async def test_a_server_that_turned_read_only_is_waited_for_like_one_that_is_awa
                 (name,),
             )
 
-        async def beats() -> bool:
+        async def heartbeat() -> bool:
             return bool(await installation.execute("select from headrace.workers where beat > 0"))
 
         async def claims_again() -> bool:
@@ -37,7 +37,7 @@ async def test_a_server_that_turned_read_only_is_waited_for_like_one_that_is_awa
 
         await pause_queue(admin, "greetings", by="ann")
         async with installation.working(installation.worker(installation.handlers(Greet=do_nothing))):
-            await eventually(beats)
+            await eventually(heartbeat)
             await everybody_reconnects("on")
             await eventually(claims_again)
             await everybody_reconnects("off")

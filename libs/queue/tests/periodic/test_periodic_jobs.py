@@ -29,7 +29,7 @@ from headrace.queue import (
     resume_periodic,
     update_periodic,
 )
-from headrace.queue.db.connections import Link
+from headrace.queue.db.connections import ReconnectingConnection
 from headrace.queue.db.statements import statement
 from headrace.queue.maintenance.scheduler import Scheduler
 
@@ -62,7 +62,9 @@ class Replicas:
     def __init__(self, installation: Any) -> None:
         self.installation = installation
         self.schedulers: list[Scheduler] = []
-        self.links = [Link(installation.dsn, role="maintenance", schema="headrace") for _ in range(3)]
+        self.links = [
+            ReconnectingConnection(installation.dsn, purpose="maintenance", schema="headrace") for _ in range(3)
+        ]
 
     async def prepare(self) -> None:
         await self.installation.execute("create table clock as select now() as at")

@@ -9,12 +9,12 @@ from plans import plan_of, scans
 
 from headrace.queue import NewJob
 from headrace.queue.claiming.cursor import Cursor
-from headrace.queue.db.connections import SETTINGS, Link
+from headrace.queue.db.connections import SETTINGS, ReconnectingConnection
 from headrace.queue.db.statements import statement
 
 
 async def test_the_settings_hold_for_each_statement_and_are_left_to_nobody(database: str, pooler: Any) -> None:
-    link = Link(pooler.dsn(database), role="test", schema="headrace", pooled=True)
+    link = ReconnectingConnection(pooler.dsn(database), purpose="test", schema="headrace", pooled=True)
     shown = ", ".join(f"current_setting('{name}') as {name}" for name in SETTINGS)
     asked = f"select {shown}, %(given)s::bigint[] as given"
     for given in ([1, None], [2, 3]):
@@ -65,7 +65,9 @@ async def test_the_hot_statements_have_the_same_plans_through_a_pooler(installat
         "rescue": ({"max_deaths": 3}, ["jobs_claimed", "jobs_pkey"]),
         "promote": ({"limit": 10}, ["jobs_due", "jobs_pkey"]),
     }
-    link = Link(installation.dsn, role="test", schema="headrace", pooled="listen" in installation._options)
+    link = ReconnectingConnection(
+        installation.dsn, purpose="test", schema="headrace", pooled="listen" in installation._options
+    )
     for name, (params, indexes) in expected.items():
         [row] = await link.execute(f"explain (format json) {statement(name)}", params)
         found = scans(plan_of(row["QUERY PLAN"]))

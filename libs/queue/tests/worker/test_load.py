@@ -10,7 +10,7 @@ import pytest
 from engine_kinds import TestKinds
 
 from headrace.queue import RunningJob
-from headrace.queue.worker.load import MEMORY, Rate, Vitals
+from headrace.queue.worker.load import MEMORY, LoadMeter, Rate
 
 
 class Clock:
@@ -81,7 +81,7 @@ def test_a_count_that_was_ahead_for_a_moment_is_made_good() -> None:
 
 def test_vitals_say_what_ends_per_second_in_each_queue() -> None:
     clock, numbers = Clock(), Numbers()
-    vitals = Vitals(numbers, clock)
+    vitals = LoadMeter(numbers, clock)
     clock.now += 2
     numbers.ends["email"] = 7
     numbers.running = 4
@@ -93,7 +93,7 @@ def test_vitals_say_what_ends_per_second_in_each_queue() -> None:
 
 def test_a_burst_after_a_rest_has_its_own_rate_at_once() -> None:
     clock, numbers = Clock(), Numbers()
-    vitals = Vitals(numbers, clock)
+    vitals = LoadMeter(numbers, clock)
 
     def rate_after(jobs: int) -> float:
         clock.now += 1

@@ -14,7 +14,7 @@ from saas.jobs.v1 import kinds_pb2
 def build_kinds(settings: JobsSettings) -> Kinds:
     """Builds the kinds; ends the program with exit code 2 when JOBS_KIND_OVERRIDES names one that there isn't."""
     defaults = Defaults(max_retries=settings.jobs_max_retries, timeout=settings.jobs_timeout)
-    known = Kinds.of_file(kinds_pb2.DESCRIPTOR, defaults=defaults).names_of_jobs
+    known = Kinds.of_file(kinds_pb2.DESCRIPTOR, defaults=defaults).all_names
     unknown = sorted(settings.jobs_kind_overrides.keys() - set(known))
     if unknown:
         print(

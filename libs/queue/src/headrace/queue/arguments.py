@@ -6,7 +6,7 @@ Without it `timeout=30` ends in a comparison deep inside, or in Postgres, and ne
 from __future__ import annotations
 
 
-def require(where: str, wanted: type, /, **given: object) -> None:
+def require_type(where: str, wanted: type, /, **given: object) -> None:
     """Makes sure that arguments are of a type.
 
     Args:
@@ -18,10 +18,10 @@ def require(where: str, wanted: type, /, **given: object) -> None:
         TypeError: One isn't; True is no number here.
     """
     for name, value in given.items():
-        if not is_a(wanted, value):
+        if not is_instance(wanted, value):
             raise TypeError(f"{where}: {name} must be of type {wanted.__name__}, not {value!r}")
 
 
-def is_a(wanted: type, value: object) -> bool:
+def is_instance(wanted: type, value: object) -> bool:
     """Whether a value is of a type; True is no number here."""
     return isinstance(value, wanted) and not (wanted is int and isinstance(value, bool))

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 
-from headrace.queue.arguments import require
+from headrace.queue.arguments import require_type
 
 LONGEST_KEPT = timedelta(days=3660)
 
@@ -32,7 +32,7 @@ class Retention:
 
 def require_kept(where: str, times: Mapping[str, timedelta]) -> None:
     """Makes sure that jobs can be kept for so long. Raises ValueError and TypeError."""
-    require(where, timedelta, **times)
+    require_type(where, timedelta, **times)
     for state, time in times.items():
         if not timedelta(0) <= time <= LONGEST_KEPT:
             raise ValueError(f"{where}: {state} must be at least 0 and at most ten years, and is {time}")

@@ -10,7 +10,7 @@ from google.rpc.error_details_pb2 import BadRequest
 
 from headrace.jobs.v1 import periodic_job_pb2
 from headrace.queue import EnqueueError, Enqueuer, MissedTicks, NewJob, Periodic, PeriodicJob
-from headrace.queue.enqueue.validation import Checked, check
+from headrace.queue.enqueue.validation import ValidatedJob, validate
 from headrace.queue.periodic.definition import periodic_violations
 from headrace.redaction import redacted_fields
 from jobs_service.convert.errors import refusal
@@ -30,7 +30,7 @@ FIELD = "periodic_job"
 """What requests call the periodic job that they carry."""
 
 
-def read_periodic(sent: periodic_job_pb2.PeriodicJob, enqueuer: Enqueuer) -> tuple[Periodic, Checked]:
+def read_periodic(sent: periodic_job_pb2.PeriodicJob, enqueuer: Enqueuer) -> tuple[Periodic, ValidatedJob]:
     """Reads a periodic job, and checks its payload as the door checks a job's; answers what was found of it, too.
 
     Raises:
@@ -62,10 +62,10 @@ def read_periodic(sent: periodic_job_pb2.PeriodicJob, enqueuer: Enqueuer) -> tup
     return Periodic(payload=payload.message, **definition), payload
 
 
-def _read_payload(payload: any_pb2.Any, enqueuer: Enqueuer, violations: Violations) -> Checked:
+def _read_payload(payload: any_pb2.Any, enqueuer: Enqueuer, violations: Violations) -> ValidatedJob:
     """Checks the payload; raises where it, or what was found before, is not as it has to be."""
     try:
-        checked = check(NewJob(payload), enqueuer.kinds, enqueuer.limits)
+        checked = validate(NewJob(payload), enqueuer.kinds, enqueuer.limits)
     except EnqueueError as refused:
         error = under(refusal(refused), FIELD)
         if violations and (broken := [detail for detail in error.details if isinstance(detail, BadRequest)]):

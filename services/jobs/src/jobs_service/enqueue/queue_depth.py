@@ -47,13 +47,13 @@ class QueueDepths:
             RpcError: RESOURCE_EXHAUSTED (reason QUEUE_FULL), with RetryInfo.
         """
         if line := self._lines.get(queue):
-            line.require()
+            line.require_type()
             line.take()
 
-    def require(self, queue: str) -> None:
+    def require_type(self, queue: str) -> None:
         """The same, but no place is taken."""
         if line := self._lines.get(queue):
-            line.require()
+            line.require_type()
 
 
 class _Line:
@@ -82,7 +82,7 @@ class _Line:
     def _is_fresh(self) -> bool:
         return self._clock() < self._fresh_until
 
-    def require(self) -> None:
+    def require_type(self) -> None:
         if self._jobs >= self._limit:
             raise RpcError(
                 grpc.StatusCode.RESOURCE_EXHAUSTED,

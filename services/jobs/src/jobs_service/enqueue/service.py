@@ -113,7 +113,7 @@ class Intake:
         """Raises RpcError where the job's queue is full; takes nothing. The job must be of a kind that is known."""
         queue = self._queue(job)
         await self._depths.look({queue})
-        self._depths.require(queue)
+        self._depths.require_type(queue)
 
     async def _take_places(self, jobs: dict[int, NewJob], results: dict[int, Enqueued | RpcError]) -> None:
         """Moves what finds its queue full from `jobs` into `results`. Raises DatabaseUnavailableError."""

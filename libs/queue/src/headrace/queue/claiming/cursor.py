@@ -36,7 +36,7 @@ class Mark:
     """Priority, transaction and id of the last job taken that the claim's snapshot could see."""
     limit: int
     """How many jobs it could have taken: what was asked for, or what the queue's limit left of it."""
-    lanes: tuple[int, ...] = PRIORITIES
+    priorities: tuple[int, ...] = PRIORITIES
     """The priorities in the order in which it took them."""
     resumes: int = 0
     """How often kinds have been resumed. When that grows, jobs stand behind every cursor."""
@@ -60,7 +60,7 @@ class Mark:
             fresh=mark["fresh"],
             last=(last[0], int(last[1]), last[2]) if last else None,
             limit=mark["limit"],
-            lanes=tuple(mark["lanes"]),
+            priorities=tuple(mark["priorities"]),
             resumes=mark["resumes"],
         )
 
@@ -83,16 +83,16 @@ class Cursor:
 
     def params(self) -> dict[str, Any]:
         """Where the next claim starts, as parameters of claim.sql."""
-        lanes = self._lanes()
+        priorities = self._priorities()
         return {
-            "priorities": lanes,
-            "after_xids": numbers(self._after[priority][0] for priority in lanes),
-            "after_ids": [self._after[priority][1] for priority in lanes],
+            "priorities": priorities,
+            "after_xids": numbers(self._after[priority][0] for priority in priorities),
+            "after_ids": [self._after[priority][1] for priority in priorities],
             "open": numbers(self._open),
             "below": str(LAST_XID),
         }
 
-    def _lanes(self) -> list[int]:
+    def _priorities(self) -> list[int]:
         """The lanes in the order of the next claim.
 
         A line that is never drained would starve its lower priorities: now and then one of them goes first.
@@ -117,7 +117,7 @@ class Cursor:
             return True
         self._resumes = mark.resumes
         end = (mark.xmax, 0)
-        for priority in mark.lanes:
+        for priority in mark.priorities:
             if mark.full and (mark.last is None or priority == mark.last[0]):
                 if mark.last is not None:
                     self._after[priority] = max(self._after[priority], min(end, mark.last[1:]))
@@ -149,16 +149,16 @@ class Sweep:
     @property
     def has_ground(self) -> bool:
         """Whether there is anything to walk over: not in a worker that has only just begun."""
-        return bool(self._lanes())
+        return bool(self._priorities())
 
     def params(self) -> dict[str, Any]:
         """The span to look at, as parameters of claim.sql."""
-        lanes = self._lanes()
-        self._below = min(self._from + self._step, min(map(self._cursor.passed, lanes), default=self._from))
+        priorities = self._priorities()
+        self._below = min(self._from + self._step, min(map(self._cursor.passed, priorities), default=self._from))
         return {
-            "priorities": lanes,
-            "after_xids": numbers([self._from] * len(lanes)),
-            "after_ids": [0] * len(lanes),
+            "priorities": priorities,
+            "after_xids": numbers([self._from] * len(priorities)),
+            "after_ids": [0] * len(priorities),
             "open": "{}",
             "below": str(self._below),
         }
@@ -168,10 +168,10 @@ class Sweep:
         if not mark.full:
             self._from = self._below
         self._step = min(self._step * 2, _LONGEST_STEP) if seconds < budget else max(self._step // 2, 1)
-        if self._lanes():
+        if self._priorities():
             return False
         self.rewind()
         return True
 
-    def _lanes(self) -> list[int]:
+    def _priorities(self) -> list[int]:
         return [priority for priority in PRIORITIES if self._cursor.passed(priority) > self._from]

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import psycopg
 
 from headrace.queue.db.connections import connect
-from headrace.queue.db.reconnect import Backoff
+from headrace.queue.db.reconnect import ReconnectBackoff
 from headrace.queue.db.statements import ready_channel
 
 logger = logging.getLogger(__name__)
@@ -39,10 +39,10 @@ class Notifier:
 
     async def run(self) -> None:
         """Listens until cancelled."""
-        backoff = Backoff()
+        backoff = ReconnectBackoff()
         while True:
             try:
-                connection = await connect(self._dsn, role="notifications", schema=self._schema)
+                connection = await connect(self._dsn, purpose="notifications", schema=self._schema)
                 async with connection:
                     await connection.execute(psycopg.sql.SQL("listen {}").format(psycopg.sql.Identifier(self._channel)))
                     backoff.reset()

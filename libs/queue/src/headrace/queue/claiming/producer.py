@@ -21,11 +21,11 @@ from psycopg.rows import tuple_row
 
 from headrace.queue.claiming.claimed_rows import running_jobs
 from headrace.queue.claiming.cursor import Cursor, Mark, Sweep
-from headrace.queue.claiming.recheck_timer import Vigil
-from headrace.queue.claiming.tracker import ClaimLedger
+from headrace.queue.claiming.recheck_timer import RecheckTimer
+from headrace.queue.claiming.tracker import ClaimTracker
 from headrace.queue.completion.completer import Completer
-from headrace.queue.db.connections import Link
-from headrace.queue.db.reconnect import Backoff
+from headrace.queue.db.connections import ReconnectingConnection
+from headrace.queue.db.reconnect import ReconnectBackoff
 from headrace.queue.db.statements import statement
 from headrace.queue.errors import DatabaseUnavailableError
 from headrace.queue.execution.executor import Executor
@@ -42,7 +42,7 @@ MOST_PENDING = 20_000
 SWEEP_BUDGET = 0.005
 
 
-class Identity:
+class WorkerIdentity:
     """Who this process is in the workers table; changes when it was declared dead and has come back."""
 
     def __init__(self) -> None:
@@ -54,12 +54,12 @@ class Producer:
 
     def __init__(
         self,
-        link: Link,
-        identity: Identity,
+        link: ReconnectingConnection,
+        identity: WorkerIdentity,
         handlers: Handlers,
         executor: Executor,
         completer: Completer,
-        ledger: ClaimLedger,
+        tracker: ClaimTracker,
         *,
         slots: int,
         queue_slots: Mapping[str, int],
@@ -72,7 +72,7 @@ class Producer:
         self._handlers = handlers
         self._executor = executor
         self._completer = completer
-        self._ledger = ledger
+        self._tracker = tracker
         self._slots = slots
         self._queue_slots = queue_slots
         self._poll_seconds = poll_interval.total_seconds()
@@ -85,7 +85,7 @@ class Producer:
         self._turn: list[str] = list(handlers.queues)
         self._ready: set[str] = set(handlers.queues)
         self._at_limit: set[str] = set()
-        self._vigil = Vigil(handlers.queues)
+        self._timer = RecheckTimer(handlers.queues)
         self._wake = wake
         self._poll_at = 0.0
         self._generation = 0
@@ -128,39 +128,39 @@ class Producer:
         """
         for job_id in job_ids:
             if not self._executor.cancel(job_id):
-                self._early[job_id] = self._ledger.next
+                self._early[job_id] = self._tracker.next
         self._forget_early()
 
     def _forget_early(self) -> None:
         """None of the claims that were on their way has brought them, or they were stopped as they came."""
-        answered = self._ledger.answered_below
+        answered = self._tracker.answered_below
         self._early = {job_id: claims for job_id, claims in self._early.items() if claims > answered}
 
-    def ready(self, queue: str) -> None:
+    def wake_queue(self, queue: str) -> None:
         """Something has come into a queue's line, or will soon; an empty name means any."""
         if not queue:
-            self.ready_all()
-        for sharing in self._vigil.sharing(queue):
+            self.wake_all()
+        for sharing in self._timer.queues_sharing_slot(queue):
             self._ready.add(sharing)
-            self._vigil.begin(sharing)
+            self._timer.woken(sharing)
             self._wake.set()
 
-    def ready_all(self) -> None:
+    def wake_all(self) -> None:
         """Something may have come into any line."""
         self._ready.update(self._cursors)
         self._wake.set()
 
-    def freed(self) -> None:
+    def slot_freed(self) -> None:
         """A slot has become free."""
         self._wake.set()
 
-    def decided(self, queue: str) -> None:
+    def job_settled(self, queue: str) -> None:
         """A job of the queue does not run any more: one of its limit's places may be free."""
         if queue in self._at_limit:
             self._ready.add(queue)
             self._wake.set()
 
-    def sweep(self) -> None:
+    def request_sweep(self) -> None:
         """Starts a safety sweep of every line in which the cursor has left something behind."""
         self._sweeping.update(queue for queue, sweep in self._sweeps.items() if sweep.has_ground)
         self._wake.set()
@@ -169,11 +169,11 @@ class Producer:
         """Claims nothing any more; returns when no claim is on its way."""
         self._stopped = True
         self._wake.set()
-        async with self.quiet():
+        async with self.claims_paused():
             pass
 
     @asynccontextmanager
-    async def quiet(self) -> AsyncIterator[None]:
+    async def claims_paused(self) -> AsyncIterator[None]:
         """Within the block no claim is on its way, and all that was claimed before has begun."""
         async with self._claiming:
             await self._begun()
@@ -181,12 +181,12 @@ class Producer:
 
     async def run(self) -> None:
         """Claims until stopped or cancelled."""
-        backoff = Backoff()
+        backoff = ReconnectBackoff()
         while not self._stopped:
             if time.monotonic() >= self._poll_at:
                 self._poll_at = time.monotonic() + self._poll_seconds
                 self._ready.update(self._cursors)
-            self._ready.update(self._vigil.due())
+            self._ready.update(self._timer.due())
             try:
                 await self._round()
                 backoff.reset()
@@ -198,7 +198,7 @@ class Producer:
             if any(self._room(queue) for queue in self._ready | self._sweeping):
                 continue
             with suppress(TimeoutError):
-                next_look = min(self._poll_at, self._vigil.next_look)
+                next_look = min(self._poll_at, self._timer.next_look)
                 await asyncio.wait_for(self._wake.wait(), max(0.0, next_look - time.monotonic()))
             self._wake.clear()
 
@@ -230,9 +230,9 @@ class Producer:
         cursor = self._cursors[queue]
         mark, jobs = await self._fetch(queue, limit, cursor)
         if jobs:
-            self._vigil.begin(queue)
+            self._timer.woken(queue)
         else:
-            self._vigil.looked(queue)
+            self._timer.found_nothing(queue)
         if mark is None:
             return False
         more = cursor.advance(mark)
@@ -257,7 +257,7 @@ class Producer:
     async def _fetch(self, queue: str, limit: int, place: Cursor | Sweep) -> tuple[Mark | None, int]:
         """One claim: sends it, starts what it brought, answers its mark and how many jobs."""
         async with self._claiming:
-            number = self._ledger.begin()
+            number = self._tracker.begin()
             try:
                 async with self._link.use() as connection:
                     if self._link.generation != self._generation:
@@ -275,7 +275,7 @@ class Producer:
                     await answer.execute(self._claim_text, params, prepare=True)
                     [text, *_] = await anext(answer)
             except BaseException:
-                self._ledger.unclear(number)
+                self._tracker.unclear(number)
                 self.unclear[number] = time.monotonic()
                 raise
             jobs = answer.rowcount - 1
@@ -297,7 +297,7 @@ class Producer:
         """
         jobs = running_jobs(self._handlers, queue, number, await answer.fetchall())
         self._executor.take(jobs)
-        self._ledger.answered(number, len(jobs))
+        self._tracker.answered(number, len(jobs))
         self._arrived[queue] -= len(jobs)
         self._claimed[queue] += len(jobs)
         if self._early:

@@ -18,12 +18,12 @@ WATCH = 0.15
 FIRST_LOOK, OF_THE_GAP = 0.002, 0.2
 
 
-def slot(queue: str) -> str:
+def notification_slot(queue: str) -> str:
     """Queues of the same slot share their notifications; the same as in `wake`."""
     return hashlib.md5(queue.encode(), usedforsecurity=False).hexdigest()[0]
 
 
-class Vigil:
+class RecheckTimer:
     """The lines that are being watched, and when to look at each again."""
 
     def __init__(self, queues: Iterable[str]) -> None:
@@ -31,18 +31,18 @@ class Vigil:
         """Per queue: when to look next, and since when nothing has come."""
         self._by_slot: dict[str, list[str]] = {}
         for queue in queues:
-            self._by_slot.setdefault(slot(queue), []).append(queue)
+            self._by_slot.setdefault(notification_slot(queue), []).append(queue)
 
-    def sharing(self, queue: str) -> list[str]:
+    def queues_sharing_slot(self, queue: str) -> list[str]:
         """Those of the worker's queues that a notification of this one stands for."""
-        return self._by_slot.get(slot(queue), [])
+        return self._by_slot.get(notification_slot(queue), [])
 
-    def begin(self, queue: str) -> None:
+    def woken(self, queue: str) -> None:
         """Something came, or may have come, into this line."""
         now = time.monotonic()
         self._looks[queue] = (now + FIRST_LOOK, now)
 
-    def looked(self, queue: str) -> None:
+    def found_nothing(self, queue: str) -> None:
         """There was nothing more in it: looks again later, if the watch is not over."""
         if queue in self._looks:
             now, (_, since) = time.monotonic(), self._looks[queue]

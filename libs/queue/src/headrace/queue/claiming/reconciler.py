@@ -10,12 +10,12 @@ import logging
 import time
 from datetime import timedelta
 
-from headrace.queue.claiming.producer import Identity, Producer
-from headrace.queue.claiming.tracker import ClaimLedger
+from headrace.queue.claiming.producer import Producer, WorkerIdentity
+from headrace.queue.claiming.tracker import ClaimTracker
 from headrace.queue.completion.completer import Completer, settle_params
-from headrace.queue.db.connections import STATEMENT_TIMEOUT, Link
+from headrace.queue.db.connections import STATEMENT_TIMEOUT, ReconnectingConnection
 from headrace.queue.db.statements import statement
-from headrace.queue.execution.attempt_result import HAND_BACK
+from headrace.queue.execution.attempt_result import RELEASE
 from headrace.queue.execution.executor import Executor
 
 logger = logging.getLogger(__name__)
@@ -24,14 +24,14 @@ INTERVAL = timedelta(seconds=15)
 UNCLEAR_FOR = STATEMENT_TIMEOUT.total_seconds() + 2
 
 
-class Auditor:
+class ClaimReconciler:
     """The worker's look at its own books."""
 
     def __init__(
         self,
-        link: Link,
-        identity: Identity,
-        ledger: ClaimLedger,
+        link: ReconnectingConnection,
+        identity: WorkerIdentity,
+        tracker: ClaimTracker,
         executor: Executor,
         completer: Completer,
         producer: Producer,
@@ -39,7 +39,7 @@ class Auditor:
     ) -> None:
         self._link = link
         self._identity = identity
-        self._ledger = ledger
+        self._tracker = tracker
         self._executor = executor
         self._completer = completer
         self._producer = producer
@@ -52,8 +52,8 @@ class Auditor:
         unclear = tuple(self._producer.unclear.items())
         params = {
             "worker_id": self._identity.worker_id,
-            "claim_floor": self._ledger.floor,
-            "before": self._ledger.answered_below,
+            "claim_floor": self._tracker.lowest_open,
+            "before": self._tracker.answered_below,
         }
         rows = await self._link.execute(self._held, params)
         strays = [
@@ -66,9 +66,9 @@ class Auditor:
         for number, lost_at in unclear:
             if began - lost_at > UNCLEAR_FOR:
                 self._producer.unclear.pop(number, None)
-                self._ledger.settle_unclear(number)
+                self._tracker.settle_unclear(number)
 
     async def _hand_back(self, strays: list[tuple[int, int]]) -> None:
-        params = settle_params([(job_id, lease, HAND_BACK) for job_id, lease in sorted(strays)])
+        params = settle_params([(job_id, lease, RELEASE) for job_id, lease in sorted(strays)])
         rows = await self._link.execute(self._settle, params)
         logger.warning("%d jobs of a claim whose answer got lost are handed back", len(rows))

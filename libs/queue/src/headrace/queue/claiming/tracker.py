@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-class ClaimLedger:
+class ClaimTracker:
     """Counts, per claim, the jobs whose outcome is not written yet. Claim numbers only grow."""
 
     def __init__(self) -> None:
@@ -38,7 +38,7 @@ class ClaimLedger:
         """An audit has given back whatever the unclear claim brought."""
         self._undecided.pop(number, None)
 
-    def decided(self, number: int, jobs: int = 1) -> None:
+    def job_settled(self, number: int, jobs: int = 1) -> None:
         """So many jobs of the claim have their outcomes in the database, or are no longer ours."""
         left = self._undecided.get(number, 0) - jobs
         if left > 0:
@@ -51,7 +51,7 @@ class ClaimLedger:
         self._undecided.clear()
 
     @property
-    def floor(self) -> int:
+    def lowest_open(self) -> int:
         """Every job of a claim below this number is decided. May be read from another thread."""
         upcoming = self._next  # read first: a claim that begins meanwhile is not below it
         return min(tuple(self._undecided), default=upcoming)

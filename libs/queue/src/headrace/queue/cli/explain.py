@@ -15,7 +15,7 @@ import typer
 from headrace.queue.cli.options import Schema, reported
 from headrace.queue.db.statements import DEFAULT_SCHEMA
 from headrace.queue.inspection.explain import Explanation, explain_job
-from headrace.queue.inspection.reason_text import moment, span
+from headrace.queue.inspection.reason_text import format_duration, format_time
 from headrace.queue.job import AttemptFailure
 
 CONNECT_TIMEOUT = 5
@@ -83,16 +83,16 @@ def _written(value: Any) -> str | None:
         case bool():
             return "yes" if value else "no"
         case datetime():
-            return moment(value)
+            return format_time(value)
         case timedelta():
-            return span(value)
+            return format_duration(value)
         case float():
             return f"{value:.3g}"
         case tuple():
             return ", ".join(map(str, value))
         case AttemptFailure():
             # Not its message: what a handler says may quote a payload, and who runs this may not be meant to see that.
-            return f"{value.type} in attempt {value.attempt}, at {moment(value.at)}"
+            return f"{value.type} in attempt {value.attempt}, at {format_time(value.at)}"
     return str(value)
 
 

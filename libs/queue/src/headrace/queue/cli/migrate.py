@@ -22,7 +22,7 @@ def up(
     reader_role: Annotated[str, typer.Option(envvar="JOBS_READER_ROLE", help="A role that may only look.")] = "",
 ) -> None:
     """Apply what is missing, and grant the named roles what they need."""
-    named: dict[migrations.Role, str] = {"server": server_role, "worker": worker_role, "reader": reader_role}
+    named: dict[migrations.DatabaseRole, str] = {"server": server_role, "worker": worker_role, "reader": reader_role}
     with reported():
         applied = migrations.up(database_url, schema=schema, grants={k: v for k, v in named.items() if v})
     for migration in applied:

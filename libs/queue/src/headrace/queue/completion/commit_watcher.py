@@ -11,12 +11,12 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 
-from headrace.queue.completion.completer import Completer, Decided
-from headrace.queue.db.connections import Link
-from headrace.queue.db.reconnect import Backoff
+from headrace.queue.completion.completer import Completer, Settled
+from headrace.queue.db.connections import ReconnectingConnection
+from headrace.queue.db.reconnect import ReconnectBackoff
 from headrace.queue.db.statements import statement
 from headrace.queue.errors import DatabaseUnavailableError
-from headrace.queue.execution.attempt_result import Decision
+from headrace.queue.execution.attempt_result import AttemptResult
 from headrace.queue.execution.running_job import RunningJob
 from headrace.queue.job import JobState
 
@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 PAUSE = 0.1
 
 
-class Witness:
+class CommitWatcher:
     """The worker's look at its handlers' own transactions.
 
     Args:
@@ -36,18 +36,22 @@ class Witness:
     """
 
     def __init__(
-        self, link: Link, completer: Completer, schema: str, on_decided: Callable[[Sequence[Decided]], None]
+        self,
+        link: ReconnectingConnection,
+        completer: Completer,
+        schema: str,
+        on_settled: Callable[[Sequence[Settled]], None],
     ) -> None:
         self._link = link
         self._completer = completer
         self._ask = statement("witness", schema)
-        self._on_decided = on_decided
-        self._jobs: dict[tuple[int, int], tuple[RunningJob, Decision]] = {}
+        self._on_settled = on_settled
+        self._jobs: dict[tuple[int, int], tuple[RunningJob, AttemptResult]] = {}
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
 
-    def take(self, job: RunningJob, otherwise: Decision) -> None:
+    def take(self, job: RunningJob, otherwise: AttemptResult) -> None:
         """Takes an attempt that has completed its job, with the outcome that it has if that was rolled back."""
         self._jobs[job.id, job.lease] = (job, otherwise)
         self._idle.clear()
@@ -63,7 +67,7 @@ class Witness:
 
     async def run(self) -> None:
         """Looks until cancelled."""
-        backoff = Backoff()
+        backoff = ReconnectBackoff()
         while True:
             await self._wake.wait()
             self._wake.clear()
@@ -91,9 +95,9 @@ class Witness:
                 continue
             job, otherwise = self._jobs.pop(attempt)
             if row is None:  # the lease was lost: whatever becomes of the job is for others to tell
-                self._on_decided([(job, None)])
+                self._on_settled([(job, None)])
             elif row["completed"]:
-                self._on_decided([(job, JobState.COMPLETED)])
+                self._on_settled([(job, JobState.COMPLETED)])
             else:
                 logger.warning("job %d: what its handler completed was rolled back; it is %s", job.id, otherwise.state)
-                self._completer.decide(job, otherwise)
+                self._completer.record(job, otherwise)

@@ -14,11 +14,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from headrace.queue.db.array_literals import numbers
-from headrace.queue.db.connections import Link
-from headrace.queue.db.reconnect import Backoff
+from headrace.queue.db.connections import ReconnectingConnection
+from headrace.queue.db.reconnect import ReconnectBackoff
 from headrace.queue.db.statements import statement
 from headrace.queue.errors import DatabaseUnavailableError
-from headrace.queue.execution.attempt_result import COMPLETED, Decision
+from headrace.queue.execution.attempt_result import COMPLETED, AttemptResult
 from headrace.queue.execution.running_job import RunningJob
 from headrace.queue.job import JobState
 
@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 BATCH = 4000
 
 
-Decided = tuple[RunningJob, JobState | None]
+Settled = tuple[RunningJob, JobState | None]
 """A job, and the state that it is in now."""
 
 
@@ -40,18 +40,20 @@ class Completer:
             outcome has turned out not to count.
     """
 
-    def __init__(self, link: Link, schema: str, on_decided: Callable[[Sequence[Decided]], None]) -> None:
+    def __init__(
+        self, link: ReconnectingConnection, schema: str, on_settled: Callable[[Sequence[Settled]], None]
+    ) -> None:
         self._link = link
         self._complete = statement("complete", schema)
         self._settle = statement("settle", schema)
-        self._on_decided = on_decided
-        self._gathering: list[tuple[RunningJob, Decision]] = []
-        self._sending: list[tuple[RunningJob, Decision]] = []
+        self._on_settled = on_settled
+        self._gathering: list[tuple[RunningJob, AttemptResult]] = []
+        self._sending: list[tuple[RunningJob, AttemptResult]] = []
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
 
-    def decide(self, job: RunningJob, decision: Decision) -> None:
+    def record(self, job: RunningJob, decision: AttemptResult) -> None:
         """Takes an outcome; it is written soon."""
         if not self._gathering:
             self._idle.clear()
@@ -73,7 +75,7 @@ class Completer:
 
     async def run(self) -> None:
         """Writes outcomes until cancelled."""
-        backoff = Backoff()
+        backoff = ReconnectBackoff()
         unsure = False
         while True:
             await self._wake.wait()
@@ -94,7 +96,7 @@ class Completer:
                     self._warn(counted)
                 decided = [(job, counted.get(job.id)) for job, _ in self._sending]
                 self._sending = []
-                self._on_decided(decided)
+                self._on_settled(decided)
             self._idle.set()
 
     def _warn(self, counted: Mapping[int, JobState]) -> None:
@@ -107,7 +109,7 @@ class Completer:
                     job.lease,
                 )
 
-    async def _write(self, batch: list[tuple[RunningJob, Decision]]) -> dict[int, JobState]:
+    async def _write(self, batch: list[tuple[RunningJob, AttemptResult]]) -> dict[int, JobState]:
         """Answers the jobs whose outcome counted, each with the state that it is in now."""
         # Sorted by id, so that two workers with outcomes of the same jobs wait for each other instead of deadlocking.
         batch = sorted(batch, key=lambda item: item[0].id)
@@ -127,14 +129,14 @@ class Completer:
         return counted
 
 
-def settle_params(batch: Sequence[tuple[int, int, Decision]]) -> dict[str, Any]:
+def settle_params(batch: Sequence[tuple[int, int, AttemptResult]]) -> dict[str, Any]:
     """The parameters of settle.sql for jobs, given as id and lease, with what is decided about them."""
     decisions = [decision for _, _, decision in batch]
     return {
         "ids": [job_id for job_id, _, _ in batch],
         "leases": [lease for _, lease, _ in batch],
         "states": [str(decision.state) for decision in decisions],
-        "spent": [decision.spent for decision in decisions],
+        "spent": [decision.counts_as_attempt for decision in decisions],
         "delays_ms": [decision.delay_ms for decision in decisions],
         "errors": [json.dumps(decision.error) if decision.error else None for decision in decisions],
         "outputs": [decision.output for decision in decisions],

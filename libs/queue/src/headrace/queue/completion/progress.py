@@ -10,8 +10,8 @@ import logging
 from contextlib import suppress
 from datetime import timedelta
 
-from headrace.queue.db.connections import Link
-from headrace.queue.db.reconnect import Backoff
+from headrace.queue.db.connections import ReconnectingConnection
+from headrace.queue.db.reconnect import ReconnectBackoff
 from headrace.queue.db.statements import statement
 from headrace.queue.errors import DatabaseUnavailableError
 
@@ -22,7 +22,7 @@ INTERVAL = timedelta(seconds=1)
 class Progress:
     """The worker's writer of progress. To be made inside a running event loop."""
 
-    def __init__(self, link: Link, schema: str) -> None:
+    def __init__(self, link: ReconnectingConnection, schema: str) -> None:
         self._link = link
         self._report = statement("report_progress", schema)
         self._loop = asyncio.get_running_loop()
@@ -36,7 +36,7 @@ class Progress:
 
     async def run(self) -> None:
         """Writes reports until cancelled."""
-        backoff = Backoff()
+        backoff = ReconnectBackoff()
         while True:
             await self._wake.wait()
             try:

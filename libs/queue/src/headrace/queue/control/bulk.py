@@ -14,7 +14,7 @@ from typing import Any
 
 from psycopg import AsyncConnection
 
-from headrace.queue.arguments import require
+from headrace.queue.arguments import require_type
 from headrace.queue.db.statements import DEFAULT_SCHEMA, statement
 from headrace.queue.inspection.search import SCAN, Found, JobFilter, search
 from headrace.queue.job import JobState
@@ -109,7 +109,7 @@ async def find_actionable(
     Raises:
         ValueError: The filter is empty. To mean all jobs, name their states.
     """
-    require("bulk actions", JobFilter, wanted=wanted)
+    require_type("bulk actions", JobFilter, wanted=wanted)
     if wanted == JobFilter():
         raise ValueError("an empty filter means every job there is: name the states, if that is what is meant")
     states = tuple(state for state in POSSIBLE[action] if not wanted.states or state in wanted.states)

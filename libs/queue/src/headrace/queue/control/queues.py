@@ -11,7 +11,7 @@ from typing import Any
 
 from psycopg import AsyncConnection
 
-from headrace.queue.arguments import require
+from headrace.queue.arguments import require_type
 from headrace.queue.db.statements import DEFAULT_SCHEMA, rows
 from headrace.queue.inspection.queues import read_queue
 from headrace.queue.job import Pause, Queue
@@ -43,7 +43,7 @@ async def limit_queue(
         ValueError: `max_running` is below 1: to stop a queue, pause it.
     """
     if max_running is not None:
-        require(f"limit of queue {queue!r}", int, max_running=max_running)
+        require_type(f"limit of queue {queue!r}", int, max_running=max_running)
         if max_running < 1:
             raise ValueError(
                 f"max_running of queue {queue!r} must be at least 1, not {max_running}; to stop it, pause it"
@@ -105,7 +105,7 @@ async def list_pauses(connection: AsyncConnection[Any], *, schema: str = DEFAULT
 
 async def _queue(connection: AsyncConnection[Any], name: str, params: dict[str, Any], schema: str) -> Queue:
     queue = params["queue"]
-    require("queue", str, name=queue)
+    require_type("queue", str, name=queue)
     if not (1 <= len(queue) <= MAX_QUEUE_LENGTH and queue.isprintable()):
         raise ValueError(f"a queue's name has 1 to {MAX_QUEUE_LENGTH} printable characters: not {queue[:200]!r}")
     [row] = await rows(connection, name, params, schema=schema)

@@ -1,4 +1,4 @@
-"""One database connection per role of the worker, made when it is needed and thrown away on any error.
+"""One database connection per purpose of the worker, made when it is needed and thrown away on any error.
 
 A worker process holds at most five: claims, outcomes, maintenance, notifications, and the beat thread's own.
 
@@ -61,14 +61,14 @@ class PooledCursor(psycopg.AsyncClientCursor[Row]):
         return self
 
 
-async def connect(dsn: str, *, role: str, schema: str, pooled: bool = False) -> Connection:
-    """A connection of a role, in autocommit mode. Raises psycopg.OperationalError."""
+async def connect(dsn: str, *, purpose: str, schema: str, pooled: bool = False) -> Connection:
+    """Opens a connection, in autocommit mode. Raises psycopg.OperationalError."""
     connection = await psycopg.AsyncConnection.connect(
         dsn,
         autocommit=True,
         prepare_threshold=None if pooled else 1,
         row_factory=dict_row,
-        application_name=f"{schema} {role}",
+        application_name=f"{schema} {purpose}",
         connect_timeout=CONNECT_TIMEOUT,
         **VIGILANCE,
     )
@@ -77,20 +77,20 @@ async def connect(dsn: str, *, role: str, schema: str, pooled: bool = False) -> 
     return connection
 
 
-class Link:
-    """The connection of one role. Its statements run one after the other.
+class ReconnectingConnection:
+    """One of the worker's connections, reopened after any error. Its statements run one after the other.
 
     Args:
         dsn: The jobs database.
-        role: Shown to operators as a part of application_name.
+        purpose: Shown to operators as a part of application_name.
         schema: The installation's schema.
         pooled: The connection leads through a pooler in transaction mode, or may do so.
     """
 
-    def __init__(self, dsn: str, *, role: str, schema: str, pooled: bool = False) -> None:
+    def __init__(self, dsn: str, *, purpose: str, schema: str, pooled: bool = False) -> None:
         self._pooled = pooled
         self._dsn = dsn
-        self._role = role
+        self._purpose = purpose
         self._schema = schema
         self._lock = asyncio.Lock()
         self._connection: Connection | None = None
@@ -113,7 +113,7 @@ class Link:
             except AWAY as error:
                 await self._discard()
                 reason = str(error).strip() or f"no answer within {ANSWER_TIMEOUT.total_seconds():.0f} s"
-                raise DatabaseUnavailableError(f"{self._role}: {reason}") from error
+                raise DatabaseUnavailableError(f"{self._purpose}: {reason}") from error
             except BaseException:  # cancelled, or a bug: what the connection is in the middle of is anyone's guess
                 await self._discard()
                 raise
@@ -129,7 +129,7 @@ class Link:
         await self._discard()
 
     async def _connect(self) -> Connection:
-        connection = await connect(self._dsn, role=self._role, schema=self._schema, pooled=self._pooled)
+        connection = await connect(self._dsn, purpose=self._purpose, schema=self._schema, pooled=self._pooled)
         self._connection = connection
         self.generation += 1
         if not self._pooled:

@@ -23,8 +23,8 @@ from headrace.queue.db.statements import DEFAULT_SCHEMA, checked_schema, fill, s
 from headrace.queue.errors import QueueError, SchemaOutdatedError
 
 logger = logging.getLogger(__name__)
-Role = Literal["server", "worker", "reader"]
-ROLES: tuple[Role, ...] = get_args(Role)
+DatabaseRole = Literal["server", "worker", "reader"]
+ROLES: tuple[DatabaseRole, ...] = get_args(DatabaseRole)
 _ROLE_NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 # Whoever waits for a table's lock makes everybody else wait behind it.
 LOCK_TIMEOUT_MS = 1_000
@@ -55,7 +55,7 @@ class Migration:
         return f"{self.version:04}_{self.name}"
 
 
-def up(dsn: str, *, schema: str = DEFAULT_SCHEMA, grants: Mapping[Role, str] | None = None) -> list[Migration]:
+def up(dsn: str, *, schema: str = DEFAULT_SCHEMA, grants: Mapping[DatabaseRole, str] | None = None) -> list[Migration]:
     """Applies what is missing, in order, then grants the roles what they need. Answers what it applied.
 
     Args:
@@ -226,7 +226,7 @@ def _forget(file: MigrationFile, schema: str) -> LiteralString:
     return fill(f"{text}{file.version}", schema)
 
 
-def _grant(connection: psycopg.Connection, schema: str, purpose: Role, role: str) -> None:
+def _grant(connection: psycopg.Connection, schema: str, purpose: DatabaseRole, role: str) -> None:
     if not _ROLE_NAME.fullmatch(role):
         raise ValueError(f"role name {role!r}: use lower-case letters, digits and underscores")
     with connection.transaction():

@@ -9,7 +9,7 @@ import random
 SHORTEST_WAIT, LONGEST_WAIT = 0.1, 2.0
 
 
-class Backoff:
+class ReconnectBackoff:
     """The pauses between tries while the database is away: from 0.1 s up to 2 s, spread by chance.
 
     They stay short, since everything else in the system waits for the same return.

@@ -10,7 +10,7 @@ from headrace.queue import tracing
 from headrace.queue.db.statements import statement
 from headrace.queue.db.transaction import CopyIn, Plan, Query
 from headrace.queue.enqueue.new_job import Limits, NewJob
-from headrace.queue.enqueue.validation import MILLISECOND, Checked, check
+from headrace.queue.enqueue.validation import MILLISECOND, ValidatedJob, validate
 from headrace.queue.errors import EnqueueError, OptionInvalidError, Violation
 from headrace.queue.job import JobState
 from headrace.queue.kinds.kind import Kinds
@@ -52,7 +52,7 @@ class _Stream:
     def __iter__(self) -> Iterator[tuple[Any, ...]]:
         for job in self._jobs:
             try:
-                checked = check(job, self._kinds, self._limits)
+                checked = validate(job, self._kinds, self._limits)
                 if violations := list(_only_for_accept(job)):
                     raise OptionInvalidError(violations)
             except EnqueueError as refused:
@@ -61,7 +61,7 @@ class _Stream:
             self.count += 1
             yield self._row(checked)
 
-    def _row(self, item: Checked) -> tuple[Any, ...]:
+    def _row(self, item: ValidatedJob) -> tuple[Any, ...]:
         job = item.job
         due_at = job.run_at if item.delay_ms is None else self._at + item.delay_ms * MILLISECOND
         waits = due_at is not None and due_at > self._at

@@ -17,12 +17,12 @@ from headrace.queue.db.array_literals import blobs, numbers, texts, times
 from headrace.queue.db.statements import DEFAULT_SCHEMA, checked_schema, statement
 from headrace.queue.db.transaction import Plan, Query, run, run_async
 from headrace.queue.enqueue.bulk import copy_jobs
-from headrace.queue.enqueue.idempotency import NO_KEYS, Keys
-from headrace.queue.enqueue.middleware import EnqueueChain, EnqueueMiddleware
+from headrace.queue.enqueue.idempotency import NO_KEYS, IdempotencyKeys
+from headrace.queue.enqueue.middleware import EnqueueMiddleware, MiddlewareStack
 from headrace.queue.enqueue.new_job import Limits, NewJob
 from headrace.queue.enqueue.results import Enqueued, ExistingJob
-from headrace.queue.enqueue.uniqueness import Wanted, claim_uniques, look_up_unique
-from headrace.queue.enqueue.validation import Checked, check
+from headrace.queue.enqueue.uniqueness import UniqueClaim, claim_uniques, look_up_unique
+from headrace.queue.enqueue.validation import ValidatedJob, validate
 from headrace.queue.errors import BatchTooLargeError, EnqueueError, KeyReusedError
 from headrace.queue.kinds.kind import Kinds
 
@@ -59,9 +59,9 @@ class Enqueuer:
             kind.codec.compile_rules()
         self.kinds = kinds
         self.limits = limits or Limits()
-        self._keys = Keys(hash_keys, key_lifetime, schema)
+        self._keys = IdempotencyKeys(hash_keys, key_lifetime, schema)
         self._schema = checked_schema(schema)
-        self._around = EnqueueChain()
+        self._around = MiddlewareStack()
 
     def use(self, middleware: EnqueueMiddleware, *payload_classes: type[Any]) -> None:
         """Puts a middleware around the enqueueing of these kinds, or of all; the first one used is the outermost.
@@ -154,10 +154,10 @@ class Enqueuer:
         if len(jobs) > self.limits.batch:
             raise BatchTooLargeError(len(jobs), self.limits.batch)
         answers: dict[int, Enqueued | EnqueueError] = {}
-        checked: dict[int, Checked] = {}
+        checked: dict[int, ValidatedJob] = {}
         for place, job in enumerate(jobs):
             try:
-                checked[place] = check(job, self.kinds, self.limits)
+                checked[place] = validate(job, self.kinds, self.limits)
             except EnqueueError as refused:
                 answers[place] = refused
         if any(item.job.unique for item in checked.values()):
@@ -166,12 +166,12 @@ class Enqueuer:
             yield from self._accept_all(checked, answers)
         return [answers[place] for place in range(len(jobs))]
 
-    def _accept_all(self, checked: dict[int, Checked], answers: dict[int, Enqueued | EnqueueError]) -> Plan[None]:
+    def _accept_all(self, checked: dict[int, ValidatedJob], answers: dict[int, Enqueued | EnqueueError]) -> Plan[None]:
         """Reserves keys and inserts jobs by the same statement."""
         # Alone, unless another statement may have to follow one that has changed something.
         alone = len(checked) == 1 or not any(item.job.key for item in checked.values())
 
-        def take(wanted: Mapping[int, Checked]) -> Plan[dict[int, int]]:
+        def take(wanted: Mapping[int, ValidatedJob]) -> Plan[dict[int, int]]:
             items = list(wanted.values())
             places = list(wanted)
             rows = yield self._insert(items, self._keys.to_insert(items), ids=(), alone=alone)
@@ -182,7 +182,9 @@ class Enqueuer:
         for place, job_id in keys.own.items():
             answers[place] = Enqueued(job_id)
 
-    def _accept_unique(self, checked: dict[int, Checked], answers: dict[int, Enqueued | EnqueueError]) -> Plan[None]:
+    def _accept_unique(
+        self, checked: dict[int, ValidatedJob], answers: dict[int, Enqueued | EnqueueError]
+    ) -> Plan[None]:
         """Takes keys first, then uniquenesses: what is a duplicate by its key must not hold a uniqueness."""
         ids: dict[int, int | None] = {place: None for place, item in checked.items() if not item.job.key}
         if keyed := {place: item for place, item in checked.items() if item.job.key}:
@@ -199,11 +201,11 @@ class Enqueuer:
                 answers[places[row["ordinality"] - 1]] = Enqueued(row["id"])
 
     def _keep_unique(
-        self, checked: dict[int, Checked], ids: dict[int, int | None], answers: dict[int, Enqueued | EnqueueError]
+        self, checked: dict[int, ValidatedJob], ids: dict[int, int | None], answers: dict[int, Enqueued | EnqueueError]
     ) -> Plan[None]:
         """Answers, and takes out of `ids`, what is a duplicate of another job."""
         wanted = {
-            place: Wanted(
+            place: UniqueClaim(
                 job.unique.key(checked[place].kind, checked[place].message, checked[place].queue), job.unique, job_id
             )
             for place, job_id in ids.items()
@@ -211,7 +213,7 @@ class Enqueuer:
         }
         uniques = yield from claim_uniques(wanted, self._schema)
         ids |= uniques.own
-        moved: dict[int, tuple[Checked, int]] = {}
+        moved: dict[int, tuple[ValidatedJob, int]] = {}
         for place, holder in uniques.held.items():
             answers[place] = Enqueued(holder, duplicate=True, reason="unique")
             if (reserved := ids.pop(place)) is not None:
@@ -226,16 +228,16 @@ class Enqueuer:
                         answers[place] = KeyReusedError(key, moved[job_id][1])
 
     def _look(self, job: NewJob) -> Plan[ExistingJob | None]:
-        item = check(job, self.kinds, self.limits)
+        item = validate(job, self.kinds, self.limits)
         if job.key and (existing := (yield from self._keys.look(item))):
             return existing
         if job.unique is None:
             return None
         key = job.unique.key(item.kind, item.message, item.queue)
-        return (yield from look_up_unique(Wanted(key, job.unique, None), self._schema))
+        return (yield from look_up_unique(UniqueClaim(key, job.unique, None), self._schema))
 
     def _insert(
-        self, items: Sequence[Checked], keys: Mapping[str, Any], *, ids: Sequence[int | None], alone: bool
+        self, items: Sequence[ValidatedJob], keys: Mapping[str, Any], *, ids: Sequence[int | None], alone: bool
     ) -> Query:
         current = tracing.current()
         given = [item.job.trace or current for item in items]

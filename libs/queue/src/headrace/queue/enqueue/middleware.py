@@ -32,7 +32,7 @@ EnqueueMiddleware = GeneratorMiddleware | AsyncMiddleware
 T = TypeVar("T")
 
 
-class EnqueueChain:
+class MiddlewareStack:
     """The middleware of a door, outermost first."""
 
     def __init__(self) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from headrace.queue.arguments import require
+from headrace.queue.arguments import require_type
 from headrace.queue.enqueue.uniqueness import Unique
 from headrace.queue.job import TraceParent
 
@@ -26,7 +26,7 @@ class Limits:
 
     def __post_init__(self) -> None:
         """Refuses what nothing could pass."""
-        require("limits", int, payload_bytes=self.payload_bytes, batch=self.batch)
+        require_type("limits", int, payload_bytes=self.payload_bytes, batch=self.batch)
         if self.payload_bytes < 1 or self.batch < 1:
             raise ValueError(f"limits: payload_bytes and batch must be at least 1; this is {self}")
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Literal
 
-from headrace.queue.arguments import is_a
+from headrace.queue.arguments import is_instance
 from headrace.queue.db.statements import statement
 from headrace.queue.db.transaction import Plan, Query
 from headrace.queue.enqueue.results import ExistingJob
@@ -59,7 +59,7 @@ class Unique:
         if unknown := [] if self.by == "all" else [name for name in self.by if name not in fields]:
             known, others = ", ".join(sorted(fields)) or "none", ", ".join(map(str, unknown))
             yield Violation("unique.by", f"must name fields of {kind.name} ({known}), not {others}")
-        if self.period is not None and not is_a(timedelta, self.period):
+        if self.period is not None and not is_instance(timedelta, self.period):
             yield Violation("unique.period", f"must be a timedelta, not {self.period!r}")
         elif self.period is not None and not timedelta(0) < self.period <= MAX_PERIOD:
             yield Violation("unique.period", "must be above 0 and at most ten years")
@@ -72,14 +72,14 @@ class Unique:
         """What is equal for jobs that this makes duplicates of each other, and for no others."""
         fields = None if self.by == "all" else sorted(self.by)
         digest = hashlib.blake2b(digest_size=16)
-        for part in (kind.first_name, queue if self.queue else "", "all" if fields is None else "\0".join(fields)):
+        for part in (kind.original_name, queue if self.queue else "", "all" if fields is None else "\0".join(fields)):
             digest.update(len(part.encode()).to_bytes(4, "big") + part.encode())
-        digest.update(kind.codec.canonical(message, fields))
+        digest.update(kind.codec.canonical_fields(message, fields))
         return digest.digest()
 
 
 @dataclass(frozen=True)
-class Wanted:
+class UniqueClaim:
     """A uniqueness that a job needs."""
 
     key: bytes
@@ -89,7 +89,7 @@ class Wanted:
 
 
 @dataclass
-class Answer:
+class UniqueClaims:
     """Who holds what was wanted."""
 
     own: dict[int, int] = field(default_factory=dict)
@@ -98,17 +98,17 @@ class Answer:
     """For each of the others, the job that holds it."""
 
 
-def claim_uniques(wanted: Mapping[int, Wanted], schema: str) -> Plan[Answer]:
+def claim_uniques(wanted: Mapping[int, UniqueClaim], schema: str) -> Plan[UniqueClaims]:
     """Takes the uniqueness that each place wants, unless another job holds it; of equal ones, the first place gets it.
 
     Waits for a transaction that has taken one of them uncommitted. Every list is sorted, so that batches wait for each
     other instead of deadlocking. A round is repeated only where another job has come in between, so some job always
     gets on.
     """
-    answer = Answer()
+    answer = UniqueClaims()
     pending = dict(wanted)
     while pending:
-        first: dict[bytes, Wanted] = {}
+        first: dict[bytes, UniqueClaim] = {}
         for want in pending.values():
             first.setdefault(want.key, want)
         taken = yield from _take(first, schema)
@@ -128,21 +128,21 @@ def claim_uniques(wanted: Mapping[int, Wanted], schema: str) -> Plan[Answer]:
     return answer
 
 
-def look_up_unique(want: Wanted, schema: str) -> Plan[ExistingJob | None]:
+def look_up_unique(want: UniqueClaim, schema: str) -> Plan[ExistingJob | None]:
     """Who holds a uniqueness, if anybody does who counts. Takes nothing, waits for nobody."""
     params = {"key": want.key, "states": sorted(want.rule.counted), "period": want.rule.period}
     rows = yield Query(statement("look_up_unique", schema), params)
     return ExistingJob(rows[0]["job_id"], "unique", rows[0]["until"]) if rows else None
 
 
-def _take(wanted: Mapping[bytes, Wanted], schema: str) -> Plan[dict[bytes, int]]:
+def _take(wanted: Mapping[bytes, UniqueClaim], schema: str) -> Plan[dict[bytes, int]]:
     """Takes what nobody holds; answers the job ids by key."""
     params = {"keys": list(wanted), "ids": [want.job_id for want in wanted.values()]}
     rows = yield Query(statement("take_uniques", schema), params)
     return _by_key(rows)
 
 
-def _look(wanted: Mapping[bytes, Wanted], schema: str) -> Plan[tuple[dict[bytes, int], dict[bytes, int]]]:
+def _look(wanted: Mapping[bytes, UniqueClaim], schema: str) -> Plan[tuple[dict[bytes, int], dict[bytes, int]]]:
     """Looks who holds what; answers the holders that count, and those that don't."""
     params = {
         "keys": list(wanted),
@@ -153,7 +153,7 @@ def _look(wanted: Mapping[bytes, Wanted], schema: str) -> Plan[tuple[dict[bytes,
     return _by_key(row for row in rows if row["counts"]), _by_key(row for row in rows if not row["counts"])
 
 
-def _replace(free: Mapping[bytes, tuple[Wanted, int]], schema: str) -> Plan[dict[bytes, int]]:
+def _replace(free: Mapping[bytes, tuple[UniqueClaim, int]], schema: str) -> Plan[dict[bytes, int]]:
     """Takes what is held by jobs that don't count, where they still hold it."""
     if not free:
         return {}

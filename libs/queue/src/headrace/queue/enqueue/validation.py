@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from google.protobuf.any_pb2 import Any as AnyMessage
 
-from headrace.queue.arguments import is_a
+from headrace.queue.arguments import is_instance
 from headrace.queue.db.jsonb import encoded
 from headrace.queue.enqueue.new_job import Limits, NewJob
 from headrace.queue.enqueue.uniqueness import Unique
@@ -30,7 +30,7 @@ FARTHEST = timedelta(days=3660)
 MILLISECOND = timedelta(milliseconds=1)
 
 
-class Checked(NamedTuple):
+class ValidatedJob(NamedTuple):
     """A job that passed every check."""
 
     job: NewJob
@@ -73,7 +73,7 @@ class Checked(NamedTuple):
         return (self.job.timeout or self.kind.timeout) // MILLISECOND
 
 
-def check(job: NewJob, kinds: Kinds, limits: Limits) -> Checked:
+def validate(job: NewJob, kinds: Kinds, limits: Limits) -> ValidatedJob:
     """The job with what was found out about it.
 
     Raises:
@@ -83,7 +83,7 @@ def check(job: NewJob, kinds: Kinds, limits: Limits) -> Checked:
     if not isinstance(job, NewJob):
         raise TypeError(f"a door takes a list of NewJob, and this is a {type(job).__qualname__}: NewJob(payload, …)")
     kind, name, payload = _read_payload(job.payload, kinds)
-    if job.version is not None and is_a(int, job.version) and job.version > kind.version:
+    if job.version is not None and is_instance(int, job.version) and job.version > kind.version:
         raise VersionUnknownError(name, job.version, kind.version)
     if len(payload) > limits.payload_bytes:
         raise PayloadTooLargeError(len(payload), limits.payload_bytes)
@@ -94,7 +94,7 @@ def check(job: NewJob, kinds: Kinds, limits: Limits) -> Checked:
         raise PayloadInvalidError(invalid.kind, invalid.violations, violations) from None
     if violations:
         raise OptionInvalidError(violations)
-    return Checked(job, kind, name, payload, message, metadata)
+    return ValidatedJob(job, kind, name, payload, message, metadata)
 
 
 def option_violations(job: NewJob, kind: Kind) -> list[Violation]:
@@ -137,7 +137,7 @@ def _option_violations(job: NewJob, kind: Kind) -> Iterator[Violation]:
     if job.run_at is not None or job.run_after is not None:
         yield from _time_violations(job)
     yield from _text_violations(job)
-    if job.version is not None and not (is_a(int, job.version) and job.version >= 1):
+    if job.version is not None and not (is_instance(int, job.version) and job.version >= 1):
         yield Violation("version", "must be at least 1")
     if job.unique is not None and not isinstance(job.unique, Unique):
         yield Violation("unique", f'must be a Unique, such as Unique(by=("order",)), not {job.unique!r}')
@@ -147,7 +147,7 @@ def _option_violations(job: NewJob, kind: Kind) -> Iterator[Violation]:
 
 
 def _time_violations(job: NewJob) -> Iterator[Violation]:
-    if job.run_at is not None and not is_a(datetime, job.run_at):
+    if job.run_at is not None and not is_instance(datetime, job.run_at):
         yield Violation("run_at", f"must be a datetime with a time zone, not {job.run_at!r}")
     elif job.run_at is not None and job.run_at.tzinfo is None:
         yield Violation("run_at", "must have a time zone")
@@ -155,7 +155,7 @@ def _time_violations(job: NewJob) -> Iterator[Violation]:
         yield Violation("run_at", "must be at most ten years ahead")
     if job.run_after is not None and job.run_at is not None:
         yield Violation("run_after", "can't be given together with run_at")
-    elif job.run_after is not None and not is_a(timedelta, job.run_after):
+    elif job.run_after is not None and not is_instance(timedelta, job.run_after):
         yield Violation("run_after", f"must be a timedelta, not {job.run_after!r}")
     elif job.run_after is not None and job.run_after > FARTHEST:
         yield Violation("run_after", "must be at most ten years")
@@ -179,5 +179,5 @@ def _tag_violations(tags: Collection[str]) -> Iterator[Violation]:
     if len(tags) > MAX_TAGS:
         yield Violation("tags", f"must be at most {MAX_TAGS}")
     for place, tag in enumerate(tags):
-        if not (is_a(str, tag) and 1 <= len(tag) <= MAX_TAG_LENGTH and tag.isprintable()):
+        if not (is_instance(str, tag) and 1 <= len(tag) <= MAX_TAG_LENGTH and tag.isprintable()):
             yield Violation(f"tags[{place}]", f"must have 1 to {MAX_TAG_LENGTH} printable characters")

@@ -46,7 +46,7 @@ class EventsMissed:
     """How many; None: unknown."""
 
 
-def packed(worker: str, events: list[Event], missed: int, *, longest: int) -> list[str]:
+def encode_events(worker: str, events: list[Event], missed: int, *, longest: int) -> list[str]:
     """Events of one worker as texts of at most `longest` bytes each."""
     texts: list[str] = []
     rest: list[list[Any]] = [[e.what, e.job_id, e.kind, e.queue, e.attempt] for e in events]
@@ -59,7 +59,7 @@ def packed(worker: str, events: list[Event], missed: int, *, longest: int) -> li
     return texts
 
 
-def unpacked(text: str) -> list[Event | EventsMissed]:
+def decode_events(text: str) -> list[Event | EventsMissed]:
     """What a text of `packed` tells."""
     worker, missed, events = json.loads(text)
     heard: list[Event | EventsMissed] = [EventsMissed("more happened than could be told", missed)] if missed else []

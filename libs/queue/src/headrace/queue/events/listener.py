@@ -15,9 +15,9 @@ import psycopg
 from psycopg.sql import SQL, Identifier
 
 from headrace.queue.db.connections import Connection, connect
-from headrace.queue.db.reconnect import Backoff
+from headrace.queue.db.reconnect import ReconnectBackoff
 from headrace.queue.db.statements import DEFAULT_SCHEMA, events_channel, statement
-from headrace.queue.events.event import Event, EventsMissed, unpacked
+from headrace.queue.events.event import Event, EventsMissed, decode_events
 
 logger = logging.getLogger(__name__)
 
@@ -55,13 +55,13 @@ class EventListener:
             await first.close()
 
     async def _events(self, connection: Connection) -> AsyncGenerator[Event | EventsMissed, None]:
-        backoff = Backoff()
+        backoff = ReconnectBackoff()
         reason = "it was closed"
         while True:
             try:
                 async with connection:
                     async for notification in connection.notifies():
-                        for event in unpacked(notification.payload):
+                        for event in decode_events(notification.payload):
                             yield event
             except (psycopg.OperationalError, psycopg.InterfaceError) as error:
                 reason = str(error).strip()
@@ -75,7 +75,7 @@ class EventListener:
             yield EventsMissed("the connection was lost")
 
     async def _connect(self) -> Connection:
-        connection = await connect(self._dsn, role="events", schema=self._schema)
+        connection = await connect(self._dsn, purpose="events", schema=self._schema)
         try:
             await connection.execute(SQL("listen {}").format(self._channel))
             # As long as somebody holds this lock, workers know that somebody listens.

@@ -6,10 +6,10 @@ import logging
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 
-from headrace.queue.db.connections import Link
+from headrace.queue.db.connections import ReconnectingConnection
 from headrace.queue.db.statements import statement
 from headrace.queue.errors import DatabaseUnavailableError
-from headrace.queue.events.event import Event, EventType, packed
+from headrace.queue.events.event import Event, EventType, encode_events
 from headrace.queue.job import JobState
 
 logger = logging.getLogger(__name__)
@@ -29,11 +29,11 @@ TOLD = {
     JobState.AVAILABLE: EventType.HANDED_BACK,
 }
 
-Happened = tuple[EventType, int, str, str, int]
+JobEvent = tuple[EventType, int, str, str, int]
 """What, to which job (id, kind, queue), in which attempt."""
 
 
-class Announcer:
+class EventPublisher:
     """The worker's voice.
 
     Args:
@@ -42,13 +42,13 @@ class Announcer:
         schema: The installation's schema.
     """
 
-    def __init__(self, link: Link, worker: str, schema: str) -> None:
+    def __init__(self, link: ReconnectingConnection, worker: str, schema: str) -> None:
         self._link = link
         self._worker = worker
         self._is_heard = statement("is_heard", schema)
         self._publish = statement("publish_events", schema)
         self._subscribers: list[Callable[[Event], None]] = []
-        self._events: list[Happened] = []
+        self._events: list[JobEvent] = []
         self._missed = 0
 
     def subscribe(self, callback: Callable[[Event], None]) -> Callable[[], None]:
@@ -56,7 +56,7 @@ class Announcer:
         self._subscribers.append(callback)
         return lambda: self._subscribers.remove(callback)
 
-    def tell(self, happened: Sequence[Happened]) -> None:
+    def publish(self, happened: Sequence[JobEvent]) -> None:
         """These things have happened, and are committed."""
         kept = happened[: MOST - len(self._events)]
         self._events += kept
@@ -78,7 +78,7 @@ class Announcer:
             [row] = await self._link.execute(self._is_heard)
             if row["heard"]:
                 told = [Event(*event, self._worker) for event in events]
-                texts = packed(self._worker, told, missed, longest=LONGEST_TEXT)
+                texts = encode_events(self._worker, told, missed, longest=LONGEST_TEXT)
                 await self._link.execute(self._publish, {"texts": texts})
         except DatabaseUnavailableError:
             self._missed += len(events) + missed

@@ -9,11 +9,11 @@ from headrace.queue.job import JobState
 
 
 @dataclass(frozen=True)
-class Decision:
+class AttemptResult:
     """What became of an attempt, as the table will say it."""
 
     state: JobState
-    spent: bool = True
+    counts_as_attempt: bool = True
     """Whether the attempt counts against the retry budget."""
     delay_ms: int = 0
     error: dict[str, Any] | None = None
@@ -21,5 +21,5 @@ class Decision:
     """JSON text."""
 
 
-COMPLETED = Decision(JobState.COMPLETED)
-HAND_BACK = Decision(JobState.AVAILABLE, spent=False)
+COMPLETED = AttemptResult(JobState.COMPLETED)
+RELEASE = AttemptResult(JobState.AVAILABLE, counts_as_attempt=False)

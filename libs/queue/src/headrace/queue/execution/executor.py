@@ -20,15 +20,15 @@ from headrace.queue import tracing
 from headrace.queue.db.jsonb import encoded
 from headrace.queue.errors import PayloadUnreadableError
 from headrace.queue.execution.attempt_failure import AttemptFailedError
-from headrace.queue.execution.attempt_result import COMPLETED, HAND_BACK, Decision
+from headrace.queue.execution.attempt_result import COMPLETED, RELEASE, AttemptResult
 from headrace.queue.execution.handlers import Handler, Handlers
 from headrace.queue.execution.middleware import Work, wrapped
 from headrace.queue.execution.outcomes import Cancel, Discard, Done, Outcome, Retry, Snooze
-from headrace.queue.execution.processes.pool import Processes
+from headrace.queue.execution.processes.pool import ProcessPool
 from headrace.queue.execution.retry_policy import RetryPolicy
 from headrace.queue.execution.running_job import OUTPUT_LIMIT, Home, RunningJob, Stop, enter_job
 from headrace.queue.execution.threads import in_thread
-from headrace.queue.execution.timeouts import Deadlines
+from headrace.queue.execution.timeouts import TimeoutWatcher
 from headrace.queue.job import JobState
 from headrace.redaction import begin_redaction, redact, redacted_text
 
@@ -44,14 +44,14 @@ _TIMEOUT, _LEASE_LOST = Stop.TIMEOUT, Stop.LEASE_LOST
 class Outcomes(Protocol):
     """Takes what became of attempts."""
 
-    def decide(self, job: RunningJob, decision: Decision) -> None:
+    def record(self, job: RunningJob, decision: AttemptResult) -> None:
         """An attempt has come to an outcome."""
 
 
 class OwnCompletions(Protocol):
     """Takes the attempts that have completed their jobs themselves, in transactions that may still be open."""
 
-    def take(self, job: RunningJob, otherwise: Decision) -> None:
+    def take(self, job: RunningJob, otherwise: AttemptResult) -> None:
         """An attempt has ended; `otherwise` is its outcome if its transaction is rolled back."""
 
     def holds(self, job_id: int, lease: int) -> bool:
@@ -77,18 +77,18 @@ class Executor:
         self,
         handlers: Handlers,
         completer: Outcomes,
-        witness: OwnCompletions,
+        commit_watcher: OwnCompletions,
         policy: RetryPolicy,
         *,
         home: Home,
         freed: asyncio.Event,
     ) -> None:
         self._handlers = handlers
-        self._deadlines = Deadlines()
-        self._processes = Processes(home.schema, self._deadlines)
-        self._work = {kind.name: self._put_together(handlers[kind.name]) for kind in handlers.handled}
+        self._timeouts = TimeoutWatcher()
+        self._processes = ProcessPool(home.schema, self._timeouts)
+        self._work = {kind.name: self._compose(handlers[kind.name]) for kind in handlers.handled}
         self._completer = completer
-        self._witness = witness
+        self._commit_watcher = commit_watcher
         self._policy = policy
         self._home = home
         self._freed = freed
@@ -107,7 +107,7 @@ class Executor:
     def holds(self, job_id: int, lease: int) -> bool:
         """Whether that attempt is in flight here, or has completed its job in a transaction that may still be open."""
         job = self._running.get(job_id)
-        return (job is not None and job.lease == lease) or self._witness.holds(job_id, lease)
+        return (job is not None and job.lease == lease) or self._commit_watcher.holds(job_id, lease)
 
     def take(self, jobs: Iterable[RunningJob]) -> None:
         """Takes jobs that were claimed: they are in flight, can be stopped, and are to begin soon."""
@@ -145,7 +145,7 @@ class Executor:
         stubborn = tuple(self._running.values())
         for job in stubborn:
             job.stop_reason = Stop.LEASE_LOST
-            self._completer.decide(job, HAND_BACK)
+            self._completer.record(job, RELEASE)
         return len(stubborn)
 
     async def idle(self) -> None:
@@ -170,9 +170,9 @@ class Executor:
             if job.stop_reason is _LEASE_LOST:
                 pass  # somebody else has it, and this attempt counts for nothing
             elif job.completed_in:
-                self._witness.take(job, self._if_rolled_back(job, decision))
+                self._commit_watcher.take(job, self._if_rolled_back(job, decision))
             else:
-                self._completer.decide(job, decision)
+                self._completer.record(job, decision)
         finally:
             # Under a lost lease the same job may have come back here with a new one.
             if self._running.get(job.id) is job:
@@ -182,17 +182,19 @@ class Executor:
             # The task's context knows the job: a circle, which only the collector would take apart.
             job.task = None
 
-    async def _attempt(self, job: RunningJob, span: Span) -> Decision:
+    async def _attempt(self, job: RunningJob, span: Span) -> AttemptResult:
         if job.stop_reason is not None:  # told to stop before it began
             return self._stopped(job, span)
         try:
             message = job.kind.codec.decode(job.payload)
         except PayloadUnreadableError as error:
             tracing.failed(span, "undecodable")
-            return Decision(JobState.QUARANTINED, spent=False, error=_error(job, "undecodable", error.reason))
+            return AttemptResult(
+                JobState.QUARANTINED, counts_as_attempt=False, error=_error(job, "undecodable", error.reason)
+            )
         for secret in job.kind.codec.secrets(message):
             redact(secret)
-        self._deadlines.watch(job)
+        self._timeouts.watch(job)
         try:
             job.interruptible = True
             try:
@@ -215,40 +217,40 @@ class Executor:
             failure = AttemptFailedError.of(error)
             return self._failed(job, span, failure.type, failure.message, failure.trace)
         finally:
-            self._deadlines.forget(job)
+            self._timeouts.forget(job)
 
-    def _put_together(self, handler: Handler) -> Work:
+    def _compose(self, handler: Handler) -> Work:
         """What is awaited for a kind's jobs: the function itself where nothing has to come between."""
-        around, beside = self._handlers.around(handler)
+        async_middleware, plain_middleware = self._handlers.middleware_for(handler)
         match handler.mode:
             case "async":
                 work = handler.function
             case "thread":
-                work = in_thread(wrapped(handler.function, beside))
+                work = in_thread(wrapped(handler.function, plain_middleware))
             case "process":
-                work = self._processes.work(handler, beside)
-        return wrapped(work, around)
+                work = self._processes.work(handler, plain_middleware)
+        return wrapped(work, async_middleware)
 
-    def _decide(self, job: RunningJob, span: Span, outcome: Outcome) -> Decision:
+    def _decide(self, job: RunningJob, span: Span, outcome: Outcome) -> AttemptResult:
         match outcome:
             case Done(output=None):
                 return COMPLETED
             case Done(output=output):
-                return Decision(JobState.COMPLETED, output=encoded(output, what="the output", limit=OUTPUT_LIMIT))
+                return AttemptResult(JobState.COMPLETED, output=encoded(output, what="the output", limit=OUTPUT_LIMIT))
             case Retry(error=text, after=after):
                 return self._failed(job, span, "Retry", text, "", after)
             case Snooze(delay=delay):
-                return Decision(JobState.SCHEDULED, spent=False, delay_ms=_ms(delay))
+                return AttemptResult(JobState.SCHEDULED, counts_as_attempt=False, delay_ms=_ms(delay))
             case Cancel(reason=reason):
-                return Decision(JobState.CANCELLED, error=_error(job, "Cancel", reason))
+                return AttemptResult(JobState.CANCELLED, error=_error(job, "Cancel", reason))
             case Discard(reason=reason):
                 tracing.failed(span, "Discard")
-                return Decision(JobState.DISCARDED, error=_error(job, "Discard", reason))
+                return AttemptResult(JobState.DISCARDED, error=_error(job, "Discard", reason))
         raise TypeError(f"the handler returned {type(outcome).__name__}, which is no outcome")
 
     def _failed(
         self, job: RunningJob, span: Span, type_: str, message: str, trace: str, after: timedelta | None = None
-    ) -> Decision:
+    ) -> AttemptResult:
         tracing.failed(span, type_)
         decision = self._failure(job, _error(job, type_, message, trace), after)
         if decision.state is JobState.DISCARDED:
@@ -257,29 +259,29 @@ class Executor:
             logger.warning("job %d (%s) failed in attempt %d: %s", job.id, job.kind.name, job.attempt, type_)
         return decision
 
-    def _failure(self, job: RunningJob, error: dict[str, Any], after: timedelta | None = None) -> Decision:
+    def _failure(self, job: RunningJob, error: dict[str, Any], after: timedelta | None = None) -> AttemptResult:
         if job.attempt > job.max_retries:
-            return Decision(JobState.DISCARDED, error=error)
+            return AttemptResult(JobState.DISCARDED, error=error)
         delay = self._policy.delay(job.attempt) if after is None else after
-        return Decision(JobState.RETRYABLE, delay_ms=_ms(delay), error=error)
+        return AttemptResult(JobState.RETRYABLE, delay_ms=_ms(delay), error=error)
 
-    def _if_rolled_back(self, job: RunningJob, decision: Decision) -> Decision:
+    def _if_rolled_back(self, job: RunningJob, decision: AttemptResult) -> AttemptResult:
         """What becomes of a job that its handler has completed itself, if that was rolled back."""
         if decision.state is not JobState.COMPLETED:
             return decision
         text = "the handler returned, but the transaction in which it completed the job was rolled back"
         return self._failure(job, _error(job, "rolled_back", text))
 
-    def _stopped(self, job: RunningJob, span: Span) -> Decision:
+    def _stopped(self, job: RunningJob, span: Span) -> AttemptResult:
         match job.stop_reason:
             case Stop.TIMEOUT:
                 return self._failed(job, span, "timeout", f"the attempt took longer than its {job.timeout:g} s", "")
             case Stop.CANCELLED:
                 tracing.failed(span, "cancelled")
-                return Decision(JobState.CANCELLED)
+                return AttemptResult(JobState.CANCELLED)
             case _:
                 tracing.failed(span, "interrupted")
-                return HAND_BACK
+                return RELEASE
 
 
 def _task_maker() -> Callable[..., asyncio.Task[None]]:

@@ -97,7 +97,7 @@ class Handlers:
         names = frozenset(self.kinds.of(each).name for each in message_classes)
         self._middleware.append((middleware, names))
 
-    def around(self, handler: Handler) -> tuple[list[AsyncMiddleware], list[PlainMiddleware]]:
+    def middleware_for(self, handler: Handler) -> tuple[list[AsyncMiddleware], list[PlainMiddleware]]:
         """The middleware around a handler, outermost first: that of the event loop, then that beside the handler.
 
         Raises:

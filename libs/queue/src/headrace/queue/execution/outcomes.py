@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from headrace.queue.arguments import require
+from headrace.queue.arguments import require_type
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Retry:
     def __post_init__(self) -> None:
         """Fails where the mistake is made, in the handler, and not where the outcome is read."""
         if self.after is not None:
-            require("Retry", timedelta, after=self.after)
+            require_type("Retry", timedelta, after=self.after)
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Snooze:
 
     def __post_init__(self) -> None:
         """As of Retry."""
-        require("Snooze", timedelta, delay=self.delay)
+        require_type("Snooze", timedelta, delay=self.delay)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from numbers import Real
 
-from headrace.queue.arguments import require
+from headrace.queue.arguments import require_type
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,8 @@ class RetryPolicy:
 
     def __post_init__(self) -> None:
         """Refuses values that make no sense; the text names the field."""
-        require("retry policy", timedelta, base=self.base, cap=self.cap)
-        require("retry policy", Real, factor=self.factor, jitter=self.jitter)
+        require_type("retry policy", timedelta, base=self.base, cap=self.cap)
+        require_type("retry policy", Real, factor=self.factor, jitter=self.jitter)
         if self.base <= timedelta(0) or not self.base <= self.cap <= timedelta(days=365):
             raise ValueError("retry policy: base must be above 0, and cap at least base and at most 365 days")
         if not self.factor >= 1 or not 0 <= self.jitter <= 1:

@@ -23,7 +23,7 @@ from headrace.queue.enqueue.new_job import NewJob
 from headrace.queue.errors import JobNotFoundError
 from headrace.queue.inspection.jobs import get_job
 from headrace.queue.inspection.queue_stats import PRESENT_WITHIN, time_at
-from headrace.queue.inspection.reason_text import sentence
+from headrace.queue.inspection.reason_text import reason_text
 from headrace.queue.inspection.reasons import (
     Behind,
     Duplicate,
@@ -67,7 +67,7 @@ class Explanation:
     @property
     def summary(self) -> str:
         """In a sentence or two, for a person. Says nothing of what is in a payload."""
-        return sentence(self.reason, self.at)
+        return reason_text(self.reason, self.at)
 
     def seen_as(self, job: Job) -> Explanation:
         """The same, of the job as somebody may see it: with its errors in the place of the original's."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from psycopg import AsyncConnection
 
-from headrace.queue.arguments import require
+from headrace.queue.arguments import require_type
 from headrace.queue.db.statements import DEFAULT_SCHEMA, rows
 from headrace.queue.errors import JobNotFoundError
 from headrace.queue.inspection.search import MAX_ID, JobFilter, search
@@ -31,7 +31,7 @@ async def get_job(connection: AsyncConnection[Any], job_id: int, *, schema: str 
         JobNotFoundError: There is none of that id, or no longer.
         TypeError: An id is a number, and this is none.
     """
-    require("get_job", int, job_id=job_id)
+    require_type("get_job", int, job_id=job_id)
     if not 0 < job_id <= MAX_ID:
         raise JobNotFoundError(job_id)
     found = await rows(connection, "get_job", {"job_id": job_id}, schema=schema)
@@ -65,9 +65,9 @@ async def list_jobs(
         ValueError: `limit` is below 1.
         TypeError: Something is of another type.
     """
-    require("list_jobs", int, limit=limit, before_id=MAX_ID if before_id is None else before_id)
+    require_type("list_jobs", int, limit=limit, before_id=MAX_ID if before_id is None else before_id)
     if wanted is not None:
-        require("list_jobs", JobFilter, wanted=wanted)
+        require_type("list_jobs", JobFilter, wanted=wanted)
     if limit < 1:
         raise ValueError(f"list_jobs: limit must be at least 1, not {limit}")
     found = await search(connection, wanted or JobFilter(), limit=limit, before_id=before_id, schema=schema)

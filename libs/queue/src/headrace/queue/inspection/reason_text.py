@@ -37,19 +37,19 @@ UNITS = (
 
 
 @singledispatch
-def sentence(reason: Reason, now: datetime) -> str:
+def reason_text(reason: Reason, now: datetime) -> str:
     """A reason in a sentence or two. Tells no more of an error than its type: its message may quote a payload."""
     raise TypeError(f"no words for {reason!r} at {now}")
 
 
-@sentence.register
+@reason_text.register
 def _(reason: Finished, now: datetime) -> str:
     error = reason.last_error
     said = f" Its last failed attempt ended with {error.type}." if error else ""
     return f"It was {reason.state} {_ago(reason.finished_at, now)}.{said}"
 
 
-@sentence.register
+@reason_text.register
 def _(reason: Quarantined, now: datetime) -> str:
     error = reason.error
     deaths = f"{_count(reason.deaths, 'worker')} died while running it"
@@ -59,49 +59,50 @@ def _(reason: Quarantined, now: datetime) -> str:
     )
 
 
-@sentence.register
+@reason_text.register
 def _(reason: Hung, now: datetime) -> str:
     return (
-        f"Worker {reason.worker} has had it for {span(now - reason.claimed_at)}, and has not moved for "
-        f"{span(now - reason.hung_since)}: a handler blocks its event loop. The process lives, so nobody else gets it."
+        f"Worker {reason.worker} has had it for {format_duration(now - reason.claimed_at)}, and has not moved for "
+        f"{format_duration(now - reason.hung_since)}: a handler blocks its event loop. "
+        "The process is alive, so no other worker gets its jobs."
     )
 
 
-@sentence.register
+@reason_text.register
 def _(reason: Running, now: datetime) -> str:
-    said = [f"Worker {reason.worker} has run it for {span(now - reason.claimed_at)}."]
+    said = [f"Worker {reason.worker} has run it for {format_duration(now - reason.claimed_at)}."]
     if reason.deadline > now:
-        said.append(f"Its timeout ends the attempt in {span(reason.deadline - now)}.")
+        said.append(f"Its timeout ends the attempt in {format_duration(reason.deadline - now)}.")
     else:
         said.append(f"Its timeout was over {_ago(reason.deadline, now)}: it was told to stop, and has not ended yet.")
     if reason.cancel_requested_at:
         said.append(f"It was asked to be cancelled {_ago(reason.cancel_requested_at, now)}.")
     if reason.silence > NOTABLE_SILENCE:
         said.append(
-            f"The worker has given no sign of life for {span(reason.silence)}: when it is gone, another one that lives "
+            f"The worker has given no sign of life for {format_duration(reason.silence)}: if it is dead, another worker "
             "takes over within about ten seconds."
         )
     return " ".join(said)
 
 
-@sentence.register
+@reason_text.register
 def _(reason: Scheduled, now: datetime) -> str:
-    return f"It is scheduled for {moment(reason.run_at)}, in {span(reason.run_at - now)}."
+    return f"It is scheduled for {format_time(reason.run_at)}, in {format_duration(reason.run_at - now)}."
 
 
-@sentence.register
+@reason_text.register
 def _(reason: WaitsForRetry, now: datetime) -> str:
     how = f" ({reason.last_error.type})" if reason.last_error else ""
-    when = f"{moment(reason.retry_at)}, in {span(reason.retry_at - now)}"
+    when = f"{format_time(reason.retry_at)}, in {format_duration(reason.retry_at - now)}"
     return f"Attempt {reason.attempt} of {reason.max_attempts} failed{how}; the next one is due at {when}."
 
 
-@sentence.register
+@reason_text.register
 def _(_reason: Pending, _now: datetime) -> str:
     return "It waits for other jobs."
 
 
-@sentence.register
+@reason_text.register
 def _(reason: Paused, now: datetime) -> str:
     subject = "Everything" if reason.what == "all" else f"The {reason.what} {reason.name}"
     others = f" {_count(reason.others, 'more pause')} would still hold it then." if reason.others else ""
@@ -110,7 +111,7 @@ def _(reason: Paused, now: datetime) -> str:
     )
 
 
-@sentence.register
+@reason_text.register
 def _(reason: KindNotKnown, now: datetime) -> str:
     live, last = reason.live_workers, reason.last_known_at
     who = f"None of {_count(live, 'live worker')} knows its kind" if live else "No worker is there that could run it"
@@ -118,7 +119,7 @@ def _(reason: KindNotKnown, now: datetime) -> str:
     return f"{who}, {reason.kind}. {known}."
 
 
-@sentence.register
+@reason_text.register
 def _(reason: VersionNotKnown, _now: datetime) -> str:
     return (
         f"It is of version {reason.version} of {reason.kind}, and the live workers know that kind up to version "
@@ -126,24 +127,24 @@ def _(reason: VersionNotKnown, _now: datetime) -> str:
     )
 
 
-@sentence.register
+@reason_text.register
 def _(reason: QueueUnserved, _now: datetime) -> str:
     where = ", ".join(reason.served_queues) or "none"
     return f"No live worker that knows its kind claims from its queue, {reason.queue}. They claim from: {where}."
 
 
-@sentence.register
+@reason_text.register
 def _(reason: JobsDisabled, _now: datetime) -> str:
     return f"The workers that could run it have jobs disabled (JOBS_ENABLED=false): {', '.join(reason.workers)}."
 
 
-@sentence.register
+@reason_text.register
 def _(reason: QueueFull, _now: datetime) -> str:
     most = _count(reason.max_running, "job")
     return f"{most} of the queue {reason.queue} may run at once, and so many do. {_line(reason)}"
 
 
-@sentence.register
+@reason_text.register
 def _(reason: Behind, _now: datetime) -> str:
     said = [_line(reason)]
     if reason.hung_workers == reason.workers:
@@ -152,36 +153,38 @@ def _(reason: Behind, _now: datetime) -> str:
         said.append(f"{_all_of(reason.workers)} busy in all slots.")
     if reason.eta is not None:
         least = "at least" if reason.more else "about"
-        said.append(f"At {reason.jobs_per_second:.3g} jobs per second its turn comes in {least} {span(reason.eta)}.")
+        said.append(
+            f"At {reason.jobs_per_second:.3g} jobs per second its turn comes in {least} {format_duration(reason.eta)}."
+        )
     elif reason.hung_workers < reason.workers and not reason.jobs_per_second:
         said.append("No job of its queue has ended in the last minutes, so there is no telling when its turn comes.")
     return " ".join(said)
 
 
-@sentence.register
+@reason_text.register
 def _(reason: Next, now: datetime) -> str:
     return f"Nothing is in its way: it is claimed within moments. It came into line {_ago(reason.ready_at, now)}."
 
 
-@sentence.register
+@reason_text.register
 def _(reason: Duplicate, _now: datetime) -> str:
     what = "its idempotency key" if reason.by == "key" else "its uniqueness"
     where = f"which is {reason.state}" if reason.state else "whose row is gone"
-    end = f" That ends at {moment(reason.until)}." if reason.until else ""
+    end = f" That ends at {format_time(reason.until)}." if reason.until else ""
     return f"There is no such job: by {what}, job {reason.job_id} stands for it, {where}.{end}"
 
 
-@sentence.register
+@reason_text.register
 def _(_reason: NotEnqueued, _now: datetime) -> str:
     return "There is no such job. Enqueuing it would be accepted."
 
 
-def moment(at: datetime) -> str:
+def format_time(at: datetime) -> str:
     """A time, in UTC, to the second."""
     return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
-def span(time: timedelta) -> str:
+def format_duration(time: timedelta) -> str:
     """A length of time, roughly: "less than a second", "12 seconds", "3 hours 20 minutes"."""
     rest = max(time, timedelta(0))
     if rest < timedelta(seconds=1):
@@ -209,7 +212,7 @@ def _all_of(workers: int) -> str:
 
 
 def _ago(at: datetime, now: datetime) -> str:
-    return f"{span(now - at)} ago, at {moment(at)}"
+    return f"{format_duration(now - at)} ago, at {format_time(at)}"
 
 
 def _count(number: int, thing: str) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 
 from psycopg import AsyncConnection
 
-from headrace.queue.arguments import require
+from headrace.queue.arguments import require_type
 from headrace.queue.db.statements import rows
 from headrace.queue.job import JobState
 
@@ -60,13 +60,13 @@ class JobFilter:
             given = getattr(self, name)
             if isinstance(given, str) or not isinstance(given, Collection):
                 raise TypeError(f"job filter: {name} must be a tuple of words, not {given!r}")
-            require("job filter", str, **{f"{name}[{place}]": word for place, word in enumerate(given)})
+            require_type("job filter", str, **{f"{name}[{place}]": word for place, word in enumerate(given)})
             object.__setattr__(self, name, tuple(given))
         if unknown := [state for state in self.states if state not in set(JobState)]:
             raise ValueError(f"job filter: no such state as {', '.join(unknown)}; there are {', '.join(JobState)}")
         for name, time in (("created_after", self.created_after), ("created_before", self.created_before)):
             if time is not None:
-                require("job filter", datetime, **{name: time})
+                require_type("job filter", datetime, **{name: time})
                 if time.tzinfo is None:
                     raise ValueError(f"job filter: {name} must have a time zone, such as datetime.now(UTC); not {time}")
 

@@ -12,7 +12,7 @@ from psycopg import AsyncConnection
 
 from headrace.queue.db.statements import DEFAULT_SCHEMA, rows
 
-# Beats come every second; half a second later where one failed.
+# Heartbeat come every second; half a second later where one failed.
 SILENT_AFTER = timedelta(seconds=3)
 
 

@@ -27,10 +27,10 @@ class Codec(Protocol):
     def check(self, data: bytes) -> Any:
         """The message, if it keeps its kind's rules. Raises PayloadUnreadableError and PayloadInvalidError."""
 
-    def canonical(self, message: Any, fields: Collection[str] | None) -> bytes:
+    def canonical_fields(self, message: Any, fields: Collection[str] | None) -> bytes:
         """These fields of a message, None for all of it, as bytes that are equal where they are."""
 
-    def comparable(self, data: bytes, message: Any) -> bytes:
+    def canonical_bytes(self, data: bytes, message: Any) -> bytes:
         """A payload, and the message that it is, as bytes that are equal where messages are: a map has no order."""
 
     def secrets(self, message: Any) -> Iterable[Secret]:

@@ -31,7 +31,7 @@ _WIDER = {
 }
 
 
-class EventType(Enum):
+class ChangeType(Enum):
     """What has become of a field."""
 
     REMOVED = "FIELD_REMOVED"
@@ -44,7 +44,7 @@ class EventType(Enum):
 class Change:
     """A field that is not read any more as what it was."""
 
-    what: EventType
+    what: ChangeType
     message: str
     """The full name, before, of the message that has the field."""
     field: str
@@ -60,13 +60,13 @@ class Change:
     def __str__(self) -> str:
         where = f"{self.message}.{self.field}" + (f" (= {self.number})" if self.number else "")
         match self.what:
-            case EventType.REMOVED:
+            case ChangeType.REMOVED:
                 return f"{where}, {self.before}, is gone"
-            case EventType.RENUMBERED:
+            case ChangeType.RENUMBERED:
                 return f"{where}, {self.before}, has the number {self.after} now"
-            case EventType.RETYPED:
+            case ChangeType.RETYPED:
                 return f"{where} was {self.before} and is {self.after} now"
-            case EventType.VALUE_REMOVED:
+            case ChangeType.VALUE_REMOVED:
                 return f"{where} can't be {self.before} (= {self.value}) any more"
 
 
@@ -97,7 +97,7 @@ def used(message: Message, wanted: Iterable[Change]) -> set[Change]:
         change
         for owner, number, values in _all_set(message)
         for change in by_field.get((owner, number), ())
-        if change.what is not EventType.VALUE_REMOVED or change.value in values
+        if change.what is not ChangeType.VALUE_REMOVED or change.value in values
     }
 
 
@@ -105,15 +105,15 @@ def _of_field(owner: str, field: FieldDescriptor, new: Descriptor) -> Iterator[C
     now = new.fields_by_number.get(field.number)
     moved = new.fields_by_name.get(field.name)
     if moved is not None and moved.number != field.number:
-        yield Change(EventType.RENUMBERED, owner, field.name, field.number, _type(field), str(moved.number))
+        yield Change(ChangeType.RENUMBERED, owner, field.name, field.number, _type(field), str(moved.number))
     elif now is None:
-        yield Change(EventType.REMOVED, owner, field.name, field.number, _type(field), "")
+        yield Change(ChangeType.REMOVED, owner, field.name, field.number, _type(field), "")
     elif not _reads(field, now):
-        yield Change(EventType.RETYPED, owner, field.name, field.number, _type(field), _type(now))
+        yield Change(ChangeType.RETYPED, owner, field.name, field.number, _type(field), _type(now))
     elif field.enum_type is not None and now.enum_type is not None:
         for number, value in field.enum_type.values_by_number.items():
             if number not in now.enum_type.values_by_number:
-                yield Change(EventType.VALUE_REMOVED, owner, field.name, field.number, value.name, "", number)
+                yield Change(ChangeType.VALUE_REMOVED, owner, field.name, field.number, value.name, "", number)
 
 
 def _reads(before: FieldDescriptor, after: FieldDescriptor) -> bool:

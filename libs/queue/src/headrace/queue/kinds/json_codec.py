@@ -78,7 +78,7 @@ class JsonCodec:
             raise PayloadInvalidError(self._name, masked)
         return message
 
-    def canonical(self, message: Any, fields: Collection[str] | None) -> bytes:
+    def canonical_fields(self, message: Any, fields: Collection[str] | None) -> bytes:
         """See Codec. All of it is also what a model allows beyond its fields."""
         written = _in_order(json.loads(self.encode(message)), message)
         if isinstance(written, dict):
@@ -86,7 +86,7 @@ class JsonCodec:
             written = {name: written.get(name) for name in names}
         return _text(written).encode()
 
-    def comparable(self, data: bytes, message: Any) -> bytes:
+    def canonical_bytes(self, data: bytes, message: Any) -> bytes:
         """See Codec. Nor has a set, and each process writes it in another one."""
         return _text(_in_order(json.loads(data), message)).encode()
 

@@ -16,7 +16,7 @@ from google.protobuf.descriptor import Descriptor, FileDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
-from headrace.queue.arguments import is_a
+from headrace.queue.arguments import is_instance
 from headrace.queue.errors import KindUnknownError, QueueError, Violation
 from headrace.queue.kinds.codec import Codec
 from headrace.queue.kinds.json_codec import JsonCodec
@@ -83,7 +83,7 @@ class Kind:
         return (self.name, *self.former_names)
 
     @property
-    def first_name(self) -> str:
+    def original_name(self) -> str:
         """The name that idempotency keys and uniqueness know it by: the oldest, so that they outlast a renaming."""
         return self.former_names[0] if self.former_names else self.name
 
@@ -125,7 +125,7 @@ def job_kind(
     Raises:
         KindMisconfiguredError: The name is none.
     """
-    if not is_a(str, name) or not _KIND_NAME.fullmatch(name) or len(name) > MAX_NAME_LENGTH:
+    if not is_instance(str, name) or not _KIND_NAME.fullmatch(name) or len(name) > MAX_NAME_LENGTH:
         raise KindMisconfiguredError(
             f"kind name {name!r}: use words of letters, digits and underscores, joined by dots"
         )
@@ -187,7 +187,7 @@ class Kinds:
         return tuple(self._kinds)
 
     @property
-    def names_of_jobs(self) -> tuple[str, ...]:
+    def all_names(self) -> tuple[str, ...]:
         """The names that jobs of these kinds may bear, former ones included, sorted."""
         return tuple(sorted(self._by_any_name))
 
@@ -260,7 +260,7 @@ def _kind(payload_class: type[Any], defaults: Defaults, overrides: Mapping[str, 
         option_violations(queue=kind.queue, priority=kind.priority, max_retries=kind.max_retries, timeout=kind.timeout)
     )
     violations += _name_violations(kind)
-    if not (is_a(int, kind.version) and 1 <= kind.version <= MAX_VERSION):
+    if not (is_instance(int, kind.version) and 1 <= kind.version <= MAX_VERSION):
         violations.append(Violation("version", f"must be 1 to {MAX_VERSION}"))
     if violations:
         raise KindMisconfiguredError(f"{kind.name}: " + "; ".join(f"{v.field} {v.description}" for v in violations))
@@ -306,13 +306,15 @@ def option_violations(
     *, queue: str | None, priority: int | None, max_retries: int | None, timeout: timedelta | None
 ) -> Iterator[Violation]:
     """What is out of range in the options of a kind or a call; None is never."""
-    if queue is not None and not (is_a(str, queue) and 1 <= len(queue) <= MAX_QUEUE_LENGTH and queue.isprintable()):
+    if queue is not None and not (
+        is_instance(str, queue) and 1 <= len(queue) <= MAX_QUEUE_LENGTH and queue.isprintable()
+    ):
         yield Violation("queue", f"must have 1 to {MAX_QUEUE_LENGTH} printable characters")
-    if priority is not None and not (is_a(int, priority) and FIRST_PRIORITY <= priority <= LAST_PRIORITY):
+    if priority is not None and not (is_instance(int, priority) and FIRST_PRIORITY <= priority <= LAST_PRIORITY):
         yield Violation("priority", f"must be {FIRST_PRIORITY} (first) to {LAST_PRIORITY} (last)")
-    if max_retries is not None and not (is_a(int, max_retries) and 0 <= max_retries <= MAX_RETRIES):
+    if max_retries is not None and not (is_instance(int, max_retries) and 0 <= max_retries <= MAX_RETRIES):
         yield Violation("max_retries", f"must be 0 to {MAX_RETRIES}")
-    if timeout is not None and not is_a(timedelta, timeout):
+    if timeout is not None and not is_instance(timedelta, timeout):
         yield Violation("timeout", f"must be a timedelta, not {timeout!r}")
     elif timeout is not None and not timedelta(milliseconds=1) <= timeout <= MAX_TIMEOUT:
         yield Violation("timeout", "must be 1 ms to 24 hours")

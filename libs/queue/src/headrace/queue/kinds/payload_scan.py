@@ -13,30 +13,30 @@ from google.protobuf.message_factory import GetMessageClass
 from google.protobuf.unknown_fields import UnknownFieldSet
 
 from headrace.queue.errors import PayloadUnreadableError
-from headrace.queue.kinds.field_changes import Change, EventType, changes, used
+from headrace.queue.kinds.field_changes import Change, ChangeType, changes, used
 from headrace.queue.kinds.kind import Kind
 from headrace.queue.kinds.revisions import Revision, descriptor_of
 
 NAMED_JOBS = 10
 
-Trouble = Change | str
+PayloadProblem = Change | str
 """A change of a field that is set in the payload, or why the payload can't be read at all."""
 
 
 @dataclass
-class Tally:
+class ProblemCount:
     """How many jobs are in which trouble, and the first ten of them."""
 
-    jobs: dict[Trouble, tuple[int, list[int]]] = field(default_factory=dict)
+    jobs: dict[PayloadProblem, tuple[int, list[int]]] = field(default_factory=dict)
 
-    def add(self, job_id: int, troubles: Iterable[Trouble]) -> None:
+    def add(self, job_id: int, troubles: Iterable[PayloadProblem]) -> None:
         """Counts a job in."""
         for trouble in troubles:
             count, ids = self.jobs.get(trouble, (0, []))
             self.jobs[trouble] = (count + 1, sorted([*ids, job_id])[:NAMED_JOBS])
 
 
-def troubles_of(kind: Kind, revisions: Sequence[Revision]) -> Callable[[bytes], Iterable[Trouble]] | None:
+def payload_scanner(kind: Kind, revisions: Sequence[Revision]) -> Callable[[bytes], Iterable[PayloadProblem]] | None:
     """What tells the troubles of a payload that was written under one of these forms of its kind.
 
     None where there can be none, so that no payload has to be read.
@@ -52,7 +52,7 @@ def troubles_of(kind: Kind, revisions: Sequence[Revision]) -> Callable[[bytes], 
     if revisions and not older:
         return None
 
-    def look(payload: bytes) -> Iterator[Trouble]:
+    def look(payload: bytes) -> Iterator[PayloadProblem]:
         seen: set[Change] = set()
         for message_class, found in older:
             with suppress(DecodeError):  # it was written under another one
@@ -69,7 +69,7 @@ def troubles_of(kind: Kind, revisions: Sequence[Revision]) -> Callable[[bytes], 
     return look
 
 
-def _of_json(kind: Kind, payload: bytes) -> Iterator[Trouble]:
+def _of_json(kind: Kind, payload: bytes) -> Iterator[PayloadProblem]:
     try:
         kind.codec.decode(payload)
     except PayloadUnreadableError as error:
@@ -77,11 +77,11 @@ def _of_json(kind: Kind, payload: bytes) -> Iterator[Trouble]:
         return
     content = json.loads(payload)
     for name in sorted(set(content) - kind.codec.fields) if isinstance(content, dict) else ():
-        yield Change(EventType.REMOVED, kind.name, name, 0, "a JSON value", "")
+        yield Change(ChangeType.REMOVED, kind.name, name, 0, "a JSON value", "")
 
 
 def _unregistered(kind: Kind, message: Message) -> Iterator[Change]:
     """Fields that are set, and that the kind hasn't, where nobody has registered what they were."""
     unknown: Any = UnknownFieldSet(message)
     for number in sorted({each.field_number for each in unknown}):
-        yield Change(EventType.REMOVED, kind.name, "field", number, "which nobody has registered", "")
+        yield Change(ChangeType.REMOVED, kind.name, "field", number, "which nobody has registered", "")

@@ -66,7 +66,7 @@ class ProtobufCodec:
         with suppress(protovalidate.EvaluationError):  # that is of the empty message alone
             protovalidate.collect_violations(self._class())
 
-    def canonical(self, message: Any, fields: Collection[str] | None) -> bytes:
+    def canonical_fields(self, message: Any, fields: Collection[str] | None) -> bytes:
         """See Codec."""
         chosen = self._class()
         chosen.CopyFrom(message)
@@ -76,7 +76,7 @@ class ProtobufCodec:
         chosen.DiscardUnknownFields()
         return chosen.SerializeToString(deterministic=True)
 
-    def comparable(self, data: bytes, message: Any) -> bytes:
+    def canonical_bytes(self, data: bytes, message: Any) -> bytes:
         """See Codec. Clients in other languages write a map in any order, and in another one when they try again.
 
         What can have no map stays as it came: of two releases, one may not know a field, and would write it elsewhere.

@@ -18,15 +18,15 @@ from psycopg.rows import dict_row
 
 from headrace.queue.db.statements import DEFAULT_SCHEMA, statement
 from headrace.queue.kinds.descriptors import fingerprint
-from headrace.queue.kinds.field_changes import Change, EventType, changes
+from headrace.queue.kinds.field_changes import Change, ChangeType, changes
 from headrace.queue.kinds.kind import Kind, Kinds
-from headrace.queue.kinds.payload_scan import Tally, Trouble, troubles_of
+from headrace.queue.kinds.payload_scan import PayloadProblem, ProblemCount, payload_scanner
 from headrace.queue.kinds.revisions import Revision, descriptor_of, registered_kinds
 
 SCANNED = 100_000
 
 
-class Reason(StrEnum):
+class FindingCode(StrEnum):
     """What is wrong."""
 
     KIND_GONE = "KIND_GONE"
@@ -51,7 +51,7 @@ class Severity(StrEnum):
 class Finding:
     """Something that this release can't do with jobs."""
 
-    reason: Reason
+    reason: FindingCode
     severity: Severity
     kind: str
     """As the jobs have it, which may be a former name."""
@@ -130,7 +130,7 @@ class _Check:
     def report(self) -> KindsReport:
         lines = [row for row in self._rows("unfinished_kinds") if self._is_ours(row["kind"])]
         periodic = [row for row in self._rows("list_periodic", {"name": None}) if self._is_ours(row["kind"])]
-        names = {*self._kinds.names_of_jobs, *(line["kind"] for line in lines)}
+        names = {*self._kinds.all_names, *(line["kind"] for line in lines)}
         revisions: dict[str, list[Revision]] = {}
         for revision in registered_kinds(self._connection, names, schema=self._schema):
             revisions.setdefault(revision.kind, []).append(revision)
@@ -148,19 +148,19 @@ class _Check:
         name, version, count, ids = line["kind"], line["version"], line["jobs"], tuple(line["job_ids"])
         if name not in self._kinds:
             yield Finding(
-                Reason.KIND_GONE, _ERROR, name, version, "the kind is none of this release", _KIND_GONE, count, ids
+                FindingCode.KIND_GONE, _ERROR, name, version, "the kind is none of this release", _KIND_GONE, count, ids
             )
             return
         kind = self._kinds[name]
         if version > kind.version:
             what = f"this release knows versions up to {kind.version} only"
-            yield Finding(Reason.VERSION_UNKNOWN, _ERROR, name, version, what, _VERSION_UNKNOWN, count, ids)
+            yield Finding(FindingCode.VERSION_UNKNOWN, _ERROR, name, version, what, _VERSION_UNKNOWN, count, ids)
             return
         older = [revision for revision in revisions if revision.version == version]
-        look = troubles_of(kind, older)
+        look = payload_scanner(kind, older)
         if look is None:
             return
-        tally = Tally()
+        tally = ProblemCount()
         for job_id, payload in self._payloads(name, version):
             tally.add(job_id, look(payload))
         self._unseen += max(0, count - self._scan)
@@ -176,18 +176,18 @@ class _Check:
             told = (row["name"],)
             if name not in self._kinds:
                 what = "the kind is none of this release"
-                yield Finding(Reason.KIND_GONE, _ERROR, name, 0, what, _PERIODIC_GONE, periodic=told)
+                yield Finding(FindingCode.KIND_GONE, _ERROR, name, 0, what, _PERIODIC_GONE, periodic=told)
                 continue
             kind, older = self._kinds[name], revisions.get(name, [])
-            look = troubles_of(kind, older)
+            look = payload_scanner(kind, older)
             for trouble in look(bytes(row["payload"])) if look else ():
                 if isinstance(trouble, str):
-                    yield Finding(Reason.UNREADABLE, _ERROR, name, 0, trouble, _PERIODIC_UNREADABLE, periodic=told)
+                    yield Finding(FindingCode.UNREADABLE, _ERROR, name, 0, trouble, _PERIODIC_UNREADABLE, periodic=told)
                     continue
                 # Workers declare anew what they have in code.
                 harmless = row["declared"] is not None or _was_there_before(kind, trouble, older)
                 severity = _WARNING if harmless else _ERROR
-                reason = Reason(trouble.what.value)
+                reason = FindingCode(trouble.what.value)
                 yield Finding(reason, severity, name, 0, str(trouble), _PERIODIC_CHANGED, periodic=told)
 
     def _of_jobs_to_come(
@@ -201,8 +201,10 @@ class _Check:
             if message is None or not of_version or fingerprint(message) in {each.fingerprint for each in of_version}:
                 continue
             for change in changes(of_version[-1].message, message):
-                if (kind.name, Reason(change.what.value), str(change)) not in told:
-                    yield Finding(Reason(change.what.value), _WARNING, kind.name, kind.version, str(change), _TO_COME)
+                if (kind.name, FindingCode(change.what.value), str(change)) not in told:
+                    yield Finding(
+                        FindingCode(change.what.value), _WARNING, kind.name, kind.version, str(change), _TO_COME
+                    )
 
     def _payloads(self, kind: str, version: int) -> Iterator[tuple[int, bytes]]:
         with self._connection.cursor(name="payloads") as cursor:  # on the server: they may be many
@@ -225,14 +227,14 @@ def _of_trouble(
     kind: Kind,
     name: str,
     version: int,
-    trouble: Trouble,
+    trouble: PayloadProblem,
     concerned: tuple[int, list[int]],
     revisions: Sequence[Revision],
 ) -> Finding:
     count, ids = concerned[0], tuple(concerned[1])
     if isinstance(trouble, str):
-        return Finding(Reason.UNREADABLE, _ERROR, name, version, trouble, _UNREADABLE, count, ids)
-    reason = Reason(trouble.what.value)
+        return Finding(FindingCode.UNREADABLE, _ERROR, name, version, trouble, _UNREADABLE, count, ids)
+    reason = FindingCode(trouble.what.value)
     if version < kind.version:
         return Finding(reason, _WARNING, name, version, str(trouble), _STEPPED, count, ids)
     if _was_there_before(kind, trouble, revisions):
@@ -247,7 +249,7 @@ def _was_there_before(kind: Kind, change: Change, revisions: Sequence[Revision])
     """
     message = descriptor_of(kind)
     # Names count for nothing in a fingerprint: two fields that have changed places leave it as it was.
-    if message is None or change.what is EventType.RENUMBERED:
+    if message is None or change.what is ChangeType.RENUMBERED:
         return False
     mine = fingerprint(message)
     for revision in revisions:

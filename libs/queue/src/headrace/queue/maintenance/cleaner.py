@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from datetime import timedelta
 
-from headrace.queue.db.connections import Link
+from headrace.queue.db.connections import ReconnectingConnection
 from headrace.queue.db.statements import statement
 from headrace.queue.retention import Retention
 
@@ -24,7 +24,9 @@ FOLD = 50_000
 class Cleaner:
     """The worker's broom."""
 
-    def __init__(self, link: Link, schema: str, retention: Retention, *, audit_retention: timedelta) -> None:
+    def __init__(
+        self, link: ReconnectingConnection, schema: str, retention: Retention, *, audit_retention: timedelta
+    ) -> None:
         self._link = link
         self._jobs = statement("clean_jobs", schema)
         self._keys = statement("clean_keys", schema)

@@ -13,16 +13,16 @@ from datetime import timedelta
 from typing import Any
 
 from headrace.queue import tracing
-from headrace.queue.db.connections import Link
+from headrace.queue.db.connections import ReconnectingConnection
 from headrace.queue.db.statements import statement
 from headrace.queue.errors import DatabaseUnavailableError
 from headrace.queue.events.event import EventType
-from headrace.queue.events.publisher import Announcer
+from headrace.queue.events.publisher import EventPublisher
 from headrace.queue.job import TraceParent
 
 logger = logging.getLogger(__name__)
 INTERVAL = timedelta(seconds=1)
-# Beats come every second; with the watch's own second a killed worker's jobs run again within 10 s.
+# Heartbeat come every second; with the watch's own second a killed worker's jobs run again within 10 s.
 LEASE = 6.0
 # A longer pause between two looks means that the rescuer, or Postgres, was away.
 LONGEST_GAP = 3.0
@@ -38,8 +38,10 @@ TOLD_OF_THE_DEAD = {
 class Rescuer:
     """The worker's watch over the other workers."""
 
-    def __init__(self, link: Link, schema: str, announcer: Announcer, *, max_deaths: int) -> None:
-        self._announcer = announcer
+    def __init__(
+        self, link: ReconnectingConnection, schema: str, publisher: EventPublisher, *, max_deaths: int
+    ) -> None:
+        self._publisher = publisher
         self._link = link
         self._watch = statement("watch_workers", schema)
         self._declare = statement("declare_dead", schema)
@@ -81,7 +83,7 @@ class Rescuer:
                 level, "job %d (%s) is %s: worker %s died with it", row["id"], row["kind"], row["state"], row["worker"]
             )
             what = TOLD_OF_THE_DEAD[row["state"]]
-            self._announcer.tell([(what, row["id"], row["kind"], row["queue"], row["attempt"])])
+            self._publisher.publish([(what, row["id"], row["kind"], row["queue"], row["attempt"])])
             tracing.lost_span(_attempt(row), row["ran_ms"], row["worker"])
 
 

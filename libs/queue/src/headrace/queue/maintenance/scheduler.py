@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import timedelta
 
-from headrace.queue.db.connections import Link
+from headrace.queue.db.connections import ReconnectingConnection
 from headrace.queue.db.statements import statement
 from headrace.queue.db.transaction import Plan, Result, run_async
 from headrace.queue.kinds.kind import Kinds
@@ -33,7 +33,7 @@ class Scheduler:
         EnqueueError: A declared payload is of an unknown kind, or breaks its kind's rules.
     """
 
-    def __init__(self, link: Link, kinds: Kinds, periodic: Sequence[Periodic], schema: str) -> None:
+    def __init__(self, link: ReconnectingConnection, kinds: Kinds, periodic: Sequence[Periodic], schema: str) -> None:
         self._link = link
         self._ticker = Ticker(kinds, periodic, schema)
         self._promote = statement("promote", schema)

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from headrace.queue.arguments import is_a, require
+from headrace.queue.arguments import is_instance, require_type
 from headrace.queue.errors import PeriodicInvalidError, Violation
 from headrace.queue.kinds.kind import Kinds
 from headrace.queue.periodic.schedule import Cron, Interval, Schedule, TimeZoneUnknownError, zone
@@ -83,12 +83,12 @@ class Periodic:
             raise self._wrong(violation.field, violation.description)
 
     def _require_types(self) -> None:
-        require("periodic job", str, name=self.name)
+        require_type("periodic job", str, name=self.name)
         for field, time in (("every", self.every), ("window", self.window)):
-            if time is not None and not is_a(timedelta, time):
+            if time is not None and not is_instance(timedelta, time):
                 raise self._wrong(field, f"{field} must be a timedelta, not {time!r}")
         for field, text in (("cron", self.cron or ""), ("time_zone", self.time_zone)):
-            if not is_a(str, text):
+            if not is_instance(str, text):
                 raise self._wrong(field, f"{field} must be text, not {text!r}")
 
     def _wrong(self, field: str, reason: str) -> PeriodicInvalidError:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from headrace.queue import tracing
-from headrace.queue.arguments import require
+from headrace.queue.arguments import require_type
 from headrace.queue.db.statements import statement
 from headrace.queue.db.transaction import Plan, Query
 from headrace.queue.enqueue.enqueuer import Enqueuer
@@ -40,7 +40,7 @@ class Ticker:
 
     def __init__(self, kinds: Kinds, periodic: Sequence[Periodic], schema: str) -> None:
         for each in periodic:
-            require("periodic jobs of a worker", Periodic, **{"each of them": each})
+            require_type("periodic jobs of a worker", Periodic, **{"each of them": each})
         names = Counter(each.name for each in periodic)
         if twice := sorted(name for name, count in names.items() if count > 1):
             raise ValueError(f"periodic jobs: {', '.join(twice)} is declared twice; a name stands for one definition")
@@ -59,7 +59,7 @@ class Ticker:
         """Which periodic jobs this worker ticks, as parameters."""
         return {
             "names": list(self._periodic),
-            "kinds": list(self._kinds.names_of_jobs),
+            "kinds": list(self._kinds.all_names),
             "excluded": list(self._unreadable),
         }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from headrace.queue.arguments import require
+from headrace.queue.arguments import require_type
 from headrace.queue.db.statements import statement
 from headrace.queue.db.transaction import Plan, Query
 
@@ -16,7 +16,7 @@ def moved_clock(by: timedelta, schema: str) -> Plan[datetime]:
         ValueError: `by` is below 0.
         TypeError: It is no timedelta.
     """
-    require("move_clock", timedelta, by=by)
+    require_type("move_clock", timedelta, by=by)
     if by < timedelta(0):
         raise ValueError(f"a clock moves ahead: by must be at least 0, and is {by}")
     yield Query(statement("move_clock", schema), {"by": by})

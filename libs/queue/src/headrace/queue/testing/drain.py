@@ -16,7 +16,7 @@ from headrace.queue.completion.completer import settle_params
 from headrace.queue.db.statements import statement
 from headrace.queue.db.transaction import Plan, Query, Result
 from headrace.queue.errors import QueueError
-from headrace.queue.execution.attempt_result import Decision
+from headrace.queue.execution.attempt_result import AttemptResult
 from headrace.queue.execution.executor import Executor
 from headrace.queue.execution.handlers import Handlers
 from headrace.queue.execution.retry_policy import RetryPolicy
@@ -75,7 +75,7 @@ class Drain:
         self._ticker = ticker
         self._retry = retry
         self._schema = schema
-        self._decisions: list[tuple[int, int, Decision]] = []
+        self._decisions: list[tuple[int, int, AttemptResult]] = []
         self._progress: list[tuple[int, int, str]] = []
         self._claims = count(1)
 
@@ -114,13 +114,13 @@ class Drain:
             await executor.close()
         return [await execute(self._read(job_id)) for job_id in seen]
 
-    def decide(self, job: RunningJob, decision: Decision) -> None:
+    def record(self, job: RunningJob, decision: AttemptResult) -> None:
         """Takes an outcome from the executor."""
         self._decisions.append((job.id, job.lease, decision))
 
-    def take(self, job: RunningJob, otherwise: Decision) -> None:
+    def take(self, job: RunningJob, otherwise: AttemptResult) -> None:
         """Takes an attempt that has completed its job itself. If that stands, `otherwise` will count for nothing."""
-        self.decide(job, otherwise)
+        self.record(job, otherwise)
 
     def holds(self, job_id: int, lease: int) -> bool:  # noqa: ARG002
         """Nothing is ever unsure: there is one transaction."""

@@ -28,7 +28,7 @@ from headrace.queue.periodic.ticker import Ticker
 from headrace.queue.testing.clock import moved_clock
 from headrace.queue.testing.drain import AT_ONCE, Drain
 from headrace.queue.testing.enqueued import EnqueuedJob, enqueued
-from headrace.queue.testing.run_handler import run_alone
+from headrace.queue.testing.run_handler import run_handler
 
 if TYPE_CHECKING:
     from headrace.queue.db.transaction import AnyAsyncConnection, AnyConnection
@@ -97,7 +97,7 @@ class Kit:
         metadata: Mapping[str, Any] | None = None,
     ) -> Outcome:
         """The same, in an asynchronous test."""
-        return await run_alone(
+        return await run_handler(
             self._handlers,
             payload,
             attempt=attempt,

@@ -16,7 +16,7 @@ from headrace.queue.execution.running_job import Home, RunningJob, enter_job
 from headrace.queue.execution.threads import in_thread
 
 
-async def run_alone(
+async def run_handler(
     handlers: Handlers,
     payload: Any,
     *,
@@ -68,6 +68,6 @@ async def _enter(work: Work, message: Any, job: RunningJob) -> Outcome | None:
 
 def _work(handlers: Handlers, name: str) -> Work:
     handler = handlers[name]
-    around, beside = handlers.around(handler)
-    work = handler.function if handler.mode == "async" else in_thread(wrapped(handler.function, beside))
-    return wrapped(work, around)
+    async_middleware, plain_middleware = handlers.middleware_for(handler)
+    work = handler.function if handler.mode == "async" else in_thread(wrapped(handler.function, plain_middleware))
+    return wrapped(work, async_middleware)

@@ -19,7 +19,7 @@ from typing import Any
 
 import psycopg
 
-from headrace.queue.claiming.tracker import ClaimLedger
+from headrace.queue.claiming.tracker import ClaimTracker
 from headrace.queue.db.connections import VIGILANCE
 from headrace.queue.db.statements import statement
 
@@ -35,7 +35,7 @@ HUNG_AFTER = 5.0
 STOPPED_AFTER = 3.0
 
 
-class Pulse:
+class LoopMonitor:
     """When the event loop last moved. Written on the loop, read from anywhere."""
 
     def __init__(self) -> None:
@@ -55,7 +55,7 @@ class Pulse:
             await asyncio.sleep(TICK)
 
 
-class Beats:
+class Heartbeat:
     """The thread that beats for one worker process.
 
     Args:
@@ -72,8 +72,8 @@ class Beats:
         self,
         dsn: str,
         schema: str,
-        ledger: ClaimLedger,
-        pulse: Pulse,
+        tracker: ClaimTracker,
+        loop_monitor: LoopMonitor,
         *,
         vitals: Callable[[], Mapping[str, Any]],
         on_cancel: Callable[[Sequence[int]], None],
@@ -82,8 +82,8 @@ class Beats:
         self._dsn = dsn
         self._application_name = f"{schema} beats"
         self._beat = f"set local statement_timeout = 5000; {statement('beat', schema)}"
-        self._ledger = ledger
-        self._pulse = pulse
+        self._tracker = tracker
+        self._loop_monitor = loop_monitor
         self._vitals = vitals
         self._on_cancel = on_cancel
         self._on_declared_dead = on_declared_dead
@@ -96,7 +96,7 @@ class Beats:
         self._away = False
 
     def begin(self, worker_id: int) -> None:
-        """Beats for this worker from now on."""
+        """Heartbeat for this worker from now on."""
         self._worker_id = worker_id
         if not self._thread.is_alive():
             self._thread.start()
@@ -146,7 +146,7 @@ class Beats:
     def _send(self, connection: psycopg.Connection[Any]) -> None:
         params = {
             "worker_id": self._worker_id,
-            "claim_floor": self._ledger.floor,
+            "claim_floor": self._tracker.lowest_open,
             "blocked_for": self._blocked_for,
             **self._vitals(),
         }
@@ -165,11 +165,11 @@ class Beats:
         now = time.monotonic()
         stopped = now - self._looked_at > STOPPED_AFTER
         self._looked_at = now
-        lag = self._pulse.lag
+        lag = self._loop_monitor.lag
         was_blocked = self._blocked_for is not None
         self._blocked_for = lag if lag > HUNG_AFTER and not stopped else None
         if self._blocked_for is not None and not was_blocked:
-            frame = sys._current_frames().get(self._pulse.thread_id)  # noqa: SLF001  (the documented way to look)
+            frame = sys._current_frames().get(self._loop_monitor.thread_id)  # noqa: SLF001  (the documented way to look)
             place = "".join(traceback.format_stack(frame)[-3:]) if frame else "somewhere"
             logger.error("the event loop has not moved for %.1f s: a handler blocks it. It is at\n%s", lag, place)
         if self._blocked_for is None and was_blocked:

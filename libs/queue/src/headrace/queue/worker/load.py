@@ -18,7 +18,7 @@ MEMORY = 60.0
 REST = 5.0
 
 
-class Load(Protocol):
+class LoadSource(Protocol):
     """The numbers that a worker keeps. May be read from any thread."""
 
     @property
@@ -67,7 +67,7 @@ class Rate:
         self._weight += share * (1 - self._weight)
 
 
-class Vitals:
+class LoadMeter:
     """A worker's signs of life.
 
     Args:
@@ -75,7 +75,7 @@ class Vitals:
         clock: Seconds that only grow.
     """
 
-    def __init__(self, load: Load, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, load: LoadSource, clock: Callable[[], float] = time.monotonic) -> None:
         self._load = load
         self._clock = clock
         self._looked_at = clock()

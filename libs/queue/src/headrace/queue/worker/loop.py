@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import timedelta
 
-from headrace.queue.db.reconnect import Backoff
+from headrace.queue.db.reconnect import ReconnectBackoff
 from headrace.queue.errors import DatabaseUnavailableError
 
 logger = logging.getLogger(__name__)
@@ -30,7 +30,7 @@ async def repeat(
         name: The role, for the log.
         wake: Ends a pause early.
     """
-    backoff = Backoff()
+    backoff = ReconnectBackoff()
     while True:
         try:
             pause = await step()

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from headrace.queue.arguments import require
+from headrace.queue.arguments import require_type
 from headrace.queue.retention import Retention
 
 MAX_NAME_LENGTH = 200
@@ -57,13 +57,13 @@ class WorkerSettings:
     def __post_init__(self) -> None:
         """Refuses values that make no sense."""
         where = "worker settings"
-        require(where, int, slots=self.slots, max_deaths=self.max_deaths)
-        require(where, timedelta, poll_interval=self.poll_interval, drain_timeout=self.drain_timeout)
-        require(where, bool, enabled=self.enabled, listen=self.listen)
-        require(where, Mapping, queue_slots=self.queue_slots)
-        require(where, int, **{f"queue_slots[{queue!r}]": slots for queue, slots in self.queue_slots.items()})
-        require(where, Retention, retention=self.retention)
-        require(where, str, name=self.name)
+        require_type(where, int, slots=self.slots, max_deaths=self.max_deaths)
+        require_type(where, timedelta, poll_interval=self.poll_interval, drain_timeout=self.drain_timeout)
+        require_type(where, bool, enabled=self.enabled, listen=self.listen)
+        require_type(where, Mapping, queue_slots=self.queue_slots)
+        require_type(where, int, **{f"queue_slots[{queue!r}]": slots for queue, slots in self.queue_slots.items()})
+        require_type(where, Retention, retention=self.retention)
+        require_type(where, str, name=self.name)
         if not (1 <= len(self.name) <= MAX_NAME_LENGTH and self.name.isprintable()):
             raise ValueError(f"worker settings: a name has 1 to {MAX_NAME_LENGTH} printable characters")
         if self.slots < 1 or self.max_deaths < 1:

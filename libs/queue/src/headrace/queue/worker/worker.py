@@ -18,17 +18,17 @@ from typing import Any
 
 import psycopg
 
-from headrace.queue.arguments import require
+from headrace.queue.arguments import require_type
 from headrace.queue.claiming import reconciler
 from headrace.queue.claiming.notifier import Notifier
-from headrace.queue.claiming.producer import Identity, Producer
-from headrace.queue.claiming.tracker import ClaimLedger
-from headrace.queue.completion.commit_watcher import Witness
-from headrace.queue.completion.completer import Completer, Decided
+from headrace.queue.claiming.producer import Producer, WorkerIdentity
+from headrace.queue.claiming.tracker import ClaimTracker
+from headrace.queue.completion.commit_watcher import CommitWatcher
+from headrace.queue.completion.completer import Completer, Settled
 from headrace.queue.completion.progress import Progress
 from headrace.queue.db import migrate
-from headrace.queue.db.connections import CONNECT_TIMEOUT, Link
-from headrace.queue.db.reconnect import Backoff
+from headrace.queue.db.connections import CONNECT_TIMEOUT, ReconnectingConnection
+from headrace.queue.db.reconnect import ReconnectBackoff
 from headrace.queue.db.statements import DEFAULT_SCHEMA, statement
 from headrace.queue.db.transaction import run_async
 from headrace.queue.errors import DatabaseUnavailableError, SchemaOutdatedError
@@ -42,8 +42,8 @@ from headrace.queue.kinds.revisions import registration
 from headrace.queue.maintenance import cleaner, rescuer, scheduler
 from headrace.queue.maintenance.cleaner import Cleaner
 from headrace.queue.periodic.definition import Periodic
-from headrace.queue.worker.heartbeat import Beats, Pulse
-from headrace.queue.worker.load import Vitals
+from headrace.queue.worker.heartbeat import Heartbeat, LoopMonitor
+from headrace.queue.worker.load import LoadMeter
 from headrace.queue.worker.loop import repeat
 from headrace.queue.worker.settings import WorkerSettings
 
@@ -96,22 +96,22 @@ class Worker:
         self._stopping = asyncio.Event()
         self._begun = False
         self._registered = False
-        self._pulse = Pulse()
-        self._identity = Identity()
-        self._ledger = ClaimLedger()
+        self._loop_monitor = LoopMonitor()
+        self._identity = WorkerIdentity()
+        self._tracker = ClaimTracker()
         self._links = {
-            role: Link(dsn, role=role, schema=schema, pooled=not settings.listen)
-            for role in ("claims", "outcomes", "maintenance")
+            purpose: ReconnectingConnection(dsn, purpose=purpose, schema=schema, pooled=not settings.listen)
+            for purpose in ("claims", "outcomes", "maintenance")
         }
         upkeep = self._links["maintenance"]
-        self._completer = Completer(self._links["outcomes"], schema, self._decided)
+        self._completer = Completer(self._links["outcomes"], schema, self._on_settled)
         self._progress = Progress(upkeep, schema)
-        self._witness = Witness(self._links["outcomes"], self._completer, schema, self._decided)
+        self._commit_watcher = CommitWatcher(self._links["outcomes"], self._completer, schema, self._on_settled)
         wake = asyncio.Event()
         self._executor = Executor(
             handlers,
             self._completer,
-            self._witness,
+            self._commit_watcher,
             retry or RetryPolicy(),
             home=Home(schema, self._progress.report),
             freed=wake,
@@ -122,21 +122,21 @@ class Worker:
             handlers,
             self._executor,
             self._completer,
-            self._ledger,
+            self._tracker,
             slots=settings.slots,
             queue_slots=settings.queue_slots,
             poll_interval=settings.poll_interval,
             schema=schema,
             wake=wake,
         )
-        self._announcer = publisher.Announcer(upkeep, settings.name, schema)
-        self._rescuer = rescuer.Rescuer(upkeep, schema, self._announcer, max_deaths=settings.max_deaths)
+        self._publisher = publisher.EventPublisher(upkeep, settings.name, schema)
+        self._rescuer = rescuer.Rescuer(upkeep, schema, self._publisher, max_deaths=settings.max_deaths)
         self._scheduler = scheduler.Scheduler(upkeep, handlers.kinds, periodic, schema)
         self._cleaner = Cleaner(upkeep, schema, settings.retention, audit_retention=settings.audit_retention)
-        self._auditor = reconciler.Auditor(
-            upkeep, self._identity, self._ledger, self._executor, self._completer, self._producer, schema
+        self._reconciler = reconciler.ClaimReconciler(
+            upkeep, self._identity, self._tracker, self._executor, self._completer, self._producer, schema
         )
-        self._notifier = Notifier(dsn, schema, on_ready=self._producer.ready, on_connected=self._producer.ready_all)
+        self._notifier = Notifier(dsn, schema, on_ready=self._producer.wake_queue, on_connected=self._producer.wake_all)
         self._declared_dead = asyncio.Event()
 
     @property
@@ -149,11 +149,11 @@ class Worker:
 
         Answers a function that ends it. To hear of other processes' jobs, see `EventListener`.
         """
-        return self._announcer.subscribe(callback)
+        return self._publisher.subscribe(callback)
 
     def loop_lag(self) -> float:
         """For how many seconds the event loop has not moved. May be asked from another thread."""
-        return self._pulse.lag
+        return self._loop_monitor.lag
 
     def stop(self) -> None:
         """Begins the drain: nothing more is claimed; `run` returns when running jobs have ended or were handed back.
@@ -171,57 +171,57 @@ class Worker:
         if self._begun:
             raise RuntimeError("this worker has been run before, and has one life: make another one")
         self._begun = True
-        beats = Beats(
+        heartbeat = Heartbeat(
             self._dsn,
             self._schema,
-            self._ledger,
-            self._pulse,
-            vitals=Vitals(self._producer).read,
+            self._tracker,
+            self._loop_monitor,
+            vitals=LoadMeter(self._producer).read,
             on_cancel=self._producer.cancel,
             on_declared_dead=self._declared_dead.set,
         )
         try:
             async with asyncio.TaskGroup() as group:
-                roles = [group.create_task(self._pulse.run(), name="pulse")]
-                if await self._begin(beats):
-                    roles += [group.create_task(run, name=name) for name, run in self._roles(beats).items()]
+                loops = [group.create_task(self._loop_monitor.run(), name="loop monitor")]
+                if await self._begin(heartbeat):
+                    loops += [group.create_task(run, name=name) for name, run in self._loops(heartbeat).items()]
                     await self._stopping.wait()
                     await self._drain()
-                for role in roles:
-                    role.cancel()
+                for loop in loops:
+                    loop.cancel()
         finally:
             await self._executor.close()
-            await beats.stop()
+            await heartbeat.stop()
             for link in self._links.values():
                 await link.close()
 
-    def _roles(self, beats: Beats) -> dict[str, Coroutine[Any, Any, None]]:
-        roles = {
+    def _loops(self, heartbeat: Heartbeat) -> dict[str, Coroutine[Any, Any, None]]:
+        loops = {
             "completer": self._completer.run(),
-            "witness": self._witness.run(),
+            "witness": self._commit_watcher.run(),
             "progress": self._progress.run(),
-            "announcer": repeat(self._announcer.step, every=publisher.INTERVAL, name="telling of events"),
+            "announcer": repeat(self._publisher.step, every=publisher.INTERVAL, name="telling of events"),
             "scheduler": repeat(self._scheduler.step, every=scheduler.INTERVAL, name="scheduling"),
             "rescuer": repeat(self._rescuer.step, every=rescuer.INTERVAL, name="the watch over workers"),
             "cleaner": repeat(self._cleaner.step, every=cleaner.INTERVAL, name="cleaning"),
             "auditor": repeat(self._audit, every=reconciler.INTERVAL, name="the audit"),
-            "rebirth": self._rebirth(beats),
+            "rebirth": self._register_again(heartbeat),
         }
         if self._settings.enabled:
-            roles["producer"] = self._producer.run()
+            loops["producer"] = self._producer.run()
             if self._settings.listen:
-                roles["notifier"] = self._notifier.run()
-        return roles
+                loops["notifier"] = self._notifier.run()
+        return loops
 
-    async def _begin(self, beats: Beats) -> bool:
+    async def _begin(self, heartbeat: Heartbeat) -> bool:
         """Registers, as soon as the database lets us; False when stopped before that."""
-        backoff = Backoff()
+        backoff = ReconnectBackoff()
         while not self._stopping.is_set():
             try:
                 await asyncio.to_thread(migrate.require_current, self._with_timeout(), schema=self._schema)
                 async with self._links["maintenance"].use() as connection:
                     await run_async(connection, registration(self._handlers.kinds, self._schema))
-                await self._register(beats)
+                await self._register(heartbeat)
             except (DatabaseUnavailableError, SchemaOutdatedError, psycopg.OperationalError) as error:
                 await backoff.wait(logger, f"not at work yet: {str(error).strip()}")
                 continue
@@ -233,7 +233,7 @@ class Worker:
     def _with_timeout(self) -> str:
         return psycopg.conninfo.make_conninfo(self._dsn, connect_timeout=CONNECT_TIMEOUT)
 
-    async def _register(self, beats: Beats) -> None:
+    async def _register(self, heartbeat: Heartbeat) -> None:
         params = {
             "name": self._settings.name,
             "queues": [queue for queue in self._handlers.queues if self._settings.queue_slots.get(queue) != 0],
@@ -244,31 +244,31 @@ class Worker:
         }
         [row] = await self._links["maintenance"].execute(statement("register_worker", self._schema), params)
         self._identity.worker_id = row["id"]
-        beats.begin(row["id"])
+        heartbeat.begin(row["id"])
 
-    async def _rebirth(self, beats: Beats) -> None:
+    async def _register_again(self, heartbeat: Heartbeat) -> None:
         """After others have declared this process dead, and it wasn't: gives up what it held, and begins a new life."""
-        backoff = Backoff()
+        backoff = ReconnectBackoff()
         while True:
             await self._declared_dead.wait()
             self._declared_dead.clear()
             logger.error("declared dead while it was stopped or cut off; its jobs are in other hands, it begins anew")
             self._executor.stop_all(Stop.LEASE_LOST)  # before those begin that have not yet
-            async with self._producer.quiet():  # no claim is on its way under the old name
+            async with self._producer.claims_paused():  # no claim is on its way under the old name
                 self._executor.stop_all(Stop.LEASE_LOST)
-                self._ledger.forget()
+                self._tracker.forget()
                 while True:
                     try:
-                        await self._register(beats)
+                        await self._register(heartbeat)
                         break
                     except DatabaseUnavailableError as away:
                         await backoff.wait(logger, f"the new life has to wait until Postgres is back: {away}")
             backoff.reset()
-            self._producer.ready_all()
+            self._producer.wake_all()
 
     async def _audit(self) -> None:
-        await self._auditor.step()
-        self._producer.sweep()
+        await self._reconciler.step()
+        self._producer.request_sweep()
 
     async def _drain(self) -> None:
         """Lets running jobs end within the drain time-out, and hands back the rest, the attempt unspent."""
@@ -284,10 +284,10 @@ class Worker:
             logger.error("%d jobs don't stop: they are handed back, and this process has to end now", stubborn)
         try:
             async with asyncio.timeout(LAST_WRITES):
-                await self._witness.idle()
+                await self._commit_watcher.idle()
                 await self._completer.flushed()
                 await self._progress.flush()
-                await self._announcer.step()
+                await self._publisher.step()
                 await self._links["maintenance"].execute(
                     statement("stop_worker", self._schema), {"worker_id": self._identity.worker_id}
                 )
@@ -295,23 +295,23 @@ class Worker:
             left = self._executor.running + self._completer.pending
             logger.error("gone with %d jobs that could not be handed back: they will be rescued", left)
 
-    def _decided(self, decided: Sequence[Decided]) -> None:
+    def _on_settled(self, decided: Sequence[Settled]) -> None:
         for claim_no, jobs in Counter(job.claim_no for job, _ in decided).items():
-            self._ledger.decided(claim_no, jobs)
+            self._tracker.job_settled(claim_no, jobs)
         for queue in {job.queue for job, _ in decided}:
-            self._producer.decided(queue)
-        self._announcer.tell(
+            self._producer.job_settled(queue)
+        self._publisher.publish(
             [
                 (publisher.TOLD[state], job.id, job.kind.name, job.queue, job.attempt)
                 for job, state in decided
                 if state is not None
             ]
         )
-        self._producer.freed()  # it may have waited for outcomes to be written
+        self._producer.slot_freed()  # it may have waited for outcomes to be written
 
 
 def _require_connection_string(dsn: str) -> None:
-    require("a worker", str, dsn=dsn)
+    require_type("a worker", str, dsn=dsn)
     try:
         psycopg.conninfo.conninfo_to_dict(dsn)
     except psycopg.ProgrammingError as error:

@@ -27,14 +27,14 @@ from opentelemetry import context, propagate
 from headrace.queue.execution.attempt_failure import AttemptFailedError
 from headrace.queue.execution.middleware import wrapped
 from headrace.queue.execution.outcomes import Outcome
-from headrace.queue.execution.processes.protocol import Head, job_of, outcome_head, packed, receive
+from headrace.queue.execution.processes.protocol import Header, decode_job, encode_frame, encode_outcome, read_frame
 from headrace.queue.execution.running_job import Home, RunningJob, enter_job
 from headrace.queue.kinds.kind import Kind
 from headrace.redaction import begin_redaction, redact
 
 PR_SET_PDEATHSIG = 1
 Work = Callable[[Any, RunningJob], Any]
-Frames = SimpleQueue[tuple[Head, bytes] | None]
+Frames = SimpleQueue[tuple[Header, bytes] | None]
 
 
 def main(descriptor: int, worker: int) -> None:
@@ -47,7 +47,7 @@ def main(descriptor: int, worker: int) -> None:
     os.set_inheritable(descriptor, False)
     connection = socket.socket(fileno=descriptor)
     read = connection.makefile("rb").read
-    hello = receive(read)
+    hello = read_frame(read)
     if hello is None:
         return
     head, body = hello
@@ -70,12 +70,12 @@ class _Server:
         self._works = {name: _load(pickled) for name, pickled in pickle.loads(handlers).items()}  # noqa: S301  (ours)
         self.busy = False
 
-    def send(self, head: Head) -> None:
+    def send(self, head: Header) -> None:
         """Sends a frame, from any thread."""
         with self._sending:
-            self._connection.sendall(packed(head))
+            self._connection.sendall(encode_frame(head))
 
-    def run(self, head: Head, payload: bytes) -> None:
+    def run(self, head: Header, payload: bytes) -> None:
         """Runs a job and answers what became of it."""
         self.busy = True
         self.send({"begun": True})
@@ -86,11 +86,11 @@ class _Server:
         self.busy = False
         self.send(answer)
 
-    def _attempt(self, head: Head, payload: bytes) -> Head:
+    def _attempt(self, head: Header, payload: bytes) -> Header:
         job: RunningJob | None = None
         try:
             kind, work = self._works[head["kind"]]()
-            job = job_of(head, payload, kind, self._home)
+            job = decode_job(head, payload, kind, self._home)
             enter_job(job)
             begin_redaction()
             context.attach(propagate.extract(head["context"]))
@@ -99,7 +99,7 @@ class _Server:
                 redact(secret)
             _limit_memory(head["memory_limit"])
             try:
-                answer = outcome_head(_call(work, message, job))
+                answer = encode_outcome(_call(work, message, job))
             finally:
                 _limit_memory(None)
         # Whatever a handler raises is the attempt's outcome.
@@ -131,7 +131,7 @@ def _call(work: Work, message: Any, job: RunningJob) -> Outcome | None:
     return result
 
 
-def _failure(error: BaseException, memory_limit: int | None) -> Head:
+def _failure(error: BaseException, memory_limit: int | None) -> Header:
     failure = AttemptFailedError.of(error)
     if isinstance(error, MemoryError) and memory_limit is not None:
         text = f"the attempt needed more than its memory limit of {memory_limit >> 20} MiB"
@@ -157,7 +157,7 @@ def _die_with(worker: int) -> None:
 
 def _read(read: Callable[[int], bytes], frames: Frames, server: _Server) -> None:
     """Passes frames on. When the worker is gone, nothing that still runs here counts any more."""
-    while (frame := receive(read)) is not None:
+    while (frame := read_frame(read)) is not None:
         frames.put(frame)
     if server.busy:
         os._exit(1)

@@ -27,9 +27,16 @@ from headrace.queue.execution.attempt_failure import AttemptFailedError
 from headrace.queue.execution.handlers import Handler
 from headrace.queue.execution.middleware import PlainMiddleware, Work
 from headrace.queue.execution.outcomes import Outcome
-from headrace.queue.execution.processes.protocol import BrokenFrameError, Head, job_head, outcome_of, packed, received
+from headrace.queue.execution.processes.protocol import (
+    BrokenFrameError,
+    Header,
+    decode_outcome,
+    encode_frame,
+    encode_job,
+    read_frame_async,
+)
 from headrace.queue.execution.running_job import RunningJob
-from headrace.queue.execution.timeouts import Deadlines
+from headrace.queue.execution.timeouts import TimeoutWatcher
 
 # With the imports of every handler. It is not a part of the job's own time.
 START_WITHIN = 60.0
@@ -45,7 +52,7 @@ _PROGRAM = (
 )
 
 
-class Processes:
+class ProcessPool:
     """The processes of one worker.
 
     Args:
@@ -53,9 +60,9 @@ class Processes:
         deadlines: The watch over the jobs' timeouts.
     """
 
-    def __init__(self, schema: str, deadlines: Deadlines) -> None:
+    def __init__(self, schema: str, timeouts: TimeoutWatcher) -> None:
         self._schema = schema
-        self._deadlines = deadlines
+        self._timeouts = timeouts
         self._handlers: dict[str, bytes] = {}
         self._all: set[_Process] = set()
         self._idle: list[_Process] = []
@@ -94,10 +101,10 @@ class Processes:
                 return process
             process.kill()
             self._all.discard(process)
-        self._deadlines.forget(job)  # its time begins when there is somebody to run it
-        process = await _Process.start(packed({"schema": self._schema}, pickle.dumps(self._handlers)))
+        self._timeouts.forget(job)  # its time begins when there is somebody to run it
+        process = await _Process.start(encode_frame({"schema": self._schema}, pickle.dumps(self._handlers)))
         self._all.add(process)
-        self._deadlines.watch(job)
+        self._timeouts.watch(job)
         return process
 
     async def _give_back(self, process: _Process) -> None:
@@ -152,7 +159,7 @@ class _Process:
         try:
             async with asyncio.timeout(START_WITHIN):
                 self._writer.write(hello)
-                await received(self._reader)
+                await read_frame_async(self._reader)
         except TimeoutError:
             self.kill()
             raise AttemptFailedError("process_died", f"it did not start within {START_WITHIN:g} s") from None
@@ -188,7 +195,7 @@ class _Process:
             failure = AttemptFailedError(*head["failure"])
             self.fit = failure.type != "memory_limit" and not too_full and self._jobs < MOST_JOBS
             raise failure
-        outcome = outcome_of(head)
+        outcome = decode_outcome(head)
         self.fit = not too_full and self._jobs < MOST_JOBS
         return outcome
 
@@ -207,12 +214,12 @@ class _Process:
         self.kill()
         await self.exited
 
-    async def _answer(self, job: RunningJob, payload: bytes, memory_limit: int | None) -> Head:
+    async def _answer(self, job: RunningJob, payload: bytes, memory_limit: int | None) -> Header:
         begun = False
         try:
-            self._writer.write(packed(job_head(job, memory_limit), payload))
+            self._writer.write(encode_frame(encode_job(job, memory_limit), payload))
             while True:
-                head = await received(self._reader)
+                head = await read_frame_async(self._reader)
                 if "begun" in head:
                     begun = True
                 elif "progress" in head:

@@ -25,7 +25,7 @@ from headrace.queue.job import TraceParent
 from headrace.queue.kinds.kind import Kind
 from headrace.redaction import redacted_text
 
-Head = dict[str, Any]
+Header = dict[str, Any]
 _LENGTHS = struct.Struct(">II")
 # A head holds an output at most, or a traceback; what is longer was not written by us.
 LONGEST_HEAD = 16 * 1024 * 1024
@@ -39,13 +39,13 @@ class BrokenFrameError(Exception):
     """What came is no frame: something else has written into the socket."""
 
 
-def packed(head: Head, body: bytes = b"") -> bytes:
+def encode_frame(head: Header, body: bytes = b"") -> bytes:
     """A frame."""
     text = json.dumps(head).encode()
     return _LENGTHS.pack(len(text), len(body)) + text + body
 
 
-async def received(reader: asyncio.StreamReader) -> Head:
+async def read_frame_async(reader: asyncio.StreamReader) -> Header:
     """The next frame's head, in the worker.
 
     Raises:
@@ -58,7 +58,7 @@ async def received(reader: asyncio.StreamReader) -> Head:
     return _head(await reader.readexactly(length))
 
 
-def receive(read: Callable[[int], bytes]) -> tuple[Head, bytes] | None:
+def read_frame(read: Callable[[int], bytes]) -> tuple[Header, bytes] | None:
     """The next frame, in the process; None when the worker has closed its end."""
     lengths = read(_LENGTHS.size)
     if len(lengths) < _LENGTHS.size:
@@ -67,7 +67,7 @@ def receive(read: Callable[[int], bytes]) -> tuple[Head, bytes] | None:
     return _head(read(head)), read(body)
 
 
-def job_head(job: RunningJob, memory_limit: int | None) -> Head:
+def encode_job(job: RunningJob, memory_limit: int | None) -> Header:
     """A job as a head, with the current span's context. Its payload is the body."""
     headers: dict[str, str] = {}
     propagate.inject(headers)
@@ -81,7 +81,7 @@ def job_head(job: RunningJob, memory_limit: int | None) -> Head:
     }
 
 
-def job_of(head: Head, payload: bytes, kind: Kind, home: Home) -> RunningJob:
+def decode_job(head: Header, payload: bytes, kind: Kind, home: Home) -> RunningJob:
     """The job that a head and a body say."""
     trace = TraceParent(*head["trace"]) if head["trace"] else None
     deadline = time.monotonic() + head["remaining"]
@@ -89,7 +89,7 @@ def job_of(head: Head, payload: bytes, kind: Kind, home: Home) -> RunningJob:
     return RunningJob(**said, kind=kind, payload=payload, trace=trace, deadline=deadline, home=home)
 
 
-def outcome_head(outcome: Outcome | None) -> Head:
+def encode_outcome(outcome: Outcome | None) -> Header:
     """An outcome as a head. Raises what a handler's answer would raise in the worker."""
     match outcome:
         case None | Done(output=None):
@@ -109,7 +109,7 @@ def outcome_head(outcome: Outcome | None) -> Head:
     raise TypeError(f"the handler returned {type(outcome).__name__}, which is no outcome")
 
 
-def outcome_of(head: Head) -> Outcome | None:
+def decode_outcome(head: Header) -> Outcome | None:
     """The outcome that a head says."""
     match head:
         case {"outcome": "Done", "output": None}:
@@ -127,7 +127,7 @@ def outcome_of(head: Head) -> Outcome | None:
     raise BrokenFrameError
 
 
-def _head(text: bytes) -> Head:
+def _head(text: bytes) -> Header:
     try:
         head = json.loads(text)
     except ValueError:

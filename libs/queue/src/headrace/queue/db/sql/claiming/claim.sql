@@ -88,7 +88,7 @@ mark as (
     'snapshot', (select snapshot::text from gate),
     'resumes', (select resumes from gate),
     'limit', (select jobs from room),
-    'lanes', %(priorities)s::smallint[],
+    'priorities', %(priorities)s::smallint[],
     'late', (select count(*) from late),
     'fresh', (select count(*) from fresh),
     'last', (
