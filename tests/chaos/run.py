@@ -12,7 +12,7 @@ from pathlib import Path
 import psycopg
 
 from local_stack.journey.clients import Clients
-from local_stack.stack.process import PartSpec
+from local_stack.stack.process import ProcessSpec
 from local_stack.stack.programs import WORKERS
 from local_stack.stack.system import Options, System
 from tests.chaos import proof, proof_people
@@ -72,7 +72,7 @@ def run(faults: int, seed: int, only: str = "") -> bool:
     return report.held
 
 
-def own_worker(system: System, name: str) -> PartSpec:
+def own_worker(system: System, name: str) -> ProcessSpec:
     """A worker of the harness as a part of the system."""
     environment = {
         **os.environ,
@@ -81,7 +81,7 @@ def own_worker(system: System, name: str) -> PartSpec:
         "CHAOS_DSN": system.plan.databases.dsn("jobs_worker", "jobs"),
         "CHAOS_NAME": name,
     }
-    return PartSpec(name, [sys.executable, "-m", "tests.chaos.effect_worker"], environment, lambda: True)
+    return ProcessSpec(name, [sys.executable, "-m", "tests.chaos.effect_worker"], environment, lambda: True)
 
 
 def start_load(

@@ -21,7 +21,7 @@ from headrace.jobs.v1.jobs_service_pb2_grpc import JobsServiceStub
 from local_stack.journey.clients import bearer
 from local_stack.journey.waiting import eventually
 from local_stack.output.report import check
-from local_stack.stack.process import PartSpec
+from local_stack.stack.process import ProcessSpec
 from local_stack.stack.programs import WORKERS
 from local_stack.stack.system import Options, System
 from saas.jobs.v1.kinds_pb2 import SendVerificationEmail
@@ -130,7 +130,7 @@ def pooled(system: System) -> Iterator[PgBouncer]:
         for name in parts[:2]:
             spec = system.part(name).spec
             through = {**spec.environment, "JOBS_DATABASE_URL": url, "JOBS_LISTEN": "false"}
-            system.add_part(PartSpec(f"{name}-pooled", spec.command, through, spec.is_ready))
+            system.add_part(ProcessSpec(f"{name}-pooled", spec.command, through, spec.is_ready))
         yield pooler
         for name in parts[:2]:
             system.stop_part(f"{name}-pooled")

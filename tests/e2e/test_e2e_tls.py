@@ -12,7 +12,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from local_stack.journey.account import register, stranger
 from local_stack.journey.clients import Clients
-from local_stack.stack.process import PartSpec
+from local_stack.stack.process import ProcessSpec
 from local_stack.stack.system import System
 
 pytestmark = pytest.mark.e2e
@@ -76,7 +76,7 @@ class Certificates:
             f"{prefix}_{ca}": str(self.ca),
         }
 
-    def encrypted(self, spec: PartSpec, system: System) -> PartSpec:
+    def encrypted(self, spec: ProcessSpec, system: System) -> ProcessSpec:
         """The same part, with certificates on all of its gRPC connections to other parts."""
         settings = {
             "jobs-server": self.of("jobs-server", "JOBS_GRPC_TLS", ca="CLIENT_CA"),

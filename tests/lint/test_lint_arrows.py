@@ -33,7 +33,7 @@ PLANTED = [
     ("services/api/src/api_service", "import jobs_service", "The api service reaches jobs by gRPC only"),
     ("services/jobs/src/jobs_service", "import api_service", "The jobs service reaches the api by gRPC only"),
     ("services/jobs/src/jobs_service", "import sqlalchemy", "The jobs service reaches the api by gRPC only"),
-    ("tests/doubles/src/stripe_double", "import api_service", "The Stripe double stands alone"),
+    ("tests/doubles/src/fake_stripe", "import api_service", "The Stripe double stands alone"),
     ("libs/queue/src/headrace/queue/db", "import headrace.queue.claiming.cursor", "The engine's arrows follow"),
     ("libs/queue/src/headrace/queue/control", "import headrace.queue.claiming.cursor", "The engine's arrows follow"),
     ("libs/queue/src/headrace/queue", "", "The engine's arrows follow"),

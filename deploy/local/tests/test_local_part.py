@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from local_stack.stack.guardian import Guardian
-from local_stack.stack.process import Part, PartError, PartSpec
+from local_stack.stack.process import Process, ProcessError, ProcessSpec
 
 WITHIN = 20.0
 
@@ -32,17 +32,17 @@ class Deaths:
         self.texts: list[str] = []
         self.reported = threading.Event()
 
-    def __call__(self, _part: Part, text: str) -> None:
+    def __call__(self, _part: Process, text: str) -> None:
         self.texts.append(text)
         self.reported.set()
 
 
-def part(folder: Path, guardian: Guardian, code: str, deaths: Deaths | None = None) -> Part:
+def part(folder: Path, guardian: Guardian, code: str, deaths: Deaths | None = None) -> Process:
     """A part that runs some Python, and is ready when it has written the file "ready"."""
-    spec = PartSpec(
+    spec = ProcessSpec(
         "sample", [sys.executable, "-c", textwrap.dedent(code)], dict(os.environ), (folder / "ready").exists
     )
-    return Part(spec, folder / "sample.log", guardian, deaths or Deaths())
+    return Process(spec, folder / "sample.log", guardian, deaths or Deaths())
 
 
 def until(holds: Callable[[], bool]) -> None:
@@ -101,7 +101,7 @@ def test_a_part_that_ends_before_it_is_ready_fails_the_start_with_its_words(tmp_
     broken = part(tmp_path, guardian, "exit('JOBS_TIMEOUT: expected a duration')")
     broken.start()
 
-    with pytest.raises(PartError, match=r"(?s)sample ended before it was ready \(exit code 1\).*JOBS_TIMEOUT"):
+    with pytest.raises(ProcessError, match=r"(?s)sample ended before it was ready \(exit code 1\).*JOBS_TIMEOUT"):
         broken.wait_ready(time.monotonic() + WITHIN)
 
 

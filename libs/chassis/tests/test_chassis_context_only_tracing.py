@@ -7,14 +7,14 @@ import pytest
 from opentelemetry import trace
 from opentelemetry.propagate import extract, inject
 
-from headrace.chassis.telemetry.context_only_tracing import CarryingTracerProvider
+from headrace.chassis.telemetry.context_only_tracing import ContextOnlyTracerProvider
 
 SENT = {"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00", "tracestate": "vendor=17"}
 
 
 @pytest.fixture
 def tracer() -> trace.Tracer:
-    return CarryingTracerProvider().get_tracer("tests")
+    return ContextOnlyTracerProvider().get_tracer("tests")
 
 
 def test_a_first_span_begins_a_trace_that_others_record(tracer: trace.Tracer) -> None:
@@ -41,7 +41,7 @@ def test_what_came_in_is_carried_on_as_sampled_as_it_was(tracer: trace.Tracer) -
 @pytest.mark.parametrize(
     ("variables", "provider"),
     [
-        ({}, "CarryingTracerProvider"),
+        ({}, "ContextOnlyTracerProvider"),
         ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"}, "TracerProvider"),
         ({"OTEL_SDK_DISABLED": "true"}, "TracerProvider"),
     ],

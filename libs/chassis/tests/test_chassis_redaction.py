@@ -27,7 +27,7 @@ from headrace.chassis.http.server import HttpServer
 from headrace.chassis.lifecycle import run_until_signal
 from headrace.chassis.telemetry.logs import start_logging
 from headrace.chassis.telemetry.tracing import start_telemetry
-from headrace.redaction import hide
+from headrace.redaction import redact
 from saas.auth.v1 import auth_service_pb2_grpc
 
 log, tracer = structlog.get_logger(), trace.get_tracer("test")
@@ -42,7 +42,7 @@ class Careless(auth_service_pb2_grpc.AuthServiceServicer):
 
 async def app(scope, receive, send):
     token = scope["query_string"].decode().partition("=")[2]
-    hide(token)
+    redact(token)
     log.warning("page", token=token)
     raise RuntimeError(f"no such token: {token}")
 

@@ -16,7 +16,7 @@ from api_service.auth.accounts import Accounts, Lifetimes
 from api_service.auth.errors import CredentialsInvalidError
 from api_service.auth.passwords import Passwords
 from api_service.database import Database
-from api_service.mail.submission import Postbox
+from api_service.mail.submission import MailSubmission
 from api_service.outbox import outbox
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ async def accounts(opened: Database, api_environment: Callable[..., ApiSettings]
         passwords=passwords,
         link_keys=settings.api_link_keys,
         access_tokens=AccessTokens(settings.api_access_token_key),
-        postbox=Postbox(outbox, sender="hello@example.com"),
+        mail_submission=MailSubmission(outbox, sender="hello@example.com"),
         lifetimes=Lifetimes(
             verification=timedelta(hours=1), reset=timedelta(hours=1), cooldown=timedelta(milliseconds=1)
         ),

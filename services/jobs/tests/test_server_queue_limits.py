@@ -17,7 +17,7 @@ from headrace.jobs.v1.jobs_service_pb2 import EnqueueBatchRequest, EnqueueReques
 from headrace.queue.db.migrate import up
 from headrace.queue.db.statements import statement
 from jobs_service.database import Database
-from jobs_service.enqueue.queue_depth import FRESH_SECONDS, QueueDepths
+from jobs_service.enqueue.queue_depth import FRESH_SECONDS, QueueDepthLimits
 
 Verification = Callable[..., EnqueueRequest]
 
@@ -69,7 +69,7 @@ async def test_a_line_that_has_got_shorter_is_noticed(database: str) -> None:
     up(database)
     now = 0.0
     async with Database(database, pool_size=2, waiting=10, timeout=timedelta(seconds=4)) as jobs_database:
-        depths = QueueDepths({"email": 2}, jobs_database, clock=lambda: now)
+        depths = QueueDepthLimits({"email": 2}, jobs_database, clock=lambda: now)
 
         async def room() -> int:
             await depths.look({"email", "webhooks"})
@@ -91,7 +91,7 @@ async def test_a_line_that_has_got_shorter_is_noticed(database: str) -> None:
 async def test_many_calls_at_once_count_a_line_once(database: str) -> None:
     up(database)
     async with Database(database, pool_size=2, waiting=1, timeout=timedelta(seconds=4)) as jobs_database:
-        depths = QueueDepths({"email": 2}, jobs_database)
+        depths = QueueDepthLimits({"email": 2}, jobs_database)
         await asyncio.gather(*(depths.look({"email"}) for _ in range(50)))
 
 

@@ -22,6 +22,9 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
+from fake_stripe.app import Double
+from fake_stripe.faults import Fault
+from fake_stripe.server import serving
 from headrace.chassis.rpc.client import CarriedContext, open_channel
 from headrace.chassis.rpc.errors import RpcError, error_info, retry_info
 from headrace.chassis.rpc.server import GrpcServer
@@ -51,9 +54,6 @@ from saas.jobs.v1.worker_support_pb2_grpc import (
     WorkerSupportStub,
     add_WorkerSupportServicer_to_server,
 )
-from stripe_double.app import Double
-from stripe_double.faults import Fault
-from stripe_double.server import serving
 
 if TYPE_CHECKING:
     from saas.jobs.v1.worker_support_pb2_grpc import WorkerSupportAsyncStub

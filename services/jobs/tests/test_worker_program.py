@@ -19,6 +19,8 @@ import pytest
 from aiosmtpd.smtp import SMTP, Envelope, Session
 from google.protobuf.message import Message
 
+from fake_stripe.app import Double
+from fake_stripe.server import serving
 from headrace.chassis.rpc.server import GrpcServer
 from headrace.queue import Enqueued, Enqueuer, Job, JobFilter, Kinds, NewJob, explain_job, get_job, list_jobs
 from headrace.queue.db import migrate
@@ -39,8 +41,6 @@ from saas.jobs.v1.worker_support_pb2 import (
     RequeueStripeEventsResponse,
 )
 from saas.jobs.v1.worker_support_pb2_grpc import WorkerSupportServicer, add_WorkerSupportServicer_to_server
-from stripe_double.app import Double
-from stripe_double.server import serving
 
 KINDS = Kinds.of_file(kinds_pb2.DESCRIPTOR)
 TOKEN = "worker-token"

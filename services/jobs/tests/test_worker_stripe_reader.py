@@ -5,10 +5,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from fake_stripe.app import Double
+from fake_stripe.faults import Fault
+from fake_stripe.server import serving
 from jobs_service.stripe_reader import StripeReader, StripeRejectedError, StripeUnavailableError
-from stripe_double.app import Double
-from stripe_double.faults import Fault
-from stripe_double.server import serving
 
 
 @pytest.fixture

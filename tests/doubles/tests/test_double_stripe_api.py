@@ -10,9 +10,9 @@ import httpx
 import pytest
 import stripe
 
-from stripe_double.app import Double
-from stripe_double.faults import Fault
-from stripe_double.server import serving
+from fake_stripe.app import Double
+from fake_stripe.faults import Fault
+from fake_stripe.server import serving
 
 # Stripe's library posts its form as text, which httpx deprecates.
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")

@@ -15,8 +15,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from stripe_double.app import Double
-from stripe_double.server import EmbeddedServer, address, bind, serving
+from fake_stripe.app import Double
+from fake_stripe.server import EmbeddedServer, address, bind, serving
 
 SECRET = "whsec_of_this_test"
 
@@ -118,7 +118,7 @@ async def test_a_session_is_paid_by_a_control_call_and_a_wrong_call_says_what_is
 
 async def test_the_program_says_where_it_listens_and_stops_on_sigterm() -> None:
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "stripe_double", "--webhook-url", "http://127.0.0.1:9/", stdout=asyncio.subprocess.PIPE
+        sys.executable, "-m", "fake_stripe", "--webhook-url", "http://127.0.0.1:9/", stdout=asyncio.subprocess.PIPE
     )
     assert process.stdout is not None
     url = json.loads(await process.stdout.readline())["listening"]

@@ -17,7 +17,7 @@ from local_stack.journey import journey
 from local_stack.output import addresses
 from local_stack.output.report import Report
 from local_stack.stack.ports import PortError
-from local_stack.stack.process import PartError
+from local_stack.stack.process import ProcessError
 from local_stack.stack.programs import LISTENERS
 from local_stack.stack.system import Options, System
 
@@ -43,7 +43,7 @@ def main() -> int:
     code = 1
     try:
         code = _run(report, system, stay_up=not given.once)
-    except (PartError, PortError, EmbeddedPostgresError) as error:
+    except (ProcessError, PortError, EmbeddedPostgresError) as error:
         report.trouble(str(error))
         system.keep_logs()
     except SignalledError as signalled:

@@ -16,7 +16,7 @@ from api_service.database import Database
 from api_service.outbox import outbox
 from api_service.settings import ApiSettings
 from api_service.web.probes import Readiness
-from api_service.wiring.service import Parts
+from api_service.wiring.service import Listeners
 from headrace.chassis.lifecycle import run_until_signal
 from headrace.chassis.rpc.client import open_channel
 from headrace.chassis.settings import load
@@ -65,7 +65,7 @@ async def serve(
         ending.callback(passwords.close)
         jobs = JobsServiceStub(channel)
         readiness = Readiness(database, channel)
-        parts = Parts(settings, database=database, passwords=passwords, jobs=jobs, readiness=readiness)
+        parts = Listeners(settings, database=database, passwords=passwords, jobs=jobs, readiness=readiness)
         ending.push_async_callback(parts.close)
 
         async def announce(ready: bool) -> None:

@@ -24,6 +24,9 @@ from api_service import migrate
 from api_service.auth.access_tokens import AccessTokens
 from api_service.server import Ports, serve
 from api_service.settings import ApiSettings
+from fake_stripe.app import Double
+from fake_stripe.sender import sign
+from fake_stripe.server import serving
 from headrace.chassis.rpc.client import open_channel
 from headrace.chassis.rpc.tokens import token_hash
 from jobs_service.stripe_reader import StripeReader
@@ -31,9 +34,6 @@ from saas.auth.v1 import auth_service_pb2, auth_service_pb2_grpc
 from saas.billing.v1 import billing_service_pb2, billing_service_pb2_grpc
 from saas.jobs.v1 import worker_support_pb2 as support_pb
 from saas.jobs.v1 import worker_support_pb2_grpc
-from stripe_double.app import Double
-from stripe_double.sender import sign
-from stripe_double.server import serving
 
 SECRETS = ("whsec_new", "whsec_old")
 PRICE = "price_pro_monthly"

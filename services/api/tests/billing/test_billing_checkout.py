@@ -10,7 +10,7 @@ import pytest
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
-from stripe_double.faults import Fault
+from fake_stripe.faults import Fault
 
 if TYPE_CHECKING:
     from services.api.tests.billing.conftest import Api, StripeAccount

@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from api_service.billing.signature import SignatureRefusedError, verify
-from stripe_double.sender import sign
+from fake_stripe.sender import sign
 
 if TYPE_CHECKING:
     from services.api.tests.billing.conftest import Api

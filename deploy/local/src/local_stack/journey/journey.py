@@ -6,7 +6,7 @@ import httpx
 from local_stack.journey import account, billing, crash, trace_step
 from local_stack.journey.clients import Clients
 from local_stack.output.report import CheckFailedError, Report
-from local_stack.stack.process import PartError
+from local_stack.stack.process import ProcessError
 from local_stack.stack.system import System
 
 
@@ -15,7 +15,7 @@ def walk(report: Report, system: System) -> bool:
     clients = Clients(system)
     try:
         _walk(report, system, clients)
-    except (CheckFailedError, PartError, httpx.HTTPError) as error:
+    except (CheckFailedError, ProcessError, httpx.HTTPError) as error:
         report.trouble(str(error))
         return False
     except grpc.RpcError as error:

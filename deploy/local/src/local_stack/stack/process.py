@@ -16,12 +16,12 @@ TAIL_LINES = 15
 POLL_SECONDS = 0.03
 
 
-class PartError(RuntimeError):
+class ProcessError(RuntimeError):
     """A part died or didn't become ready; the text has the end of its log."""
 
 
 @dataclass(frozen=True)
-class PartSpec:
+class ProcessSpec:
     """What a part is.
 
     Attributes:
@@ -37,11 +37,11 @@ class PartSpec:
     is_ready: Callable[[], bool]
 
 
-class Part:
+class Process:
     """A part that can be started any number of times, one process at a time."""
 
     def __init__(
-        self, spec: PartSpec, log_file: Path, guardian: Guardian, on_death: Callable[["Part", str], None]
+        self, spec: ProcessSpec, log_file: Path, guardian: Guardian, on_death: Callable[["Process", str], None]
     ) -> None:
         self.spec = spec
         self.log_file = log_file
@@ -58,9 +58,9 @@ class Part:
 
     @property
     def pid(self) -> int:
-        """Its process id, also after its end. Raises PartError before the first start."""
+        """Its process id, also after its end. Raises ProcessError before the first start."""
         if self._process is None:
-            raise PartError(f"{self.name} was never started")
+            raise ProcessError(f"{self.name} was never started")
         return self._process.pid
 
     @property
@@ -71,7 +71,7 @@ class Part:
     def start(self) -> None:
         """Starts it, in a process group of its own; doesn't wait until it is ready."""
         if self.running:
-            raise PartError(f"{self.name} is running already")
+            raise ProcessError(f"{self.name} is running already")
         with self.log_file.open("ab") as log:
             self._process = subprocess.Popen(
                 self.spec.command,
@@ -93,13 +93,13 @@ class Part:
             deadline: In seconds of the monotonic clock.
 
         Raises:
-            PartError: It died first, or wasn't ready in time.
+            ProcessError: It died first, or wasn't ready in time.
         """
         while not self.spec.is_ready():
             if not self.running:
-                raise PartError(self._explain("ended before it was ready"))
+                raise ProcessError(self._explain("ended before it was ready"))
             if time.monotonic() > deadline:
-                raise PartError(self._explain("was not ready in time"))
+                raise ProcessError(self._explain("was not ready in time"))
             time.sleep(POLL_SECONDS)
         self._wanted = True
 

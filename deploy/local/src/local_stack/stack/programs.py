@@ -16,7 +16,7 @@ from local_stack.stack.credentials import Credentials
 from local_stack.stack.databases import Databases
 from local_stack.stack.ports import HOST, Ports
 from local_stack.stack.probes import grpc_serves, http_answers
-from local_stack.stack.process import PartSpec
+from local_stack.stack.process import ProcessSpec
 
 LISTENERS = (
     "postgres",
@@ -74,7 +74,7 @@ class Plan:
         """The "http://host:port" of a listener."""
         return f"http://{self.address(listener)}"
 
-    def migrations(self) -> dict[str, PartSpec]:
+    def migrations(self) -> dict[str, ProcessSpec]:
         """What brings each database up to date; each ends by itself."""
         return {
             "jobs-migrations": self._spec(
@@ -93,7 +93,7 @@ class Plan:
             ),
         }
 
-    def helpers(self) -> list[PartSpec]:
+    def helpers(self) -> list[ProcessSpec]:
         """The parts that stand in for the world around the product; they need nothing."""
         specs = [self._mail_catcher()]
         if self.stripe_secret_key is None:
@@ -102,11 +102,11 @@ class Plan:
             specs.append(self._jaeger(self.jaeger))
         return specs
 
-    def services(self) -> list[PartSpec]:
+    def services(self) -> list[ProcessSpec]:
         """The product: it needs its databases."""
         return [self._jobs_server(), self._console(), self._api(), *(self._worker(name) for name in WORKERS)]
 
-    def _jobs_server(self) -> PartSpec:
+    def _jobs_server(self) -> ProcessSpec:
         return self._spec(
             "jobs-server",
             [program("jobs-server")],
@@ -117,7 +117,7 @@ class Plan:
             JOBS_HASH_KEYS=self.credentials.hash_key,
         )
 
-    def _console(self) -> PartSpec:
+    def _console(self) -> ProcessSpec:
         traces = {"JOBS_CONSOLE_TRACE_URL": f"{self.url('jaeger-http')}/trace/{{trace_id}}"} if self.jaeger else {}
         return self._spec(
             "jobs-console",
@@ -129,7 +129,7 @@ class Plan:
             **traces,
         )
 
-    def _worker(self, name: str) -> PartSpec:
+    def _worker(self, name: str) -> ProcessSpec:
         health = self.address(f"{name}-health")
         return self._spec(
             name,
@@ -144,7 +144,7 @@ class Plan:
             **self._stripe_settings(),
         )
 
-    def _api(self) -> PartSpec:
+    def _api(self) -> ProcessSpec:
         return self._spec(
             "api",
             [program("api-server")],
@@ -165,7 +165,7 @@ class Plan:
             **self._stripe_settings(),
         )
 
-    def _mail_catcher(self) -> PartSpec:
+    def _mail_catcher(self) -> ProcessSpec:
         ports = ["--smtp-port", str(self.ports["mail-smtp"]), "--http-port", str(self.ports["mail-http"])]
         return self._spec(
             "mail-catcher",
@@ -173,18 +173,18 @@ class Plan:
             is_ready=http_answers(self.address("mail-http"), "/style.css"),  # not its mails, which may be thousands
         )
 
-    def _stripe(self) -> PartSpec:
+    def _stripe(self) -> ProcessSpec:
         return self._spec(
             "stripe",
             [
-                *(sys.executable, "-m", "stripe_double", "--port", str(self.ports["stripe-http"])),
+                *(sys.executable, "-m", "fake_stripe", "--port", str(self.ports["stripe-http"])),
                 *("--webhook-url", f"{self.url('api-http')}/stripe/webhook"),
                 *("--webhook-secret", self.credentials.webhook_secret),
             ],
             is_ready=http_answers(self.address("stripe-http"), "/_control/pending"),
         )
 
-    def _jaeger(self, binary: Path) -> PartSpec:
+    def _jaeger(self, binary: Path) -> ProcessSpec:
         configuration = self.folder / "jaeger.json"
         jaeger.write_configuration(configuration, self.ports)
         return self._spec(
@@ -205,14 +205,14 @@ class Plan:
 
     def _spec(
         self, name: str, command: list[str], *, is_ready: Callable[[], bool] = lambda: True, **wiring: str
-    ) -> PartSpec:
+    ) -> ProcessSpec:
         if self.jaeger is not None:
             wiring = {
                 "OTEL_EXPORTER_OTLP_ENDPOINT": self.url("jaeger-otlp"),
                 "OTEL_TRACES_SAMPLER": "always_on",
             } | wiring
         environment = {"PYTHONUNBUFFERED": "1"} | PACE | dict(os.environ) | dict(self.environment) | wiring
-        return PartSpec(name, command, environment, is_ready)
+        return ProcessSpec(name, command, environment, is_ready)
 
 
 def program(name: str) -> str:

@@ -27,7 +27,7 @@ from local_stack.stack.databases import Databases
 from local_stack.stack.guardian import Guardian
 from local_stack.stack.jaeger import find_jaeger
 from local_stack.stack.ports import Ports, reach_directly
-from local_stack.stack.process import Part, PartError, PartSpec
+from local_stack.stack.process import Process, ProcessError, ProcessSpec
 from local_stack.stack.programs import LISTENERS, WORKERS, Plan
 
 READY_WITHIN = 45.0
@@ -76,7 +76,7 @@ class System:
         self._options = options or Options()
         self._on_ready = on_ready
         self._on_death = on_death
-        self._parts: dict[str, Part] = {}
+        self._parts: dict[str, Process] = {}
         self._postgres_wanted = False
         self._postgres_watcher: threading.Thread | None = None
         self._undo = contextlib.ExitStack()
@@ -102,7 +102,7 @@ class System:
         Call it from a thread that outlives the system: Linux ends Postgres with the thread that started it.
 
         Raises:
-            PartError: A part died or was not ready in time.
+            ProcessError: A part died or was not ready in time.
             PortError: A port that was asked for is in use.
             EmbeddedPostgresError: Postgres didn't start.
         """
@@ -157,14 +157,14 @@ class System:
         """Every part but Postgres, in the order in which they were started."""
         return tuple(self._parts)
 
-    def part(self, name: str) -> Part:
-        """Answers a part. Raises PartError where there is none of that name."""
+    def part(self, name: str) -> Process:
+        """Answers a part. Raises ProcessError where there is none of that name."""
         try:
             return self._parts[name]
         except KeyError:
-            raise PartError(f"no part is named {name!r}; there are {', '.join(self._parts)}") from None
+            raise ProcessError(f"no part is named {name!r}; there are {', '.join(self._parts)}") from None
 
-    def add_part(self, spec: PartSpec) -> None:
+    def add_part(self, spec: ProcessSpec) -> None:
         """Starts a part beside the stack's own, and answers when it is ready; it ends with the others."""
         with ThreadPoolExecutor(1) as waiting:
             self._launch(spec, waiting).result()
@@ -225,13 +225,13 @@ class System:
 
     # ── Inside ──
 
-    def _launch(self, spec: PartSpec, waiting: Executor) -> Future[None]:
-        part = Part(spec, self.logs / f"{spec.name}.log", self._guardian, self._died)
+    def _launch(self, spec: ProcessSpec, waiting: Executor) -> Future[None]:
+        part = Process(spec, self.logs / f"{spec.name}.log", self._guardian, self._died)
         self._parts[spec.name] = part
         part.start()
         return waiting.submit(self._wait_ready, part, time.monotonic())
 
-    def _wait_ready(self, part: Part, began: float) -> None:
+    def _wait_ready(self, part: Process, began: float) -> None:
         part.wait_ready(began + READY_WITHIN)
         self._on_ready(part.name, time.monotonic() - began)
 
@@ -256,7 +256,7 @@ class System:
                 )
         for name, (process, log_file) in running.items():
             if process.wait(READY_WITHIN) != 0:
-                raise PartError(
+                raise ProcessError(
                     f"{name} failed (exit code {process.returncode}):\n{log_file.read_text(errors='replace')}"
                 )
             self._on_ready(name, time.monotonic() - began)
@@ -269,7 +269,7 @@ class System:
             words = self.postgres.log_file.read_text(errors="replace").splitlines()[-15:]
             self._report("\n".join([f"postgres died. The end of {self.postgres.log_file}:", *words]))
 
-    def _died(self, _part: Part, text: str) -> None:
+    def _died(self, _part: Process, text: str) -> None:
         self._report(text)
 
     def _report(self, text: str) -> None:

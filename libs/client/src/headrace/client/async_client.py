@@ -12,7 +12,7 @@ import grpc
 import grpc.aio
 from google.protobuf.message import Message
 
-from headrace.client.calls import CALL_TIMEOUT, SERVICE, Answer, Invoke, Pause, Plan, Plans
+from headrace.client.calls import CALL_TIMEOUT, SERVICE, Answer, Call_, Calls, Invoke, Pause
 from headrace.client.channel import OPTIONS, Tls, Token, headers, server_attributes
 from headrace.client.errors import JobsError, error_of_call
 from headrace.client.new_job import Enqueued, NewJob, Options
@@ -44,7 +44,7 @@ class AsyncJobsClient:
         call_timeout: timedelta = CALL_TIMEOUT,
     ) -> None:
         self._token = token
-        self._plans = Plans(server_attributes(target), call_timeout)
+        self._calls = Calls(server_attributes(target), call_timeout)
         self._channel = (
             grpc.aio.secure_channel(target, tls.credentials(), OPTIONS)
             if tls
@@ -74,7 +74,7 @@ class AsyncJobsClient:
             JobsError: As one of its children, that says why.
             ValueError: `run_at` has no time zone.
         """
-        return await self._run(self._plans.enqueue(NewJob(payload, **options)))
+        return await self._run(self._calls.enqueue(NewJob(payload, **options)))
 
     async def enqueue_many(self, jobs: Sequence[NewJob]) -> Sequence[Enqueued | JobsError]:
         """Enqueues many jobs, each on its own; answers one result per job, in order.
@@ -86,7 +86,7 @@ class AsyncJobsClient:
             JobsError: A whole batch was refused, or got no answer; the batches before it are enqueued. Repeat it with
                 the same jobs: their keys make that safe.
         """
-        return await self._run(self._plans.enqueue_many(jobs))
+        return await self._run(self._calls.enqueue_many(jobs))
 
     async def get(self, job_id: str) -> job_pb2.Job:
         """Answers one job. Raises NotFoundError."""
@@ -112,7 +112,7 @@ class AsyncJobsClient:
             WaitTimeoutError: It has not in this time; a TimeoutError with the job.
             NotFoundError: There is no such job.
         """
-        return await self._run(self._plans.wait(job_id, timeout))
+        return await self._run(self._calls.wait(job_id, timeout))
 
     async def cancel(self, job_id: str) -> job_pb2.Job:
         """Cancels a job: one that waits at once, one that runs within a second.
@@ -149,24 +149,24 @@ class AsyncJobsClient:
             TypeError: It is no method's request.
             JobsError: As one of its children, that says why.
         """
-        return await self._run(self._plans.call(request, answer))
+        return await self._run(self._calls.call(request, answer))
 
-    async def _run(self, plan: Plan[Result]) -> Result:
+    async def _run(self, call_: Call_[Result]) -> Result:
         """Drives a plan."""
         try:
-            step = next(plan)
+            step = next(call_)
             while True:
                 try:
                     answer = await self._do(step)
                 except grpc.RpcError as error:
-                    step = plan.throw(error_of_call(error))
+                    step = call_.throw(error_of_call(error))
                 else:
-                    step = plan.send(answer)
+                    step = call_.send(answer)
         except StopIteration as end:
             result: Result = end.value
             return result
         finally:
-            plan.close()
+            call_.close()
 
     async def _do(self, step: Invoke | Pause) -> Message | None:
         if isinstance(step, Pause):

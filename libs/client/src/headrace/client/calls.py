@@ -69,7 +69,7 @@ class Pause:
 
 Answer = TypeVar("Answer", bound=Message)
 Result = TypeVar("Result")
-Plan = Generator[Invoke | Pause, Any, Result]
+Call_ = Generator[Invoke | Pause, Any, Result]
 
 
 class WaitTimeoutError(TimeoutError):
@@ -102,7 +102,7 @@ def method_of(request: Message) -> str:
     return name
 
 
-class Plans:
+class Calls:
     """The plans of a client."""
 
     def __init__(self, server: Mapping[str, Any], call_timeout: timedelta) -> None:
@@ -110,7 +110,7 @@ class Plans:
         self._server = server
         self._seconds = call_timeout.total_seconds()
 
-    def call(self, request: Message, answer: type[Answer], deadline: Deadline | None = None) -> Plan[Answer]:
+    def call(self, request: Message, answer: type[Answer], deadline: Deadline | None = None) -> Call_[Answer]:
         """Calls the method of a request, again where that may help and is safe. Raises JobsError."""
         method = method_of(request)
         deadline = deadline or Deadline(self._seconds)
@@ -126,7 +126,7 @@ class Plans:
             yield Pause(pause)
         raise AssertionError
 
-    def enqueue(self, job: NewJob) -> Plan[Enqueued]:
+    def enqueue(self, job: NewJob) -> Call_[Enqueued]:
         """Enqueues one job. Raises JobsError."""
         try:
             answer = yield from self.call(job.message(), jobs_service_pb2.EnqueueResponse)
@@ -135,7 +135,7 @@ class Plans:
             raise
         return _enqueued(job, answer)
 
-    def enqueue_many(self, jobs: Sequence[NewJob]) -> Plan[list[Enqueued | JobsError]]:
+    def enqueue_many(self, jobs: Sequence[NewJob]) -> Call_[list[Enqueued | JobsError]]:
         """Enqueues jobs, a batch at a time; what is refused for the moment is sent again. Raises JobsError."""
         origin = _current()
         messages = [job.message(origin) for job in jobs]
@@ -156,7 +156,7 @@ class Plans:
                 yield Pause(max(again.values()))
         return [results[place] for place in range(len(jobs))]
 
-    def wait(self, job_id: str, timeout: timedelta) -> Plan[job_pb2.Job]:
+    def wait(self, job_id: str, timeout: timedelta) -> Call_[job_pb2.Job]:
         """Looks at a job, less and less often, until it has ended. Raises WaitTimeoutError and JobsError."""
         deadline = Deadline(timeout.total_seconds())
         request = jobs_service_pb2.GetJobRequest(job_id=job_id)
@@ -169,7 +169,7 @@ class Plans:
             yield Pause(min(FIRST_LOOK * 1.5 ** min(turn, 20), SELDOMEST_LOOK, deadline.left))
         raise AssertionError
 
-    def _once(self, method: str, request: Message, answer: type[Answer], deadline: Deadline) -> Plan[Answer]:
+    def _once(self, method: str, request: Message, answer: type[Answer], deadline: Deadline) -> Call_[Answer]:
         """One call, in its CLIENT span, by the RPC conventions."""
         name = f"{SERVICE}/{method}"
         attributes = {"rpc.system.name": "grpc", "rpc.method": name, **self._server}

@@ -11,7 +11,7 @@ from typing import Any, Self, TypeVar, Unpack
 import grpc
 from google.protobuf.message import Message
 
-from headrace.client.calls import CALL_TIMEOUT, SERVICE, Answer, Invoke, Pause, Plan, Plans
+from headrace.client.calls import CALL_TIMEOUT, SERVICE, Answer, Call_, Calls, Invoke, Pause
 from headrace.client.channel import OPTIONS, Tls, Token, headers, server_attributes
 from headrace.client.errors import JobsError, error_of_call
 from headrace.client.new_job import Enqueued, NewJob, Options
@@ -43,7 +43,7 @@ class JobsClient:
         call_timeout: timedelta = CALL_TIMEOUT,
     ) -> None:
         self._token = token
-        self._plans = Plans(server_attributes(target), call_timeout)
+        self._calls = Calls(server_attributes(target), call_timeout)
         self._channel = (
             grpc.secure_channel(target, tls.credentials(), OPTIONS) if tls else grpc.insecure_channel(target, OPTIONS)
         )
@@ -71,7 +71,7 @@ class JobsClient:
             JobsError: As one of its children, that says why.
             ValueError: `run_at` has no time zone.
         """
-        return self._run(self._plans.enqueue(NewJob(payload, **options)))
+        return self._run(self._calls.enqueue(NewJob(payload, **options)))
 
     def enqueue_many(self, jobs: Sequence[NewJob]) -> Sequence[Enqueued | JobsError]:
         """Enqueues many jobs, each on its own; answers one result per job, in order.
@@ -83,7 +83,7 @@ class JobsClient:
             JobsError: A whole batch was refused, or got no answer; the batches before it are enqueued. Repeat it with
                 the same jobs: their keys make that safe.
         """
-        return self._run(self._plans.enqueue_many(jobs))
+        return self._run(self._calls.enqueue_many(jobs))
 
     def get(self, job_id: str) -> job_pb2.Job:
         """Answers one job. Raises NotFoundError."""
@@ -106,7 +106,7 @@ class JobsClient:
             WaitTimeoutError: It has not in this time; a TimeoutError with the job.
             NotFoundError: There is no such job.
         """
-        return self._run(self._plans.wait(job_id, timeout))
+        return self._run(self._calls.wait(job_id, timeout))
 
     def cancel(self, job_id: str) -> job_pb2.Job:
         """Cancels a job: one that waits at once, one that runs within a second.
@@ -143,24 +143,24 @@ class JobsClient:
             TypeError: It is no method's request.
             JobsError: As one of its children, that says why.
         """
-        return self._run(self._plans.call(request, answer))
+        return self._run(self._calls.call(request, answer))
 
-    def _run(self, plan: Plan[Result]) -> Result:
+    def _run(self, call_: Call_[Result]) -> Result:
         """Drives a plan."""
         try:
-            step = next(plan)
+            step = next(call_)
             while True:
                 try:
                     answer = self._do(step)
                 except grpc.RpcError as error:
-                    step = plan.throw(error_of_call(error))
+                    step = call_.throw(error_of_call(error))
                 else:
-                    step = plan.send(answer)
+                    step = call_.send(answer)
         except StopIteration as end:
             result: Result = end.value
             return result
         finally:
-            plan.close()
+            call_.close()
 
     def _do(self, step: Invoke | Pause) -> Message | None:
         if isinstance(step, Pause):

@@ -18,8 +18,8 @@ from headrace.outbox import statements
 from headrace.outbox.cleaner import Cleaner
 from headrace.outbox.database import DATABASE_ERRORS, Database
 from headrace.outbox.outbox import Outbox
-from headrace.outbox.row_outcomes import Judge
-from headrace.outbox.row_writer import Marker
+from headrace.outbox.row_outcomes import RetryRules
+from headrace.outbox.row_writer import RowWriter
 from headrace.outbox.sender import LeasedRow, Sender
 from headrace.outbox.settings import RelaySettings
 from headrace.outbox.waiting import is_set_within
@@ -55,8 +55,8 @@ class Relay:
         self._settings = settings or RelaySettings()
         self._database = Database(engine, self._settings.database_timeout)
         self._sender = Sender(stub, self._settings.call_timeout)
-        self._judge = Judge(self._settings, rng or random.Random())
-        self._marker = Marker(self._database, outbox.table)
+        self._retry_rules = RetryRules(self._settings, rng or random.Random())
+        self._row_writer = RowWriter(self._database, outbox.table)
         self._cleaner = Cleaner(self._database, outbox.table, self._settings)
         self._failures = 0  # rounds in a row that failed as a whole
         self._woken = asyncio.Event()
@@ -95,7 +95,7 @@ class Relay:
                 found, pause = await self._round()
             except DATABASE_ERRORS as error:
                 self._failures += 1
-                pause = self._judge.outage_pause(self._failures)
+                pause = self._retry_rules.outage_pause(self._failures)
                 _log.warning(
                     "outbox_database_failed", extra={"error": str(error), "pause_seconds": pause.total_seconds()}
                 )
@@ -121,11 +121,11 @@ class Relay:
             self._failures = 0
         else:
             self._failures += 1
-            pause = self._judge.outage_pause(self._failures, delivery.outage)
+            pause = self._retry_rules.outage_pause(self._failures, delivery.outage)
             _log.warning(
                 "outbox_call_failed", extra={"error": delivery.outage.error, "pause_seconds": pause.total_seconds()}
             )
-        await self._marker.mark(lease, self._judge.verdicts(rows, delivery, pause))
+        await self._row_writer.mark(lease, self._retry_rules.outcomes(rows, delivery, pause))
         return len(rows), pause
 
     async def _lease(self, lease: str) -> list[LeasedRow]:

@@ -42,7 +42,7 @@ _CODES: dict[int, StatusCode] = {code.value[0]: code for code in StatusCode}
 
 
 @dataclass(frozen=True)
-class Sent:
+class Enqueued:
     """The row became a job."""
 
     job_id: str
@@ -83,14 +83,14 @@ class Rejected:
         return self.parks or (self.code is StatusCode.RESOURCE_EXHAUSTED and self.retry_after is None)
 
 
-Answer = Sent | Rejected
+Answer = Enqueued | Rejected
 
 
 def answer_of(result: pb.EnqueueResult) -> Answer:
     """Read one item of a batch's answer."""
     match result.WhichOneof("outcome"):
         case "accepted":
-            return Sent(result.accepted.job_id)
+            return Enqueued(result.accepted.job_id)
         case "refused":
             return _refused(result.refused)
         case None:

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import assert_never
 
 from headrace.outbox.backoff import Backoff
-from headrace.outbox.responses import Rejected, Sent
+from headrace.outbox.responses import Enqueued, Rejected
 from headrace.outbox.sender import Delivery, LeasedRow
 from headrace.outbox.settings import RelaySettings
 
@@ -14,7 +14,7 @@ _TOO_OLD = "TOO_OLD"
 
 
 @dataclass(frozen=True)
-class MarkSent:
+class Sent:
     """The row became a job."""
 
     row: LeasedRow
@@ -22,7 +22,7 @@ class MarkSent:
 
 
 @dataclass(frozen=True)
-class MarkAgain:
+class RetryLater:
     """The row is tried again after a pause."""
 
     row: LeasedRow
@@ -33,7 +33,7 @@ class MarkAgain:
 
 
 @dataclass(frozen=True)
-class MarkParked:
+class Parked:
     """The row is set aside, with an alert."""
 
     row: LeasedRow
@@ -41,42 +41,42 @@ class MarkParked:
     error: str
 
 
-Verdict = MarkSent | MarkAgain | MarkParked
+RowOutcome = Sent | RetryLater | Parked
 
 
-class Judge:
+class RetryRules:
     """Knows the settings' pauses, and draws their jitter."""
 
     def __init__(self, settings: RelaySettings, rng: random.Random) -> None:
         self._settings = settings
         self._rng = rng
 
-    def verdicts(self, rows: list[LeasedRow], delivery: Delivery, outage_pause: timedelta | None) -> list[Verdict]:
+    def outcomes(self, rows: list[LeasedRow], delivery: Delivery, outage_pause: timedelta | None) -> list[RowOutcome]:
         """Judge the rows of one round; rows that weren't sent in time get no verdict, their lease ends by itself."""
-        verdicts = (self._verdict(row, delivery, outage_pause) for row in rows)
-        return [verdict for verdict in verdicts if verdict is not None]
+        outcomes = (self._verdict(row, delivery, outage_pause) for row in rows)
+        return [outcome for outcome in outcomes if outcome is not None]
 
     def outage_pause(self, failures: int, refused: Rejected | None = None) -> timedelta:
         """Draw how long the relay stays away, after so many rounds in a row that failed as a whole."""
         return self._pause(self._settings.outage_backoff, failures, refused)
 
-    def _verdict(self, row: LeasedRow, delivery: Delivery, outage_pause: timedelta | None) -> Verdict | None:
+    def _verdict(self, row: LeasedRow, delivery: Delivery, outage_pause: timedelta | None) -> RowOutcome | None:
         if row.expired:
             age = self._settings.park_after
-            return MarkParked(row, _TOO_OLD, f"{_TOO_OLD}: not accepted within {age}; the key may soon be forgotten")
+            return Parked(row, _TOO_OLD, f"{_TOO_OLD}: not accepted within {age}; the key may soon be forgotten")
         answer = delivery.answer(row)
         match answer:
-            case Sent(job_id):
-                return MarkSent(row, job_id)
+            case Enqueued(job_id):
+                return Sent(row, job_id)
             case Rejected() if answer is delivery.outage:
                 # It is no fault of the row: it comes back together with the relay.
                 pause = outage_pause or timedelta(0)
-                return MarkAgain(row, pause, answer.code.name, answer.error, answer.alerts)
+                return RetryLater(row, pause, answer.code.name, answer.error, answer.alerts)
             case Rejected() if answer.parks:
-                return MarkParked(row, answer.code.name, answer.error)
+                return Parked(row, answer.code.name, answer.error)
             case Rejected():
                 pause = self._pause(self._settings.row_backoff, row.attempts, answer)
-                return MarkAgain(row, pause, answer.code.name, answer.error, answer.alerts)
+                return RetryLater(row, pause, answer.code.name, answer.error, answer.alerts)
             case None:
                 return None
             case never:

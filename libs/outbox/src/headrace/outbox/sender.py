@@ -14,7 +14,7 @@ from opentelemetry.trace import Span
 
 from headrace.jobs.v1 import jobs_service_pb2 as pb
 from headrace.outbox.metrics import count_sent
-from headrace.outbox.responses import Answer, Rejected, Sent, answer_of, refusal_of
+from headrace.outbox.responses import Answer, Enqueued, Rejected, answer_of, refusal_of
 from headrace.outbox.tracing import end_accepted, end_refused, start_send_span
 
 if TYPE_CHECKING:  # the class stands in the stub file alone
@@ -146,7 +146,7 @@ def _answers(batch: Sequence[LeasedRow], response: pb.EnqueueBatchResponse) -> d
 
 def _end(span: Span, row: LeasedRow, answer: Answer) -> None:
     match answer:
-        case Sent(job_id):
+        case Enqueued(job_id):
             end_accepted(span, job_id)
             count_sent(queue=row.queue)
         case Rejected():

@@ -26,7 +26,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from api_service.auth import one_time_tokens
 from api_service.auth import passwords as policy
 from api_service.auth.access_tokens import AccessTokens
-from api_service.auth.addresses import Sort, address_key, claim_cooldown
+from api_service.auth.addresses import MailPurpose, address_key, claim_cooldown
 from api_service.auth.errors import CredentialsInvalidError, TokenInvalidError
 from api_service.auth.link_tokens import LinkKeys, Purpose
 from api_service.auth.models import OneTimeToken, User
@@ -62,14 +62,14 @@ class Accounts:
         passwords: Passwords,
         link_keys: LinkKeys,
         access_tokens: AccessTokens,
-        postbox: Mails,
+        mail_submission: Mails,
         lifetimes: Lifetimes,
     ) -> None:
         self._database = database
         self._passwords = passwords
         self._keys = link_keys
         self._access_tokens = access_tokens
-        self._postbox = postbox
+        self._mail_submission = mail_submission
         self._lifetimes = lifetimes
 
     async def register(self, email: str, password: str) -> None:
@@ -85,7 +85,7 @@ class Accounts:
         """
         password_hash = await self._passwords.hash(policy.choose(password))
         async with self._database.transaction() as session:
-            cool = await claim_cooldown(session, email, Sort.VERIFICATION, self._lifetimes.cooldown)
+            cool = await claim_cooldown(session, email, MailPurpose.VERIFICATION, self._lifetimes.cooldown)
             created = await _create(session, email)
             user = await _lock(session, email)
             assert user is not None
@@ -103,7 +103,7 @@ class Accounts:
             DatabaseUnavailableError: Repeating it is safe.
         """
         async with self._database.transaction() as session:
-            cool = await claim_cooldown(session, email, Sort.VERIFICATION, self._lifetimes.cooldown)
+            cool = await claim_cooldown(session, email, MailPurpose.VERIFICATION, self._lifetimes.cooldown)
             user = await _lock(session, email) or _nobody(email)
             latest = (
                 select(OneTimeToken.password_hash)
@@ -165,7 +165,7 @@ class Accounts:
             DatabaseUnavailableError: Repeating it is safe.
         """
         async with self._database.transaction() as session:
-            cool = await claim_cooldown(session, email, Sort.RESET, self._lifetimes.cooldown)
+            cool = await claim_cooldown(session, email, MailPurpose.RESET, self._lifetimes.cooldown)
             known = await _lock(session, email)
             user = known or _nobody(email)
             wanted = cool and known is not None
@@ -194,7 +194,7 @@ class Accounts:
             user.password_hash = password_hash
             user.session_epoch += 1
             user.email_verified_at = user.email_verified_at or await session.scalar(select(func.now()))
-            self._postbox.post(session, user, "password_changed")
+            self._mail_submission.post(session, user, "password_changed")
         log.info("password reset", user_id=str(used.user_id))
 
     async def _rehash(self, user_id: UUID, current: str, password: str) -> None:
@@ -217,14 +217,14 @@ class Accounts:
                 lifetime=self._lifetimes.verification,
                 password_hash=password_hash,
             )
-            self._postbox.post(session, user, "verify_email", token=token)
+            self._mail_submission.post(session, user, "verify_email", token=token)
 
     async def _post_reset(self, session: AsyncSession, user: User, template: str, *, wanted: bool) -> None:
         async with _undone_unless(session, wanted):
             token = await one_time_tokens.issue(
                 session, self._keys, user_id=user.id, purpose=Purpose.RESET_PASSWORD, lifetime=self._lifetimes.reset
             )
-            self._postbox.post(session, user, template, token=token)
+            self._mail_submission.post(session, user, template, token=token)
 
 
 async def _create(session: AsyncSession, email: str) -> bool:

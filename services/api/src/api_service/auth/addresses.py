@@ -11,7 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 
-class Sort(StrEnum):
+class MailPurpose(StrEnum):
     """Mails that share a cool-down."""
 
     VERIFICATION = "verification"
@@ -39,7 +39,7 @@ _CLAIM = text("""
 """)
 
 
-async def claim_cooldown(session: AsyncSession, email: str, sort: Sort, length: timedelta) -> bool:
+async def claim_cooldown(session: AsyncSession, email: str, sort: MailPurpose, length: timedelta) -> bool:
     """Starts the address's cool-down for mails of a sort; False while one is running.
 
     Works alike for addresses that nobody has registered. Of several concurrent callers one gets True: the others

@@ -10,7 +10,7 @@ from api_service.auth.models import User
 from headrace.chassis.rpc.interceptors import Context
 
 
-class Access:
+class Authenticator:
     """Reads the caller of public methods that need a login."""
 
     def __init__(self, tokens: AccessTokens) -> None:

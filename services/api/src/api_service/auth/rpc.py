@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api_service.auth.accounts import Accounts
-from api_service.auth.authentication import Access
+from api_service.auth.authentication import Authenticator
 from api_service.auth.models import User
 from api_service.database import Database
 from headrace.chassis.rpc.interceptors import Context
@@ -23,7 +23,7 @@ AddBilling = Callable[[AsyncSession, User, pb.Account], Awaitable[None]]
 class AuthServicer(auth_service_pb2_grpc.AuthServiceServicer):
     """Answers AuthService; errors are raised and become statuses in `api_service.rpc.errors`."""
 
-    def __init__(self, accounts: Accounts, access: Access, database: Database, add_billing: AddBilling) -> None:
+    def __init__(self, accounts: Accounts, access: Authenticator, database: Database, add_billing: AddBilling) -> None:
         self._accounts = accounts
         self._access = access
         self._database = database

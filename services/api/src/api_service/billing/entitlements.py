@@ -33,7 +33,7 @@ class BillingStanding:
     entitlements: tuple[str, ...]
 
 
-async def billing_standing(
+async def read_entitlements(
     session: AsyncSession, user_id: UUID, *, prices: PriceList, grace: timedelta
 ) -> BillingStanding:
     """Answers how an account stands, by the database's clock.

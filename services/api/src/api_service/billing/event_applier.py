@@ -24,7 +24,7 @@ from api_service.billing.subscription import (
     CHECKOUT_ID,
     KNOWN,
     USER_ID,
-    Standing,
+    SubscriptionState,
     id_in,
     read_subscription,
     reference,
@@ -44,7 +44,7 @@ class OtherObjectError(ValueError):
     """What was fetched is not what the event is about."""
 
 
-class Books:
+class EventApplier:
     """What this service knows of Stripe's objects."""
 
     def __init__(self, notices: Notices, prices: PriceList) -> None:
@@ -153,7 +153,7 @@ class Books:
         if unpaid and renewal:
             await self._notices.post_once(session, user, "payment_failed", about=fetched["id"], parameters={})
 
-    def _alert(self, standing: Standing) -> None:
+    def _alert(self, standing: SubscriptionState) -> None:
         if standing.status not in KNOWN:
             _alerts.add(1, {"reason": "subscription_status"})
             log.error("subscription with an unknown status; no access", id=standing.id, status=standing.status)

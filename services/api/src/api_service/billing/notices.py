@@ -7,14 +7,14 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from api_service.auth.models import User
 from api_service.billing.models import Notice
-from api_service.mail.submission import Postbox
+from api_service.mail.submission import MailSubmission
 
 
 class Notices:
     """Posts notices."""
 
-    def __init__(self, postbox: Postbox) -> None:
-        self._postbox = postbox
+    def __init__(self, mail_submission: MailSubmission) -> None:
+        self._mail_submission = mail_submission
 
     async def post_once(
         self, session: AsyncSession, user: User | None, template: str, *, about: str, parameters: Mapping[str, Any]
@@ -31,7 +31,7 @@ class Notices:
         key = f"{template}:{about}"
         if user is None or await session.get(Notice, key) is not None:
             return
-        mail = self._postbox.post(session, user, template, parameters=parameters)
+        mail = self._mail_submission.post(session, user, template, parameters=parameters)
         session.add(Notice(about=key, mail_id=mail.id))
 
     async def was_posted(self, session: AsyncSession, template: str, *, about: str) -> bool:

@@ -1,6 +1,6 @@
 """BillingService: the public gRPC face of billing."""
 
-from api_service.auth.authentication import Access
+from api_service.auth.authentication import Authenticator
 from api_service.billing.checkout import Checkouts
 from api_service.database import Database
 from headrace.chassis.rpc.interceptors import Context
@@ -13,7 +13,7 @@ SERVICE = pb.DESCRIPTOR.services_by_name["BillingService"].full_name
 class BillingServicer(billing_service_pb2_grpc.BillingServiceServicer):
     """Answers BillingService; errors are raised and become statuses in `billing.rpc_errors`."""
 
-    def __init__(self, database: Database, access: Access, checkouts: Checkouts) -> None:
+    def __init__(self, database: Database, access: Authenticator, checkouts: Checkouts) -> None:
         self._database = database
         self._access = access
         self._checkouts = checkouts

@@ -26,7 +26,7 @@ KNOWN = _WITH_ACCESS | {_PAST_DUE} | _WITHOUT_ACCESS
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class SubscriptionState:
     """What is kept of a subscription. Times are in UTC."""
 
     id: str
@@ -49,7 +49,7 @@ class Standing:
         return self.status == _PAST_DUE
 
 
-def read_subscription(fields: Mapping[str, Any]) -> Standing:
+def read_subscription(fields: Mapping[str, Any]) -> SubscriptionState:
     """Reads a subscription as Stripe's API answers it.
 
     The period stands on the items since API version 2025-03-31.basil; of several the one that ends last counts.
@@ -61,7 +61,7 @@ def read_subscription(fields: Mapping[str, Any]) -> Standing:
         items = fields["items"]["data"]
         periods = [(_time(item["current_period_end"]), _time(item["current_period_start"])) for item in items]
         end, start = max(periods, default=(None, None))
-        return Standing(
+        return SubscriptionState(
             id=_text(fields["id"]),
             customer_id=reference(fields["customer"]),
             status=_text(fields["status"]),

@@ -43,7 +43,7 @@ class _RefusedError(Exception):
         self.reason = reason
 
 
-class WebhookDoor:
+class StripeWebhook:
     """Takes webhooks into the inbox."""
 
     def __init__(

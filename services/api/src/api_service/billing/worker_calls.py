@@ -4,7 +4,7 @@ from uuid import UUID
 
 import structlog
 
-from api_service.billing.event_applier import Books, InboxRowMissingError
+from api_service.billing.event_applier import EventApplier, InboxRowMissingError
 from api_service.billing.events import MalformedEventError, parse_event
 from api_service.billing.inbox import EventFilter, Inbox
 from api_service.billing.models import FETCH_SEQUENCE, RECEIVED, InboxEvent
@@ -18,10 +18,12 @@ _TOGETHER = 20
 """How many events are recorded in one transaction: another that brings the same ones waits for all of them."""
 
 
-class StripeSupport:
+class StripeWorkerCalls:
     """Answers the four calls about Stripe; the contract says what each guarantees."""
 
-    def __init__(self, database: Database, inbox: Inbox, books: Books, requeue: Requeue, filter_: EventFilter) -> None:
+    def __init__(
+        self, database: Database, inbox: Inbox, books: EventApplier, requeue: Requeue, filter_: EventFilter
+    ) -> None:
         self._database = database
         self._inbox = inbox
         self._books = books

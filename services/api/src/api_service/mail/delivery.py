@@ -53,7 +53,7 @@ class MailNotReservedError(Exception):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sender:
+class MailSettings:
     """What every mail has in common.
 
     Attributes:
@@ -69,10 +69,10 @@ class Sender:
     reservation: timedelta
 
 
-class Sending:
+class MailDelivery:
     """The api's side of a mail's job."""
 
-    def __init__(self, database: Database, link_keys: LinkKeys, sender: Sender) -> None:
+    def __init__(self, database: Database, link_keys: LinkKeys, sender: MailSettings) -> None:
         self._database = database
         self._keys = link_keys
         self._sender = sender

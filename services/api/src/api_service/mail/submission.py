@@ -24,7 +24,7 @@ _KINDS: dict[str, type[Message]] = {
 }
 
 
-class Postbox:
+class MailSubmission:
     """Writes mails to be sent, and the jobs that send them."""
 
     def __init__(self, outbox: Outbox, *, sender: str) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from api_service.billing.worker_calls import StripeSupport
-from api_service.mail.delivery import Sending
+from api_service.billing.worker_calls import StripeWorkerCalls
+from api_service.mail.delivery import MailDelivery
 from headrace.chassis.rpc.interceptors import Context
 from saas.jobs.v1 import worker_support_pb2 as pb
 from saas.jobs.v1 import worker_support_pb2_grpc
@@ -14,7 +14,7 @@ SERVICE = pb.DESCRIPTOR.services_by_name["WorkerSupport"].full_name
 class WorkerSupportServicer(worker_support_pb2_grpc.WorkerSupportServicer):
     """Answers WorkerSupport; errors are raised and become statuses in `api_service.rpc.errors`."""
 
-    def __init__(self, sending: Sending, stripe: StripeSupport) -> None:
+    def __init__(self, sending: MailDelivery, stripe: StripeWorkerCalls) -> None:
         self._sending = sending
         self._stripe = stripe
 

@@ -5,20 +5,20 @@ from typing import TYPE_CHECKING
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.routing import Route
 
-from api_service.auth.authentication import Access
+from api_service.auth.authentication import Authenticator
 from api_service.auth.models import User
 from api_service.billing.checkout import Checkouts
-from api_service.billing.entitlements import billing_standing
-from api_service.billing.event_applier import Books
+from api_service.billing.entitlements import read_entitlements
+from api_service.billing.event_applier import EventApplier
 from api_service.billing.inbox import EventFilter, Inbox
 from api_service.billing.notices import Notices
 from api_service.billing.requeue import Requeue
 from api_service.billing.rpc import BillingServicer
 from api_service.billing.stripe_api import StripeApi
-from api_service.billing.webhook import WebhookDoor
-from api_service.billing.worker_calls import StripeSupport
+from api_service.billing.webhook import StripeWebhook
+from api_service.billing.worker_calls import StripeWorkerCalls
 from api_service.database import Database
-from api_service.mail.submission import Postbox
+from api_service.mail.submission import MailSubmission
 from api_service.settings import ApiSettings
 from headrace.outbox import Outbox
 from saas.auth.v1 import auth_service_pb2
@@ -40,8 +40,8 @@ class Billing:
         settings: ApiSettings,
         *,
         database: Database,
-        access: Access,
-        postbox: Postbox,
+        access: Authenticator,
+        mail_submission: MailSubmission,
         outbox: Outbox,
         jobs: "JobsServiceAsyncStub",
     ) -> None:
@@ -50,7 +50,7 @@ class Billing:
         self._stripe = StripeApi(settings.stripe_secret_key.get_secret_value(), api_base=settings.stripe_api_base)
         inbox = Inbox(outbox)
         filter_ = EventFilter(livemode=settings.stripe_livemode)
-        self._door = WebhookDoor(
+        self._door = StripeWebhook(
             database,
             inbox,
             secrets=[secret.get_secret_value() for secret in settings.stripe_webhook_secrets],
@@ -64,10 +64,10 @@ class Billing:
             cancel_url=f"{settings.api_public_url}/checkout/cancelled",
         )
         self.servicer = BillingServicer(database, access, checkouts)
-        self.support = StripeSupport(
+        self.support = StripeWorkerCalls(
             database,
             inbox,
-            Books(Notices(postbox), self._prices),
+            EventApplier(Notices(mail_submission), self._prices),
             Requeue(database, inbox, outbox, jobs),
             filter_,
         )
@@ -78,7 +78,7 @@ class Billing:
 
     async def add_to_account(self, session: AsyncSession, user: User, account: auth_service_pb2.Account) -> None:
         """Fills in how an account stands."""
-        standing = await billing_standing(session, user.id, prices=self._prices, grace=self._grace)
+        standing = await read_entitlements(session, user.id, prices=self._prices, grace=self._grace)
         account.subscription_status = standing.subscription_status
         account.entitlements.extend(standing.entitlements)
 

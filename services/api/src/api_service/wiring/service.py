@@ -9,12 +9,12 @@ from starlette.applications import Starlette
 from api_service.auth import rpc as auth_rpc
 from api_service.auth.access_tokens import AccessTokens
 from api_service.auth.accounts import Accounts, Lifetimes
-from api_service.auth.authentication import Access
+from api_service.auth.authentication import Authenticator
 from api_service.auth.passwords import Passwords
 from api_service.billing import rpc as billing_rpc
 from api_service.database import Database
-from api_service.mail.delivery import Sender, Sending
-from api_service.mail.submission import Postbox
+from api_service.mail.delivery import MailDelivery, MailSettings
+from api_service.mail.submission import MailSubmission
 from api_service.outbox import outbox
 from api_service.rpc import worker_support
 from api_service.rpc.errors import TRANSLATIONS
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from headrace.jobs.v1.jobs_service_pb2_grpc import JobsServiceAsyncStub
 
 
-class Parts:
+class Listeners:
     """The three listeners, over one database.
 
     Attributes:
@@ -53,26 +53,28 @@ class Parts:
         readiness: Readiness,
     ) -> None:
         access_tokens = AccessTokens(settings.api_access_token_key, lifetime=settings.api_access_token_lifetime)
-        access = Access(access_tokens)
-        postbox = Postbox(outbox, sender=settings.api_mail_from)
+        access = Authenticator(access_tokens)
+        mail_submission = MailSubmission(outbox, sender=settings.api_mail_from)
         accounts = Accounts(
             database,
             passwords=passwords,
             link_keys=settings.api_link_keys,
             access_tokens=access_tokens,
-            postbox=postbox,
+            mail_submission=mail_submission,
             lifetimes=Lifetimes(
                 verification=settings.api_verification_lifetime,
                 reset=settings.api_reset_lifetime,
                 cooldown=settings.api_mail_cooldown,
             ),
         )
-        self._billing = Billing(settings, database=database, access=access, postbox=postbox, outbox=outbox, jobs=jobs)
+        self._billing = Billing(
+            settings, database=database, access=access, mail_submission=mail_submission, outbox=outbox, jobs=jobs
+        )
         self.public = _public_listener(
             settings, auth_rpc.AuthServicer(accounts, access, database, self._billing.add_to_account), self._billing
         )
         self.workers = _worker_listener(
-            settings, Sending(database, settings.api_link_keys, _sender(settings)), self._billing
+            settings, MailDelivery(database, settings.api_link_keys, _sender(settings)), self._billing
         )
         pages = Pages(accounts, product=settings.api_product_name)
         app = Starlette(routes=[*pages.routes(), *self._billing.routes(), *readiness.routes()])
@@ -91,7 +93,7 @@ def _public_listener(settings: ApiSettings, auth: auth_rpc.AuthServicer, billing
     return server
 
 
-def _worker_listener(settings: ApiSettings, sending: Sending, billing: Billing) -> GrpcServer:
+def _worker_listener(settings: ApiSettings, sending: MailDelivery, billing: Billing) -> GrpcServer:
     server = GrpcServer(
         address=settings.api_worker_grpc_address,
         name="worker-grpc",
@@ -112,8 +114,8 @@ def _worker_listener(settings: ApiSettings, sending: Sending, billing: Billing) 
 _PAGE_OF_EVENTS = 32 * 1024 * 1024
 
 
-def _sender(settings: ApiSettings) -> Sender:
-    return Sender(
+def _sender(settings: ApiSettings) -> MailSettings:
+    return MailSettings(
         address=settings.api_mail_from,
         product=settings.api_product_name,
         public_url=settings.api_public_url,

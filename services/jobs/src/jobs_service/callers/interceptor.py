@@ -25,7 +25,7 @@ from headrace.chassis.rpc.interceptors import (
 )
 from headrace.chassis.rpc.tokens import refuse_unread
 from jobs_service.callers.caller import Caller, Callers
-from jobs_service.callers.rate_limit import Meter
+from jobs_service.callers.rate_limit import RateLimiter
 
 
 class AdmissionInterceptor(grpc.aio.ServerInterceptor):
@@ -33,7 +33,7 @@ class AdmissionInterceptor(grpc.aio.ServerInterceptor):
 
     def __init__(self, callers: Callers, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._callers = callers
-        self._meters: defaultdict[str, Meter] = defaultdict(lambda: Meter(clock))
+        self._meters: defaultdict[str, RateLimiter] = defaultdict(lambda: RateLimiter(clock))
 
     async def intercept_service(
         self, continuation: Continuation, handler_call_details: grpc.HandlerCallDetails
@@ -47,7 +47,7 @@ class AdmissionInterceptor(grpc.aio.ServerInterceptor):
             return self._guard(call, handler, None)
         try:
             caller = self._callers.of_token(call)
-            self._admit(caller, call)
+            self._read_job(caller, call)
         except RpcError as refusal:
             if refusal.code is grpc.StatusCode.RESOURCE_EXHAUSTED:  # its meter has said so
                 return refusing_handler(rpc_status.to_status(refusal.status()))
@@ -61,7 +61,7 @@ class AdmissionInterceptor(grpc.aio.ServerInterceptor):
             caller = known
             if caller is None:
                 caller = self._callers.of_certificate(context.auth_context())
-                self._admit(caller, call)
+                self._read_job(caller, call)
             meter = self._meters[caller.name]
             meter.begin(caller)
             try:
@@ -72,6 +72,6 @@ class AdmissionInterceptor(grpc.aio.ServerInterceptor):
 
         return unary_handler(behaviour, handler.request_deserializer, handler.response_serializer)
 
-    def _admit(self, caller: Caller, call: Call) -> None:
+    def _read_job(self, caller: Caller, call: Call) -> None:
         caller.require_method(call.method.rpartition("/")[2])
-        self._meters[caller.name].admit(caller)
+        self._meters[caller.name].read_job(caller)

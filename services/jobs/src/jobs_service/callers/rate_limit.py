@@ -19,7 +19,7 @@ SAY_EVERY_SECONDS = 10.0
 IN_FLIGHT_RETRY_SECONDS = 0.5
 
 
-class Meter:
+class RateLimiter:
     """What one caller has asked for lately. Its limits are the caller's of the moment, so they may change.
 
     Args:
@@ -34,7 +34,7 @@ class Meter:
         self._refused = 0
         self._said_at = float("-inf")
 
-    def admit(self, caller: Caller) -> None:
+    def read_job(self, caller: Caller) -> None:
         """Counts a call that comes in.
 
         Raises:

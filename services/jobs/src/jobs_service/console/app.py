@@ -18,21 +18,21 @@ from headrace.jobs.v1 import jobs_service_pb2 as pb
 from headrace.jobs.v1.jobs_service_pb2_grpc import JobsServiceStub
 from headrace.redaction import redact
 from jobs_service.console import formatting
-from jobs_service.console.actions import ACTS
-from jobs_service.console.errors import Problem, problem
-from jobs_service.console.pages import Call, Screen, Screens
+from jobs_service.console.actions import ACTIONS
+from jobs_service.console.errors import ErrorPage, problem
+from jobs_service.console.pages import Call, Page, Pages
 from jobs_service.console.payloads import PayloadReader
 from jobs_service.console.sessions import Sessions
 
-Show = Callable[[Call, Mapping[str, str]], Awaitable[Screen]]
+Show = Callable[[Call, Mapping[str, str]], Awaitable[Page]]
 
 SEE_OTHER = 303
 _UNKNOWN = "The jobs service knows no such token."
-_ELSEWHERE = Problem(
+_ELSEWHERE = ErrorPage(
     403, "Not allowed", "This form was not posted by a page of the console. Open the page and try again."
 )
-_NO_FORM = Problem(400, "That can't be asked", "What was posted is no form of the console.")
-_NO_PAGE = Problem(404, "Not there", "The console has no such page.")
+_NO_FORM = ErrorPage(400, "That can't be asked", "What was posted is no form of the console.")
+_NO_PAGE = ErrorPage(404, "Not there", "The console has no such page.")
 
 
 class Console:
@@ -48,7 +48,7 @@ class Console:
             **{name: getattr(formatting, name) for name in ("ago", "as_json", "span", "state", "when", "worker_state")},
             states=formatting.STATES,
         )
-        self._screens = Screens(PayloadReader(channel), trace_url)
+        self._screens = Pages(PayloadReader(channel), trace_url)
         lists: dict[str, Show] = {
             "/": self._screens.overview,
             "/jobs": self._screens.jobs,
@@ -131,7 +131,7 @@ class Console:
     async def _job(self, request: Request) -> Response:
         return await self._shown(request, lambda call: self._screens.job(call, request.path_params["job_id"]))
 
-    async def _shown(self, request: Request, show: Callable[[Call], Awaitable[Screen]]) -> Response:
+    async def _shown(self, request: Request, show: Callable[[Call], Awaitable[Page]]) -> Response:
         async def answer(call: Call) -> Response:
             screen = await show(call)
             return self._pages.page(screen.template, screen.title, **screen.shown)
@@ -139,7 +139,7 @@ class Console:
         return await self._as_caller(request, answer)
 
     async def _act(self, request: Request) -> Response:
-        act = ACTS.get((request.path_params["sort"], request.path_params["act"]))
+        act = ACTIONS.get((request.path_params["sort"], request.path_params["act"]))
         if act is None:
             return self._problem(_NO_PAGE)
         if not self._sessions.comes_from_here(request):
@@ -173,7 +173,7 @@ class Console:
 
         return call
 
-    def _problem(self, what: Problem) -> Response:
+    def _problem(self, what: ErrorPage) -> Response:
         return self._pages.page("problem.html", what.title, status=what.status, problem=what)
 
     async def _no_page(self, _request: Request, _error: Exception) -> Response:

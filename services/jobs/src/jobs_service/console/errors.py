@@ -12,7 +12,7 @@ from grpc_status import rpc_status
 log = structlog.get_logger()
 
 
-class Problem(NamedTuple):
+class ErrorPage(NamedTuple):
     """What went wrong, for a page of its own."""
 
     status: int
@@ -32,7 +32,7 @@ _KNOWN = {
 }
 
 
-def problem(error: AioRpcError) -> Problem:
+def problem(error: AioRpcError) -> ErrorPage:
     """Reads an error of a call.
 
     What the service says has details. What gRPC says for itself has none: it names machines and ports, and is for the
@@ -42,8 +42,8 @@ def problem(error: AioRpcError) -> Problem:
     said = rpc_status.from_call(error)
     if said is None:
         log.warning("the jobs service did not answer", code=error.code().name, reason=error.details())
-        return Problem(status, title, "The console's log says why. Try again in a moment.")
-    return Problem(status, title, said.message, tuple(_violations(said)))
+        return ErrorPage(status, title, "The console's log says why. Try again in a moment.")
+    return ErrorPage(status, title, said.message, tuple(_violations(said)))
 
 
 def _violations(said: Status) -> list[str]:

@@ -18,7 +18,7 @@ Call = Callable[[str, Any], Awaitable[Any]]
 """Calls a method by its name, with the token of whoever is logged in."""
 
 
-class Screen(NamedTuple):
+class Page(NamedTuple):
     """A page: its template, its title, and what the template gets."""
 
     template: str
@@ -26,14 +26,14 @@ class Screen(NamedTuple):
     shown: dict[str, Any]
 
 
-class Screens:
+class Pages:
     """Makes the pages' contents. Each raises AioRpcError where the service refuses or can't be reached."""
 
     def __init__(self, payloads: PayloadReader, trace_url: str | None) -> None:
         self._payloads = payloads
         self._trace_url = trace_url
 
-    async def overview(self, call: Call, _query: Mapping[str, str]) -> Screen:
+    async def overview(self, call: Call, _query: Mapping[str, str]) -> Page:
         """The queues with their jobs, and what is paused."""
         queues, stats, pauses = await asyncio.gather(
             call("ListQueues", pb.ListQueuesRequest()),
@@ -49,9 +49,9 @@ class Screens:
             }
             for each in stats.stats
         ]
-        return Screen("overview.html", "Queues", {"rows": rows, "pauses": pauses.pauses})
+        return Page("overview.html", "Queues", {"rows": rows, "pauses": pauses.pauses})
 
-    async def jobs(self, call: Call, query: Mapping[str, str]) -> Screen:
+    async def jobs(self, call: Call, query: Mapping[str, str]) -> Page:
         """A page of jobs, newest first."""
         asked = {name: query.get(name, "").strip() for name in ("state", "kind", "queue", "tag")}
         wanted = job_pb2.JobFilter(
@@ -64,9 +64,9 @@ class Screens:
         page = await call("ListJobs", request)
         kept = {name: value for name, value in asked.items() if value}
         following = urlencode({**kept, "page": page.next_page_token}) if page.next_page_token else None
-        return Screen("jobs.html", "Jobs", {"jobs": page.jobs, "asked": asked, "following": following})
+        return Page("jobs.html", "Jobs", {"jobs": page.jobs, "asked": asked, "following": following})
 
-    async def job(self, call: Call, job_id: str) -> Screen:
+    async def job(self, call: Call, job_id: str) -> Page:
         """One job, and why it does not run."""
         answer = await call("ExplainJob", pb.ExplainJobRequest(job_id=job_id))
         trace_url = self._trace_url and self._trace_url.replace(TRACE_ID, answer.job.trace_id)
@@ -76,26 +76,26 @@ class Screens:
             "payload": await self._payloads.read(answer.job.payload),
             "trace_url": trace_url if answer.job.trace_id else None,
         }
-        return Screen("job.html", f"Job {answer.job.id}", shown)
+        return Page("job.html", f"Job {answer.job.id}", shown)
 
-    async def kinds(self, call: Call, _query: Mapping[str, str]) -> Screen:
+    async def kinds(self, call: Call, _query: Mapping[str, str]) -> Page:
         """The kinds of jobs, and what their payloads hold."""
         answer = await call("ListKinds", pb.ListKindsRequest())
-        return Screen("kinds.html", "Kinds", {"kinds": answer.kinds})
+        return Page("kinds.html", "Kinds", {"kinds": answer.kinds})
 
-    async def workers(self, call: Call, _query: Mapping[str, str]) -> Screen:
+    async def workers(self, call: Call, _query: Mapping[str, str]) -> Page:
         """The workers, also those that are gone."""
         answer = await call("ListWorkers", pb.ListWorkersRequest(include_gone=True))
-        return Screen("workers.html", "Workers", {"workers": answer.workers})
+        return Page("workers.html", "Workers", {"workers": answer.workers})
 
-    async def periodic(self, call: Call, _query: Mapping[str, str]) -> Screen:
+    async def periodic(self, call: Call, _query: Mapping[str, str]) -> Page:
         """The periodic jobs and their next runs."""
         answer = await call("ListPeriodicJobs", pb.ListPeriodicJobsRequest(runs=NEXT_RUNS))
-        return Screen("periodic.html", "Periodic jobs", {"periodic_jobs": answer.periodic_jobs})
+        return Page("periodic.html", "Periodic jobs", {"periodic_jobs": answer.periodic_jobs})
 
-    async def audit(self, call: Call, query: Mapping[str, str]) -> Screen:
+    async def audit(self, call: Call, query: Mapping[str, str]) -> Page:
         """Who did what, newest first."""
         request = pb.ListAuditEntriesRequest(page_size=PAGE_SIZE, page_token=query.get("page", ""))
         answer = await call("ListAuditEntries", request)
         following = urlencode({"page": answer.next_page_token}) if answer.next_page_token else None
-        return Screen("audit.html", "Audit", {"entries": answer.entries, "following": following})
+        return Page("audit.html", "Audit", {"entries": answer.entries, "following": following})

@@ -156,7 +156,7 @@ def _sentence(error: Exception) -> str:
     return text[:1].upper() + text[1:]
 
 
-_TABLE: dict[type[Exception], Callable[[Any], RpcError]] = {
+RPC_ERRORS: dict[type[Exception], Callable[[Any], RpcError]] = {
     KindUnknownError: kind_unknown,
     VersionUnknownError: version_unknown,
     PayloadUnreadableError: payload_unreadable,
@@ -172,10 +172,10 @@ _TABLE: dict[type[Exception], Callable[[Any], RpcError]] = {
     DatabaseUnavailableError: database_away,
     QueueError: contended,
 }
-TRANSLATIONS: Translations = _TABLE
+TRANSLATIONS: Translations = RPC_ERRORS
 """For the server's boundary; the parent class stands last."""
 
 
 def refusal(error: QueueError) -> RpcError:
     """Answers what a refused item means to the client."""
-    return next(translate(error) for kind, translate in _TABLE.items() if isinstance(error, kind))
+    return next(translate(error) for kind, translate in RPC_ERRORS.items() if isinstance(error, kind))

@@ -22,19 +22,19 @@ from jobs_service.database import Connection, Database
 
 GROUP_JOBS = 200
 """The most jobs of one group: some milliseconds of Postgres' time."""
-CROWD = 24
+ENOUGH_CALLS = 24
 """How many calls are enough: no more are waited for."""
-MANY = 16
+LARGE_GROUP = 16
 """After a group of so many, others having come in meanwhile, there are more on their way for sure."""
 GATHERING = 0.01
 """How many seconds they are waited for at most."""
-REST = 0.001
+POLL_INTERVAL = 0.001
 """How many seconds pass between two looks, after a group of many."""
-QUIET = 2
+IDLE_POLLS = 2
 """After how many such looks without a new call none is on its way."""
 IDLE_TURNS = 60
 """After how many turns of the event loop without one, some microseconds each, where the group was smaller."""
-PATIENCE = 0.05
+LOCK_TIMEOUT = 0.05
 """How many seconds the others wait for a stranger's lock that a call needs, before it is left to itself."""
 
 Results = list[Enqueued | EnqueueError]
@@ -132,7 +132,7 @@ class GroupCommit:
         while group := self._next():
             if len(group) == 1:
                 # Without a timeout of locks, which would cost a call at rest a round trip.
-                await asyncio.wait({self._start(self._alone(group[0]))}, timeout=PATIENCE)
+                await asyncio.wait({self._start(self._alone(group[0]))}, timeout=LOCK_TIMEOUT)
             else:
                 await self._together(group)
                 await self._gather(len(group))
@@ -143,11 +143,11 @@ class GroupCommit:
 
         To look at each turn would take much of a busy server's time, and to rest in between much of an idle one's.
         """
-        rest, most = (REST, QUIET) if answered >= MANY and self._waiting else (0, IDLE_TURNS)
+        rest, most = (POLL_INTERVAL, IDLE_POLLS) if answered >= LARGE_GROUP and self._waiting else (0, IDLE_TURNS)
         loop = asyncio.get_running_loop()
         until = loop.time() + GATHERING
         idle = 0
-        while idle < most and len(self._waiting) < CROWD and loop.time() < until:
+        while idle < most and len(self._waiting) < ENOUGH_CALLS and loop.time() < until:
             waiting = len(self._waiting)
             await asyncio.sleep(rest)
             idle = idle + 1 if len(self._waiting) == waiting else 0
@@ -167,7 +167,7 @@ class GroupCommit:
                 raise LockedByOtherError from error
 
         try:
-            results = await self._database.run(work, lock_timeout=PATIENCE)
+            results = await self._database.run(work, lock_timeout=LOCK_TIMEOUT)
         except CallCancelledError:
             self._waiting[:0] = group
         except DatabaseUnavailableError as away:

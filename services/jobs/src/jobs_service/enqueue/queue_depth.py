@@ -17,11 +17,11 @@ from jobs_service.database import Database
 
 FRESH_SECONDS = 1.0
 # How much longer than the counting itself a count is used.
-REST = 20
+POLL_INTERVAL = 20
 RETRY_SECONDS = 5.0
 
 
-class QueueDepths:
+class QueueDepthLimits:
     """The lines that are limited."""
 
     def __init__(
@@ -29,7 +29,7 @@ class QueueDepths:
     ) -> None:
         """`limits` are the most jobs that may stand in line, by queue; `clock` answers seconds that only grow."""
         self.limits = limits
-        self._lines = {queue: _Line(queue, limit, database, clock) for queue, limit in limits.items()}
+        self._lines = {queue: _QueueDepth(queue, limit, database, clock) for queue, limit in limits.items()}
 
     async def look(self, queues: Collection[str]) -> None:
         """Counts the lines that were not counted lately. To be awaited before `take`.
@@ -47,16 +47,16 @@ class QueueDepths:
             RpcError: RESOURCE_EXHAUSTED (reason QUEUE_FULL), with RetryInfo.
         """
         if line := self._lines.get(queue):
-            line.require_type()
+            line.require_capacity()
             line.take()
 
-    def require_type(self, queue: str) -> None:
+    def require_capacity(self, queue: str) -> None:
         """The same, but no place is taken."""
         if line := self._lines.get(queue):
-            line.require_type()
+            line.require_capacity()
 
 
-class _Line:
+class _QueueDepth:
     """The line of one queue, as it was counted last."""
 
     def __init__(self, queue: str, limit: int, database: Database, clock: Callable[[], float]) -> None:
@@ -77,12 +77,12 @@ class _Line:
             began = self._clock()
             self._jobs = await self._database.run(lambda c: count_available(c, self._queue, limit=self._limit))
             ended = self._clock()
-            self._fresh_until = ended + max(FRESH_SECONDS, REST * (ended - began))
+            self._fresh_until = ended + max(FRESH_SECONDS, POLL_INTERVAL * (ended - began))
 
     def _is_fresh(self) -> bool:
         return self._clock() < self._fresh_until
 
-    def require_type(self) -> None:
+    def require_capacity(self) -> None:
         if self._jobs >= self._limit:
             raise RpcError(
                 grpc.StatusCode.RESOURCE_EXHAUSTED,

@@ -22,15 +22,15 @@ from jobs_service.convert.errors import refusal
 from jobs_service.convert.values import Violations
 from jobs_service.database import Database
 from jobs_service.enqueue.group_commit import GroupCommit
-from jobs_service.enqueue.queue_depth import QueueDepths
+from jobs_service.enqueue.queue_depth import QueueDepthLimits
 
 log = structlog.get_logger()
 
 
-class Intake:
+class RequestEnqueuer:
     """Accepts jobs for callers."""
 
-    def __init__(self, enqueuer: Enqueuer, database: Database, depths: QueueDepths) -> None:
+    def __init__(self, enqueuer: Enqueuer, database: Database, depths: QueueDepthLimits) -> None:
         self._enqueuer = enqueuer
         self._depths = depths
         self._group_commit = GroupCommit(enqueuer, database)
@@ -64,7 +64,7 @@ class Intake:
         for place, request in enumerate(requests):
             try:
                 violations = request_violations(request) if broken else []
-                jobs[place] = self._admit(request, caller, origin, violations)
+                jobs[place] = self._read_job(request, caller, origin, violations)
             except RpcError as refused:
                 results[place] = refused
         if self._depths.limits:
@@ -83,11 +83,11 @@ class Intake:
                     results[place] = refusal(answer)
         return [results[place] for place in range(len(requests))]
 
-    def admit(self, request: jobs_service_pb2.EnqueueRequest, caller: Caller) -> NewJob:
+    def read_job(self, request: jobs_service_pb2.EnqueueRequest, caller: Caller) -> NewJob:
         """Reads a job that the caller may enqueue. Raises RpcError."""
-        return self._admit(request, caller, None, request_violations(request))
+        return self._read_job(request, caller, None, request_violations(request))
 
-    def _admit(
+    def _read_job(
         self,
         request: jobs_service_pb2.EnqueueRequest,
         caller: Caller,
@@ -109,11 +109,11 @@ class Intake:
         caller.require_queue(job.queue or kind.queue)
         return job
 
-    async def require_place(self, job: NewJob) -> None:
+    async def require_capacity(self, job: NewJob) -> None:
         """Raises RpcError where the job's queue is full; takes nothing. The job must be of a kind that is known."""
         queue = self._queue(job)
         await self._depths.look({queue})
-        self._depths.require_type(queue)
+        self._depths.require_capacity(queue)
 
     async def _take_places(self, jobs: dict[int, NewJob], results: dict[int, Enqueued | RpcError]) -> None:
         """Moves what finds its queue full from `jobs` into `results`. Raises DatabaseUnavailableError."""

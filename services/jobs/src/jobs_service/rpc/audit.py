@@ -9,14 +9,14 @@ from headrace.queue.control.audit_log import list_audit_entries
 from jobs_service.convert.audit import write_act
 from jobs_service.convert.page_tokens import read_page_token, write_page_token
 from jobs_service.convert.values import refuse
-from jobs_service.rpc.base import Part
+from jobs_service.rpc.base import Methods
 
 DEFAULT_PAGE = 50
 # A page ends early rather than being larger than what clients take by default, which is 4 MiB.
 PAGE_BYTES = 3 * 1024 * 1024
 
 
-class AuditPart(Part):
+class AuditMethods(Methods):
     """Tells of administrative acts."""
 
     async def ListAuditEntries(self, request: pb.ListAuditEntriesRequest, context: Any) -> pb.ListAuditEntriesResponse:

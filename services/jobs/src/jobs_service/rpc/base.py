@@ -8,21 +8,21 @@ from headrace.queue import Enqueuer
 from headrace.queue.control.audit_log import record_audit_entry
 from jobs_service.callers.caller import Callers
 from jobs_service.database import Connection, Database
-from jobs_service.enqueue.queue_depth import QueueDepths
-from jobs_service.rpc.redacted_views import Seen
+from jobs_service.enqueue.queue_depth import QueueDepthLimits
+from jobs_service.rpc.redacted_views import RedactedViews
 
 T = TypeVar("T")
 
 
-class Part(jobs_service_pb2_grpc.JobsServiceServicer):
+class Methods(jobs_service_pb2_grpc.JobsServiceServicer):
     """Some of the methods; `service` puts the parts together."""
 
-    def __init__(self, enqueuer: Enqueuer, database: Database, callers: Callers, depths: QueueDepths) -> None:
+    def __init__(self, enqueuer: Enqueuer, database: Database, callers: Callers, depths: QueueDepthLimits) -> None:
         self._enqueuer = enqueuer
         self._database = database
         self._callers = callers
         self._depths = depths
-        self._seen = Seen(enqueuer.kinds, callers)
+        self._seen = RedactedViews(enqueuer.kinds, callers)
 
     async def _act(
         self,

@@ -15,7 +15,7 @@ from headrace.queue import Action, JobFilter
 from headrace.queue.control.bulk import act_on, batches, find_actionable
 from headrace.queue.inspection.search import Found
 from jobs_service.convert.jobs import read_filter
-from jobs_service.rpc.base import Part
+from jobs_service.rpc.base import Methods
 
 SUBJECT = "filter"
 
@@ -25,7 +25,7 @@ class _Counts(NamedTuple):
     changed: int
 
 
-class BulkPart(Part):
+class BulkMethods(Methods):
     """Acts on many jobs, from the newest to the oldest, each batch of them in a transaction of its own.
 
     Each batch is recorded with the number of jobs that it changed. A call that ends early, by its deadline or with its

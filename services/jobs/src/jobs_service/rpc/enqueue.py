@@ -12,9 +12,9 @@ from headrace.queue import Enqueuer
 from jobs_service.callers.caller import Callers
 from jobs_service.convert.enqueue import write_accepted
 from jobs_service.database import Database
-from jobs_service.enqueue.queue_depth import QueueDepths
-from jobs_service.enqueue.service import Intake
-from jobs_service.rpc.base import Part
+from jobs_service.enqueue.queue_depth import QueueDepthLimits
+from jobs_service.enqueue.service import RequestEnqueuer
+from jobs_service.rpc.base import Methods
 
 SELF_VALIDATING = tuple(
     f"headrace.jobs.v1.JobsService/{method}" for method in ("Enqueue", "EnqueueBatch", "ExplainJob")
@@ -22,16 +22,16 @@ SELF_VALIDATING = tuple(
 """Methods that check the rules of their items themselves, each for itself and together with its payload."""
 
 
-class EnqueuePart(Part):
+class EnqueueMethods(Methods):
     """Accepts jobs."""
 
-    def __init__(self, enqueuer: Enqueuer, database: Database, callers: Callers, depths: QueueDepths) -> None:
+    def __init__(self, enqueuer: Enqueuer, database: Database, callers: Callers, depths: QueueDepthLimits) -> None:
         super().__init__(enqueuer, database, callers, depths)
-        self._intake = Intake(enqueuer, database, depths)
+        self._request_enqueuer = RequestEnqueuer(enqueuer, database, depths)
 
     async def Enqueue(self, request: pb.EnqueueRequest, context: Any) -> pb.EnqueueResponse:
         """Accepts one job."""
-        (result,) = await self._intake.accept([request], self._callers.current(), message=request)
+        (result,) = await self._request_enqueuer.accept([request], self._callers.current(), message=request)
         if isinstance(result, RpcError):
             raise result
         answer = pb.EnqueueResponse()
@@ -48,7 +48,7 @@ class EnqueuePart(Part):
                 bad_request([("requests", "must contain at least 1 item")]),
             )
         answer = pb.EnqueueBatchResponse()
-        for result in await self._intake.accept(request.requests, self._callers.current(), message=request):
+        for result in await self._request_enqueuer.accept(request.requests, self._callers.current(), message=request):
             if isinstance(result, RpcError):
                 answer.results.add(refused=result.status())
             else:

@@ -11,13 +11,13 @@ from headrace.queue import EnqueueError, Explanation, explain_enqueue, explain_j
 from jobs_service.convert.errors import refusal
 from jobs_service.convert.jobs import read_job_id
 from jobs_service.convert.values import refuse, under
-from jobs_service.rpc.enqueue import EnqueuePart
+from jobs_service.rpc.enqueue import EnqueueMethods
 
 ENQUEUE = "enqueue"
 """What the request calls the enqueue that it asks about."""
 
 
-class ExplainPart(EnqueuePart):
+class ExplainMethods(EnqueueMethods):
     """Explains jobs, and enqueues: those as the same caller's Enqueue would be decided now."""
 
     async def ExplainJob(self, request: pb.ExplainJobRequest, context: Any) -> pb.ExplainJobResponse:
@@ -37,10 +37,10 @@ class ExplainPart(EnqueuePart):
         return self._answer(explanation)
 
     async def _of_enqueue(self, request: pb.EnqueueRequest) -> Explanation:
-        wanted = self._intake.admit(request, self._callers.current())
+        wanted = self._request_enqueuer.read_job(request, self._callers.current())
         explanation = await self._database.run(lambda connection: explain_enqueue(connection, self._enqueuer, wanted))
         if explanation.job is None:
-            await self._intake.require_place(wanted)
+            await self._request_enqueuer.require_capacity(wanted)
         return explanation
 
     def _answer(self, explanation: Explanation) -> pb.ExplainJobResponse:

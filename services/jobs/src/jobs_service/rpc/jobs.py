@@ -11,7 +11,7 @@ from headrace.queue import JobFilter, JobPage, cancel_job, delete_job, get_job, 
 from jobs_service.convert.jobs import read_filter, read_job_id
 from jobs_service.convert.page_tokens import read_page_token, write_page_token
 from jobs_service.database import Connection
-from jobs_service.rpc.base import Part
+from jobs_service.rpc.base import Methods
 
 T = TypeVar("T")
 
@@ -19,10 +19,10 @@ DEFAULT_PAGE = 50
 # A page ends early rather than being larger than what clients take by default, which is 4 MiB.
 PAGE_BYTES = 3 * 1024 * 1024
 # How long, in seconds, the first job of a page is looked for: each look goes through a bounded number of jobs.
-PATIENCE = 0.5
+LOCK_TIMEOUT = 0.5
 
 
-class JobsPart(Part):
+class JobsMethods(Methods):
     """Looks jobs up, cancels, retries and deletes them."""
 
     async def GetJob(self, request: pb.GetJobRequest, context: Any) -> pb.GetJobResponse:
@@ -53,7 +53,7 @@ class JobsPart(Part):
     async def _page(self, wanted: JobFilter, limit: int, before_id: int | None) -> JobPage:
         """The next page with jobs, or the last one; an empty one where they are too far away to be found soon."""
         clock = asyncio.get_running_loop().time
-        enough = clock() + PATIENCE
+        enough = clock() + LOCK_TIMEOUT
         while True:
             page = await self._look(wanted, limit, before_id)
             if page or page.before_id is None or clock() > enough:

@@ -9,10 +9,10 @@ from headrace.queue import Kind, Pause, WorkerInfo, WorkerState, list_pauses, li
 from jobs_service.convert.kind_comments import kind_comments
 from jobs_service.convert.kinds import write_kind
 from jobs_service.database import Connection
-from jobs_service.rpc.base import Part
+from jobs_service.rpc.base import Methods
 
 
-class KindsPart(Part):
+class KindsMethods(Methods):
     """Tells of kinds."""
 
     async def ListKinds(self, request: pb.ListKindsRequest, context: Any) -> pb.ListKindsResponse:

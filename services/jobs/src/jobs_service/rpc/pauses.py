@@ -9,10 +9,10 @@ from headrace.queue import Pause, list_pauses, pause_all, pause_kind, pause_queu
 from jobs_service.convert.jobs import names_of
 from jobs_service.convert.queues import write_pause, write_queue
 from jobs_service.database import Connection
-from jobs_service.rpc.base import Part
+from jobs_service.rpc.base import Methods
 
 
-class PausesPart(Part):
+class PausesMethods(Methods):
     """Pauses and resumes."""
 
     async def PauseQueue(self, request: pb.PauseQueueRequest, context: Any) -> pb.PauseQueueResponse:

@@ -27,13 +27,13 @@ from headrace.queue.inspection.redaction import redact_payload
 from jobs_service.convert.periodic import read_periodic, still_veiled
 from jobs_service.convert.values import refuse
 from jobs_service.database import Connection
-from jobs_service.rpc.base import Part
+from jobs_service.rpc.base import Methods
 
 # What the service sets, and the payload, have no place in the record of a change.
 _NOT_RECORDED = ("payload", "declared", "last_run", "next_runs", "paused_at", "paused_by")
 
 
-class PeriodicPart(Part):
+class PeriodicMethods(Methods):
     """Acts on periodic jobs. A caller makes only those whose jobs it could enqueue."""
 
     async def CreatePeriodicJob(

@@ -11,13 +11,13 @@ from headrace.queue import BoundedCount, JobState, Queue, count_jobs_up_to, limi
 from headrace.queue.inspection.queue_stats import QueueStats, queue_stats
 from jobs_service.convert.queues import read_retention, write_queue, write_stats
 from jobs_service.database import Connection
-from jobs_service.rpc.base import Part
+from jobs_service.rpc.base import Methods
 
 MOST_COUNTED = 100_000
 """Of a queue's line, and of all jobs that wait for a time: what an answer costs is bounded."""
 
 
-class QueuesPart(Part):
+class QueuesMethods(Methods):
     """Tells of queues, and changes what holds for them."""
 
     async def ListQueues(self, request: pb.ListQueuesRequest, context: Any) -> pb.ListQueuesResponse:

@@ -11,7 +11,7 @@ from jobs_service.convert.jobs import TYPE_URL_PREFIX, write_job
 from jobs_service.convert.periodic import write_periodic
 
 
-class Seen:
+class RedactedViews:
     """Writes answers for the caller whose call is being answered (`see_redacted` in the callers file)."""
 
     def __init__(self, kinds: Kinds, callers: Callers) -> None:

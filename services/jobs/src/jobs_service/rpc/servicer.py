@@ -4,18 +4,28 @@ Each method reads its request, asks the engine in one transaction, writes the an
 raises them; the server's boundary turns them into statuses (`refusals`).
 """
 
-from jobs_service.rpc.audit import AuditPart
-from jobs_service.rpc.bulk import BulkPart
-from jobs_service.rpc.explain import ExplainPart
-from jobs_service.rpc.jobs import JobsPart
-from jobs_service.rpc.kinds import KindsPart
-from jobs_service.rpc.pauses import PausesPart
-from jobs_service.rpc.periodic import PeriodicPart
-from jobs_service.rpc.queues import QueuesPart
-from jobs_service.rpc.workers import WorkersPart
+from jobs_service.rpc.audit import AuditMethods
+from jobs_service.rpc.bulk import BulkMethods
+from jobs_service.rpc.enqueue import EnqueueMethods
+from jobs_service.rpc.explain import ExplainMethods
+from jobs_service.rpc.jobs import JobsMethods
+from jobs_service.rpc.kinds import KindsMethods
+from jobs_service.rpc.pauses import PausesMethods
+from jobs_service.rpc.periodic import PeriodicMethods
+from jobs_service.rpc.queues import QueuesMethods
+from jobs_service.rpc.workers import WorkersMethods
 
 
 class JobsServicer(
-    ExplainPart, JobsPart, BulkPart, QueuesPart, PausesPart, KindsPart, WorkersPart, PeriodicPart, AuditPart
+    ExplainMethods,
+    EnqueueMethods,
+    JobsMethods,
+    BulkMethods,
+    QueuesMethods,
+    PausesMethods,
+    KindsMethods,
+    WorkersMethods,
+    PeriodicMethods,
+    AuditMethods,
 ):
     """Every method of headrace.jobs.v1.JobsService."""

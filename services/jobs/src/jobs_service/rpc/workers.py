@@ -7,10 +7,10 @@ from typing import Any
 from headrace.jobs.v1 import jobs_service_pb2 as pb
 from headrace.queue import list_workers
 from jobs_service.convert.workers import write_worker
-from jobs_service.rpc.base import Part
+from jobs_service.rpc.base import Methods
 
 
-class WorkersPart(Part):
+class WorkersMethods(Methods):
     """Tells of workers."""
 
     async def ListWorkers(self, request: pb.ListWorkersRequest, context: Any) -> pb.ListWorkersResponse:

@@ -25,7 +25,7 @@ from jobs_service.callers.file import load_callers, watch_callers
 from jobs_service.callers.interceptor import AdmissionInterceptor
 from jobs_service.convert.errors import TRANSLATIONS
 from jobs_service.database import Database
-from jobs_service.enqueue.queue_depth import QueueDepths
+from jobs_service.enqueue.queue_depth import QueueDepthLimits
 from jobs_service.kinds import build_kinds
 from jobs_service.rpc.enqueue import SELF_VALIDATING
 from jobs_service.rpc.servicer import JobsServicer
@@ -76,7 +76,7 @@ class JobsServer:
             max_connection_age=settings.jobs_grpc_max_connection_age,
         )
         servicer = JobsServicer(
-            enqueuer, self._database, callers, QueueDepths(settings.jobs_queue_depths, self._database)
+            enqueuer, self._database, callers, QueueDepthLimits(settings.jobs_queue_depths, self._database)
         )
         self._grpc.add(jobs_service_pb2_grpc.add_JobsServiceServicer_to_server, servicer, SERVICE.full_name)
         self._stack = contextlib.AsyncExitStack()

@@ -1,7 +1,7 @@
 """Where errors become statuses: outside this module a call ends by raising, inside gRPC by a status.
 
-`TranslationLayer` makes every exception an `RpcError` (inside the span, so that the log line carries the trace);
-`AnswerLayer`, the outermost, makes that the call's status.
+`ErrorMappingLayer` makes every exception an `RpcError` (inside the span, so that the log line carries the trace);
+`StatusLayer`, the outermost, makes that the call's status.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,7 +20,7 @@ Translations = Mapping[type[Exception], Callable[[Exception], RpcError]]
 """What an exception of a class (or of one derived from it) means to a client. The first that matches is taken."""
 
 
-class AnswerLayer(Layer):
+class StatusLayer(Layer):
     """Ends a call that raised `RpcError` with its code, sentence and details."""
 
     async def around(self, call: Call, request: Any, context: Context, proceed: Proceed) -> Any:  # noqa: ARG002
@@ -31,7 +31,7 @@ class AnswerLayer(Layer):
             await context.abort_with_status(rpc_status.to_status(error.status()))
 
 
-class TranslationLayer(Layer):
+class ErrorMappingLayer(Layer):
     """Makes every exception an `RpcError`; one that nobody foresaw is logged and answered as INTERNAL."""
 
     def __init__(self, translations: Translations) -> None:

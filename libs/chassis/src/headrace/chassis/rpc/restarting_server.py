@@ -23,7 +23,7 @@ GRACE = 30.0
 """How long calls under way on a server that has ended may take, in seconds."""
 
 
-class StandingServer:
+class RestartingServer:
     """A port that is served from `start` to `stop`."""
 
     def __init__(self, make: Callable[[int], tuple[grpc.aio.Server, int]]) -> None:

@@ -15,10 +15,10 @@ import structlog
 from google.protobuf import descriptor_pool
 from grpc_health.v1 import health, health_pb2
 
-from headrace.chassis.rpc.error_boundary import AnswerLayer, TranslationLayer, Translations
+from headrace.chassis.rpc.error_boundary import ErrorMappingLayer, StatusLayer, Translations
 from headrace.chassis.rpc.health_and_reflection import add_health, add_reflection
 from headrace.chassis.rpc.interceptors import LayersInterceptor
-from headrace.chassis.rpc.restarting_server import StandingServer
+from headrace.chassis.rpc.restarting_server import RestartingServer
 from headrace.chassis.rpc.tracing import OutsideContext, TracingLayer
 from headrace.chassis.rpc.validation import ValidationInterceptor
 from headrace.chassis.settings import split_address
@@ -75,9 +75,9 @@ class GrpcServer:
         self._health = health.aio.HealthServicer()
         self._interceptors = [
             LayersInterceptor(
-                AnswerLayer(),
+                StatusLayer(),
                 TracingLayer(OutsideContext.PARENT if trust_callers else OutsideContext.LINK),
-                TranslationLayer(translations or {}),
+                ErrorMappingLayer(translations or {}),
             ),
             *interceptors,
             ValidationInterceptor(self_validating),
@@ -96,7 +96,7 @@ class GrpcServer:
             ("grpc.max_connection_age_ms", max_connection_age // timedelta(milliseconds=1)),
             ("grpc.max_connection_age_grace_ms", 30_000),
         ]
-        self._server = StandingServer(self._make)
+        self._server = RestartingServer(self._make)
 
     def add(self, add_to_server: Callable[[T, grpc.aio.Server], None], servicer: T, service: str) -> None:
         """Adds a service: the generated `add_XServicer_to_server`, the servicer, and the service's full name.

@@ -18,7 +18,7 @@ _ids = RandomIdGenerator()
 _SAMPLED = TraceFlags(TraceFlags.SAMPLED)
 
 
-class CarryingTracerProvider(trace.TracerProvider):
+class ContextOnlyTracerProvider(trace.TracerProvider):
     """Answers tracers whose spans are contexts only."""
 
     def get_tracer(self, *_args: Any, **_options: Any) -> trace.Tracer:
@@ -31,7 +31,7 @@ class CarryingTracerProvider(trace.TracerProvider):
 
 def records() -> bool:
     """Whether this process records spans: to leave out the making of those that nothing hangs under."""
-    return not isinstance(trace.get_tracer_provider(), CarryingTracerProvider)
+    return not isinstance(trace.get_tracer_provider(), ContextOnlyTracerProvider)
 
 
 class _CarryingTracer(trace.Tracer):

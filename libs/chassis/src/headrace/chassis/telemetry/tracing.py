@@ -17,7 +17,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 from opentelemetry.sdk.trace.id_generator import IdGenerator
 
 from headrace.chassis.settings import USAGE_ERROR
-from headrace.chassis.telemetry.context_only_tracing import CarryingTracerProvider
+from headrace.chassis.telemetry.context_only_tracing import ContextOnlyTracerProvider
 from headrace.chassis.telemetry.redaction import VeilingProcessor
 
 _EXPORTERS: dict[str, type[GrpcSpanExporter] | type[HttpSpanExporter]] = {
@@ -29,7 +29,7 @@ _EXPORTERS: dict[str, type[GrpcSpanExporter] | type[HttpSpanExporter]] = {
 class Telemetry:
     """What was started; to be shut down last."""
 
-    def __init__(self, provider: TracerProvider | CarryingTracerProvider) -> None:
+    def __init__(self, provider: TracerProvider | ContextOnlyTracerProvider) -> None:
         self._provider = provider
 
     def shutdown(self) -> None:
@@ -46,7 +46,7 @@ def start_telemetry(service: str, id_generator: IdGenerator | None = None) -> Te
     """
     exporter = _exporter()
     if exporter is None and id_generator is None and not _is_disabled():
-        carrying = CarryingTracerProvider()
+        carrying = ContextOnlyTracerProvider()
         trace.set_tracer_provider(carrying)
         return Telemetry(carrying)
     provider = TracerProvider(

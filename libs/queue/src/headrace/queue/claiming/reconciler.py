@@ -43,7 +43,7 @@ class ClaimReconciler:
         self._executor = executor
         self._completer = completer
         self._producer = producer
-        self._held = statement("held_jobs", schema)
+        self._held = statement("list_claimed_jobs", schema)
         self._settle = statement("settle", schema)
 
     async def step(self) -> None:

@@ -44,7 +44,7 @@ class CommitWatcher:
     ) -> None:
         self._link = link
         self._completer = completer
-        self._ask = statement("witness", schema)
+        self._ask = statement("check_commits", schema)
         self._on_settled = on_settled
         self._jobs: dict[tuple[int, int], tuple[RunningJob, AttemptResult]] = {}
         self._wake = asyncio.Event()

@@ -79,8 +79,8 @@ def _(reason: Running, now: datetime) -> str:
         said.append(f"It was asked to be cancelled {_ago(reason.cancel_requested_at, now)}.")
     if reason.silence > NOTABLE_SILENCE:
         said.append(
-            f"The worker has given no sign of life for {format_duration(reason.silence)}: if it is dead, another worker "
-            "takes over within about ten seconds."
+            f"The worker has given no sign of life for {format_duration(reason.silence)}: if it is dead, another "
+            "worker takes over within about ten seconds."
         )
     return " ".join(said)
 

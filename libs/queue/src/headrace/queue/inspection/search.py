@@ -84,10 +84,10 @@ class JobFilter:
     def way(self, *, by_state: bool = True, by_tag: bool = True) -> str:
         """The statement that reads the best index for it, but for those that are of no use here."""
         if by_state and self.states and not UNMARKED & set(self.states):
-            return "search_marked"
+            return "search_by_state"
         if by_tag and self.tags:
-            return "search_tagged"
-        return "search_lanes" if self.kinds or self.queues else "search_all"
+            return "search_by_tag"
+        return "search_by_queue_and_kind" if self.kinds or self.queues else "search_all"
 
 
 @dataclass(frozen=True)
@@ -111,13 +111,13 @@ async def search(
         before = min(before, await _id_at(connection, min(wanted.created_before, LATEST) + DISORDER, schema))
     params = {**wanted.params(), "limit": limit, "before": before, "from": lowest}
     way = wanted.way()
-    if way == "search_marked" and await _is_crowded(connection, wanted, schema):
+    if way == "search_by_state" and await _is_crowded(connection, wanted, schema):
         way = wanted.way(by_state=False)
-    if way == "search_tagged" and await _expected(connection, params, schema) > SCAN:
+    if way == "search_by_tag" and await _expected(connection, params, schema) > SCAN:
         # The index of tags knows no order: all jobs with these would be read for the newest. Walking finds those soon.
         way = wanted.way(by_state=False, by_tag=False)
     # Each state is looked at by itself.
-    most = SCAN // len(wanted.states) if way == "search_marked" else SCAN
+    most = SCAN // len(wanted.states) if way == "search_by_state" else SCAN
     row: dict[str, Any] = {}
     for scan in dict.fromkeys((min(limit * FIRST_SCAN, most), most)):
         row = await _one(connection, way, {**params, "scan": scan}, schema)

@@ -32,7 +32,7 @@ class Cleaner:
         self._keys = statement("clean_keys", schema)
         self._uniques = statement("clean_uniques", schema)
         self._workers = statement("clean_workers", schema)
-        self._acts = statement("clean_acts", schema)
+        self._acts = statement("clean_audit_entries", schema)
         self._fold = statement("fold_tallies", schema)
         self._retention = retention
         self._audit_retention = audit_retention

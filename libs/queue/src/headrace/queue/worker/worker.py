@@ -198,7 +198,7 @@ class Worker:
     def _loops(self, heartbeat: Heartbeat) -> dict[str, Coroutine[Any, Any, None]]:
         loops = {
             "completer": self._completer.run(),
-            "witness": self._commit_watcher.run(),
+            "commit watcher": self._commit_watcher.run(),
             "progress": self._progress.run(),
             "announcer": repeat(self._publisher.step, every=publisher.INTERVAL, name="telling of events"),
             "scheduler": repeat(self._scheduler.step, every=scheduler.INTERVAL, name="scheduling"),

@@ -5,13 +5,13 @@ from collections.abc import Callable
 
 from starlette.applications import Starlette
 
-from stripe_double.api import Api, unknown_route
-from stripe_double.control import Control
-from stripe_double.faults import Faults
-from stripe_double.idempotency import IdempotencyKeys
-from stripe_double.sender import Sender
-from stripe_double.shop import Shop
-from stripe_double.store import Store
+from fake_stripe.api import Api, unknown_route
+from fake_stripe.control import Control
+from fake_stripe.faults import Faults
+from fake_stripe.idempotency import IdempotencyKeys
+from fake_stripe.sender import Sender
+from fake_stripe.shop import Shop
+from fake_stripe.store import Store
 
 DEFAULT_SECRET = "whsec_stand_in"
 

@@ -1,12 +1,12 @@
-"""`python -m stripe_double`: the stand-in as a program of its own."""
+"""`python -m fake_stripe`: the stand-in as a program of its own."""
 
 import argparse
 import asyncio
 import json
 import signal
 
-from stripe_double.app import DEFAULT_SECRET, Double
-from stripe_double.server import serving
+from fake_stripe.app import DEFAULT_SECRET, Double
+from fake_stripe.server import serving
 
 
 async def _serve(port: int, double: Double) -> None:
@@ -21,7 +21,7 @@ async def _serve(port: int, double: Double) -> None:
 
 def main() -> None:
     """Parses the command line and serves until SIGINT or SIGTERM."""
-    parser = argparse.ArgumentParser(prog="stripe_double", description="A stand-in for Stripe, for tests and demos.")
+    parser = argparse.ArgumentParser(prog="fake_stripe", description="A stand-in for Stripe, for tests and demos.")
     parser.add_argument("--port", type=int, default=0, help="0 means a free one (default)")
     parser.add_argument("--webhook-url", required=True, help="where webhooks are sent")
     parser.add_argument("--webhook-secret", default=DEFAULT_SECRET, help="what webhooks are signed with")

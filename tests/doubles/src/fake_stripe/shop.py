@@ -7,9 +7,9 @@ import copy
 from collections.abc import Callable
 from typing import Any
 
-from stripe_double import objects
-from stripe_double.errors import invalid
-from stripe_double.store import Object, Store
+from fake_stripe import objects
+from fake_stripe.errors import invalid
+from fake_stripe.store import Object, Store
 
 
 class Shop:

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import stripe
 
-from stripe_double.store import Object
+from fake_stripe.store import Object
 
 
 @dataclass(frozen=True)

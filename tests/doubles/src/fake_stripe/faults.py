@@ -7,7 +7,7 @@ goes wrong, and the next call after that is well again.
 from dataclasses import dataclass, fields
 from typing import Any, Literal, Self, get_args
 
-from stripe_double.errors import StripeError
+from fake_stripe.errors import StripeError
 
 Kind = Literal["rate_limit", "conflict", "error", "error_after", "cut", "cut_after", "slow", "down"]
 _KINDS = frozenset(get_args(Kind))

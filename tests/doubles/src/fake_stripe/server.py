@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import uvicorn
 
-from stripe_double.app import Double, create_app
+from fake_stripe.app import Double, create_app
 
 
 def bind(host: str, port: int) -> socket.socket:

@@ -22,11 +22,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from stripe_double.api import Api
-from stripe_double.errors import StripeError
-from stripe_double.faults import Fault, Faults
-from stripe_double.sender import Sender
-from stripe_double.shop import Shop
+from fake_stripe.api import Api
+from fake_stripe.errors import StripeError
+from fake_stripe.faults import Fault, Faults
+from fake_stripe.sender import Sender
+from fake_stripe.shop import Shop
 
 Told = dict[str, Any]
 

@@ -7,10 +7,10 @@ and not in production. (Stripe knows more parameters than these.)
 from collections.abc import Callable
 from typing import Any
 
-from stripe_double import objects
-from stripe_double.errors import StripeError, invalid
-from stripe_double.shop import Shop
-from stripe_double.store import Object
+from fake_stripe import objects
+from fake_stripe.errors import StripeError, invalid
+from fake_stripe.shop import Shop
+from fake_stripe.store import Object
 
 Params = dict[str, Any]
 Call = Callable[[Shop, Params, dict[str, str]], Object]

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from stripe_double.errors import invalid, missing
+from fake_stripe.errors import invalid, missing
 
 Object = dict[str, Any]
 _BOUNDS = {"gt": int.__gt__, "gte": int.__ge__, "lt": int.__lt__, "lte": int.__le__}

@@ -12,12 +12,12 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from stripe_double import form, objects
-from stripe_double.errors import StripeError, invalid
-from stripe_double.faults import Fault, Faults
-from stripe_double.idempotency import Answer, IdempotencyKeys
-from stripe_double.resources import CALLS, Call
-from stripe_double.shop import Shop
+from fake_stripe import form, objects
+from fake_stripe.errors import StripeError, invalid
+from fake_stripe.faults import Fault, Faults
+from fake_stripe.idempotency import Answer, IdempotencyKeys
+from fake_stripe.resources import CALLS, Call
+from fake_stripe.shop import Shop
 
 
 @dataclass

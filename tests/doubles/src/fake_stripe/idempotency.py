@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from stripe_double.errors import StripeError
+from fake_stripe.errors import StripeError
 
 _LIFETIME = 24 * 3600
 _LONGEST = 255
