@@ -110,7 +110,7 @@ class TestRun:
             kit.run(Greet(name="A" * 101))
         with pytest.raises(KindUnknownError):
             kit.run(Count(name="no handler"))
-        with pytest.raises(TypeError, match="no outcome"):
+        with pytest.raises(TypeError, match="return None, or one of Done"):
             kit.run(Greet(name="Ada"))
 
     def test_a_handler_with_a_process_of_its_own_runs_here(self, enqueuer: Enqueuer) -> None:

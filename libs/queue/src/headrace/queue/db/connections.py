@@ -34,8 +34,8 @@ STATEMENT_TIMEOUT = timedelta(seconds=10)
 # Then its answer is late, not slow: the client waits longer than the server does.
 ANSWER_TIMEOUT = timedelta(seconds=15)
 
-# What says that Postgres is away. A server that turned read-only is the old primary after a failover.
-AWAY = (psycopg.OperationalError, psycopg.InterfaceError, psycopg.errors.ReadOnlySqlTransaction, TimeoutError)
+# The errors that mean that Postgres is unavailable. A server that became read-only is the old primary of a failover.
+UNAVAILABLE = (psycopg.OperationalError, psycopg.InterfaceError, psycopg.errors.ReadOnlySqlTransaction, TimeoutError)
 
 # The hot statements have one good plan each, whatever the statistics say at the moment: from the index, row by row.
 SETTINGS = {
@@ -110,7 +110,7 @@ class ReconnectingConnection:
                 async with asyncio.timeout(ANSWER_TIMEOUT.total_seconds()):
                     connection = self._connection or await self._connect()
                     yield connection
-            except AWAY as error:
+            except UNAVAILABLE as error:
                 await self._discard()
                 reason = str(error).strip() or f"no answer within {ANSWER_TIMEOUT.total_seconds():.0f} s"
                 raise DatabaseUnavailableError(f"{self._purpose}: {reason}") from error

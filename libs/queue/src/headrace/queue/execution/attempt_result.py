@@ -1,4 +1,4 @@
-"""What an attempt came to: made by the executor, written by the completer."""
+"""The result of an attempt: the executor makes it, the completer writes it."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from headrace.queue.job import JobState
 
 @dataclass(frozen=True)
 class AttemptResult:
-    """What became of an attempt, as the table will say it."""
+    """The state that an attempt leaves its job in."""
 
     state: JobState
     counts_as_attempt: bool = True
-    """Whether the attempt counts against the retry budget."""
+    """Whether the attempt counts against `max_retries`."""
     delay_ms: int = 0
     error: dict[str, Any] | None = None
     output: str | None = None

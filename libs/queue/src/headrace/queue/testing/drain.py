@@ -20,7 +20,7 @@ from headrace.queue.execution.attempt_result import AttemptResult
 from headrace.queue.execution.executor import Executor
 from headrace.queue.execution.handlers import Handlers
 from headrace.queue.execution.retry_policy import RetryPolicy
-from headrace.queue.execution.running_job import Home, RunningJob
+from headrace.queue.execution.running_job import RunningJob
 from headrace.queue.job import Job
 from headrace.queue.maintenance.scheduler import BATCH
 from headrace.queue.periodic.ticker import Ticker
@@ -86,7 +86,8 @@ class Drain:
             self,
             self,
             self._retry,
-            home=Home(self._schema, lambda *report: self._progress.append(report)),
+            schema=self._schema,
+            report_progress=lambda *report: self._progress.append(report),
             freed=asyncio.Event(),
         )
         seen: dict[int, None] = {}
@@ -114,9 +115,9 @@ class Drain:
             await executor.close()
         return [await execute(self._read(job_id)) for job_id in seen]
 
-    def record(self, job: RunningJob, decision: AttemptResult) -> None:
+    def record(self, job: RunningJob, result: AttemptResult) -> None:
         """Takes an outcome from the executor."""
-        self._decisions.append((job.id, job.lease, decision))
+        self._decisions.append((job.id, job.lease, result))
 
     def take(self, job: RunningJob, otherwise: AttemptResult) -> None:
         """Takes an attempt that has completed its job itself. If that stands, `otherwise` will count for nothing."""

@@ -12,7 +12,8 @@ from headrace.queue.errors import KindUnknownError
 from headrace.queue.execution.handlers import Handlers
 from headrace.queue.execution.middleware import Work, wrapped
 from headrace.queue.execution.outcomes import Done, Outcome
-from headrace.queue.execution.running_job import Home, RunningJob, enter_job
+from headrace.queue.execution.result_rules import not_an_outcome
+from headrace.queue.execution.running_job import RunningJob, enter_job
 from headrace.queue.execution.threads import in_thread
 
 
@@ -38,24 +39,22 @@ async def run_handler(
         kind=kind,
         queue=kind.queue,
         version=kind.version,
-        payload=data,
+        payload_bytes=data,
         attempt=attempt,
         max_retries=kind.max_retries,
         timeout=kind.timeout.total_seconds(),
         caller=caller,
         trace=None,
-        claim_no=1,
-        waited_ms=0.0,
         metadata=metadata,
         deadline=time.monotonic() + kind.timeout.total_seconds(),
-        home=Home(schema, report=lambda *_: None),
+        _schema=schema,
     )
     # A task of its own, so that the job is the current one in there alone.
     outcome = await asyncio.create_task(_enter(_work(handlers, kind.name), message, job))
     if outcome is None:
         return Done()
     if not isinstance(outcome, Outcome):
-        raise TypeError(f"the handler returned {type(outcome).__name__}, which is no outcome")
+        raise TypeError(not_an_outcome(outcome))
     return outcome
 
 
