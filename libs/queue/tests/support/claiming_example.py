@@ -17,13 +17,14 @@ import psycopg
 from engine_kinds import FILE, TestKinds
 from psycopg.rows import dict_row
 
-from headrace.queue import Door, Kinds, NewJob
-from headrace.queue.completer import Decision, settle_params
-from headrace.queue.connections import SETTINGS
-from headrace.queue.cursor import PRIORITIES, Cursor, Mark, Sweep
+from headrace.queue import Enqueuer, Kinds, NewJob
+from headrace.queue.claiming.cursor import PRIORITIES, Cursor, Mark, Sweep
+from headrace.queue.claiming.producer import SWEEP_BUDGET
+from headrace.queue.completion.completer import settle_params
+from headrace.queue.db.connections import SETTINGS
+from headrace.queue.db.statements import statement
+from headrace.queue.execution.attempt_result import AttemptResult
 from headrace.queue.job import JobState
-from headrace.queue.producer import SWEEP_BUDGET
-from headrace.queue.statements import statement
 
 FIRST_XID = 101
 KIND = "headrace.test.v1.Greet"
@@ -66,7 +67,7 @@ class Example:
     def __init__(self, dsn: str, stack: ExitStack) -> None:
         self._dsn = dsn
         self._stack = stack
-        self._door = Door(Kinds.of_file(FILE))
+        self._enqueuer = Enqueuer(Kinds.of_file(FILE))
         self._observer = self._connect()
         report = self._connect()
         report.execute("begin isolation level repeatable read")
@@ -122,7 +123,7 @@ class Example:
             with self._transaction(other):
                 other.execute(statement("complete"), {"ids": [1, 3, 4, 5], "leases": [1, 1, 1, 1]})
             with self._transaction(other):
-                other.execute(statement("settle"), settle_params([(2, 1, Decision(JobState.RETRYABLE))]))
+                other.execute(statement("settle"), settle_params([(2, 1, AttemptResult(JobState.RETRYABLE))]))
         with self._step(), self._transaction(other):  # 13
             other.execute(statement("promote"), {"limit": 1000})
             self._note_entries(other)
@@ -142,7 +143,7 @@ class Example:
 
     def _enqueue(self, connection: Connection, *priorities: int) -> None:
         jobs = [NewJob(TestKinds.Greet(), queue="email", priority=priority) for priority in priorities]
-        self._door.accept(connection, jobs)
+        self._enqueuer.enqueue_many(connection, jobs)
         self._note_entries(connection)
 
     # What has happened

@@ -15,17 +15,19 @@ import psycopg
 import pytest
 from claiming_example import Example
 
-from headrace.queue import WorkerSettings, migrate
-from headrace.queue.auditor import INTERVAL, UNCLEAR_FOR
-from headrace.queue.connections import STATEMENT_TIMEOUT
-from headrace.queue.embedded import EmbeddedPostgres
-from headrace.queue.producer import SWEEP_BUDGET
-from headrace.queue.rescuer import LEASE
-from headrace.queue.vigil import FIRST_LOOK, WATCH, Vigil
+from headrace.embedded_postgres import EmbeddedPostgres
+from headrace.queue import WorkerSettings
+from headrace.queue.claiming.producer import SWEEP_BUDGET
+from headrace.queue.claiming.recheck_timer import FIRST_LOOK, WATCH, RecheckTimer
+from headrace.queue.claiming.reconciler import INTERVAL, UNCLEAR_FOR
+from headrace.queue.db import migrate
+from headrace.queue.db.connections import STATEMENT_TIMEOUT
+from headrace.queue.maintenance.rescuer import LEASE
 
 FOLDER = next(folder for parent in Path(__file__).parents if (folder := parent / "docs/internals").is_dir())
 PAGE = (FOLDER / "claiming.md").read_text(encoding="utf-8")
 MS = 1000
+VERSION = "HEADRACE_TEST_POSTGRES"
 
 Table = list[dict[str, str]]
 
@@ -71,7 +73,7 @@ def drawn(figure: str, *names: str) -> list[tuple[str, ...]]:
 @pytest.fixture(scope="module")
 def example() -> Iterator[Example]:
     """The page's example, on a server of its own: another test's transactions would take ids in between."""
-    version = os.environ.get("HEADRACE_TEST_POSTGRES")
+    version = os.environ.get(VERSION)
     settings = {"fsync": "off", "autovacuum": "off"}
     with EmbeddedPostgres(version=int(version) if version else None, settings=settings) as server, ExitStack() as stack:
         migrate.up(server.dsn())
@@ -155,7 +157,7 @@ def claims_of_a_worker(
     """When a worker that is never busy claims from each of its queues, in ms. Bold: the claim finds a job."""
     clock = 0.0
     monkeypatch.setattr("time.monotonic", lambda: clock)
-    timer = Vigil(queues)
+    timer = RecheckTimer(queues)
     claims: dict[str, list[str]] = {queue: [] for queue in queues}
     waiting: set[str] = set()
     coming = list(commits)
@@ -169,13 +171,13 @@ def claims_of_a_worker(
             commit = coming.pop(0)
             waiting.add(commit["queue"])
             if commit["notifies"] == "yes":
-                ready = timer.sharing(commit["queue"])
+                ready = timer.queues_sharing_slot(commit["queue"])
                 for queue in ready:
-                    timer.begin(queue)
+                    timer.woken(queue)
         for queue in [*ready, *(due for due in timer.due() if due not in ready)]:
             at = f"{clock * MS:.1f}".removesuffix(".0")
             claims[queue].append(f"**{at}**" if queue in waiting else at)
-            (timer.begin if queue in waiting else timer.looked)(queue)
+            (timer.woken if queue in waiting else timer.found_nothing)(queue)
             waiting.discard(queue)
 
 
