@@ -13,7 +13,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 include make/*.mk
 
-.PHONY: help setup run test test-full test-clients lint format proto land-proto lock clean
+.PHONY: help setup run test test-clients lint format proto land-proto lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -40,11 +40,8 @@ test: setup ## Run the suite that needs Python and make only
 	$(BIN)/python -m pytest -n auto -m "not e2e and not chart and not full and not browser"
 	$(BIN)/python -m pytest -m e2e
 
-test-full: test test-clients test-browser ## Run the suite together with what needs other languages' tools, each got by its own target
-
 test-clients: setup client-go client-node grpcurl ## Run the clients made from the .proto files alone, and the reference's lines
 	$(BIN)/python -m pytest -n auto -m full
-	$(BIN)/python -m pytest services/jobs/tests/test_server_reference.py
 
 lint: setup ## Check format, style, types, import arrows, contract and generated code
 	ruff format --check $(SOURCES)

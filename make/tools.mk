@@ -2,7 +2,7 @@
 # folder named for the tool and its version, so all clones share it; make/cached fills such a folder.
 # A version is raised by hand. The locked ones are raised by `make lock`.
 
-export HEADRACE_TOOLS := $(or $(XDG_CACHE_HOME),$(addsuffix /.cache,$(HOME)),$(CURDIR)/.cache)/headrace
+export HEADRACE_TOOLS := $(or $(XDG_CACHE_HOME),$(if $(HOME),$(HOME),$(CURDIR))/.cache)/headrace
 
 .PHONY: jaeger grpcurl go clean-tools
 
