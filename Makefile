@@ -11,7 +11,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 # The suite and the system start hundreds of Python processes; each compiles what it imports unless an earlier one did.
 unexport PYTHONDONTWRITEBYTECODE
 
-include make/*.mk
+include make/tools.mk $(filter-out make/tools.mk,$(wildcard make/*.mk))
 
 .PHONY: help setup run test test-clients lint format proto land-proto lock clean
 
