@@ -37,8 +37,7 @@ run: setup ## Start the whole system on embedded parts and drive the main journe
 	@$(BIN)/python -m local_stack $(if $(ONCE),--once)
 
 test: setup ## Run the suite that needs Python and make only
-	$(BIN)/python -m pytest -n auto -m "not e2e and not chart and not full and not browser"
-	$(BIN)/python -m pytest -m e2e
+	@make/test
 
 test-clients: setup client-go client-node grpcurl ## Run the clients made from the .proto files alone, and the reference's lines
 	$(BIN)/python -m pytest -n auto -m full

@@ -2,7 +2,9 @@
 # and the end is a table of what each took and of what was skipped.
 # A part that can't run here prints `SKIPPED name: why`, alone on a line, as pytest does by conftest.py.
 
+[ ! -t 1 ] || export PY_COLORS=1
 logs="$(mktemp -d)"
+: >"$logs/skipped"
 started=$SECONDS
 times=() failed=() beside=()
 
@@ -49,12 +51,20 @@ steps_beside() {
 # skip NAME WHY: what can't run here.
 skip() { echo "SKIPPED $1: $2" | tee -a "$logs/skipped"; }
 
-# summary: the table. Returns 1 if a step failed.
+# summary [PATTERN]: waits for the steps beside, and prints the table. Returns 1 if a step failed, or if something was
+# skipped that the PATTERN doesn't match.
 summary() {
+  local status=0 unexpected
+  steps_beside || true
   printf '\n== Times\n'
   printf '%s\n' ${times[@]+"${times[@]}"}
   printf '%5d s  all\n' "$((SECONDS - started))"
   [ ! -s "$logs/skipped" ] || { printf '\n== Skipped\n'; sort -u "$logs/skipped"; }
+  [ ${#failed[@]} = 0 ] || { printf '\nFailed: %s\n' "$(IFS=,; echo "${failed[*]}")"; status=1; }
+  if unexpected="$(grep -Ev "${1:-.}" "$logs/skipped")"; then
+    printf '\nShould not have been skipped:\n%s\n' "$unexpected"
+    status=1
+  fi
   rm -rf "$logs"
-  [ ${#failed[@]} = 0 ] || { printf '\nFAILED: %s\n' "${failed[*]}"; return 1; }
+  return "$status"
 }
