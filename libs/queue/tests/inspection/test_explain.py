@@ -26,13 +26,13 @@ from headrace.queue import (
     Retry,
     RunningJob,
     Unique,
-    cancel_job,
-    explain_enqueue,
-    explain_job,
-    limit_queue,
-    pause_all,
-    pause_kind,
-    pause_queue,
+    cancel_job_async,
+    explain_enqueue_async,
+    explain_job_async,
+    limit_queue_async,
+    pause_all_async,
+    pause_kind_async,
+    pause_queue_async,
 )
 from headrace.queue.inspection import explain, reasons
 from headrace.queue.inspection.reason_text import reason_text
@@ -71,7 +71,7 @@ class Situation:
 
     async def explained(self, job_id: int) -> Explanation:
         async with await self.installation.connect() as connection:
-            return await explain_job(connection, job_id)
+            return await explain_job_async(connection, job_id)
 
     async def reason(self, job_id: int) -> Any:
         return (await self.explained(job_id)).reason
@@ -154,7 +154,7 @@ async def test_a_discarded_job_has_finished_with_its_last_error(situation: Situa
 
 async def test_a_cancelled_job_has_finished(situation: Situation) -> None:
     job_id = await situation.enqueue()
-    await situation.act(cancel_job, job_id)
+    await situation.act(cancel_job_async, job_id)
     reason = await situation.reason(job_id)
     assert isinstance(reason, reasons.Finished)
     assert reason.state is JobState.CANCELLED
@@ -202,7 +202,7 @@ async def test_a_job_that_is_to_be_cancelled_says_so_while_it_runs(
     async with process(situation) as running:
         await situation.becomes(eventually, job_id, reasons.Running)
         running.send_signal(signal.SIGSTOP)  # so that it doesn't hear of it
-        await situation.act(cancel_job, job_id)
+        await situation.act(cancel_job_async, job_id)
         reason = await situation.reason(job_id)
         assert reason.cancel_requested_at is not None
         assert "asked to be cancelled" in (await situation.explained(job_id)).summary
@@ -260,7 +260,7 @@ async def test_a_job_whose_time_has_come_tells_what_else_is_in_its_way(situation
     job_id = await situation.enqueue(run_at=datetime.now(UTC) + timedelta(hours=1))
     await situation.sql(f"update headrace.jobs set due_at = now() - interval '1 hour' where id = {job_id}")
     assert await situation.reason(job_id) == reasons.KindNotKnown(GREET, 0, None)
-    await situation.act(pause_queue, "greetings", by="ann")
+    await situation.act(pause_queue_async, "greetings", by="ann")
     assert isinstance(await situation.reason(job_id), reasons.Paused)
 
 
@@ -270,9 +270,9 @@ async def test_a_job_whose_time_has_come_tells_what_else_is_in_its_way(situation
 @pytest.mark.parametrize(
     ("pause", "names", "what", "name"),
     [
-        (pause_all, (), "all", ""),
-        (pause_kind, (GREET,), "kind", GREET),
-        (pause_queue, ("greetings",), "queue", "greetings"),
+        (pause_all_async, (), "all", ""),
+        (pause_kind_async, (GREET,), "kind", GREET),
+        (pause_queue_async, ("greetings",), "queue", "greetings"),
     ],
 )
 async def test_a_paused_job_says_what_is_paused_by_whom_since_when(
@@ -289,10 +289,10 @@ async def test_a_paused_job_says_what_is_paused_by_whom_since_when(
 
 
 async def test_of_several_pauses_the_widest_is_told_and_the_others_are_counted(situation: Situation) -> None:
-    await situation.act(pause_queue, "numbers", by="eve")
-    await situation.act(pause_queue, "greetings", by="bob")
-    await situation.act(pause_kind, GREET, by="cid")
-    await situation.act(pause_all, by="ann")
+    await situation.act(pause_queue_async, "numbers", by="eve")
+    await situation.act(pause_queue_async, "greetings", by="bob")
+    await situation.act(pause_kind_async, GREET, by="cid")
+    await situation.act(pause_all_async, by="ann")
     explanation = await situation.explained(await situation.enqueue())
     reason: Any = explanation.reason
     assert (reason.what, reason.paused_by, reason.others) == ("all", "ann", 2)
@@ -387,7 +387,7 @@ async def unseen(situation: Situation, **options: Any) -> Any:
     async with await situation.installation.connect(autocommit=False) as connection:
         new = NewJob(TestKinds.Greet(), **options)
         accepted = await situation.installation.enqueuer.enqueue_async(connection, new)
-        return (await explain_job(connection, accepted.job_id)).reason
+        return (await explain_job_async(connection, accepted.job_id)).reason
 
 
 async def test_a_job_with_nothing_in_its_way_is_next(situation: Situation, eventually: Eventually) -> None:
@@ -399,7 +399,7 @@ async def test_a_job_with_nothing_in_its_way_is_next(situation: Situation, event
 
 
 async def test_a_full_queue_says_its_limit_and_the_jobs_before(situation: Situation, eventually: Eventually) -> None:
-    await situation.act(limit_queue, "greetings", 2)
+    await situation.act(limit_queue_async, "greetings", 2)
     async with situation.worker(slots=5):
         for _ in range(2):
             await situation.becomes(eventually, await situation.enqueue("hold"), reasons.Running)
@@ -453,7 +453,7 @@ async def test_behind_others_the_rate_says_when_its_turn_comes(situation: Situat
 async def test_jobs_that_nobody_may_claim_are_in_nobodys_way(situation: Situation, eventually: Eventually) -> None:
     async with situation.worker("Greet", "GreetAgain"):
         await situation.present(eventually)
-        await situation.act(pause_kind, "headrace.test.v1.GreetAgain", by="ann")
+        await situation.act(pause_kind_async, "headrace.test.v1.GreetAgain", by="ann")
         for _ in range(3):
             await situation.installation.enqueue(TestKinds.GreetAgain())
             await situation.installation.enqueue(TestKinds.Count(), queue="greetings", priority=1)
@@ -489,7 +489,7 @@ async def test_a_worker_of_an_older_version_does_not_say_what_is_free(
 
 async def asked(situation: Situation, new: NewJob) -> Explanation:
     async with await situation.installation.connect() as connection:
-        return await explain_enqueue(connection, situation.installation.enqueuer, new)
+        return await explain_enqueue_async(connection, situation.installation.enqueuer, new)
 
 
 async def test_an_enqueue_that_would_be_accepted_was_not_made(situation: Situation) -> None:

@@ -1,7 +1,7 @@
 """The connections that callers bring, and the psycopg connection below each of them.
 
-A caller's transaction lives on the psycopg connection, so the engine's statements run there and belong to it. SQLAlchemy
-and Django are optional: their connections are described by protocols, and recognised by their methods.
+A caller's transaction is one of the psycopg connection, so the engine's statements run there, and belong to it.
+SQLAlchemy and Django are optional: their connections are described by protocols, and recognised by their methods.
 """
 
 from __future__ import annotations
@@ -114,8 +114,8 @@ async def psycopg_async_connection(connection: Any, called: str = "") -> psycopg
     if _is_blocking(connection):
         other = called.removesuffix("_async") if called else "the function whose name lacks _async"
         raise TypeError(
-            f"{called or 'this function'} takes an asynchronous connection, and a {_type_name(connection)} is blocking: "
-            f"use {other} instead"
+            f"{called or 'this function'} takes an asynchronous connection, and a {_type_name(connection)} is "
+            f"blocking: use {other} instead"
         )
     driver = None
     if _is_async(connection):

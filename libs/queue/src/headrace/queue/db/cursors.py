@@ -1,6 +1,6 @@
 """The engine's cursors: they convert values in the engine's own way, whatever the caller's connection is set up for.
 
-Django, for one, has its connections load jsonb as text. An SQLAlchemy engine may bring a `json_deserializer` of its own.
+Django, for example, loads jsonb as text, and a SQLAlchemy engine may have its own `json_deserializer`.
 """
 
 from __future__ import annotations

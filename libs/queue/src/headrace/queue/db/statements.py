@@ -49,7 +49,7 @@ def events_channel(schema: str) -> str:
 
 
 def fill(text: str, schema: str) -> LiteralString:
-    """Returns one of the engine's texts with the installation's names in it. It is safe to execute: names are checked."""
+    """Returns a text of the engine with the installation's names filled in, which are checked: it is safe to run."""
     names = {"schema": checked_schema(schema), "channel": ready_channel(schema), "events": events_channel(schema)}
     for placeholder, name in names.items():
         text = text.replace(f"{{{placeholder}}}", name)

@@ -1,11 +1,11 @@
 """Runs a plan of statements in a caller's own transaction, on any kind of connection.
 
-A plan is a generator. It yields a statement, is sent the statement's rows, and returns the result of the whole. An error
-of Postgres is thrown into it where it yielded: it may raise another error instead, or go on with other statements. A
-plan is written once, without I/O; `run` drives it with blocking I/O, `run_async` with asynchronous I/O.
+A plan is a generator. It yields a statement, is sent the statement's rows, and in the end returns a result. An error of
+Postgres is thrown into it where it yielded: the plan may raise another error, or continue with other statements. A plan
+is written once, without I/O. `run` drives it with blocking I/O, `run_async` with asynchronous I/O.
 
-On a connection in autocommit mode, outside of any transaction, a plan gets a transaction of its own, so that it is never
-committed in parts; see `Query.alone` for the exception. In any other case the caller commits.
+On a connection in autocommit mode, outside of any transaction, a plan runs in its own transaction, so that it is never
+committed in parts; `Query.alone` is the exception. In every other case the caller commits.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ its queue, or all of these have jobs disabled; or its queue is full; or other jo
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -83,8 +84,8 @@ def explain_job_plan(job_id: int, *, schema: str = DEFAULT_SCHEMA) -> Plan[Expla
     """Returns why a job is not running, or that it is running or has ended.
 
     All evidence is from one statement, and so from one moment. It takes about 50 ms at most, however long the queue is.
-    Where vacuum is held back, so that counting the jobs ahead would have to pass many dead index entries, counting stops
-    after a second, and the reason says so (`more`).
+    Where vacuum is held back, counting the jobs ahead may have to pass many dead index entries. It then stops after a
+    second, and the reason says so (`more`).
 
     Raises:
         JobNotFoundError: There is no job with that id, or it was deleted.
@@ -123,10 +124,8 @@ def explain_enqueue_plan(enqueuer: Enqueuer, job: NewJob, *, schema: str = DEFAU
     if existing is None:
         return Explanation(None, NotEnqueued(), row["at"])
     found: Job | None = None
-    try:
+    with contextlib.suppress(JobNotFoundError):
         found = yield from get_job_plan(existing.job_id, schema=schema)
-    except JobNotFoundError:
-        pass
     state = found.state if found else None
     return Explanation(found, Duplicate(existing.job_id, state, existing.by, existing.until), row["at"])
 

@@ -107,7 +107,7 @@ count_jobs, count_jobs_async = both(count_jobs_plan)
 def count_jobs_up_to_plan(
     most: int | None, *, schema: str = DEFAULT_SCHEMA
 ) -> Plan[dict[str, dict[JobState, BoundedCount]]]:
-    """Returns how many jobs there are, per queue and state, as `count_jobs` does, without counting long queues to the end.
+    """Returns how many jobs there are, per queue and state, as `count_jobs` does, but counts long queues in part only.
 
     Args:
         most: How many available jobs are counted of each queue, and how many of all scheduled and retryable jobs,

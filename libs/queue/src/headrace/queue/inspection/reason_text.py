@@ -63,8 +63,8 @@ def _(reason: Quarantined, now: datetime) -> str:
 @reason_text.register
 def _(reason: Hung, now: datetime) -> str:
     return (
-        f"Worker {reason.worker} has held it for {format_duration(now - reason.claimed_at)}, and its event loop has been "
-        f"blocked by a handler for {format_duration(now - reason.hung_since)}. "
+        f"Worker {reason.worker} has held it for {format_duration(now - reason.claimed_at)}, and a handler has been "
+        f"blocking its event loop for {format_duration(now - reason.hung_since)}. "
         "The process is alive, so its jobs are not released to other workers."
     )
 
