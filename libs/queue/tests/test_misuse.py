@@ -35,7 +35,6 @@ from headrace.queue import (
     Worker,
     WorkerSettings,
     cancel_job_async,
-    count_jobs_async,
     delete_jobs_async,
     get_job_async,
     limit_queue_async,
@@ -149,9 +148,9 @@ TYPES: list[tuple[Callable[..., Any], str]] = [
     (lambda: Limits(batch=1.5), "limits: batch must be of type int, not 1.5"),
     (lambda: Retry("away", after=5), "Retry: after must be of type timedelta, not 5"),
     (lambda: Snooze(5), "Snooze: delay must be of type timedelta, not 5"),
-    (lambda: JobFilter(states=JobState.COMPLETED), "job filter: states must be a tuple of words, not <JobState"),
-    (lambda: JobFilter(queues="email"), "job filter: queues must be a tuple of words, not 'email'"),
-    (lambda: JobFilter(kinds=None), "job filter: kinds must be a tuple of words, not None"),
+    (lambda: JobFilter(states=JobState.COMPLETED), "job filter: states must be a tuple of strings, not <JobState"),
+    (lambda: JobFilter(queues="email"), "job filter: queues must be a tuple of strings, not 'email'"),
+    (lambda: JobFilter(kinds=None), "job filter: kinds must be a tuple of strings, not None"),
     (lambda: JobFilter(tags=("a", 5)), "job filter: tags[1] must be of type str, not 5"),
     (lambda: JobFilter(created_after="2030"), "job filter: created_after must be of type datetime, not '2030'"),
     (lambda: Periodic(5, payload=None, every=HOUR), "periodic job: name must be of type str, not 5"),
@@ -181,7 +180,7 @@ VALUES: list[tuple[Callable[..., Any], str]] = [
         lambda: Enqueuer(kinds(), key_lifetime=timedelta(0)),
         "a door: key_lifetime must be above 0 and at most ten years",
     ),
-    (lambda: JobFilter(states=("bogus",)), "job filter: no such state as bogus; there are scheduled, available,"),
+    (lambda: JobFilter(states=("bogus",)), "job filter: bogus is not a state; the states are scheduled, available,"),
     (lambda: JobFilter(created_before=NAIVE), "created_before must have a time zone"),
     (lambda: Periodic("fast", payload=None, every=timedelta(microseconds=1)), "every must be at least 0:00:00.100000"),
     (lambda: Periodic("a", payload=None, every=5), "periodic job 'a': every must be a timedelta, not 5"),
@@ -209,7 +208,7 @@ async def test_an_empty_filter_is_never_every_job_however_it_is_written(
 ) -> None:
     async with await installation.connect() as connection:
         for empty in (JobFilter(), JobFilter(states=[], kinds=[]), JobFilter(tags=frozenset())):
-            with pytest.raises(ValueError, match="an empty filter means every job there is"):
+            with pytest.raises(ValueError, match="an empty filter would select every job"):
                 await action(connection, empty)
 
 
@@ -237,7 +236,7 @@ async def test_what_is_no_id_and_no_name_is_refused_before_postgres_sees_it(inst
             with pytest.raises(TypeError, match="job_id must be of type int"):
                 await cancel_job_async(connection, wrong)
         for name in ("", "x" * 101, "a\0b"):
-            with pytest.raises(ValueError, match="a queue's name has 1 to 100 printable characters"):
+            with pytest.raises(ValueError, match=r"queue name '.*': use 1 to 100 printable characters"):
                 await pause_queue_async(connection, name, by="me")
         with pytest.raises(TypeError, match="queue: name must be of type str, not None"):
             await resume_queue_async(connection, None)
@@ -247,13 +246,6 @@ async def test_what_is_no_id_and_no_name_is_refused_before_postgres_sees_it(inst
             await limit_queue_async(connection, "email", 2**40)
         with pytest.raises(TypeError, match="retention of queue 'email': completed must be of type timedelta, not 5"):
             await set_retention_async(connection, "email", completed=5)
-
-
-async def test_a_blocking_connection_is_refused_by_name(installation: Any) -> None:
-    with psycopg.connect(installation.dsn) as connection:
-        for look in (list_jobs_async, count_jobs_async):
-            with pytest.raises(TypeError, match=r"over a psycopg\.AsyncConnection; this is a psycopg\.Connection"):
-                await look(connection)
 
 
 async def test_a_connection_with_cursors_of_another_style_will_do(installation: Any) -> None:

@@ -189,7 +189,7 @@ async def test_a_job_that_completes_in_spite_of_its_cancellation_is_completed(
         await cancel(installation, job_id)
         gate.set()
         await eventually(lambda: installation.is_in(job_id, "completed"))
-    with pytest.raises(JobNotActionableError, match="is completed: it can't be cancelled any more") as caught:
+    with pytest.raises(JobNotActionableError, match="is completed and can't be cancelled any more") as caught:
         await cancel(installation, job_id)
     assert (caught.value.reason, caught.value.job.id) == ("JOB_FINISHED", job_id)
 
@@ -258,7 +258,7 @@ async def test_what_cant_be_retried_is_refused_with_its_reason(installation: Any
             await retry(installation, job_id)
         gate.set()
         await eventually(lambda: installation.is_in(job_id, "completed"))
-    with pytest.raises(JobNotActionableError, match="is completed: enqueue a new one") as completed:
+    with pytest.raises(JobNotActionableError, match="is completed: enqueue a new job") as completed:
         await retry(installation, job_id)
     assert [running.value.reason, completed.value.reason] == ["JOB_RUNNING", "JOB_COMPLETED"]
 

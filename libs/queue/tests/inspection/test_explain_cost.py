@@ -88,7 +88,7 @@ async def test_what_was_claimed_at_the_head_is_not_walked_over_however_long_vacu
         read, buffers = await cost(backlog, last)
     assert read <= {"jobs_pkey", "jobs_ready"}
     assert buffers < BUFFERS
-    monkeypatch.setattr(explain, "PATIENCE", timedelta(milliseconds=1))
+    monkeypatch.setattr(explain, "TIME_LIMIT", timedelta(milliseconds=1))
     async with backlog.transaction():
         await backlog.execute("set local statement_timeout = 7000")
         explanation = await explain_job_async(backlog, last)
@@ -96,7 +96,7 @@ async def test_what_was_claimed_at_the_head_is_not_walked_over_however_long_vacu
     reason: Any = explanation.reason
     assert (reason.jobs_before, reason.more, reason.eta) == (0, True, None), "counting was given up in time"
     assert explanation.summary == (
-        "It is not known how many jobs stand before it. The one worker that could run it is busy in all slots."
+        "It is not known how many jobs are ahead of it. The one worker that could run it is busy in all slots."
     )
 
 

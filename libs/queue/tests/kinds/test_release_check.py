@@ -18,7 +18,7 @@ from releases import PACKAGE, environment, kinds_of, message, write_modules
 from headrace.queue import Kinds, job_kind
 from headrace.queue.db import migrate
 from headrace.queue.kinds.release_check import KindsReport, check_kinds
-from headrace.queue.kinds.revisions import registered_kinds, register_kinds
+from headrace.queue.kinds.revisions import register_kinds, registered_kinds
 
 MAIL, OTHER = f"{PACKAGE}.Mail", f"{PACKAGE}.Other"
 BASE = message("Mail", "string id = 1; string note = 2;")

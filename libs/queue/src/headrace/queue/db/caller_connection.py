@@ -32,6 +32,9 @@ class SQLAlchemySession(Protocol):
     def connection(self) -> SQLAlchemyConnection:
         """The connection of the session's transaction."""
 
+    def get_bind(self) -> Any:
+        """The engine or connection that it is bound to."""
+
 
 class SQLAlchemyAsyncConnection(Protocol):
     """SQLAlchemy's `AsyncConnection`."""
@@ -45,6 +48,9 @@ class SQLAlchemyAsyncSession(Protocol):
 
     def connection(self) -> Coroutine[Any, Any, SQLAlchemyAsyncConnection]:
         """The connection of the session's transaction."""
+
+    def get_bind(self) -> Any:
+        """The engine or connection that it is bound to."""
 
 
 class DjangoConnection(Protocol):

@@ -134,6 +134,7 @@ def both(
         plan: A generator function whose name ends in "_plan". Its docstring documents both forms.
     """
     name = plan.__name__.removesuffix("_plan")
+    plan.__qualname__ = name  # Python's errors about missing arguments show it
 
     def blocking(connection: AnyConnection, /, *args: Params.args, **kwargs: Params.kwargs) -> Result:
         return run(connection, plan(*args, **kwargs), called=name)

@@ -138,7 +138,7 @@ def periodic_violations(
     if not 1 <= len(name) <= MAX_NAME_LENGTH or not name.isprintable():
         yield Violation("name", f"name must have 1 to {MAX_NAME_LENGTH} printable characters")
     if (every is None) == (cron is None):
-        yield Violation("every", "either every or cron must be given, and not both")
+        yield Violation("every", "give either every or cron")
     for field, time, least in (("every", every, SHORTEST), ("window", window, _INSTANT)):
         if time is not None and not least <= time <= LONGEST:
             yield Violation(field, f"{field} must be at least {least} and at most ten years, not {time}")
