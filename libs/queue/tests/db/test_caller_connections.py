@@ -55,7 +55,7 @@ async def test_look_ups_and_control_belong_to_the_callers_transaction(
         assert [each.name for each in await caller.call("list_queues")] == ["greetings"]
         assert [each.what for each in await caller.call("list_pauses")] == ["queue"]
         assert (await caller.call("cancel_job", job_id)).state == JobState.CANCELLED
-        assert (await caller.call("retry_jobs", JobFilter(states=("cancelled",)))).changed == 1
+        assert (await caller.call("retry_jobs", JobFilter(states=(JobState.CANCELLED,)))).changed == 1
         assert await caller.call("list_workers") == []
         assert (await caller.call("queue_stats"))["greetings"].workers == 0
         assert (await caller.call("create_periodic", TIDY, kinds=kinds)).name == "tidy"
