@@ -25,7 +25,7 @@ SOURCE_FOLDERS = (
 PLANTED = [
     ("libs/queue/src/headrace/queue", "import jobs_service", "The engine knows no service"),
     ("libs/queue/src/headrace/queue", "import grpc", "The engine knows no service"),
-    ("libs/queue/src/headrace/redaction", "import headrace.queue", "The veil knows protobuf"),
+    ("libs/queue/src/headrace/redaction", "import headrace.queue", "Redaction knows protobuf"),
     ("libs/outbox/src/headrace/outbox", "import headrace.queue", "The outbox knows the contract"),
     ("libs/client/src/headrace/client", "import headrace.chassis", "The client knows the contract"),
     ("libs/chassis/src/headrace/chassis", "import headrace.queue", "The chassis knows no service"),
