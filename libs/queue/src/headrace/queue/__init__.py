@@ -1,5 +1,6 @@
 """The job engine of Headrace: accepts, claims, runs, retries and rescues jobs kept in Postgres.
 
+app       Headrace: kinds, handlers, enqueueing and workers as one object
 kinds     Kinds, Kind, Defaults, KindOverride, job_kind: job kinds, made from protobuf messages, dataclasses, models
 accept    Enqueuer, NewJob, Unique, Enqueued: the one door, in the caller's own transaction
 worker    Worker, WorkerSettings, Handlers, RunningJob, the outcomes, RetryPolicy, Periodic
@@ -10,6 +11,7 @@ events    Events, Event, EventsMissed: what happens to jobs, as it happens; Work
 errors    everything that is refused, with the data that a caller needs
 """
 
+from headrace.queue.app import Headrace, JobOptions
 from headrace.queue.control.bulk import Action, BulkResult, cancel_jobs, delete_jobs, retry_jobs
 from headrace.queue.control.jobs import cancel_job, delete_job, retry_job
 from headrace.queue.control.queues import (
@@ -29,6 +31,7 @@ from headrace.queue.enqueue.new_job import Limits, NewJob
 from headrace.queue.enqueue.results import Enqueued
 from headrace.queue.enqueue.uniqueness import Unique
 from headrace.queue.errors import (
+    BatchRejectedError,
     BatchTooLargeError,
     DatabaseUnavailableError,
     EnqueueError,
@@ -100,6 +103,7 @@ __all__ = [
     "Action",
     "AttemptFailedError",
     "AttemptFailure",
+    "BatchRejectedError",
     "BatchTooLargeError",
     "BoundedCount",
     "BulkResult",
@@ -117,10 +121,12 @@ __all__ = [
     "EventsMissed",
     "Explanation",
     "Handlers",
+    "Headrace",
     "Job",
     "JobFilter",
     "JobNotActionableError",
     "JobNotFoundError",
+    "JobOptions",
     "JobPage",
     "JobState",
     "KeyReusedError",
