@@ -12,8 +12,7 @@ from datetime import UTC, datetime, timedelta
 
 import psycopg
 
-from headrace.queue import Enqueuer, Handlers, Kinds, NewJob, RunningJob, Worker, cancel_job, get_job, job_kind
-from headrace.queue.db import migrate
+from headrace.queue import Enqueuer, Handlers, Kinds, NewJob, RunningJob, Worker, cancel_job, get_job, job_kind, migrate
 from headrace.embedded_postgres import EmbeddedPostgres
 
 

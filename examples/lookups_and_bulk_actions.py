@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 import psycopg
 
-from headrace.queue import Enqueuer, JobFilter, JobState, Kinds, NewJob, cancel_jobs, count_jobs, job_kind, list_jobs
-from headrace.queue.db import migrate
+from headrace.queue import Enqueuer, JobFilter, JobState, Kinds, NewJob
+from headrace.queue import cancel_jobs, count_jobs, job_kind, list_jobs, migrate
 from headrace.embedded_postgres import EmbeddedPostgres
 
 

@@ -12,8 +12,7 @@ from datetime import datetime, timedelta
 
 import psycopg
 
-from headrace.queue import Handlers, Kinds, MissedTicks, Periodic, RunningJob, Worker, job_kind, pause_periodic
-from headrace.queue.db import migrate
+from headrace.queue import Handlers, Kinds, MissedTicks, Periodic, RunningJob, Worker, job_kind, pause_periodic, migrate
 from headrace.embedded_postgres import EmbeddedPostgres
 
 

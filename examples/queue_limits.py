@@ -12,9 +12,8 @@ from dataclasses import dataclass
 
 import psycopg
 
-from headrace.queue import Enqueuer, Handlers, Kinds, NewJob, RunningJob, Worker, WorkerSettings, limit_queue
+from headrace.queue import Enqueuer, Handlers, Kinds, NewJob, RunningJob, Worker, WorkerSettings, limit_queue, migrate
 from headrace.queue import job_kind
-from headrace.queue.db import migrate
 from headrace.embedded_postgres import EmbeddedPostgres
 
 

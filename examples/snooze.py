@@ -12,8 +12,7 @@ from datetime import timedelta
 
 import psycopg
 
-from headrace.queue import Enqueuer, Handlers, Kinds, NewJob, RunningJob, Snooze, Worker, get_job, job_kind
-from headrace.queue.db import migrate
+from headrace.queue import Enqueuer, Handlers, Kinds, NewJob, RunningJob, Snooze, Worker, get_job, job_kind, migrate
 from headrace.embedded_postgres import EmbeddedPostgres
 
 

@@ -29,7 +29,7 @@ PLANTED = [
     ("libs/cli/src/headrace/cli", "import headrace.queue", "The command line knows none of its commands"),
     ("libs/queue/src/headrace/queue/worker", "import headrace.cli", "Of the engine, its commands alone know"),
     ("libs/queue/src/headrace/queue/worker", "import headrace.queue.app", "The engine's arrows follow"),
-    ("libs/queue/src/headrace/redaction", "import headrace.queue", "The veil knows protobuf"),
+    ("libs/queue/src/headrace/redaction", "import headrace.queue", "Redaction knows protobuf"),
     ("libs/outbox/src/headrace/outbox", "import headrace.queue", "The outbox knows the contract"),
     ("libs/client/src/headrace/client", "import headrace.chassis", "The client knows the contract"),
     ("libs/chassis/src/headrace/chassis", "import headrace.queue", "The chassis knows no service"),

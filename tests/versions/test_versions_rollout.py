@@ -222,7 +222,7 @@ class Rollout:
             return await cursor.fetchall() if cursor.description else []
 
     async def _start(self, program: str, release: str, arguments: list[str], **variables: str) -> Path:
-        """Starts a program of a release; answers where it writes to."""
+        """Starts a program of a release; returns where it writes to."""
         log = self._folder / f"{program}.log"
         with log.open("wb") as stdout:
             process = await asyncio.create_subprocess_exec(

@@ -126,7 +126,7 @@ FORBIDDEN: dict[migrate.DatabaseRole, list[str]] = {
         *WRITES,
         "select nextval('headrace.jobs_id_seq')",
         "truncate headrace.jobs",
-        "select headrace.forget_acts('0 s', 1)",
+        "select headrace.clean_audit_log('0 s', 1)",
     ],
     "server": [
         "truncate headrace.jobs",
@@ -137,7 +137,7 @@ FORBIDDEN: dict[migrate.DatabaseRole, list[str]] = {
         "update headrace.chores set next_at = now()",
         "delete from headrace.audit_log",
         "update headrace.audit_log set actor = 'somebody else'",
-        "select headrace.forget_acts('0 s', 1000)",
+        "select headrace.clean_audit_log('0 s', 1000)",
         "insert into headrace.migrations (version, name, checksum) values (2, 'x', 'x')",
     ],
     "worker": [

@@ -55,7 +55,7 @@ async def test_queues_are_found_by_going_from_one_to_the_next(installation: Any)
         cursor = await connection.execute(f"explain (format json) {statement('list_queues')}", {"names": None})
         [[answer]] = await cursor.fetchall()
         assert [queue.name for queue in await list_queues(connection)] == ["q0", "q1", "q2"]
-    assert set(scans(plan_of(answer))) == {("Index Scan", "jobs_lanes")}
+    assert set(scans(plan_of(answer))) == {("Index Scan", "jobs_by_queue_and_kind")}
 
 
 async def test_a_retention_beyond_ten_years_is_refused(installation: Any) -> None:

@@ -41,10 +41,10 @@ LOOKS = [
     (JobFilter(states=(JobState.QUARANTINED,)), "jobs_set_aside", 1),
     (JobFilter(states=(JobState.AVAILABLE,)), "jobs_ready", 30),
     (JobFilter(states=(JobState.RUNNING,)), "jobs_claimed", 30),
-    (JobFilter(kinds=("rare",)), "jobs_lanes", 1),
-    (JobFilter(kinds=("no such kind",)), "jobs_lanes", 0),
-    (JobFilter(queues=("queue-3",)), "jobs_lanes", 42_857),
-    (JobFilter(queues=("queue-2",), kinds=("rare",)), "jobs_lanes", 1),
+    (JobFilter(kinds=("rare",)), "jobs_by_queue_and_kind", 1),
+    (JobFilter(kinds=("no such kind",)), "jobs_by_queue_and_kind", 0),
+    (JobFilter(queues=("queue-3",)), "jobs_by_queue_and_kind", 42_857),
+    (JobFilter(queues=("queue-2",), kinds=("rare",)), "jobs_by_queue_and_kind", 1),
     (JobFilter(tags=("rare",)), "jobs_tagged", 6),
 ]
 

@@ -321,7 +321,7 @@ def test_the_command_lets_a_release_pass_that_can_run_everything(shop: Shop, che
 
 
 def test_tables_that_are_older_than_the_release_are_migrated_first(shop: Shop, check: Check, database: str) -> None:
-    migrate.down(database, to=3)
+    migrate.down(database, to=0)
     result = check(BASE)
     assert result.returncode == 2
     assert "run `headrace migrate up`" in result.stderr

@@ -139,7 +139,7 @@ async def test_an_act_of_the_last_day_cannot_be_forgotten(installation: Any) -> 
         "insert into headrace.audit_log (at, actor, action, subject) values"
         " (now() - interval '25 hours', 'ops', 'CancelJob', 'job:1'), (now(), 'ops', 'CancelJob', 'job:2')"
     )
-    assert await installation.execute("select headrace.forget_acts('0 s', 100)") == [(1,)]
+    assert await installation.execute("select headrace.clean_audit_log('0 s', 100)") == [(1,)]
 
 
 async def test_a_queues_own_retention_goes_before_the_general_one(installation: Any, eventually: Any) -> None:

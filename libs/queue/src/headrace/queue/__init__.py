@@ -67,7 +67,6 @@ from headrace.queue.inspection.jobs import (
     count_jobs_up_to,
     get_job,
     list_jobs,
-    recount_jobs,
 )
 from headrace.queue.inspection.queue_stats import QueueStats, queue_stats
 from headrace.queue.inspection.queues import list_queues
@@ -194,7 +193,6 @@ __all__ = [
     "pause_periodic",
     "pause_queue",
     "queue_stats",
-    "recount_jobs",
     "resume_all",
     "resume_kind",
     "resume_periodic",

@@ -19,7 +19,7 @@ DEFAULT_PAGE = 50
 # A page ends early rather than being larger than what clients take by default, which is 4 MiB.
 PAGE_BYTES = 3 * 1024 * 1024
 # How long, in seconds, the first job of a page is looked for: each look goes through a bounded number of jobs.
-LOCK_TIMEOUT = 0.5
+SEARCH_TIMEOUT = 0.5
 
 
 class JobsMethods(Methods):
@@ -53,7 +53,7 @@ class JobsMethods(Methods):
     async def _page(self, wanted: JobFilter, limit: int, before_id: int | None) -> JobPage:
         """The next page with jobs, or the last one; an empty one where they are too far away to be found soon."""
         clock = asyncio.get_running_loop().time
-        enough = clock() + LOCK_TIMEOUT
+        enough = clock() + SEARCH_TIMEOUT
         while True:
             page = await self._look(wanted, limit, before_id)
             if page or page.before_id is None or clock() > enough:

@@ -197,7 +197,7 @@ def _obstacles(job: Job, evidence: Mapping[str, Any]) -> Iterator[Reason]:
     if (limit := evidence["limit"]) and limit["running"] >= limit["max_running"]:
         yield QueueFull(job.queue, limit["max_running"], before, more)
     moving = [worker for worker in enabled if not worker["hung"]]
-    # A worker of an older version does not say what is free.
+    # A worker reports its free slots with its first heartbeat.
     free = sum(1 if worker["free"] is None else worker["free"] for worker in moving)
     if before or more or not free:
         rate = sum(worker["rate"] for worker in moving)

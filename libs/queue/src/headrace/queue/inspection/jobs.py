@@ -109,13 +109,3 @@ async def count_jobs_up_to(
     for row in await rows(connection, "count_jobs", {"most": most}, schema=schema):
         counts.setdefault(row["queue"], {})[JobState(row["state"])] = BoundedCount(row["jobs"], row["more"])
     return counts
-
-
-async def recount_jobs(connection: AsyncConnection[Any], *, schema: str = DEFAULT_SCHEMA) -> None:
-    """Counts finished jobs anew: after workers of an older version, which don't count, have run beside newer ones.
-
-    Nothing is finished meanwhile, about a second per five million jobs.
-    """
-    async with connection.transaction():
-        await rows(connection, "lock_tallies", schema=schema)
-        await rows(connection, "recount", schema=schema)
