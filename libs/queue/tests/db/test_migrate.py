@@ -22,8 +22,8 @@ from headrace.queue import (
     RunningJob,
     SchemaOutdatedError,
     Worker,
-    get_job,
-    list_jobs,
+    get_job_async,
+    list_jobs_async,
 )
 from headrace.queue.db import migrate
 from headrace.queue.db.migrate import MigrationChangedError
@@ -131,11 +131,11 @@ async def test_two_installations_in_one_database_dont_see_each_other(database: s
             ids[schema] = (await Enqueuer(kinds, schema=schema).enqueue_async(connection, new)).job_id
         await Enqueuer(kinds, schema="two").enqueue_many_async(connection, [NewJob(TestKinds.Count())])
         with pytest.raises(JobNotFoundError):
-            await get_job(connection, ids["two"] + 1, schema="one")
-        assert len(await list_jobs(connection, schema="one")) == 1
+            await get_job_async(connection, ids["two"] + 1, schema="one")
+        assert len(await list_jobs_async(connection, schema="one")) == 1
 
         async def completed(schema: str) -> bool:
-            return (await get_job(connection, ids[schema], schema=schema)).state == "completed"
+            return (await get_job_async(connection, ids[schema], schema=schema)).state == "completed"
 
         for schema in ("one", "two"):
             own = worker(schema)

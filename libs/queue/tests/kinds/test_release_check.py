@@ -17,9 +17,8 @@ from releases import PACKAGE, environment, kinds_of, message, write_modules
 
 from headrace.queue import Kinds, job_kind
 from headrace.queue.db import migrate
-from headrace.queue.db.transaction import run
 from headrace.queue.kinds.release_check import KindsReport, check_kinds
-from headrace.queue.kinds.revisions import registered_kinds, registration
+from headrace.queue.kinds.revisions import register_kinds, registered_kinds
 
 MAIL, OTHER = f"{PACKAGE}.Mail", f"{PACKAGE}.Other"
 BASE = message("Mail", "string id = 1; string note = 2;")
@@ -42,7 +41,7 @@ class Shop:
 
     def registers(self, kinds: Kinds) -> Kinds:
         """A process of that release has started."""
-        run(self.connection, registration(kinds, "headrace"))
+        register_kinds(self.connection, kinds)
         return kinds
 
     def queues(self, payload: Message | bytes, *, kind: str = "", version: int = 1, state: str = QUEUED) -> int:

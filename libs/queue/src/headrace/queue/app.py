@@ -24,9 +24,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack, overload
+from typing import Any, TypedDict, TypeVar, Unpack, overload
 
 from headrace.queue.db import migrate
+from headrace.queue.db.caller_connection import AnyAsyncConnection, AnyConnection
 from headrace.queue.db.statements import DEFAULT_SCHEMA
 from headrace.queue.enqueue.all_or_nothing import enqueue_all, enqueue_all_async
 from headrace.queue.enqueue.enqueuer import Enqueuer
@@ -42,9 +43,6 @@ from headrace.queue.periodic.definition import Periodic
 from headrace.queue.worker.run import run_worker
 from headrace.queue.worker.settings import WorkerSettings
 from headrace.queue.worker.worker import Worker
-
-if TYPE_CHECKING:
-    from headrace.queue.db.transaction import AnyAsyncConnection, AnyConnection
 
 Function = TypeVar("Function", bound=AsyncHandler[Any] | PlainHandler[Any])
 
@@ -162,19 +160,19 @@ class Headrace:
         self._periodic.extend(definitions)
 
     def enqueue(self, connection: AnyConnection, payload: Any, **options: Unpack[JobOptions]) -> Enqueued:
-        """Enqueues a job in the transaction of a psycopg or SQLAlchemy connection or session. Commits nothing.
+        """Enqueues a job in the transaction of the caller's connection or session. Commits nothing.
 
         The job exists exactly if the caller's transaction commits. On a connection with autocommit, outside of a
         transaction, it is committed at once.
 
         Args:
-            connection: The caller's.
+            connection: Of psycopg, SQLAlchemy over psycopg, or Django.
             payload: An object of a kind's class.
             options: As for `NewJob`.
 
         Raises:
             EnqueueError: The job is rejected: its payload or an option is invalid, or the app doesn't know its kind.
-            TypeError: The connection is not one of these.
+            TypeError: The connection is not a blocking one over psycopg.
         """
         return self.enqueuer.enqueue(connection, _new_job(payload, options))
 
@@ -191,13 +189,13 @@ class Headrace:
         per job instead, use `app.enqueuer.enqueue_many`.
 
         Args:
-            connection: The caller's.
+            connection: As for `enqueue`.
             jobs: Payloads; a `NewJob` where a job has options.
 
         Raises:
             BatchRejectedError: At least one job is rejected. It says which, and why.
             BatchTooLargeError: There are more jobs than the limit allows.
-            TypeError: The connection is not one of psycopg's or SQLAlchemy's.
+            TypeError: The connection is not a blocking one over psycopg.
         """
         return enqueue_all(self.enqueuer, connection, [_new_job(each) for each in jobs])
 

@@ -9,19 +9,21 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from typing import TYPE_CHECKING
 
 import psycopg
 from psycopg.pq import TransactionStatus
 
-from headrace.queue.db.transaction import commits_each, psycopg_async_connection, psycopg_connection
+from headrace.queue.db.caller_connection import (
+    AnyAsyncConnection,
+    AnyConnection,
+    commits_each,
+    psycopg_async_connection,
+    psycopg_connection,
+)
 from headrace.queue.enqueue.enqueuer import Enqueuer
 from headrace.queue.enqueue.new_job import NewJob
 from headrace.queue.enqueue.results import Enqueued
 from headrace.queue.errors import BatchRejectedError, EnqueueError
-
-if TYPE_CHECKING:
-    from headrace.queue.db.transaction import AnyAsyncConnection, AnyConnection
 
 
 def enqueue_all(enqueuer: Enqueuer, connection: AnyConnection, jobs: Sequence[NewJob]) -> list[Enqueued]:
@@ -30,7 +32,7 @@ def enqueue_all(enqueuer: Enqueuer, connection: AnyConnection, jobs: Sequence[Ne
     Raises:
         BatchRejectedError: At least one job is rejected.
     """
-    with _undone_on_error(psycopg_connection(connection)):
+    with _undone_on_error(psycopg_connection(connection, "enqueue_many")):
         return _accepted(enqueuer.enqueue_many(connection, jobs))
 
 
@@ -42,7 +44,7 @@ async def enqueue_all_async(
     Raises:
         BatchRejectedError: At least one job is rejected.
     """
-    async with _undone_on_error_async(await psycopg_async_connection(connection)):
+    async with _undone_on_error_async(await psycopg_async_connection(connection, "enqueue_many_async")):
         return _accepted(await enqueuer.enqueue_many_async(connection, jobs))
 
 

@@ -5,21 +5,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import Any, TypeVar, overload
 
 import psycopg
 
 from headrace.queue.app import Headrace
-from headrace.queue.db.statements import DEFAULT_SCHEMA
-from headrace.queue.db.transaction import (
-    Plan,
-    Result,
+from headrace.queue.db.caller_connection import (
+    AnyAsyncConnection,
+    AnyConnection,
     commits_each,
     psycopg_async_connection,
     psycopg_connection,
-    run,
-    run_async,
 )
+from headrace.queue.db.statements import DEFAULT_SCHEMA
+from headrace.queue.db.transaction import Plan, Result, run, run_async
 from headrace.queue.execution.handlers import Handlers
 from headrace.queue.execution.outcomes import Outcome
 from headrace.queue.execution.retry_policy import RetryPolicy
@@ -33,9 +32,6 @@ from headrace.queue.testing.clock import moved_clock
 from headrace.queue.testing.drain import AT_ONCE, Drain
 from headrace.queue.testing.enqueued import EnqueuedJob, enqueued
 from headrace.queue.testing.run_handler import handled_kind, run_handler
-
-if TYPE_CHECKING:
-    from headrace.queue.db.transaction import AnyAsyncConnection, AnyConnection
 
 Payload = TypeVar("Payload")
 
