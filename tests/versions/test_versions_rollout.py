@@ -41,7 +41,7 @@ KINDS = "saas/jobs/v1/kinds.proto"
 PACKAGE = "saas.jobs.v1"
 _WORKER = Path(__file__).with_name("rollout_worker.py")
 _SERVER = "from jobs_service.server.program import main; main()"
-_CHECK = "from headrace.queue.cli import main; main()"
+_CHECK = "from headrace.cli import main; main()"
 _QUICK = Backoff(base=timedelta(milliseconds=50), factor=2, cap=timedelta(milliseconds=200))
 
 HEAD = f"""syntax = "proto3";

@@ -157,12 +157,12 @@ NO_OUTCOMES: dict[str, tuple[Callable[[], Any], str, str]] = {
     "a word": (
         lambda: "done",
         "TypeError",
-        "the handler returned str: return None, or one of Done, Retry, Snooze, Cancel, Discard",
+        "handler returned str; return None, or one of Done, Retry, Snooze, Cancel, Discard",
     ),
     "a class": (
         lambda: Snooze,
         "TypeError",
-        "the handler returned type: return None, or one of Done, Retry, Snooze, Cancel, Discard",
+        "handler returned type; return None, or one of Done, Retry, Snooze, Cancel, Discard",
     ),
     "a snooze without a time": (lambda: Snooze("a while"), "TypeError", "Snooze: delay must be of type timedelta"),  # type: ignore[arg-type]
     "a retry after a number": (lambda: Retry("again", after=7), "TypeError", "Retry: after must be of type timedelta"),  # type: ignore[arg-type]

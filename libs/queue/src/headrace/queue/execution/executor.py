@@ -17,11 +17,10 @@ from opentelemetry.trace import INVALID_SPAN, Span
 
 from headrace.queue import tracing
 from headrace.queue.errors import PayloadUnreadableError
-from headrace.queue.execution.attempt_result import COMPLETED, RELEASE, AttemptResult
+from headrace.queue.execution.attempt_result import COMPLETED, RELEASE, AttemptResult, ResultRules
 from headrace.queue.execution.handlers import Handler, Handlers
-from headrace.queue.execution.middleware import Work, wrapped
+from headrace.queue.execution.middleware import PlainWork, Work, wrapped
 from headrace.queue.execution.processes.pool import ProcessPool
-from headrace.queue.execution.result_rules import ResultRules
 from headrace.queue.execution.retry_policy import RetryPolicy
 from headrace.queue.execution.running_job import ReportProgress, RunningJob, Stop, enter_job
 from headrace.queue.execution.threads import in_thread
@@ -60,6 +59,7 @@ class Executor:
         schema: The installation's schema.
         report_progress: Takes the progress that handlers report.
         freed: Set whenever a job has left its slot.
+        run_plain: Makes a plain handler one that can be awaited.
 
     Raises:
         ValueError: A middleware can't wrap one of the handlers.
@@ -75,8 +75,10 @@ class Executor:
         schema: str,
         report_progress: ReportProgress,
         freed: asyncio.Event,
+        run_plain: Callable[[PlainWork], Work] = in_thread,
     ) -> None:
         self._handlers = handlers
+        self._run_plain = run_plain
         self._timeouts = TimeoutWatcher()
         self._processes = ProcessPool(schema, self._timeouts)
         self._work = {kind.name: self._compose(handlers[kind.name]) for kind in handlers.handled}
@@ -220,7 +222,7 @@ class Executor:
             case "async":
                 work = handler.function
             case "thread":
-                work = in_thread(wrapped(handler.function, plain_middleware))
+                work = self._run_plain(wrapped(handler.function, plain_middleware))
             case "process":
                 work = self._processes.work(handler, plain_middleware)
         return wrapped(work, async_middleware)

@@ -12,10 +12,9 @@ from headrace.queue.db import migrate
 from headrace.queue.db.connections import CONNECT_TIMEOUT, UNAVAILABLE, ReconnectingConnection
 from headrace.queue.db.reconnect import ReconnectBackoff
 from headrace.queue.db.statements import statement
-from headrace.queue.db.transaction import run_async
 from headrace.queue.errors import DatabaseUnavailableError, SchemaOutdatedError
 from headrace.queue.execution.handlers import Handlers
-from headrace.queue.kinds.revisions import registration
+from headrace.queue.kinds.revisions import register_kinds_async
 from headrace.queue.worker.heartbeat import Heartbeat
 from headrace.queue.worker.settings import WorkerSettings
 
@@ -61,7 +60,7 @@ class Registration:
             try:
                 await asyncio.to_thread(migrate.require_current, self._dsn, schema=self._schema)
                 async with self._connection.use() as connection:
-                    await run_async(connection, registration(self._handlers.kinds, self._schema))
+                    await register_kinds_async(connection, self._handlers.kinds, schema=self._schema)
                 await self._register(heartbeat)
             except (DatabaseUnavailableError, SchemaOutdatedError, *UNAVAILABLE) as error:
                 await backoff.wait(logger, f"not ready yet: {str(error).strip()}")

@@ -18,8 +18,8 @@ from typing import Any
 
 from headrace.queue import tracing
 from headrace.queue.db.jsonb import encoded
+from headrace.queue.execution.attempt_result import not_an_outcome
 from headrace.queue.execution.outcomes import Cancel, Discard, Done, Outcome, Retry, Snooze
-from headrace.queue.execution.result_rules import not_an_outcome
 from headrace.queue.execution.running_job import OUTPUT_LIMIT, ReportProgress, RunningJob
 from headrace.queue.job import TraceParent
 from headrace.queue.kinds.kind import Kind
