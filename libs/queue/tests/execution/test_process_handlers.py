@@ -332,7 +332,7 @@ async def test_processes_die_with_a_killed_worker(installation: Any, tmp_path: P
 
 def test_a_function_that_a_process_cant_import_is_refused(installation: Any) -> None:
     handlers = Handlers(installation.kinds)
-    with pytest.raises(ValueError, match=r"can't import .*<lambda>: move it to the top level of a module"):
+    with pytest.raises(ValueError, match=r"can't import .*<lambda> .*: move it to the top level of a module"):
         handlers.add(TestKinds.Greet, lambda *_: None, mode="process")
 
 

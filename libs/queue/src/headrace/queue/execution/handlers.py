@@ -148,6 +148,6 @@ def _require_importable(function: Callable[..., Any]) -> None:
         importable = False
     if not importable:
         raise ValueError(
-            f"a separate process can't import {described(function)}: move it to the top level of a module that is not the program "
-            "itself"
+            f"a separate process can't import {described(function)}: move it to the top level of a module that is not "
+            "the program itself"
         )
