@@ -29,7 +29,9 @@ from django.conf import settings
 from django.db import transaction
 
 # Times without zones are Django's old way: connections are told to load them so, and the engine must not care.
-settings.configure(DATABASES={"default": {"ENGINE": "django.db.backends.postgresql"}}, USE_TZ=False)
+DATABASES = {"default": {"ENGINE": "django.db.backends.postgresql"}}
+settings.configure(DATABASES=DATABASES, USE_TZ=False, LOGGING_CONFIG=None)
+django.setup()
 
 
 @pytest.fixture
