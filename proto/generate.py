@@ -5,13 +5,13 @@
 
 proto/gen is the one place of generated code in this repository, and nothing in it is written by hand.
 
-The compiler is older than the installed protobuf on purpose. Generated code runs with the protobuf and grpcio that it was
-made for and with newer ones, so the compiler sets the oldest versions that our distributions accept. proto/compiler.lock
-names it; the first run fetches it into the user's cache folder.
+The compiler is older than the installed protobuf on purpose. Generated code runs with the protobuf and grpcio that it
+was made for and with newer ones, so the compiler sets the oldest versions that our distributions accept.
+proto/compiler.lock names it; the first run fetches it into the user's cache folder.
 
 The code does not import `buf.validate`. Each file loses that import and keeps its rules as bytes in its options, where
-protovalidate finds them. So a program can have any version of `buf/validate/validate.proto` beside our code. proto/gen/buf
-is for the tests alone: it has the code that a user generates for the rules in their own .proto files.
+protovalidate finds them. So a program can have any version of `buf/validate/validate.proto` beside our code.
+proto/gen/buf is for the tests alone: it has the code that a user generates for the rules in their own .proto files.
 """
 
 from __future__ import annotations

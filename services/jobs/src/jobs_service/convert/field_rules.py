@@ -1,7 +1,7 @@
 """The protovalidate rules of a field, as JSON.
 
-The rules are read in a private descriptor pool, with the descriptor that comes with protovalidate. So it does not matter
-which version of `buf.validate` a kind's module was generated with, or whether the module imports it at all.
+The rules are read in a private descriptor pool, with the descriptor that comes with protovalidate. So it does not
+matter which version of `buf.validate` a kind's module was generated with, or whether the module imports it at all.
 """
 
 from typing import Any
