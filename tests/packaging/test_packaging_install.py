@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ from tests.packaging.environments import (
 )
 
 pytestmark = pytest.mark.dist
+ALL_EXTRAS = ",".join(tomllib.loads((ROOT / "libs/queue/pyproject.toml").read_text())["project"]["optional-dependencies"])
 README = ROOT / "libs/queue/README.md"
 BLOCK = re.compile(r"^```\w+ (?P<name>\S+)\n(?P<text>.*?)^```$", re.DOTALL | re.MULTILINE)
 
@@ -67,7 +69,7 @@ def started_until(python: Path, program: Path, output: str) -> bool:
 @pytest.mark.parametrize(
     ("requirement", "packages"),
     [
-        (f"{ENGINE}[embedded,protobuf,pydantic,sqlalchemy]", ["headrace.queue", "headrace.redaction"]),
+        (f"{ENGINE}[{ALL_EXTRAS}]", ["headrace.queue", "headrace.redaction"]),
         (CHASSIS, ["headrace.chassis"]),
         (SAAS, ["saas"]),
         (JOBS_SERVICE, ["jobs_service"]),

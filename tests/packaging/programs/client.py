@@ -6,6 +6,8 @@ from typing import Any
 
 import grpc
 from google.protobuf.wrappers_pb2 import StringValue
+from google.rpc.error_details_pb2 import ErrorInfo
+from google.rpc.status_pb2 import Status
 
 from headrace.client import JobsClient, NotFoundError
 from headrace.jobs.v1 import jobs_service_pb2, jobs_service_pb2_grpc
@@ -21,7 +23,10 @@ class Service(jobs_service_pb2_grpc.JobsServiceServicer):
         return jobs_service_pb2.EnqueueResponse(job_id=payload.value)
 
     def GetJob(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
-        context.abort(grpc.StatusCode.NOT_FOUND, f"There is no job {request.job_id}")
+        status = Status(code=grpc.StatusCode.NOT_FOUND.value[0], message=f"There is no job {request.job_id}")
+        status.details.add().Pack(ErrorInfo(reason="JOB_NOT_FOUND", domain="headrace"))
+        context.set_trailing_metadata([("grpc-status-details-bin", status.SerializeToString())])
+        context.abort(grpc.StatusCode.NOT_FOUND, status.message)
 
 
 server = grpc.server(ThreadPoolExecutor(1))
