@@ -24,7 +24,9 @@ from tests.packaging.environments import (
 )
 
 pytestmark = pytest.mark.dist
-ALL_EXTRAS = ",".join(tomllib.loads((ROOT / "libs/queue/pyproject.toml").read_text())["project"]["optional-dependencies"])
+ALL_EXTRAS = ",".join(
+    tomllib.loads((ROOT / "libs/queue/pyproject.toml").read_text())["project"]["optional-dependencies"]
+)
 README = ROOT / "libs/queue/README.md"
 BLOCK = re.compile(r"^```\w+ (?P<name>\S+)\n(?P<text>.*?)^```$", re.DOTALL | re.MULTILINE)
 
