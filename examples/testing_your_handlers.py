@@ -13,8 +13,7 @@ from datetime import UTC, datetime, timedelta
 
 import psycopg
 
-from headrace.queue import Done, Enqueuer, Handlers, Kinds, NewJob, RunningJob, job_kind
-from headrace.queue.db import migrate
+from headrace.queue import Done, Enqueuer, Handlers, Kinds, NewJob, RunningJob, job_kind, migrate
 from headrace.embedded_postgres import EmbeddedPostgres
 from headrace.queue.testing import Kit
 
@@ -47,7 +46,7 @@ with EmbeddedPostgres() as server:
     with psycopg.connect(server.dsn()) as connection:
         sign_up(connection, "ada@example.org")
         [job] = kit.enqueued(connection, Welcome)
-        print("enqueued:", job.message, "in queue", job.queue)
+        print("enqueued:", job.payload, "in queue", job.queue)
         print("before its day:", kit.drain(connection))
         kit.move_clock(connection, timedelta(days=1))
         print("a day later:", *(job.state for job in kit.drain(connection)))

@@ -40,9 +40,8 @@ KINDS = "saas/jobs/v1/kinds.proto"
 
 def compiler() -> Path:
     """Returns the folder with the locked grpcio-tools, after fetching it if need be."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "headrace"
-    [name] = re.findall(r"^(grpcio-tools==\S+)", LOCK.read_text(), re.MULTILINE)
-    folder = Path(os.environ.get("HEADRACE_TOOLS") or cache) / f"{name}-{sys.implementation.cache_tag}"
+    [version] = re.findall(r"^grpcio-tools==(\S+)", LOCK.read_text(), re.MULTILINE)
+    folder = _cache() / f"grpcio-tools-{version}-{sys.implementation.cache_tag}"
     if not folder.exists():
         folder.parent.mkdir(parents=True, exist_ok=True)
         fetched = Path(tempfile.mkdtemp(dir=folder.parent))
@@ -55,8 +54,14 @@ def compiler() -> Path:
     return folder
 
 
+def _cache() -> Path:
+    """The folder of the tools that all clones on this machine share, as in make/tools.mk."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return Path(os.environ.get("HEADRACE_TOOLS") or cache / "headrace")
+
+
 def _installer() -> list[str]:
-    uv = os.environ.get("UV") or shutil.which("uv")
+    uv = os.environ.get("UV") or shutil.which("uv") or next(map(str, _cache().glob("uv-*/uv")), None)
     if uv:
         return [uv, "pip", "install", "--python", sys.executable]
     if find_spec("pip"):

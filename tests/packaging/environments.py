@@ -85,27 +85,25 @@ class Environment:
         """Its interpreter."""
         return self.folder / "venv/bin/python"
 
+    @property
+    def _options(self) -> list[str | Path]:
+        return ["--quiet", "--python", self.python, "--find-links", self.wheels]
+
     def install(self, *requirements: str | Path) -> Environment:
         """Installs distributions of ours, and what they depend on from the registry."""
-        run_uv(
-            *("pip", "install", "--quiet", "--python", self.python, "--find-links", self.wheels, *requirements),
-            cwd=self.folder,
-        )
+        run_uv("pip", "install", *self._options, *requirements, cwd=self.folder)
         return self
 
     def install_oldest(self, project: Path, *extras: str) -> Environment:
         """Installs a project with the oldest versions that its own dependencies allow."""
         lock = self.folder / "oldest.txt"
-        options = [option for extra in extras for option in ("--extra", extra)]
-        run_uv(
-            *("pip", "compile", "--quiet", "--python", self.python, "--resolution", "lowest-direct", *options),
-            *("--find-links", self.wheels, "--output-file", lock, project / "pyproject.toml"),
-            cwd=self.folder,
-        )
+        options = ["--resolution", "lowest-direct", *(f"--extra={extra}" for extra in extras)]
+        project_file = project / "pyproject.toml"
+        run_uv("pip", "compile", *self._options, *options, "--output-file", lock, project_file, cwd=self.folder)
         return self.install("--requirement", lock)
 
     def check(self, program: str | Path, *arguments: str) -> str:
-        """Runs a Python file, or Python code, with warnings as errors; fails unless it ends well. Returns its output."""
+        """Runs a Python file, or Python code, with warnings as errors. Fails unless it exits with 0; returns its output."""
         source = [program] if isinstance(program, Path) else ["-c", program]
         done = run(self.python, "-W", "error", *source, *arguments, cwd=self.folder)
         assert done.returncode == 0, done.stderr

@@ -36,7 +36,7 @@ def environment(new_environment: MakeEnvironment) -> Environment:
 def generated(request: pytest.FixtureRequest, environment: Environment) -> Path:
     """A folder in which the README's steps were done, with the rules of the installed protovalidate or of another."""
     blocks = {match["name"]: match["text"] for match in BLOCK.finditer(README.read_text())}
-    folder = environment.folder / request.param
+    folder: Path = environment.folder / request.param
     folder.mkdir()
     (folder / "shop.proto").write_text(blocks["shop.proto"])
     do(environment, folder, blocks["rules"])

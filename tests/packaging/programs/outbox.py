@@ -1,6 +1,7 @@
 """Needs headrace-outbox: defines the table and rejects a message that is not a job kind."""
 
 from importlib.util import find_spec
+from typing import Any
 
 from google.protobuf.wrappers_pb2 import StringValue
 from sqlalchemy import MetaData
@@ -14,7 +15,8 @@ from headrace.outbox import NotAJobKindError, Outbox, Relay
 metadata = MetaData()
 outbox = Outbox(metadata)
 [table] = metadata.sorted_tables
-assert "lease" in str(CreateTable(table).compile(dialect=postgresql.dialect()))
+dialect: Any = postgresql.dialect
+assert "lease" in str(CreateTable(table).compile(dialect=dialect()))
 try:
     outbox.add(Session(), StringValue())
 except NotAJobKindError:

@@ -1,4 +1,4 @@
-"""Needs headrace-queue[protobuf], grpcio and shop_pb2, generated as the contract's README says. Takes the order of imports."""
+"""Needs headrace-queue[protobuf], and shop_pb2 as the contract's README makes it. Takes the order of the imports."""
 
 import importlib
 import sys

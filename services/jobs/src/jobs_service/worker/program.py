@@ -17,8 +17,15 @@ from headrace.chassis.settings import USAGE_ERROR, format_duration, load
 from headrace.chassis.telemetry.logs import start_logging
 from headrace.chassis.telemetry.tracing import start_telemetry
 from headrace.chassis.tls.certificates import require_usable
-from headrace.queue import Kinds, Periodic, RetryPolicy, Worker, WorkerSettings, tune_garbage_collector
-from headrace.queue.tracing import AttemptSpanIds
+from headrace.queue import (
+    AttemptSpanIds,
+    Kinds,
+    Periodic,
+    RetryPolicy,
+    Worker,
+    WorkerSettings,
+    tune_garbage_collector,
+)
 from jobs_service.handlers import MAIL_KINDS, build_handlers
 from jobs_service.kinds import build_kinds
 from jobs_service.mail_sender import MailSender, MailServer
