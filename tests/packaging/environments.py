@@ -103,7 +103,7 @@ class Environment:
         return self.install("--requirement", lock)
 
     def check(self, program: str | Path, *arguments: str) -> str:
-        """Runs a Python file, or Python code, with warnings as errors. Fails unless it exits with 0; returns its output."""
+        """Runs a Python file, or Python code, with warnings as errors; fails if it does. Returns its output."""
         source = [program] if isinstance(program, Path) else ["-c", program]
         done = run(self.python, "-W", "error", *source, *arguments, cwd=self.folder)
         assert done.returncode == 0, done.stderr

@@ -1,5 +1,6 @@
 """Needs headrace-contract without the extra grpc."""
 
+from importlib import import_module
 from importlib.util import find_spec
 
 from google.protobuf.any_pb2 import Any
@@ -17,7 +18,7 @@ unwanted = [name for name in ("buf", "grpc", "psycopg", "protovalidate", "saas",
 assert not unwanted, unwanted
 
 try:
-    import headrace.jobs.v1.jobs_service_pb2_grpc
+    import_module("headrace.jobs.v1.jobs_service_pb2_grpc")
 except ModuleNotFoundError as error:
     missing = error.name
 assert missing == "grpc"
