@@ -6,8 +6,8 @@ the caller's transaction, on psycopg connections and on SQLAlchemy connections a
 
 `Headrace` is the one object that a program begins with; it puts the classes below together.
 
-The names below are the engine's public face, in groups: app, enqueue, kinds, worker, inspect, control, periodic, events,
-errors.
+The names below are the engine's public face, in groups: app, enqueue, kinds, worker, inspect, control, periodic,
+events, errors.
 """
 
 from headrace.queue.app import (
