@@ -44,6 +44,7 @@ PLANTED = [
     ("libs/queue/src/headrace/queue/worker", "from headrace.queue import Job", "Inside the engine no module imports"),
     ("services/jobs/src/jobs_service/convert", "import jobs_service.rpc.servicer", "The jobs service: programs over"),
     ("services/jobs/src/jobs_service/server", "import jobs_service.console.app", "The jobs service: programs over"),
+    ("services/jobs/src/jobs_service/rpc", "import headrace.queue.control.jobs", "The jobs service uses the engine"),
     ("services/api/src/api_service/auth", "import api_service.mail.delivery", "The api: wiring over"),
     ("libs/chassis/src/headrace/chassis/tls", "import headrace.chassis.rpc.server", "The chassis: transport over"),
     ("deploy/local/src/local_stack/stack", "import local_stack.journey.journey", "The local stack: the journey"),
