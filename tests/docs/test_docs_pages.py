@@ -22,7 +22,11 @@ ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
 PAGES = [
     *ROOT.glob("*.md"),
-    *(page for folder in ("docs", "libs", "proto", "services", "deploy", "tests") for page in (ROOT / folder).rglob("*.md")),
+    *(
+        page
+        for folder in ("docs", "libs", "proto", "services", "deploy", "tests")
+        for page in (ROOT / folder).rglob("*.md")
+    ),
 ]
 PROJECTS = [*ROOT.glob("proto/pyproject.toml"), *ROOT.glob("*/*/pyproject.toml")]
 REFERENCE = ROOT / "docs/settings.md"

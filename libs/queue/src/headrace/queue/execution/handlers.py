@@ -11,7 +11,13 @@ from typing import Any, Literal, TypeVar
 from headrace.queue.execution.middleware import AsyncMiddleware, PlainMiddleware
 from headrace.queue.execution.outcomes import Outcome
 from headrace.queue.execution.running_job import RunningJob
-from headrace.queue.execution.signature import described, is_async, require_function, require_handler
+from headrace.queue.execution.signature import (
+    described,
+    is_async,
+    is_being_defined,
+    require_function,
+    require_handler,
+)
 from headrace.queue.kinds.kind import Kind, Kinds
 
 Payload = TypeVar("Payload")
@@ -140,12 +146,12 @@ class Handlers:
 
 
 def _require_importable(function: Callable[..., Any]) -> None:
-    """Checks that a process can import a function: pickle writes only where it is found."""
+    """Makes sure that a process can import a function: it pickles, or will as soon as its module is imported."""
     try:
         pickle.dumps(function)
         importable = getattr(function, "__module__", "") != "__main__"
     except (pickle.PicklingError, AttributeError, TypeError):
-        importable = False
+        importable = is_being_defined(function)
     if not importable:
         raise ValueError(
             f"a separate process can't import {described(function)}: move it to the top level of a module that is not "
