@@ -33,6 +33,7 @@ def complete(tmp_path: Path) -> dict[str, str]:
     return {
         "JOBS_DATABASE_URL": "postgresql://nobody@127.0.0.1:1/nowhere",
         "JOBS_HASH_KEYS": base64.b64encode(b"0" * 32).decode(),
+        "JOBS_KINDS": "saas.jobs.v1.kinds_pb2",
         "JOBS_CALLERS_FILE": str(callers),
         "JOBS_GRPC_ADDRESS": "127.0.0.1:0",
     }

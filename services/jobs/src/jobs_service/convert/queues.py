@@ -5,8 +5,7 @@ from datetime import timedelta
 from typing import Any, Literal, TypedDict
 
 from headrace.jobs.v1 import queue_pb2
-from headrace.queue import BoundedCount, JobState, Pause, Queue
-from headrace.queue.inspection.queue_stats import QueueStats
+from headrace.queue import BoundedCount, JobState, Pause, Queue, QueueStats
 from jobs_service.convert.jobs import STATES
 from jobs_service.convert.values import Violations, noting, read_duration, refuse, write_duration, write_time
 

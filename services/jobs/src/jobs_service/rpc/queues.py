@@ -7,8 +7,17 @@ from typing import Any
 from google.protobuf.json_format import MessageToDict
 
 from headrace.jobs.v1 import jobs_service_pb2 as pb
-from headrace.queue import BoundedCount, JobState, Queue, count_jobs_up_to, limit_queue, list_queues, set_retention
-from headrace.queue.inspection.queue_stats import QueueStats, queue_stats
+from headrace.queue import (
+    BoundedCount,
+    JobState,
+    Queue,
+    QueueStats,
+    count_jobs_up_to,
+    limit_queue,
+    list_queues,
+    queue_stats,
+    set_retention,
+)
 from jobs_service.convert.queues import read_retention, write_queue, write_stats
 from jobs_service.database import Connection
 from jobs_service.rpc.base import Methods

@@ -26,7 +26,7 @@ from jobs_service.callers.interceptor import AdmissionInterceptor
 from jobs_service.convert.errors import TRANSLATIONS
 from jobs_service.database import Database
 from jobs_service.enqueue.queue_depth import QueueDepthLimits
-from jobs_service.kinds import build_kinds
+from jobs_service.kinds import load_kinds
 from jobs_service.rpc.enqueue import SELF_VALIDATING
 from jobs_service.rpc.servicer import JobsServicer
 from jobs_service.server.health import ServerHealth
@@ -65,6 +65,7 @@ class JobsServer:
             kinds,
             limits=Limits(payload_bytes=settings.jobs_payload_limit, batch=settings.jobs_batch_limit),
             hash_keys=settings.jobs_hash_keys,
+            schema=settings.jobs_schema,
         )
         self._grpc = GrpcServer(
             address=settings.jobs_grpc_address,
@@ -123,7 +124,7 @@ def main() -> None:
     require_usable("JOBS_GRPC_TLS_*", settings.tls)
     callers_seen = file_signature(settings.jobs_callers_file)
     callers = load_callers(settings.jobs_callers_file)
-    kinds = build_kinds(settings)
+    kinds = load_kinds(settings.jobs_kinds, settings)
     start_logging()
     telemetry = start_telemetry("jobs-server")
 

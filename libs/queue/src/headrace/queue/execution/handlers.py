@@ -6,7 +6,7 @@ import inspect
 import pickle
 import sys
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeVar
 
 from headrace.queue.execution.middleware import AsyncMiddleware, PlainMiddleware
@@ -96,6 +96,17 @@ class Handlers:
         _require_function(middleware, "a middleware")
         names = frozenset(self.kinds.of(each).name for each in message_classes)
         self._middleware.append((middleware, names))
+
+    def with_kinds(self, kinds: Kinds) -> Handlers:
+        """Returns the same handlers for the same kinds with other options, for example a deployment's overrides.
+
+        Raises:
+            KindUnknownError: A kind that has a handler is missing.
+        """
+        changed = Handlers(kinds)
+        changed._handlers = {name: replace(handler, kind=kinds[name]) for name, handler in self._handlers.items()}
+        changed._middleware = list(self._middleware)
+        return changed
 
     def middleware_for(self, handler: Handler) -> tuple[list[AsyncMiddleware], list[PlainMiddleware]]:
         """The middleware around a handler, outermost first: that of the event loop, then that beside the handler.
