@@ -34,12 +34,12 @@ async def open_application(reference: str) -> AsyncIterator[Application]:
         return
     opened = found() if callable(found) else None
     if not isinstance(opened, AbstractAsyncContextManager):
-        what = f"returned a {type(opened).__name__}" if callable(found) else f"is a {type(found).__name__}"
+        what = f"returned {_named(opened)}" if callable(found) else f"is {_named(found)}"
         reject_setting(_VARIABLE, f"{reference} {what}: {_EXPECTED}")
     async with opened as yielded:
         application = _read(yielded)
         if application is None:
-            reject_setting(_VARIABLE, f"{reference} yielded a {type(yielded).__name__}: {_EXPECTED}")
+            reject_setting(_VARIABLE, f"{reference} yielded {_named(yielded)}: {_EXPECTED}")
         yield _checked(reference, application)
 
 
@@ -54,3 +54,7 @@ def _checked(reference: str, application: Application) -> Application:
     if not application.handlers.handled:
         reject_setting(_VARIABLE, f"{reference} has no handlers: add at least one, with Handlers.add")
     return application
+
+
+def _named(found: object) -> str:
+    return f"an object of type {type(found).__name__}"
