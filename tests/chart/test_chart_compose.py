@@ -116,7 +116,8 @@ def test_both_databases_are_migrated_and_open_to_their_own_roles_only(dotenv: di
         ]:
             service = SERVICES[name]
             database = name.removesuffix("-migrations")
-            environment = service["environment"] | {variable: server.dsn(database, user=owner)}
+            given = {key: interpolated(text, dotenv) for key, text in service["environment"].items()}
+            environment = given | {variable: server.dsn(database, user=owner)}
             path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
             environment = os.environ | environment | {"PATH": path}
             subprocess.run(service["command"], env=environment, check=True, capture_output=True)
