@@ -12,7 +12,17 @@ from datetime import UTC, datetime, timedelta
 
 import psycopg
 
-from headrace.queue import Enqueuer, Handlers, Kinds, NewJob, RunningJob, Worker, cancel_job, get_job, job_kind
+from headrace.queue import (
+    Enqueuer,
+    Handlers,
+    Kinds,
+    NewJob,
+    RunningJob,
+    Worker,
+    cancel_job_async,
+    get_job_async,
+    job_kind,
+)
 from headrace.queue.db import migrate
 from headrace.embedded_postgres import EmbeddedPostgres
 
@@ -42,17 +52,17 @@ async def main(dsn: str) -> None:
     tomorrow = datetime.now(UTC) + timedelta(days=1)
     async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as connection:
         waiting = await Enqueuer(kinds).enqueue_async(connection, NewJob(Transcode(1), run_at=tomorrow))
-        print("waiting job:", (await cancel_job(connection, waiting.job_id)).state)
+        print("waiting job:", (await cancel_job_async(connection, waiting.job_id)).state)
 
         running = await Enqueuer(kinds).enqueue_async(connection, NewJob(Transcode(2)))
         worker = Worker(dsn, handlers)
         async with asyncio.TaskGroup() as group:
             group.create_task(worker.run())
             await begun.wait()
-            await cancel_job(connection, running.job_id)
+            await cancel_job_async(connection, running.job_id)
             await interrupted.wait()
             worker.stop()
-        print("running job:", (await get_job(connection, running.job_id)).state)
+        print("running job:", (await get_job_async(connection, running.job_id)).state)
 
 
 with EmbeddedPostgres() as server:

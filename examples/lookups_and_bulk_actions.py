@@ -14,7 +14,17 @@ from dataclasses import dataclass
 
 import psycopg
 
-from headrace.queue import Enqueuer, JobFilter, JobState, Kinds, NewJob, cancel_jobs, count_jobs, job_kind, list_jobs
+from headrace.queue import (
+    Enqueuer,
+    JobFilter,
+    JobState,
+    Kinds,
+    NewJob,
+    cancel_jobs_async,
+    count_jobs_async,
+    job_kind,
+    list_jobs_async,
+)
 from headrace.queue.db import migrate
 from headrace.embedded_postgres import EmbeddedPostgres
 
@@ -26,7 +36,7 @@ class Mail:
 
 
 async def print_counts(connection: psycopg.AsyncConnection) -> None:
-    counts = await count_jobs(connection)
+    counts = await count_jobs_async(connection)
     print(
         "counts:", {queue: {str(s): n for s, n in sorted(states.items())} for queue, states in sorted(counts.items())}
     )
@@ -42,15 +52,15 @@ async def main(dsn: str) -> None:
         await Enqueuer(Kinds([Mail])).enqueue_many_async(connection, jobs)
         await print_counts(connection)
 
-        page = await list_jobs(connection, JobFilter(tags=("odd",)), limit=2)
+        page = await list_jobs_async(connection, JobFilter(tags=("odd",)), limit=2)
         print("page:", [job.id for job in page])
-        page = await list_jobs(connection, JobFilter(tags=("odd",)), limit=2, before_id=page.before_id)
+        page = await list_jobs_async(connection, JobFilter(tags=("odd",)), limit=2, before_id=page.before_id)
         print("next page:", [job.id for job in page])
 
         wanted = JobFilter(states=(JobState.AVAILABLE,), tags=("customer-7",))
-        dry = await cancel_jobs(connection, wanted, dry_run=True)
+        dry = await cancel_jobs_async(connection, wanted, dry_run=True)
         print(f"dry run: {dry.matched} of customer 7 would be cancelled")
-        print("cancelled:", (await cancel_jobs(connection, wanted)).changed)  # also retry_jobs, delete_jobs
+        print("cancelled:", (await cancel_jobs_async(connection, wanted)).changed)  # also retry_jobs, delete_jobs
         await print_counts(connection)
 
 

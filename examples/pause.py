@@ -13,7 +13,7 @@ import psycopg
 
 from headrace.queue import Enqueuer, Handlers, Kinds, NewJob, RunningJob, Worker, job_kind
 from headrace.queue.db import migrate
-from headrace.queue import list_pauses, pause_queue, resume_queue  # also pause_kind, pause_all and their like
+from headrace.queue import list_pauses_async, pause_queue_async, resume_queue_async  # also pause_kind, pause_all
 from headrace.embedded_postgres import EmbeddedPostgres
 
 
@@ -40,8 +40,8 @@ async def main(dsn: str) -> None:
     handlers.add(Mail, run)
     handlers.add(Report, run)
     async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as connection:
-        await pause_queue(connection, "mail", by="Ada")
-        [pause] = await list_pauses(connection)
+        await pause_queue_async(connection, "mail", by="Ada")
+        [pause] = await list_pauses_async(connection)
         print(f"paused by {pause.paused_by}: {pause.what} {pause.name}")
 
         await Enqueuer(kinds).enqueue_many_async(connection, [NewJob(Mail()), NewJob(Report())])
@@ -49,7 +49,7 @@ async def main(dsn: str) -> None:
         async with asyncio.TaskGroup() as group:
             group.create_task(worker.run())
             print("while it is paused:", await ran.get())
-            await resume_queue(connection, "mail")
+            await resume_queue_async(connection, "mail")
             print("resumed:", await ran.get())
             worker.stop()
 

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 import psycopg
 
-from headrace.queue import Handlers, Kinds, MissedTicks, Periodic, RunningJob, Worker, job_kind, pause_periodic
+from headrace.queue import Handlers, Kinds, MissedTicks, Periodic, RunningJob, Worker, job_kind, pause_periodic_async
 from headrace.queue.db import migrate
 from headrace.embedded_postgres import EmbeddedPostgres
 
@@ -47,7 +47,7 @@ async def main(dsn: str) -> None:
             "ticks are whole seconds apart:", (second - first) % timedelta(seconds=1) == timedelta(0) < second - first
         )
         async with await psycopg.AsyncConnection.connect(dsn) as connection:
-            paused = await pause_periodic(connection, "close-day", by="Ada")
+            paused = await pause_periodic_async(connection, "close-day", by="Ada")
             print(f"paused by {paused.paused_by}: {'no next run' if not paused.next_runs else paused.next_runs}")
         for worker in workers:
             worker.stop()

@@ -12,7 +12,7 @@ import os
 import psycopg
 from process_mode_handlers import Factor, Hoard, Spin, factor, hoard, spin
 
-from headrace.queue import Enqueuer, Handlers, Kinds, NewJob, Worker, list_jobs
+from headrace.queue import Enqueuer, Handlers, Kinds, NewJob, Worker, list_jobs_async
 from headrace.queue.db import migrate
 from headrace.embedded_postgres import EmbeddedPostgres
 
@@ -29,10 +29,10 @@ async def main(dsn: str) -> None:
         worker = Worker(dsn, handlers)
         async with asyncio.TaskGroup() as group:
             group.create_task(worker.run())
-            while not all(job.finished_at for job in await list_jobs(connection)):
+            while not all(job.finished_at for job in await list_jobs_async(connection)):
                 await asyncio.sleep(0.1)
             worker.stop()
-        *others, done = await list_jobs(connection)  # newest first
+        *others, done = await list_jobs_async(connection)  # newest first
         ours = done.output["parent"] == os.getpid()
         print(f"Factor: {done.state}, {done.output['factors']} by a child of this process: {ours}")
         for name, job in zip(("Spin", "Hoard"), reversed(others), strict=True):

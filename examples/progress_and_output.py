@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import psycopg
 
-from headrace.queue import Done, Enqueuer, Handlers, Kinds, NewJob, RunningJob, Worker, get_job, job_kind
+from headrace.queue import Done, Enqueuer, Handlers, Kinds, NewJob, RunningJob, Worker, get_job_async, job_kind
 from headrace.queue.db import migrate
 from headrace.embedded_postgres import EmbeddedPostgres
 
@@ -38,13 +38,13 @@ async def main(dsn: str) -> None:
         worker = Worker(dsn, handlers)
         async with asyncio.TaskGroup() as group:
             group.create_task(worker.run())
-            while (job := await get_job(connection, accepted.job_id)).progress is None:
+            while (job := await get_job_async(connection, accepted.job_id)).progress is None:
                 await asyncio.sleep(0.05)
             print(f"progress: {job.progress['done']} of {job.progress['of']}")
             seen.set()
             await done.wait()
             worker.stop()
-        print("output:", (await get_job(connection, accepted.job_id)).output)
+        print("output:", (await get_job_async(connection, accepted.job_id)).output)
 
 
 with EmbeddedPostgres() as server:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import psycopg
 
-from headrace.queue import Enqueuer, Handlers, Kinds, NewJob, RunningJob, Worker, WorkerSettings, limit_queue
+from headrace.queue import Enqueuer, Handlers, Kinds, NewJob, RunningJob, Worker, WorkerSettings, limit_queue_async
 from headrace.queue import job_kind
 from headrace.queue.db import migrate
 from headrace.embedded_postgres import EmbeddedPostgres
@@ -42,7 +42,7 @@ async def main(dsn: str) -> None:
     handlers = Handlers(kinds)
     handlers.add(Order, order)
     async with await psycopg.AsyncConnection.connect(dsn) as connection:
-        await limit_queue(connection, "supplier", 2)
+        await limit_queue_async(connection, "supplier", 2)
         await Enqueuer(kinds).enqueue_many_async(connection, [NewJob(Order(number)) for number in range(12)])
 
     settings = WorkerSettings(slots=10, queue_slots={"supplier": 5})  # the share in each process

@@ -16,7 +16,7 @@ import psycopg
 
 from headrace.queue import Cancel, Discard, Done, Enqueuer, Handlers, Kinds, NewJob, Outcome, RunningJob, job_kind
 from headrace.queue.db import migrate
-from headrace.queue import RetryPolicy, Worker, list_jobs
+from headrace.queue import RetryPolicy, Worker, list_jobs_async
 from headrace.embedded_postgres import EmbeddedPostgres
 
 
@@ -48,10 +48,10 @@ async def main(dsn: str) -> None:
         worker = Worker(dsn, handlers, retry=RetryPolicy(base=timedelta(milliseconds=10), factor=1))
         async with asyncio.TaskGroup() as group:
             group.create_task(worker.run())
-            while not all(job.finished_at for job in await list_jobs(connection)):
+            while not all(job.finished_at for job in await list_jobs_async(connection)):
                 await asyncio.sleep(0.05)
             worker.stop()
-        for word, job in zip(words, reversed(await list_jobs(connection)), strict=True):
+        for word, job in zip(words, reversed(await list_jobs_async(connection)), strict=True):
             more = f"output {job.output}" if job.output else f"failures: {', '.join(e.type for e in job.errors)}"
             print(f"{word}: {job.state} in attempt {job.attempt}, {more}")
 

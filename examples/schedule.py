@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 import psycopg
 
-from headrace.queue import Enqueuer, Handlers, Kinds, NewJob, RunningJob, Worker, get_job, job_kind
+from headrace.queue import Enqueuer, Handlers, Kinds, NewJob, RunningJob, Worker, get_job_async, job_kind
 from headrace.queue.db import migrate
 from headrace.embedded_postgres import EmbeddedPostgres
 
@@ -31,7 +31,7 @@ async def main(dsn: str) -> None:
     async with await psycopg.AsyncConnection.connect(dsn) as connection:
         accepted = await enqueuer.enqueue_async(connection, NewJob(Remind(cart=1), run_at=run_at))
         later = await enqueuer.enqueue_async(connection, NewJob(Remind(cart=2), run_after=timedelta(hours=1)))
-        states = [(await get_job(connection, each.job_id)).state for each in (accepted, later)]
+        states = [(await get_job_async(connection, each.job_id)).state for each in (accepted, later)]
         print("now:", ", ".join(states))
 
     ran_at = asyncio.get_running_loop().create_future()

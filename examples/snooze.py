@@ -12,7 +12,7 @@ from datetime import timedelta
 
 import psycopg
 
-from headrace.queue import Enqueuer, Handlers, Kinds, NewJob, RunningJob, Snooze, Worker, get_job, job_kind
+from headrace.queue import Enqueuer, Handlers, Kinds, NewJob, RunningJob, Snooze, Worker, get_job_async, job_kind
 from headrace.queue.db import migrate
 from headrace.embedded_postgres import EmbeddedPostgres
 
@@ -43,7 +43,7 @@ async def main(dsn: str) -> None:
             group.create_task(worker.run())
             await done.wait()
             worker.stop()
-        job = await get_job(connection, accepted.job_id)
+        job = await get_job_async(connection, accepted.job_id)
         print(f"parcel 1 is on its way: attempt {job.attempt}, {len(job.errors)} errors")
 
 

@@ -13,7 +13,7 @@ from datetime import timedelta
 
 import psycopg
 
-from headrace.queue import Enqueuer, Handlers, Kinds, NewJob, RunningJob, Worker, get_job, job_kind
+from headrace.queue import Enqueuer, Handlers, Kinds, NewJob, RunningJob, Worker, get_job_async, job_kind
 from headrace.queue.db import migrate
 from headrace.embedded_postgres import EmbeddedPostgres
 
@@ -48,7 +48,7 @@ async def main(dsn: str) -> None:
             group.create_task(worker.run())
             await asyncio.to_thread(stopped.wait)
             worker.stop()
-        job = await get_job(connection, accepted.job_id)
+        job = await get_job_async(connection, accepted.job_id)
         print(f"then: {job.state}, {job.errors[0].type}")
 
 

@@ -12,7 +12,7 @@ from datetime import timedelta
 
 import psycopg
 
-from headrace.queue import Enqueuer, Handlers, Kinds, NewJob, RetryPolicy, RunningJob, Worker, get_job, job_kind
+from headrace.queue import Enqueuer, Handlers, Kinds, NewJob, RetryPolicy, RunningJob, Worker, get_job_async, job_kind
 from headrace.queue.db import migrate
 from headrace.embedded_postgres import EmbeddedPostgres
 
@@ -47,7 +47,7 @@ async def main(dsn: str) -> None:
             worker.stop()
         row = await (await connection.execute("select balance from account")).fetchone()
         assert row is not None
-        job = await get_job(connection, accepted.job_id)
+        job = await get_job_async(connection, accepted.job_id)
         print(f"balance: {row[0]}, attempts: {job.attempt}, job: {job.state}")
 
 

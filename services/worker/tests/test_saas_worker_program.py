@@ -22,7 +22,17 @@ from google.protobuf.message import Message
 from fake_stripe.app import Double
 from fake_stripe.server import serving
 from headrace.chassis.rpc.server import GrpcServer
-from headrace.queue import Enqueued, Enqueuer, Job, JobFilter, Kinds, NewJob, explain_job, get_job, list_jobs
+from headrace.queue import (
+    Enqueued,
+    Enqueuer,
+    Job,
+    JobFilter,
+    Kinds,
+    NewJob,
+    explain_job_async,
+    get_job_async,
+    list_jobs_async,
+)
 from headrace.queue.db import migrate
 from saas.jobs.v1 import kinds_pb2
 from saas.jobs.v1.worker_support_pb2 import (
@@ -163,11 +173,11 @@ class System:
 
     async def jobs(self, *ids: int) -> list[Job]:
         async with await psycopg.AsyncConnection.connect(self.dsn, autocommit=True) as connection:
-            return [await get_job(connection, job_id) for job_id in ids]
+            return [await get_job_async(connection, job_id) for job_id in ids]
 
     async def count(self, **of: Any) -> int:
         async with await psycopg.AsyncConnection.connect(self.dsn, autocommit=True) as connection:
-            return len(await list_jobs(connection, JobFilter(**of), limit=50))
+            return len(await list_jobs_async(connection, JobFilter(**of), limit=50))
 
 
 async def until(holds: Callable[[], Awaitable[bool]]) -> None:
@@ -275,7 +285,7 @@ async def test_a_worker_that_is_not_enabled_is_healthy_and_runs_nothing(system: 
         assert await health_of(program, "/readyz") == 200
         assert [job.state for job in await system.jobs(job_id)] == ["available"]
         async with await psycopg.AsyncConnection.connect(system.dsn, autocommit=True) as connection:
-            explanation = await explain_job(connection, job_id)
+            explanation = await explain_job_async(connection, job_id)
         assert "have jobs disabled (JOBS_ENABLED=false)" in explanation.summary
 
 

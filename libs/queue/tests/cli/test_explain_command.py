@@ -10,7 +10,7 @@ from typing import Any
 from engine_kinds import TestKinds
 from typer.testing import CliRunner, Result
 
-from headrace.queue import RunningJob, pause_queue
+from headrace.queue import RunningJob, pause_queue_async
 from headrace.queue.cli.app import app
 
 
@@ -23,7 +23,7 @@ async def headrace(installation: Any, *words: str) -> Result:
 async def test_it_says_why_in_words_with_the_evidence(installation: Any) -> None:
     job_id = await installation.enqueue(TestKinds.Greet())
     async with await installation.connect() as connection:
-        queue = await pause_queue(connection, "greetings", by="ann")
+        queue = await pause_queue_async(connection, "greetings", by="ann")
     result = await headrace(installation, "explain", str(job_id))
     at = f"{queue.paused_at:%Y-%m-%d %H:%M:%S} UTC"
     assert result.exit_code == 0

@@ -20,7 +20,7 @@ from process_handlers import MIB
 
 from headrace.queue import Handlers, Job, RetryPolicy, RunningJob, TraceParent, Worker
 from headrace.queue import WorkerSettings as Settings
-from headrace.queue.control.jobs import cancel_job
+from headrace.queue.control.jobs import cancel_job_async
 from headrace.queue.execution.processes import pool
 
 Eventually = Callable[..., Awaitable[None]]
@@ -172,7 +172,7 @@ async def test_a_cancelled_job_is_killed(site: Site, installation: Any, tmp_path
         job_id = await site.start(f"spin|{tmp_path / 'pids'}")
         pids = await written(tmp_path / "pids", eventually)
         async with await installation.connect() as connection:
-            await cancel_job(connection, job_id)
+            await cancel_job_async(connection, job_id)
         assert (await site.over(job_id)).state == "cancelled"
     await gone(pids, eventually)
 

@@ -1,7 +1,7 @@
 """Administrative acts on the wire."""
 
 from headrace.jobs.v1 import audit_pb2
-from headrace.queue.control.audit_log import AuditEntry
+from headrace.queue import AuditEntry
 from jobs_service.convert.values import write_struct, write_time
 
 

@@ -11,8 +11,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from headrace.chassis.rpc.validation import request_violations
 from headrace.jobs.v1 import jobs_service_pb2
-from headrace.queue import Enqueued, Kinds, KindUnknownError, NewJob, TraceParent, Unique
-from headrace.queue.enqueue.validation import option_violations
+from headrace.queue import Enqueued, Kinds, KindUnknownError, NewJob, TraceParent, Unique, job_option_violations
 from jobs_service.convert.errors import option_path, payload_path
 from jobs_service.convert.jobs import STATES, read_state
 from jobs_service.convert.values import Violations, noting, read_duration, read_struct, read_time, refuse
@@ -107,7 +106,7 @@ def _engine_violations(job: NewJob, kinds: Kinds) -> Violations:
         return []
     return [
         *((payload_path(field), description) for field, description in request_violations(message)),
-        *((option_path(found.field), found.description) for found in option_violations(job, kind)),
+        *((option_path(found.field), found.description) for found in job_option_violations(job, kind)),
     ]
 
 

@@ -4,8 +4,7 @@ from functools import singledispatch
 from typing import Any
 
 from headrace.jobs.v1 import explanation_pb2
-from headrace.queue import AttemptFailure, Explanation
-from headrace.queue.inspection import reasons
+from headrace.queue import AttemptFailure, Explanation, reasons
 from jobs_service.convert.jobs import STATES, write_error
 from jobs_service.convert.values import write_duration, write_time
 

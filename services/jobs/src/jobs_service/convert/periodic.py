@@ -9,9 +9,17 @@ from google.protobuf.message import Message
 from google.rpc.error_details_pb2 import BadRequest
 
 from headrace.jobs.v1 import periodic_job_pb2
-from headrace.queue import EnqueueError, Enqueuer, MissedTicks, NewJob, Periodic, PeriodicJob
-from headrace.queue.enqueue.validation import ValidatedJob, validate
-from headrace.queue.periodic.definition import periodic_violations
+from headrace.queue import (
+    EnqueueError,
+    Enqueuer,
+    MissedTicks,
+    NewJob,
+    Periodic,
+    PeriodicJob,
+    ValidatedJob,
+    periodic_violations,
+    validate,
+)
 from headrace.redaction import redacted_fields
 from jobs_service.convert.errors import refusal
 from jobs_service.convert.jobs import TYPE_URL_PREFIX

@@ -5,7 +5,7 @@
 from typing import Any
 
 from headrace.jobs.v1 import jobs_service_pb2 as pb
-from headrace.queue.control.audit_log import list_audit_entries
+from headrace.queue import list_audit_entries_async
 from jobs_service.convert.audit import write_act
 from jobs_service.convert.page_tokens import read_page_token, write_page_token
 from jobs_service.convert.values import refuse
@@ -27,7 +27,7 @@ class AuditMethods(Methods):
         before = read_page_token(conditions, request.page_token)
         size = request.page_size or DEFAULT_PAGE
         acts = await self._database.run(
-            lambda c: list_audit_entries(
+            lambda c: list_audit_entries_async(
                 c, actor=request.actor or None, subject=request.subject or None, limit=size + 1, before_id=before
             )
         )

@@ -4,8 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
 from headrace.jobs.v1 import jobs_service_pb2_grpc
-from headrace.queue import Enqueuer
-from headrace.queue.control.audit_log import record_audit_entry
+from headrace.queue import Enqueuer, record_audit_entry_async
 from jobs_service.callers.caller import Callers
 from jobs_service.database import Connection, Database
 from jobs_service.enqueue.queue_depth import QueueDepthLimits
@@ -49,7 +48,7 @@ class Methods(jobs_service_pb2_grpc.JobsServiceServicer):
 
         async def recorded(connection: Connection) -> T:
             answer = await work(connection)
-            await record_audit_entry(
+            await record_audit_entry_async(
                 connection,
                 actor=actor,
                 action=action,

@@ -11,9 +11,7 @@ from google.protobuf.json_format import MessageToDict
 from headrace.chassis.rpc.errors import RpcError, bad_request, error_info
 from headrace.jobs.v1 import job_pb2
 from headrace.jobs.v1 import jobs_service_pb2 as pb
-from headrace.queue import Action, JobFilter
-from headrace.queue.control.bulk import act_on, batches, find_actionable
-from headrace.queue.inspection.search import Found
+from headrace.queue import Action, Found, JobFilter, act_on_async, batches, find_actionable_async
 from jobs_service.convert.jobs import read_filter
 from jobs_service.rpc.base import Methods
 
@@ -77,14 +75,14 @@ class BulkMethods(Methods):
 
     async def _find(self, action: Action, wanted: JobFilter, before_id: int | None) -> Found:
         return await self._database.run(
-            lambda connection: find_actionable(connection, action, wanted, before_id=before_id)
+            lambda connection: find_actionable_async(connection, action, wanted, before_id=before_id)
         )
 
     async def _act_on_batch(self, method: str, action: Action, ids: Sequence[int], details: dict[str, Any]) -> int:
         return await self._act(
             method,
             SUBJECT,
-            lambda connection: act_on(connection, action, ids),
+            lambda connection: act_on_async(connection, action, ids),
             details={"filter": details},
             jobs=lambda changed: changed,
         )

@@ -7,7 +7,7 @@ from typing import Any
 from headrace.chassis.rpc.errors import RpcError
 from headrace.chassis.rpc.validation import request_violations
 from headrace.jobs.v1 import jobs_service_pb2 as pb
-from headrace.queue import EnqueueError, Explanation, explain_enqueue, explain_job
+from headrace.queue import EnqueueError, Explanation, explain_enqueue_async, explain_job_async
 from jobs_service.convert.errors import refusal
 from jobs_service.convert.jobs import read_job_id
 from jobs_service.convert.values import refuse, under
@@ -33,12 +33,14 @@ class ExplainMethods(EnqueueMethods):
             if violations := request_violations(request):
                 raise refuse(violations)
             job_id = read_job_id(request.job_id)
-            explanation = await self._database.run(lambda connection: explain_job(connection, job_id))
+            explanation = await self._database.run(lambda connection: explain_job_async(connection, job_id))
         return self._answer(explanation)
 
     async def _of_enqueue(self, request: pb.EnqueueRequest) -> Explanation:
         wanted = self._request_enqueuer.read_job(request, self._callers.current())
-        explanation = await self._database.run(lambda connection: explain_enqueue(connection, self._enqueuer, wanted))
+        explanation = await self._database.run(
+            lambda connection: explain_enqueue_async(connection, self._enqueuer, wanted)
+        )
         if explanation.job is None:
             await self._request_enqueuer.require_capacity(wanted)
         return explanation

@@ -7,7 +7,15 @@ from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 from headrace.jobs.v1 import jobs_service_pb2 as pb
-from headrace.queue import JobFilter, JobPage, cancel_job, delete_job, get_job, list_jobs, retry_job
+from headrace.queue import (
+    JobFilter,
+    JobPage,
+    cancel_job_async,
+    delete_job_async,
+    get_job_async,
+    list_jobs_async,
+    retry_job_async,
+)
 from jobs_service.convert.jobs import read_filter, read_job_id
 from jobs_service.convert.page_tokens import read_page_token, write_page_token
 from jobs_service.database import Connection
@@ -28,7 +36,7 @@ class JobsMethods(Methods):
     async def GetJob(self, request: pb.GetJobRequest, context: Any) -> pb.GetJobResponse:
         """Answers one job."""
         job_id = read_job_id(request.job_id)
-        return pb.GetJobResponse(job=self._seen.job(await self._database.run(lambda c: get_job(c, job_id))))
+        return pb.GetJobResponse(job=self._seen.job(await self._database.run(lambda c: get_job_async(c, job_id))))
 
     async def ListJobs(self, request: pb.ListJobsRequest, context: Any) -> pb.ListJobsResponse:
         """Lists jobs, newest first."""
@@ -61,19 +69,21 @@ class JobsMethods(Methods):
             before_id = page.before_id
 
     async def _look(self, wanted: JobFilter, limit: int, before_id: int | None) -> JobPage:
-        return await self._database.run(lambda c: list_jobs(c, wanted, limit=limit, before_id=before_id))
+        return await self._database.run(lambda c: list_jobs_async(c, wanted, limit=limit, before_id=before_id))
 
     async def CancelJob(self, request: pb.CancelJobRequest, context: Any) -> pb.CancelJobResponse:
         """Cancels a job."""
-        return pb.CancelJobResponse(job=self._seen.job(await self._on_job("CancelJob", request.job_id, cancel_job)))
+        return pb.CancelJobResponse(
+            job=self._seen.job(await self._on_job("CancelJob", request.job_id, cancel_job_async))
+        )
 
     async def RetryJob(self, request: pb.RetryJobRequest, context: Any) -> pb.RetryJobResponse:
         """Puts a job back into line."""
-        return pb.RetryJobResponse(job=self._seen.job(await self._on_job("RetryJob", request.job_id, retry_job)))
+        return pb.RetryJobResponse(job=self._seen.job(await self._on_job("RetryJob", request.job_id, retry_job_async)))
 
     async def DeleteJob(self, request: pb.DeleteJobRequest, context: Any) -> pb.DeleteJobResponse:
         """Deletes a job."""
-        await self._on_job("DeleteJob", request.job_id, delete_job)
+        await self._on_job("DeleteJob", request.job_id, delete_job_async)
         return pb.DeleteJobResponse()
 
     async def _on_job(self, action: str, job_id: str, act: Callable[[Connection, int], Awaitable[T]]) -> T:

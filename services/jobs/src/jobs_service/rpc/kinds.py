@@ -5,7 +5,7 @@
 from typing import Any
 
 from headrace.jobs.v1 import jobs_service_pb2 as pb
-from headrace.queue import Kind, Pause, WorkerInfo, WorkerState, list_pauses, list_workers
+from headrace.queue import Kind, Pause, WorkerInfo, WorkerState, list_pauses_async, list_workers_async
 from jobs_service.convert.kind_comments import kind_comments
 from jobs_service.convert.kinds import write_kind
 from jobs_service.database import Connection
@@ -35,7 +35,7 @@ class KindsMethods(Methods):
 
 
 async def _look(connection: Connection) -> tuple[list[WorkerInfo], list[Pause]]:
-    return await list_workers(connection), await list_pauses(connection)
+    return await list_workers_async(connection), await list_pauses_async(connection)
 
 
 def _worker_version(kind: Kind, workers: list[WorkerInfo]) -> int:

@@ -15,15 +15,15 @@ from headrace.queue import (
     Periodic,
     PeriodicJob,
     PeriodicNotFoundError,
-    create_periodic,
-    delete_periodic,
-    get_periodic,
-    list_periodic,
-    pause_periodic,
-    resume_periodic,
-    update_periodic,
+    create_periodic_async,
+    delete_periodic_async,
+    get_periodic_async,
+    list_periodic_async,
+    pause_periodic_async,
+    redact_payload,
+    resume_periodic_async,
+    update_periodic_async,
 )
-from headrace.queue.inspection.redaction import redact_payload
 from jobs_service.convert.periodic import read_periodic, still_veiled
 from jobs_service.convert.values import refuse
 from jobs_service.database import Connection
@@ -40,18 +40,18 @@ class PeriodicMethods(Methods):
         self, request: pb.CreatePeriodicJobRequest, context: Any
     ) -> pb.CreatePeriodicJobResponse:
         """Makes a periodic job."""
-        made = await self._define("CreatePeriodicJob", request.periodic_job, create_periodic)
+        made = await self._define("CreatePeriodicJob", request.periodic_job, create_periodic_async)
         return pb.CreatePeriodicJobResponse(periodic_job=self._seen.periodic(made))
 
     async def GetPeriodicJob(self, request: pb.GetPeriodicJobRequest, context: Any) -> pb.GetPeriodicJobResponse:
         """Answers one periodic job, with its next runs."""
         name, runs = _known(request.name), request.runs or 1
-        found = await self._database.run(lambda c: get_periodic(c, name, runs=runs))
+        found = await self._database.run(lambda c: get_periodic_async(c, name, runs=runs))
         return pb.GetPeriodicJobResponse(periodic_job=self._seen.periodic(found))
 
     async def ListPeriodicJobs(self, request: pb.ListPeriodicJobsRequest, context: Any) -> pb.ListPeriodicJobsResponse:
         """Lists all periodic jobs, by name."""
-        found = await self._database.run(lambda c: list_periodic(c, runs=request.runs or 1))
+        found = await self._database.run(lambda c: list_periodic_async(c, runs=request.runs or 1))
         return pb.ListPeriodicJobsResponse(periodic_jobs=[self._seen.periodic(periodic) for periodic in found])
 
     async def UpdatePeriodicJob(
@@ -63,7 +63,7 @@ class PeriodicMethods(Methods):
         async def changing(connection: Connection, periodic: Periodic, *, kinds: Kinds) -> PeriodicJob:
             if not caller.see_redacted:
                 await _refuse_what_was_shown(connection, periodic.name, payload, kinds)
-            return await update_periodic(connection, periodic, kinds=kinds)
+            return await update_periodic_async(connection, periodic, kinds=kinds)
 
         changed = await self._define("UpdatePeriodicJob", request.periodic_job, changing)
         return pb.UpdatePeriodicJobResponse(periodic_job=self._seen.periodic(changed))
@@ -71,7 +71,7 @@ class PeriodicMethods(Methods):
     async def PausePeriodicJob(self, request: pb.PausePeriodicJobRequest, context: Any) -> pb.PausePeriodicJobResponse:
         """Stops the ticks of a periodic job."""
         name, caller = _known(request.name), self._callers.current().name
-        paused = await self._act("PausePeriodicJob", _subject(name), lambda c: pause_periodic(c, name, by=caller))
+        paused = await self._act("PausePeriodicJob", _subject(name), lambda c: pause_periodic_async(c, name, by=caller))
         return pb.PausePeriodicJobResponse(periodic_job=self._seen.periodic(paused))
 
     async def ResumePeriodicJob(
@@ -79,7 +79,7 @@ class PeriodicMethods(Methods):
     ) -> pb.ResumePeriodicJobResponse:
         """Lets a periodic job tick again."""
         name = _known(request.name)
-        resumed = await self._act("ResumePeriodicJob", _subject(name), lambda c: resume_periodic(c, name))
+        resumed = await self._act("ResumePeriodicJob", _subject(name), lambda c: resume_periodic_async(c, name))
         return pb.ResumePeriodicJobResponse(periodic_job=self._seen.periodic(resumed))
 
     async def DeletePeriodicJob(
@@ -87,7 +87,7 @@ class PeriodicMethods(Methods):
     ) -> pb.DeletePeriodicJobResponse:
         """Forgets a periodic job."""
         name = _known(request.name)
-        await self._act("DeletePeriodicJob", _subject(name), lambda c: delete_periodic(c, name))
+        await self._act("DeletePeriodicJob", _subject(name), lambda c: delete_periodic_async(c, name))
         return pb.DeletePeriodicJobResponse()
 
     async def _define(
@@ -106,7 +106,7 @@ class PeriodicMethods(Methods):
 
 async def _refuse_what_was_shown(connection: Connection, name: str, payload: any_pb2.Any, kinds: Kinds) -> None:
     """Refuses the very payload that its caller was shown: what was veiled in it, a number, say, is unset there."""
-    stored = await get_periodic(connection, name)
+    stored = await get_periodic_async(connection, name)
     shown, veiled_fields = redact_payload(stored.kind, stored.payload, kinds)
     if veiled_fields and (stored.kind, shown) == (payload.TypeName(), payload.value):
         raise refuse(still_veiled(veiled_fields))

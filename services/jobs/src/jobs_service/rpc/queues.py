@@ -12,11 +12,11 @@ from headrace.queue import (
     JobState,
     Queue,
     QueueStats,
-    count_jobs_up_to,
-    limit_queue,
-    list_queues,
-    queue_stats,
-    set_retention,
+    count_jobs_up_to_async,
+    limit_queue_async,
+    list_queues_async,
+    queue_stats_async,
+    set_retention_async,
 )
 from jobs_service.convert.queues import read_retention, write_queue, write_stats
 from jobs_service.database import Connection
@@ -33,7 +33,7 @@ class QueuesMethods(Methods):
         """Lists the queues there are, by name."""
         limits = self._depths.limits
         queues = {name: Queue(name) for name in (*self._enqueuer.kinds.queues, *limits)}
-        queues |= {queue.name: queue for queue in await self._database.run(list_queues)}
+        queues |= {queue.name: queue for queue in await self._database.run(list_queues_async)}
         return pb.ListQueuesResponse(queues=[write_queue(queues[name], limits.get(name)) for name in sorted(queues)])
 
     async def GetQueueStats(self, request: pb.GetQueueStatsRequest, context: Any) -> pb.GetQueueStatsResponse:
@@ -52,10 +52,10 @@ class QueuesMethods(Methods):
         async def update(connection: Connection) -> Queue:
             queue = Queue(name)
             if request.HasField("max_running"):
-                queue = await limit_queue(connection, name, request.max_running or None)
+                queue = await limit_queue_async(connection, name, request.max_running or None)
             if request.HasField("retention"):
-                queue = await set_retention(connection, name, **retention)
-            return next(iter(await list_queues(connection, [name])), queue)
+                queue = await set_retention_async(connection, name, **retention)
+            return next(iter(await list_queues_async(connection, [name])), queue)
 
         details = MessageToDict(request, preserving_proto_field_name=True)
         queue = await self._act("UpdateQueue", f"queue:{name}", update, details=details)
@@ -63,4 +63,4 @@ class QueuesMethods(Methods):
 
 
 async def _look(connection: Connection) -> tuple[dict[str, dict[JobState, BoundedCount]], dict[str, QueueStats]]:
-    return await count_jobs_up_to(connection, MOST_COUNTED), await queue_stats(connection)
+    return await count_jobs_up_to_async(connection, MOST_COUNTED), await queue_stats_async(connection)

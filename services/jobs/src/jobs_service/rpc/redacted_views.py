@@ -3,8 +3,7 @@
 from dataclasses import replace
 
 from headrace.jobs.v1 import explanation_pb2, job_pb2, periodic_job_pb2
-from headrace.queue import Explanation, Job, Kinds, PeriodicJob
-from headrace.queue.inspection.redaction import redact_job, redact_payload
+from headrace.queue import Explanation, Job, Kinds, PeriodicJob, redact_job, redact_payload
 from jobs_service.callers.caller import Callers
 from jobs_service.convert.explanations import write_explanation
 from jobs_service.convert.jobs import TYPE_URL_PREFIX, write_job

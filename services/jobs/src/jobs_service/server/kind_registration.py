@@ -5,8 +5,7 @@ import asyncio
 import psycopg
 import structlog
 
-from headrace.queue import DatabaseUnavailableError, Kinds
-from headrace.queue.kinds.revisions import register_kinds
+from headrace.queue import DatabaseUnavailableError, Kinds, register_kinds_async
 from jobs_service.database import Database
 
 log = structlog.get_logger()
@@ -19,7 +18,7 @@ async def register(database: Database, kinds: Kinds) -> None:
     waits = False
     while True:
         try:
-            await database.run(lambda connection: register_kinds(connection, kinds))
+            await database.run(lambda connection: register_kinds_async(connection, kinds))
         except (DatabaseUnavailableError, psycopg.Error) as error:  # the latter: no permission, for one
             if not waits:
                 log.warning("kinds not registered yet", reason=str(error).strip())

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 import psycopg
 import structlog
 
-from headrace.queue import DatabaseUnavailableError, JobNotFoundError, get_job
+from headrace.queue import DatabaseUnavailableError, JobNotFoundError, get_job_async
 from jobs_service.convert.jobs import MAX_ID
 from jobs_service.database import Database
 
@@ -34,7 +34,7 @@ async def watch_readiness(database: Database, announce: Callable[[bool], Awaitab
 async def _reason_to_wait(database: Database) -> str | None:
     """Looks up a job that can't exist: one index probe, which needs the connection, the tables and the permission."""
     try:
-        await database.run(lambda connection: get_job(connection, MAX_ID))
+        await database.run(lambda connection: get_job_async(connection, MAX_ID))
     except JobNotFoundError:
         return None
     except (DatabaseUnavailableError, psycopg.Error) as error:  # the latter: no permission, for one

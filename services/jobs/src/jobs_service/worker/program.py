@@ -15,8 +15,15 @@ from headrace.chassis.lifecycle import run_until_signal
 from headrace.chassis.settings import load
 from headrace.chassis.telemetry.logs import start_logging
 from headrace.chassis.telemetry.tracing import start_telemetry
-from headrace.queue import Handlers, QueueError, RetryPolicy, Worker, WorkerSettings, tune_garbage_collector
-from headrace.queue.tracing import AttemptSpanIds
+from headrace.queue import (
+    AttemptSpanIds,
+    Handlers,
+    QueueError,
+    RetryPolicy,
+    Worker,
+    WorkerSettings,
+    tune_garbage_collector,
+)
 from jobs_service.kinds import configured
 from jobs_service.settings import reject_setting
 from jobs_service.worker.handlers import Application, open_application

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Iterator
 from dataclasses import fields
@@ -35,7 +34,7 @@ def explain(
 ) -> None:
     """Say why a job does not run, with the evidence. Exit with 1 when there is no such job."""
     with reported():
-        explanation = asyncio.run(_explained(database_url, job_id, schema))
+        explanation = _explained(database_url, job_id, schema)
     job = explanation.job
     assert job is not None
     if as_json:
@@ -48,11 +47,11 @@ def explain(
             typer.echo(f"  {name.replace('_', ' ')}: {written}")
 
 
-async def _explained(database_url: str, job_id: int, schema: str) -> Explanation:
-    async with await psycopg.AsyncConnection.connect(
+def _explained(database_url: str, job_id: int, schema: str) -> Explanation:
+    with psycopg.connect(
         database_url, autocommit=True, connect_timeout=CONNECT_TIMEOUT, application_name=f"{schema} explain"
     ) as connection:
-        return await explain_job(connection, job_id, schema=schema)
+        return explain_job(connection, job_id, schema=schema)
 
 
 def _as_json(explanation: Explanation) -> dict[str, Any]:

@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from headrace.queue import tracing
 from headrace.queue.db.array_literals import blobs, numbers, texts, times
+from headrace.queue.db.caller_connection import AnyAsyncConnection, AnyConnection
 from headrace.queue.db.statements import DEFAULT_SCHEMA, checked_schema, statement
 from headrace.queue.db.transaction import Plan, Query, run, run_async
 from headrace.queue.enqueue.bulk import copy_jobs
@@ -25,9 +26,6 @@ from headrace.queue.enqueue.uniqueness import UniqueClaim, claim_uniques, look_u
 from headrace.queue.enqueue.validation import ValidatedJob, validate
 from headrace.queue.errors import BatchTooLargeError, EnqueueError, KeyReusedError
 from headrace.queue.kinds.kind import Kinds
-
-if TYPE_CHECKING:
-    from headrace.queue.db.transaction import AnyAsyncConnection, AnyConnection
 
 
 class Enqueuer:
@@ -93,31 +91,43 @@ class Enqueuer:
                 list of NewJob.
             psycopg.Error: Postgres refused; the transaction is broken, as after any error.
         """
-        return self._around.around(lambda jobs: run(connection, self.plan(jobs)))(jobs)
+        return self._enqueue(connection, jobs, "enqueue_many")
 
     async def enqueue_many_async(
         self, connection: AnyAsyncConnection, jobs: Sequence[NewJob]
     ) -> list[Enqueued | EnqueueError]:
         """The same, on an asynchronous connection or session."""
-        return await self._around.around_async(lambda jobs: run_async(connection, self.plan(jobs)))(jobs)
+        return await self._enqueue_async(connection, jobs, "enqueue_many_async")
 
     def enqueue(self, connection: AnyConnection, job: NewJob) -> Enqueued:
         """Accepts one job, and raises where it is refused."""
-        return _accepted(self.enqueue_many(connection, [job]))
+        return _accepted(self._enqueue(connection, [job], "enqueue"))
 
     async def enqueue_async(self, connection: AnyAsyncConnection, job: NewJob) -> Enqueued:
         """Accepts one job, and raises where it is refused."""
-        return _accepted(await self.enqueue_many_async(connection, [job]))
+        return _accepted(await self._enqueue_async(connection, [job], "enqueue_async"))
 
-    async def find_existing_async(self, connection: AnyAsyncConnection, job: NewJob) -> ExistingJob | None:
-        """The job that stands for this one, which would be a duplicate of it; None where it would be accepted.
+    def _enqueue(self, connection: AnyConnection, jobs: Sequence[NewJob], called: str) -> list[Enqueued | EnqueueError]:
+        return self._around.around(lambda jobs: run(connection, self.plan(jobs), called=called))(jobs)
 
-        Nothing is accepted, taken or waited for, and no middleware is called.
+    async def _enqueue_async(
+        self, connection: AnyAsyncConnection, jobs: Sequence[NewJob], called: str
+    ) -> list[Enqueued | EnqueueError]:
+        return await self._around.around_async(lambda jobs: run_async(connection, self.plan(jobs), called=called))(jobs)
+
+    def find_existing(self, connection: AnyConnection, job: NewJob) -> ExistingJob | None:
+        """Returns the job that an enqueue of this one would return as its duplicate. None: it would be accepted.
+
+        Nothing is enqueued, locked or waited for, and no middleware is called.
 
         Raises:
-            EnqueueError: It would be refused, as one of its children.
+            EnqueueError: The job would be rejected; the class says why.
         """
-        return await run_async(connection, self._look(job))
+        return run(connection, self.find_existing_plan(job), called="find_existing")
+
+    async def find_existing_async(self, connection: AnyAsyncConnection, job: NewJob) -> ExistingJob | None:
+        """The same, on an asynchronous connection or session."""
+        return await run_async(connection, self.find_existing_plan(job), called="find_existing_async")
 
     def enqueue_many_fast(self, connection: AnyConnection, jobs: Iterable[NewJob]) -> int:
         """Accepts any number of jobs by COPY, in the transaction of the connection; answers how many.
@@ -133,12 +143,14 @@ class Enqueuer:
             psycopg.Error: Postgres refused; the transaction is broken.
         """
         self._require_no_middleware()
-        return run(connection, copy_jobs(jobs, self.kinds, self.limits, self._schema))
+        plan = copy_jobs(jobs, self.kinds, self.limits, self._schema)
+        return run(connection, plan, called="enqueue_many_fast")
 
     async def enqueue_many_fast_async(self, connection: AnyAsyncConnection, jobs: Iterable[NewJob]) -> int:
         """The same, on an asynchronous connection or session."""
         self._require_no_middleware()
-        return await run_async(connection, copy_jobs(jobs, self.kinds, self.limits, self._schema))
+        plan = copy_jobs(jobs, self.kinds, self.limits, self._schema)
+        return await run_async(connection, plan, called="enqueue_many_fast_async")
 
     def _require_no_middleware(self) -> None:
         if self._around:
@@ -227,7 +239,8 @@ class Enqueuer:
                     case KeyReusedError(job_id=job_id, key=key) if job_id in moved:
                         answers[place] = KeyReusedError(key, moved[job_id][1])
 
-    def _look(self, job: NewJob) -> Plan[ExistingJob | None]:
+    def find_existing_plan(self, job: NewJob) -> Plan[ExistingJob | None]:
+        """The statements of `find_existing`, for the engine's own use."""
         item = validate(job, self.kinds, self.limits)
         if job.key and (existing := (yield from self._keys.look(item))):
             return existing

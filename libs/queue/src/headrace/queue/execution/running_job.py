@@ -10,27 +10,24 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import psycopg
 from google.protobuf.message import Message
 
-from headrace.queue.db.jsonb import encoded
-from headrace.queue.db.transaction import (
-    Plan,
+from headrace.queue.db.caller_connection import (
+    AnyAsyncConnection,
+    AnyConnection,
     commits_each,
     psycopg_async_connection,
     psycopg_connection,
-    run,
-    run_async,
 )
+from headrace.queue.db.jsonb import encoded
+from headrace.queue.db.transaction import Plan, run, run_async
 from headrace.queue.execution.transactional_completion import completion
 from headrace.queue.job import TraceParent
 from headrace.queue.kinds.kind import Kind
 from headrace.redaction import Secret, redact
-
-if TYPE_CHECKING:
-    from headrace.queue.db.transaction import AnyAsyncConnection, AnyConnection
 
 OUTPUT_LIMIT = 256 * 1024
 PROGRESS_LIMIT = 4 * 1024
@@ -156,13 +153,13 @@ class RunningJob:
             ValueError: The output is too large, or can't be stored; or the connection is in autocommit mode and in no
                 transaction, so that the effects have been committed already, or are to be, without the completion.
         """
-        driver = await psycopg_async_connection(connection)
+        driver = await psycopg_async_connection(connection, "complete_in_async")
         self._require_transaction(driver)
         await run_async(driver, self._completion(output))
 
     def complete_in(self, connection: AnyConnection, *, output: Any = None) -> None:
         """The same, on a blocking connection or session, for handlers in threads and processes."""
-        driver = psycopg_connection(connection)
+        driver = psycopg_connection(connection, "complete_in")
         self._require_transaction(driver)
         run(driver, self._completion(output))
 

@@ -9,18 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import Message
 
+from headrace.queue.db.caller_connection import AnyConnection
 from headrace.queue.db.statements import DEFAULT_SCHEMA, statement
-from headrace.queue.db.transaction import Plan, Query, run, run_async
+from headrace.queue.db.transaction import Plan, Query, both, run
 from headrace.queue.kinds.descriptors import descriptor_set, fingerprint, message_in
 from headrace.queue.kinds.kind import Kind, Kinds
-
-if TYPE_CHECKING:
-    from headrace.queue.db.transaction import AnyAsyncConnection, AnyConnection
 
 
 @dataclass(frozen=True)
@@ -35,26 +33,8 @@ class Revision:
     """When it was registered first."""
 
 
-async def register_kinds(connection: AnyAsyncConnection, kinds: Kinds, *, schema: str = DEFAULT_SCHEMA) -> None:
-    """Notes how the kinds look here, in the transaction of the connection. What is known already is left alone."""
-    await run_async(connection, registration(kinds, schema))
-
-
-def registered_kinds(
-    connection: AnyConnection, names: Iterable[str], *, schema: str = DEFAULT_SCHEMA
-) -> list[Revision]:
-    """How the payloads of these kinds have looked, the one that was registered first being the first."""
-    return run(connection, _registered(list(names), schema))
-
-
-def descriptor_of(kind: Kind) -> Descriptor | None:
-    """The descriptor of a kind's message; None where its payload is no protobuf."""
-    message: Descriptor | None = getattr(kind.message_class, "DESCRIPTOR", None)
-    return message if issubclass(kind.message_class, Message) else None
-
-
-def registration(kinds: Kinds, schema: str) -> Plan[None]:
-    """The statements of `register_kinds`."""
+def register_kinds_plan(kinds: Kinds, *, schema: str = DEFAULT_SCHEMA) -> Plan[None]:
+    """Registers how the payloads of the kinds look here. What is registered already is left alone."""
     known = [(kind, message) for kind in kinds if (message := descriptor_of(kind)) is not None]
     params: dict[str, Any] = {
         "kinds": [kind.name for kind, _ in known],
@@ -63,6 +43,22 @@ def registration(kinds: Kinds, schema: str) -> Plan[None]:
         "descriptors": [descriptor_set(message) for _, message in known],
     }
     yield Query(statement("register_kinds", schema), params)
+
+
+register_kinds, register_kinds_async = both(register_kinds_plan)
+
+
+def registered_kinds(
+    connection: AnyConnection, names: Iterable[str], *, schema: str = DEFAULT_SCHEMA
+) -> list[Revision]:
+    """How the payloads of these kinds have looked, the one that was registered first being the first."""
+    return run(connection, _registered(list(names), schema), called="registered_kinds")
+
+
+def descriptor_of(kind: Kind) -> Descriptor | None:
+    """The descriptor of a kind's message; None where its payload is no protobuf."""
+    message: Descriptor | None = getattr(kind.message_class, "DESCRIPTOR", None)
+    return message if issubclass(kind.message_class, Message) else None
 
 
 def _registered(names: list[str], schema: str) -> Plan[list[Revision]]:

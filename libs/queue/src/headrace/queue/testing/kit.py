@@ -5,20 +5,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import Any, TypeVar, overload
 
 import psycopg
 
-from headrace.queue.db.statements import DEFAULT_SCHEMA
-from headrace.queue.db.transaction import (
-    Plan,
-    Result,
+from headrace.queue.db.caller_connection import (
+    AnyAsyncConnection,
+    AnyConnection,
     commits_each,
     psycopg_async_connection,
     psycopg_connection,
-    run,
-    run_async,
 )
+from headrace.queue.db.statements import DEFAULT_SCHEMA
+from headrace.queue.db.transaction import Plan, Result, run, run_async
 from headrace.queue.execution.handlers import Handlers
 from headrace.queue.execution.outcomes import Outcome
 from headrace.queue.execution.retry_policy import RetryPolicy
@@ -29,9 +28,6 @@ from headrace.queue.testing.clock import moved_clock
 from headrace.queue.testing.drain import AT_ONCE, Drain
 from headrace.queue.testing.enqueued import EnqueuedJob, enqueued
 from headrace.queue.testing.run_handler import run_handler
-
-if TYPE_CHECKING:
-    from headrace.queue.db.transaction import AnyAsyncConnection, AnyConnection
 
 Payload = TypeVar("Payload")
 

@@ -20,7 +20,7 @@ from typing import Any
 import psycopg
 
 from headrace.queue.claiming.tracker import ClaimTracker
-from headrace.queue.db.connections import VIGILANCE
+from headrace.queue.db.connections import KEEPALIVE
 from headrace.queue.db.statements import statement
 
 logger = logging.getLogger(__name__)
@@ -140,7 +140,7 @@ class Heartbeat:
             cursor_factory=psycopg.ClientCursor,
             connect_timeout=CONNECT_TIMEOUT,
             application_name=self._application_name,
-            **VIGILANCE,
+            **KEEPALIVE,
         )
 
     def _send(self, connection: psycopg.Connection[Any]) -> None:

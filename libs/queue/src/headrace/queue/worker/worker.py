@@ -30,7 +30,6 @@ from headrace.queue.db import migrate
 from headrace.queue.db.connections import CONNECT_TIMEOUT, ReconnectingConnection
 from headrace.queue.db.reconnect import ReconnectBackoff
 from headrace.queue.db.statements import DEFAULT_SCHEMA, statement
-from headrace.queue.db.transaction import run_async
 from headrace.queue.errors import DatabaseUnavailableError, SchemaOutdatedError
 from headrace.queue.events import publisher
 from headrace.queue.events.event import Event
@@ -38,7 +37,7 @@ from headrace.queue.execution.executor import Executor
 from headrace.queue.execution.handlers import Handlers
 from headrace.queue.execution.retry_policy import RetryPolicy
 from headrace.queue.execution.running_job import Home, Stop
-from headrace.queue.kinds.revisions import registration
+from headrace.queue.kinds.revisions import register_kinds_async
 from headrace.queue.maintenance import cleaner, rescuer, scheduler
 from headrace.queue.maintenance.cleaner import Cleaner
 from headrace.queue.periodic.definition import Periodic
@@ -220,7 +219,7 @@ class Worker:
             try:
                 await asyncio.to_thread(migrate.require_current, self._with_timeout(), schema=self._schema)
                 async with self._links["maintenance"].use() as connection:
-                    await run_async(connection, registration(self._handlers.kinds, self._schema))
+                    await register_kinds_async(connection, self._handlers.kinds, schema=self._schema)
                 await self._register(heartbeat)
             except (DatabaseUnavailableError, SchemaOutdatedError, psycopg.OperationalError) as error:
                 await backoff.wait(logger, f"not at work yet: {str(error).strip()}")

@@ -1,4 +1,4 @@
--- Queues that jobs stand in, or that something was ever said about, by name; those of certain names, or all. Index: jobs_lanes,
+-- Queues that jobs stand in, or that something was ever said about, by name; those of certain names, or all. Index: jobs_by_queue_and_kind,
 -- from queue to queue, so it takes as long as queues are many, not jobs. Of two queues with jobs whose names have the same hash
 -- it finds one.
 with recursive lane as (

@@ -1,6 +1,6 @@
 -- Jobs of certain queues or kinds that match, newest first: looks at %(scan)s jobs or so at most, spread over the lanes, and
 -- answers below which id it has not looked (0: nothing is left). A lane is a queue and a kind, by their hashes. Index:
--- jobs_lanes, first from lane to lane, then backwards in each. The row comparisons leave the planner no other.
+-- jobs_by_queue_and_kind, first from lane to lane, then backwards in each. The row comparisons leave the planner no other.
 with recursive lane (queue_hash, kind_hash) as (
   (select hashtext(queue), hashtext(kind) from {schema}.jobs order by hashtext(queue), hashtext(kind) limit 1)
   union all
