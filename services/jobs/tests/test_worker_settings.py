@@ -10,7 +10,7 @@ from headrace.queue.db.statements import DEFAULT_SCHEMA
 from jobs_service.worker.program import main
 from jobs_service.worker.settings import JobsWorkerSettings
 
-SHOP = '''
+SHOP = """
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -47,7 +47,7 @@ async def opened():
 @asynccontextmanager
 async def opens_nothing():
     yield None
-'''
+"""
 REQUIRED = {"JOBS_DATABASE_URL": "postgresql://worker@127.0.0.1:1/jobs", "JOBS_HANDLERS": "worker_shop:app"}
 
 
@@ -98,8 +98,16 @@ def test_slots_are_read_by_queue(environment: pytest.MonkeyPatch) -> None:
         ("JOBS_HANDLERS", ":app", 'JOBS_HANDLERS: expected "package.module" or "package.module:name"; got \':app\''),
         ("JOBS_HANDLERS", "worker_shop:ap", "JOBS_HANDLERS: the module worker_shop has no 'ap': define it at"),
         ("JOBS_HANDLERS", "worker_shop:number", "JOBS_HANDLERS: worker_shop:number is an object of type int: expected"),
-        ("JOBS_HANDLERS", "worker_shop:plain", "JOBS_HANDLERS: worker_shop:plain returned an object of type Handlers: e"),
-        ("JOBS_HANDLERS", "worker_shop:opens_nothing", "JOBS_HANDLERS: worker_shop:opens_nothing yielded an object of type NoneType:"),
+        (
+            "JOBS_HANDLERS",
+            "worker_shop:plain",
+            "JOBS_HANDLERS: worker_shop:plain returned an object of type Handlers: e",
+        ),
+        (
+            "JOBS_HANDLERS",
+            "worker_shop:opens_nothing",
+            "JOBS_HANDLERS: worker_shop:opens_nothing yielded an object of type NoneType:",
+        ),
         ("JOBS_HANDLERS", "worker_shop:empty", "JOBS_HANDLERS: worker_shop:empty has no handlers: add at least one"),
         ("JOBS_HANDLERS", "worker_shop:wrong_payload", "JOBS_HANDLERS: worker_shop:wrong_payload can't be run: "),
     ],

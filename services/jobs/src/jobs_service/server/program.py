@@ -1,7 +1,4 @@
-"""The program `jobs-server`: JobsService over the engine, on gRPC.
-
-Only what it needs to answer is started; jobs are run by workers, programs of their own.
-"""
+"""The program `jobs-server`: serves JobsService over gRPC, for the kinds in JOBS_KINDS. It runs no jobs."""
 
 import asyncio
 import contextlib
@@ -38,16 +35,16 @@ log = structlog.get_logger()
 
 
 class JobsServer:
-    """The server, from entering to leaving: then it takes no new calls and lets those under way finish."""
+    """The server. Entering starts it; leaving rejects new calls and lets calls in progress finish."""
 
     def __init__(
         self, settings: JobsServerSettings, callers: Callers, kinds: Kinds, *, callers_seen: Signature | None = None
     ) -> None:
-        """`callers_seen` is how the callers file looked before it was read; unset, it is not watched."""
+        """`callers_seen` is the signature of the callers file before it was read. If unset, the file is not watched."""
         self.port = 0
-        """Where it listens, once entered."""
+        """The port that it listens on, once entered."""
         self.health_port = 0
-        """Where it answers probes over HTTP, once entered, if it is to."""
+        """The port of the HTTP health endpoints, once entered, if there are any."""
         self._health = ServerHealth()
         self._health_address = settings.jobs_server_health_address
         self._callers = callers
@@ -57,6 +54,7 @@ class JobsServer:
         self._drain_seconds = settings.jobs_drain_timeout.total_seconds()
         self._database = Database(
             settings.jobs_database_url,
+            schema=settings.jobs_schema,
             pool_size=settings.jobs_pool_size,
             waiting=settings.jobs_pool_waiting,
             timeout=settings.jobs_database_timeout,
