@@ -59,12 +59,11 @@ class PausesMethods(Methods):
         kind = request.kind
 
         async def resume(connection: Connection) -> bool:
-            return any(
-                [
-                    await resume_kind_async(connection, name, schema=self._schema)
-                    for name in names_of(kind, self._enqueuer.kinds)
-                ]
-            )
+            were_paused = [
+                await resume_kind_async(connection, name, schema=self._schema)
+                for name in names_of(kind, self._enqueuer.kinds)
+            ]
+            return any(were_paused)
 
         return pb.ResumeKindResponse(was_paused=await self._act("ResumeKind", f"kind:{kind}", resume))
 
