@@ -3,11 +3,12 @@
 import os
 from datetime import timedelta
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
 from headrace.queue.db.statements import DEFAULT_SCHEMA
-from jobs_service.worker.program import main
+from jobs_service.worker import program
 from jobs_service.worker.settings import JobsWorkerSettings
 
 SHOP = """
@@ -58,6 +59,9 @@ def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.Monke
             monkeypatch.delenv(name)
     for name, value in REQUIRED.items():
         monkeypatch.setenv(name, value)
+    # The process is the tests': the program must not set up its logs and traces.
+    monkeypatch.setattr(program, "start_logging", lambda: None)
+    monkeypatch.setattr(program, "start_telemetry", lambda *_: Mock())
     (tmp_path / "worker_shop.py").write_text(SHOP)
     (tmp_path / "worker_shop_broken.py").write_text("import worker_shop_dependency\n")
     monkeypatch.syspath_prepend(tmp_path)
@@ -117,7 +121,7 @@ def test_an_invalid_setting_ends_the_program_with_the_variables_name(
 ) -> None:
     environment.setenv(name, value)
     with pytest.raises(SystemExit) as ended:
-        main()
+        program.main()
     error = capsys.readouterr().err
     assert (ended.value.code, error.count("\n")) == (2, 1), error
     assert error.startswith(printed)

@@ -1,10 +1,11 @@
 """Settings of the product's handlers: an invalid one ends the worker with its name."""
 
 import os
+from unittest.mock import Mock
 
 import pytest
 
-from jobs_service.worker.program import main
+from jobs_service.worker import program
 from saas_worker.settings import SaasWorkerSettings
 
 REQUIRED = {
@@ -24,6 +25,9 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
             monkeypatch.delenv(name)
     for name, value in REQUIRED.items():
         monkeypatch.setenv(name, value)
+    # The process is the tests': the program must not set up its logs and traces.
+    monkeypatch.setattr(program, "start_logging", lambda: None)
+    monkeypatch.setattr(program, "start_telemetry", lambda *_: Mock())
     return monkeypatch
 
 
@@ -54,7 +58,7 @@ def test_an_invalid_setting_ends_the_worker_with_the_variables_name(
 ) -> None:
     environment.setenv(name, value)
     with pytest.raises(SystemExit) as ended:
-        main()
+        program.main()
     error = capsys.readouterr().err
     assert (ended.value.code, error.count("\n")) == (2, 1), error
     assert error.startswith(printed)
