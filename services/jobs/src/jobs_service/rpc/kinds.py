@@ -20,11 +20,12 @@ class KindsMethods(Methods):
         workers, pauses = await self._database.run(lambda c: _workers_and_pauses(c, self._schema))
         paused = {pause.name: pause for pause in pauses if pause.what == "kind"}
         caller = self._callers.current()
+        comments = kind_comments(self._enqueuer.kinds)
         return pb.ListKindsResponse(
             kinds=[
                 write_kind(
                     kind,
-                    kind_comments(),
+                    comments,
                     worker_version=_worker_version(kind, workers),
                     pause=paused.get(kind.name),
                 )
