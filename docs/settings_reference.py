@@ -26,7 +26,7 @@ from pydantic.fields import FieldInfo
 from api_service.settings import ApiSettings, DatabaseSettings, MigrationSettings
 from headrace.chassis.settings import Address, Sensitive, Settings, format_duration
 from headrace.chassis.telemetry.logs import LogSettings
-from headrace.queue.cli import app as headrace
+from headrace.cli.program import build
 from jobs_service.console.settings import JobsConsoleSettings
 from jobs_service.server.settings import JobsServerSettings
 from jobs_service.settings import JobsSettings
@@ -60,7 +60,7 @@ def of_class(settings: type[Settings], *, beside: type[Settings] | None = None) 
 
 def of_command(noun: str, verb: str) -> list[Row]:
     """A row for each option of a command of `headrace` that a variable stands for."""
-    group: Any = typer.main.get_command(headrace)
+    group: Any = typer.main.get_command(build())
     rows = []
     for option in group.commands[noun].commands[verb].params:
         if option.envvar is None:

@@ -10,8 +10,7 @@ from dataclasses import dataclass
 
 import psycopg
 
-from headrace.queue import Enqueued, Enqueuer, Kinds, NewJob, job_kind
-from headrace.queue.db import migrate
+from headrace.queue import Enqueued, Enqueuer, Kinds, NewJob, job_kind, migrate
 from headrace.embedded_postgres import EmbeddedPostgres
 
 

@@ -12,18 +12,8 @@ from datetime import UTC, datetime, timedelta
 
 import psycopg
 
-from headrace.queue import (
-    Enqueuer,
-    Handlers,
-    Kinds,
-    NewJob,
-    RunningJob,
-    Worker,
-    cancel_job_async,
-    get_job_async,
-    job_kind,
-)
-from headrace.queue.db import migrate
+from headrace.queue import Enqueuer, Handlers, Kinds, NewJob, RunningJob, Worker
+from headrace.queue import cancel_job_async, get_job_async, job_kind, migrate
 from headrace.embedded_postgres import EmbeddedPostgres
 
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 
 import psycopg
 
-from headrace.queue import Enqueued, Enqueuer, Kinds, NewJob, OptionInvalidError, EnqueueError, Violation, job_kind
-from headrace.queue.db import migrate
+from headrace.queue import Enqueued, Enqueuer, Kinds, NewJob, OptionInvalidError
+from headrace.queue import EnqueueError, Violation, job_kind, migrate
 from headrace.embedded_postgres import EmbeddedPostgres
 
 

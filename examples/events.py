@@ -11,20 +11,9 @@ from datetime import timedelta
 
 import psycopg
 
-from headrace.queue import (
-    Enqueuer,
-    Event,
-    EventListener,
-    Handlers,
-    Kinds,
-    NewJob,
-    RetryPolicy,
-    RunningJob,
-    EventType,
-    Worker,
-)
+from headrace.queue import Enqueuer, Event, EventListener, Handlers, Kinds, NewJob
+from headrace.queue import RetryPolicy, RunningJob, EventType, Worker, migrate
 from headrace.queue import job_kind
-from headrace.queue.db import migrate
 from headrace.embedded_postgres import EmbeddedPostgres
 
 

@@ -14,18 +14,8 @@ from dataclasses import dataclass
 
 import psycopg
 
-from headrace.queue import (
-    Enqueuer,
-    JobFilter,
-    JobState,
-    Kinds,
-    NewJob,
-    cancel_jobs_async,
-    count_jobs_async,
-    job_kind,
-    list_jobs_async,
-)
-from headrace.queue.db import migrate
+from headrace.queue import Enqueuer, JobFilter, JobState, Kinds, NewJob
+from headrace.queue import cancel_jobs_async, count_jobs_async, job_kind, list_jobs_async, migrate
 from headrace.embedded_postgres import EmbeddedPostgres
 
 

@@ -12,9 +12,9 @@ from typing import Any
 
 import psycopg
 
-from headrace.queue import Cancel, Enqueuer, Handlers, Kinds, NewJob, Outcome, RunningJob, Worker, WorkerSettings
+from headrace.queue import Cancel, Enqueuer, Handlers, Kinds, NewJob
+from headrace.queue import Outcome, RunningJob, Worker, WorkerSettings, migrate
 from headrace.queue import job_kind
-from headrace.queue.db import migrate
 from headrace.embedded_postgres import EmbeddedPostgres
 
 

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 
 import psycopg
 
-from headrace.queue import Enqueuer, Handlers, Kinds, NewJob, RunningJob, Worker, job_kind
-from headrace.queue.db import migrate
+from headrace.queue import Enqueuer, Handlers, Kinds, NewJob, RunningJob, Worker, job_kind, migrate
 from headrace.queue import list_pauses_async, pause_queue_async, resume_queue_async  # also pause_kind, pause_all
 from headrace.embedded_postgres import EmbeddedPostgres
 

@@ -15,8 +15,7 @@ import psycopg
 from pydantic import AfterValidator, BaseModel
 from pydantic_core import PydanticCustomError
 
-from headrace.queue import Enqueuer, Handlers, Kinds, NewJob, PayloadInvalidError, job_kind
-from headrace.queue.db import migrate
+from headrace.queue import Enqueuer, Handlers, Kinds, NewJob, PayloadInvalidError, job_kind, migrate
 from headrace.embedded_postgres import EmbeddedPostgres
 from headrace.queue.testing import Kit
 

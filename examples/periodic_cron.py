@@ -12,8 +12,8 @@ from datetime import datetime, timedelta
 
 import psycopg
 
-from headrace.queue import Handlers, Kinds, MissedTicks, Periodic, RunningJob, Worker, job_kind, pause_periodic_async
-from headrace.queue.db import migrate
+from headrace.queue import Handlers, Kinds, MissedTicks, Periodic, RunningJob, Worker
+from headrace.queue import job_kind, migrate, pause_periodic_async
 from headrace.embedded_postgres import EmbeddedPostgres
 
 

@@ -12,8 +12,7 @@ import os
 import psycopg
 from process_mode_handlers import Factor, Hoard, Spin, factor, hoard, spin
 
-from headrace.queue import Enqueuer, Handlers, Kinds, NewJob, Worker, list_jobs_async
-from headrace.queue.db import migrate
+from headrace.queue import Enqueuer, Handlers, Kinds, NewJob, Worker, list_jobs_async, migrate
 from headrace.embedded_postgres import EmbeddedPostgres
 
 kinds = Kinds([Factor, Spin, Hoard])

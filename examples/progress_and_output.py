@@ -10,8 +10,7 @@ from dataclasses import dataclass
 
 import psycopg
 
-from headrace.queue import Done, Enqueuer, Handlers, Kinds, NewJob, RunningJob, Worker, get_job_async, job_kind
-from headrace.queue.db import migrate
+from headrace.queue import Done, Enqueuer, Handlers, Kinds, NewJob, RunningJob, Worker, get_job_async, job_kind, migrate
 from headrace.embedded_postgres import EmbeddedPostgres
 
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 import psycopg
 
-from headrace.queue import Enqueuer, Handlers, Kinds, NewJob, RunningJob, Worker, WorkerSettings, limit_queue_async
+from headrace.queue import Enqueuer, Handlers, Kinds, NewJob, RunningJob, Worker, WorkerSettings
+from headrace.queue import limit_queue_async, migrate
 from headrace.queue import job_kind
-from headrace.queue.db import migrate
 from headrace.embedded_postgres import EmbeddedPostgres
 
 

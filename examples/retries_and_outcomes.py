@@ -13,9 +13,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 import psycopg
-
-from headrace.queue import Cancel, Discard, Done, Enqueuer, Handlers, Kinds, NewJob, Outcome, RunningJob, job_kind
-from headrace.queue.db import migrate
+from headrace.queue import Cancel, Discard, Done, Enqueuer, Handlers, Kinds
+from headrace.queue import NewJob, Outcome, RunningJob, job_kind, migrate
 from headrace.queue import RetryPolicy, Worker, list_jobs_async
 from headrace.embedded_postgres import EmbeddedPostgres
 

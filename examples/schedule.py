@@ -11,8 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 import psycopg
 
-from headrace.queue import Enqueuer, Handlers, Kinds, NewJob, RunningJob, Worker, get_job_async, job_kind
-from headrace.queue.db import migrate
+from headrace.queue import Enqueuer, Handlers, Kinds, NewJob, RunningJob, Worker, get_job_async, job_kind, migrate
 from headrace.embedded_postgres import EmbeddedPostgres
 
 

@@ -12,8 +12,8 @@ from datetime import timedelta
 
 import psycopg
 
-from headrace.queue import Enqueuer, Handlers, Kinds, NewJob, RunningJob, Snooze, Worker, get_job_async, job_kind
-from headrace.queue.db import migrate
+from headrace.queue import Enqueuer, Handlers, Kinds, NewJob, RunningJob, Snooze, Worker
+from headrace.queue import get_job_async, job_kind, migrate
 from headrace.embedded_postgres import EmbeddedPostgres
 
 

@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from sqlalchemy import create_engine, func, select, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
-from headrace.queue import Enqueuer, Kinds, NewJob, job_kind
-from headrace.queue.db import migrate
+from headrace.queue import Enqueuer, Kinds, NewJob, job_kind, migrate
 from headrace.embedded_postgres import EmbeddedPostgres
 
 

@@ -13,8 +13,7 @@ from datetime import UTC, datetime, timedelta
 
 import psycopg
 
-from headrace.queue import Done, Enqueuer, Handlers, Kinds, NewJob, RunningJob, job_kind
-from headrace.queue.db import migrate
+from headrace.queue import Done, Enqueuer, Handlers, Kinds, NewJob, RunningJob, job_kind, migrate
 from headrace.embedded_postgres import EmbeddedPostgres
 from headrace.queue.testing import Kit
 

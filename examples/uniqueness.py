@@ -12,8 +12,7 @@ from dataclasses import dataclass
 
 import psycopg
 
-from headrace.queue import Enqueuer, Handlers, Kinds, NewJob, RunningJob, Unique, Worker, job_kind
-from headrace.queue.db import migrate
+from headrace.queue import Enqueuer, Handlers, Kinds, NewJob, RunningJob, Unique, Worker, job_kind, migrate
 from headrace.embedded_postgres import EmbeddedPostgres
 
 

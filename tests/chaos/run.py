@@ -38,7 +38,7 @@ REFUSED_LATE = ("came too late and",)
 
 
 def run(faults: int, seed: int, only: str = "") -> bool:
-    """Runs, and answers whether everything held."""
+    """Runs, and returns whether everything held."""
     report, ledger, stop = Report(), Ledger(), threading.Event()
     kinds = [fault for fault in catalogue(WORKERS, OWN_WORKERS) if only in fault.name]
     if not kinds:
@@ -101,7 +101,7 @@ def start_load(
 
 
 def end_load(load: list[threading.Thread]) -> list[str]:
-    """Waits until everybody has got their answers; answers who has not."""
+    """Waits until everybody has got their answers; returns who has not."""
     for thread in load:
         thread.join(LOAD_ENDS_WITHIN)
     return [f"{thread.name} waits for an answer in vain" for thread in load if thread.is_alive()]

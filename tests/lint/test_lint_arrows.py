@@ -13,6 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE_FOLDERS = (
     "proto/gen",
+    "libs/cli/src",
     "libs/queue/src",
     "libs/outbox/src",
     "libs/client/src",
@@ -25,7 +26,10 @@ SOURCE_FOLDERS = (
 PLANTED = [
     ("libs/queue/src/headrace/queue", "import jobs_service", "The engine knows no service"),
     ("libs/queue/src/headrace/queue", "import grpc", "The engine knows no service"),
-    ("libs/queue/src/headrace/redaction", "import headrace.queue", "The veil knows protobuf"),
+    ("libs/cli/src/headrace/cli", "import headrace.queue", "The command line knows none of its commands"),
+    ("libs/queue/src/headrace/queue/worker", "import headrace.cli", "Of the engine, its commands alone know"),
+    ("libs/queue/src/headrace/queue/worker", "import headrace.queue.app", "The engine's arrows follow"),
+    ("libs/queue/src/headrace/redaction", "import headrace.queue", "Redaction knows protobuf"),
     ("libs/outbox/src/headrace/outbox", "import headrace.queue", "The outbox knows the contract"),
     ("libs/client/src/headrace/client", "import headrace.chassis", "The client knows the contract"),
     ("libs/chassis/src/headrace/chassis", "import headrace.queue", "The chassis knows no service"),
@@ -40,6 +44,7 @@ PLANTED = [
     ("libs/queue/src/headrace/queue/worker", "from headrace.queue import Job", "Inside the engine no module imports"),
     ("services/jobs/src/jobs_service/convert", "import jobs_service.rpc.servicer", "The jobs service: programs over"),
     ("services/jobs/src/jobs_service/server", "import jobs_service.console.app", "The jobs service: programs over"),
+    ("services/jobs/src/jobs_service/rpc", "import headrace.queue.control.jobs", "The jobs service uses the engine"),
     ("services/api/src/api_service/auth", "import api_service.mail.delivery", "The api: wiring over"),
     ("libs/chassis/src/headrace/chassis/tls", "import headrace.chassis.rpc.server", "The chassis: transport over"),
     ("deploy/local/src/local_stack/stack", "import local_stack.journey.journey", "The local stack: the journey"),

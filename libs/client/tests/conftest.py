@@ -137,7 +137,7 @@ async def jobs(connect: Connect, served: Served) -> AsyncIterator[Both]:
 
 @dataclass
 class Script(jobs_service_pb2_grpc.JobsServiceServicer):
-    """A server that answers each call as the script says, in turn; the last answer stays."""
+    """A server that returns each call as the script says, in turn; the last answer stays."""
 
     answers: list[Any] = field(default_factory=list)
     requests: list[Any] = field(default_factory=list)

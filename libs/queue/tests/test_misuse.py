@@ -157,8 +157,11 @@ TYPES: list[tuple[Callable[..., Any], str]] = [
     (lambda: Enqueuer(kinds(), hash_keys=b"secret"), "hash_keys: give a list of keys"),
     (lambda: Enqueuer(kinds(), hash_keys=["secret"]), "hash_keys: [0] must be of type bytes"),
     (lambda: Enqueuer(kinds(), key_lifetime=7), "a door: key_lifetime must be of type timedelta, not 7"),
-    (lambda: Handlers(kinds()).add(TestKinds.Greet, None), "the handler of headrace.test.v1.Greet must be a function"),
-    (lambda: Handlers(kinds()).add(TestKinds.Greet, yields), "yields yields: it would never run"),
+    (
+        lambda: Handlers(kinds()).add(TestKinds.Greet, None),
+        "the handler of headrace.test.v1.Greet must be a function, not None",
+    ),
+    (lambda: Handlers(kinds()).add(TestKinds.Greet, yields), "yields: it never runs"),
     (lambda: Handlers(kinds()).use(yields), "a middleware must be a plain function or an async def"),
     (lambda: Handlers(kinds()).use("x"), "a middleware must be a function, not 'x'"),
 ]

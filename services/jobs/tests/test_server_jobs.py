@@ -117,7 +117,7 @@ async def test_the_jobs_of_a_page_are_looked_for_beyond_those_that_do_not_match(
     put(database, oldest, "completed")
     request = ListJobsRequest(page_size=2, filter={"states": [job_pb2.JOB_STATE_COMPLETED]})
     assert [job.id for job in (await jobs.ListJobs(request)).jobs] == [oldest]
-    monkeypatch.setattr(jobs_part, "SEARCH_SECONDS", -1.0)
+    monkeypatch.setattr(jobs_part, "SEARCH_TIMEOUT", -1.0)
     impatient = await jobs.ListJobs(request)
     assert (list(impatient.jobs), bool(impatient.next_page_token)) == ([], True)
 

@@ -10,14 +10,14 @@ from typing import Any
 from engine_kinds import TestKinds
 from typer.testing import CliRunner, Result
 
+from headrace.cli.program import build
 from headrace.queue import RunningJob, pause_queue_async
-from headrace.queue.cli.app import app
 
 
 async def headrace(installation: Any, *words: str) -> Result:
     """Runs the command beside the test's own event loop: it brings one."""
     env = {"JOBS_DATABASE_URL": installation.dsn}
-    return await asyncio.to_thread(CliRunner().invoke, app, list(words), env=env)
+    return await asyncio.to_thread(CliRunner().invoke, build(), list(words), env=env)
 
 
 async def test_it_says_why_in_words_with_the_evidence(installation: Any) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -14,6 +12,7 @@ import pytest
 from engine_kinds import FILE, TestKinds
 from typer.testing import CliRunner
 
+from headrace.cli.program import build
 from headrace.queue import (
     Enqueuer,
     Handlers,
@@ -26,7 +25,6 @@ from headrace.queue import (
     get_job_async,
     list_jobs_async,
 )
-from headrace.queue.cli import app
 from headrace.queue.db import migrate
 from headrace.queue.db.migrate import MigrationChangedError
 from headrace.queue.db.migration_files import OUTSIDE, MigrationFile, migration_files
@@ -148,17 +146,10 @@ async def test_two_installations_in_one_database_dont_see_each_other(database: s
     assert ran == ["one for one", "two for two"]
 
 
-def test_the_command_says_what_it_is_made_of_where_that_is_not_installed() -> None:
-    program = "import sys; sys.modules['typer'] = None; from headrace.queue.cli import main; main()"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
-    assert done.returncode == 1
-    assert done.stderr.splitlines()[-1].endswith("needs the extra `cli`: pip install 'headrace-queue[cli]'")
-
-
 @pytest.mark.usefixtures("planted")
 def test_the_command_does_the_same_from_a_shell(database: str) -> None:
     def headrace(*words: str) -> tuple[int, str]:
-        result = CliRunner().invoke(app, ["migrate", *words], env={"JOBS_MIGRATION_DATABASE_URL": database})
+        result = CliRunner().invoke(build(), ["migrate", *words], env={"JOBS_MIGRATION_DATABASE_URL": database})
         return result.exit_code, result.output
 
     assert headrace("status") == (1, "".join(f"{each}  missing\n" for each in ALL))
@@ -168,7 +159,7 @@ def test_the_command_does_the_same_from_a_shell(database: str) -> None:
     assert (code, "missing" in listed) == (0, False)
     code, complaint = headrace("up", "--schema", "No")
     assert (code, "use up to 41 lower-case letters" in complaint) == (1, True)
-    assert headrace("down", "--to", "2") == (0, "took back 0003_colour_index\nschema headrace is at version 2\n")
+    assert headrace("down", "--to", "2") == (0, "reverted 0003_colour_index\nschema headrace is at version 2\n")
     assert headrace("status")[0] == 1
     code, complaint = headrace("print", "--to", "9")
     assert (code, "there is no version 9; the last one is 3" in complaint) == (1, True)

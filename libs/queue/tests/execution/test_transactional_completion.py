@@ -236,6 +236,23 @@ async def test_a_connection_of_another_kind_is_refused(installation: Any, eventu
     assert job.errors[0].type == "TypeError"
 
 
+async def test_a_connection_of_the_other_form_is_rejected_and_the_form_to_use_is_named(
+    installation: Any, eventually: Eventually
+) -> None:
+    async def greet(message: Any, job: RunningJob) -> None:
+        async with await psycopg.AsyncConnection.connect(installation.dsn) as connection:
+            job.complete_in(connection)  # type: ignore[arg-type]
+
+    def count_up(message: Any, job: RunningJob) -> None:
+        with psycopg.connect(installation.dsn) as connection:
+            asyncio.run(job.complete_in_async(connection))  # type: ignore[arg-type]
+
+    job = await run(installation, eventually, greet, "discarded", max_retries=0)
+    assert job.errors[0].message.endswith("is asynchronous: use complete_in_async instead")
+    job = await run(installation, eventually, count_up, "discarded", max_retries=0)
+    assert job.errors[0].message.endswith("is blocking: use complete_in instead")
+
+
 async def with_psycopg_in_autocommit(dsn: str, message: Any, job: RunningJob) -> None:
     async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as connection:
         await job.complete_in_async(connection)

@@ -289,7 +289,7 @@ def check(database: str, tmp_path: Path) -> Check:
     def run_it(text: str, *options: str, **variables: str) -> subprocess.CompletedProcess[str]:
         modules = environment(write_modules(tmp_path, text), os.environ)
         given = {**modules, "JOBS_DATABASE_URL": database, "JOBS_KINDS": "shop.jobs.v1.kinds_pb2", **variables}
-        program = "from headrace.queue.cli import main; main()"
+        program = "from headrace.cli import main; main()"
         command = [sys.executable, "-c", program, "kinds", "check", *options]
         return subprocess.run(command, env=given, capture_output=True, text=True, check=False, timeout=60)
 
@@ -332,7 +332,7 @@ def test_tables_that_are_older_than_the_release_are_migrated_first(shop: Shop, c
         ({"JOBS_KINDS": "shop.jobs.v1.elsewhere"}, "--kinds: there is no module shop.jobs.v1.elsewhere"),
         ({"JOBS_KINDS": "shop.jobs.v1.kinds_pb2:missing"}, "--kinds: shop.jobs.v1.kinds_pb2 has no missing"),
         ({"JOBS_KINDS": "json"}, "--kinds: json has no kinds"),
-        ({"JOBS_KINDS": "json:dumps"}, "--kinds: json:dumps is no Kinds"),
+        ({"JOBS_KINDS": "json:dumps"}, "--kinds: json:dumps is not a module, a Kinds or a Headrace app"),
         ({"JOBS_KINDS": ","}, "--kinds: name at least one module"),
         ({"JOBS_DATABASE_URL": "postgresql://nobody@127.0.0.1:1/nowhere"}, "connection"),
     ],

@@ -50,7 +50,7 @@ class StripeAccount:
     reader: StripeReader
 
     def pay(self, session_id: str) -> str:
-        """Pays a checkout and answers the subscription's id."""
+        """Pays a checkout and returns the subscription's id."""
         return str(self.double.shop.pay(session_id)["subscription"])
 
     def events(self, kind: str) -> list[dict[str, Any]]:
@@ -119,7 +119,7 @@ class Api:
         return User(self, user_id, email, self._tokens.issue(user_id, 0)[0])
 
     async def receive(self, event: dict[str, Any]) -> UUID:
-        """Has the webhook of an event come in, and answers its place in the inbox."""
+        """Has the webhook of an event come in, and returns its place in the inbox."""
         body = json.dumps(event)
         header = {"stripe-signature": sign(body, SECRETS[0], int(time.time()))}
         answer = await self.http.post(self.webhook_url, content=body, headers=header)
@@ -172,7 +172,7 @@ class Worker:
         )
 
     async def apply(self, fetched: support_pb.ApplyStripeEventRequest) -> bool:
-        """Has it applied; answers whether that changed anything."""
+        """Has it applied; returns whether that changed anything."""
         return bool((await self._api.support.ApplyStripeEvent(fetched)).applied)
 
     async def process(self, inbox_id: UUID) -> bool:

@@ -145,7 +145,7 @@ async def api(settings: ApiSettings, jobs: Jobs, account: StripeAccount, running
 
 
 async def subscribe(api: Api, account: StripeAccount) -> Any:
-    """Has a user pay; answers the user. Stripe's webhooks are not sent yet."""
+    """Has a user pay; returns the user. Stripe's webhooks are not sent yet."""
     user = await api.user()
     account.pay((await user.check_out()).session_id)
     return user

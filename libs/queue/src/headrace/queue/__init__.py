@@ -4,10 +4,16 @@ What exists in two forms is blocking by its plain name, and asynchronous with th
 the caller's transaction, on psycopg connections and on SQLAlchemy connections and sessions; blocking ones on Django's
 `django.db.connection` as well. On a connection in autocommit mode, a call is its own transaction.
 
-The names below are the engine's public face, in groups: enqueue, kinds, worker, inspect, control, periodic, events,
+`Headrace` is the one object that a program begins with; it puts the classes below together.
+
+The names below are the engine's public face, in groups: app, enqueue, kinds, worker, inspect, control, periodic, events,
 errors.
 """
 
+from headrace.queue.app import (
+    Headrace,
+    JobOptions,
+)
 from headrace.queue.control.audit_log import (
     AuditEntry,
     list_audit_entries,
@@ -87,6 +93,7 @@ from headrace.queue.enqueue.validation import (
     option_violations as job_option_violations,
 )
 from headrace.queue.errors import (
+    BatchRejectedError,
     BatchTooLargeError,
     DatabaseUnavailableError,
     EnqueueError,
@@ -247,6 +254,9 @@ from headrace.queue.worker.worker import (
 )
 
 __all__ = [  # noqa: RUF022 - sorted within each group
+    # app
+    "Headrace",
+    "JobOptions",
     # enqueue
     "AnyAsyncConnection",
     "AnyConnection",
@@ -393,6 +403,7 @@ __all__ = [  # noqa: RUF022 - sorted within each group
     "EventsMissed",
     # errors
     "AttemptFailedError",
+    "BatchRejectedError",
     "BatchTooLargeError",
     "DatabaseUnavailableError",
     "EnqueueError",

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -99,6 +99,16 @@ class KeyReusedError(EnqueueError):
         )
         self.key = key
         self.job_id = job_id
+
+
+class BatchRejectedError(EnqueueError):
+    """Some jobs of a batch are rejected, so none of them is enqueued."""
+
+    def __init__(self, size: int, errors: Mapping[int, EnqueueError]) -> None:
+        listed = "\n".join(f"  jobs[{index}]: {error}" for index, error in errors.items())
+        super().__init__(f"{len(errors)} of {size} jobs are rejected, so none is enqueued:\n{listed}")
+        self.errors = dict(errors)
+        """What is wrong with each rejected job, by its index in the batch."""
 
 
 class BatchTooLargeError(QueueError):

@@ -79,7 +79,7 @@ class AuthServiceServicer:
     """
 
     def Register(self, request, context):
-        """Registers an address and sends it a link to confirm it. Answers the same for an address that is
+        """Registers an address and sends it a link to confirm it. Returns the same for an address that is
         registered already.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -95,7 +95,7 @@ class AuthServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ResendVerification(self, request, context):
-        """Sends a new link to an address that isn't confirmed yet. Answers the same for any address.
+        """Sends a new link to an address that isn't confirmed yet. Returns the same for any address.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -110,7 +110,7 @@ class AuthServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RequestPasswordReset(self, request, context):
-        """Sends a link to choose a new password. Answers the same for any address. Earlier links stop working.
+        """Sends a link to choose a new password. Returns the same for any address. Earlier links stop working.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

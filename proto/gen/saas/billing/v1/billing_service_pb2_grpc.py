@@ -47,7 +47,7 @@ class BillingServiceServicer:
     """
 
     def CreateCheckoutSession(self, request, context):
-        """Starts a payment and answers the page to send the user to. Repeating it with the same client key answers
+        """Starts a payment and returns the page to send the user to. Repeating it with the same client key answers
         the same session. INVALID_ARGUMENT for a price that isn't sold, UNAVAILABLE when Stripe is away.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

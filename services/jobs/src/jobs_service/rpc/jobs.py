@@ -26,7 +26,7 @@ DEFAULT_PAGE = 50
 # A larger page ends early: clients accept responses of up to 4 MiB by default.
 PAGE_BYTES = 3 * 1024 * 1024
 # How many seconds to search for the first job of a page: each query scans a bounded number of jobs.
-SEARCH_SECONDS = 0.5
+SEARCH_TIMEOUT = 0.5
 
 
 class JobsMethods(Methods):
@@ -60,7 +60,7 @@ class JobsMethods(Methods):
     async def _page(self, wanted: JobFilter, limit: int, before_id: int | None) -> JobPage:
         """Returns the next page with jobs, or the last page; an empty one if no job is found in time."""
         clock = asyncio.get_running_loop().time
-        deadline = clock() + SEARCH_SECONDS
+        deadline = clock() + SEARCH_TIMEOUT
         while True:
             page = await self._database.call(list_jobs_async, wanted, limit=limit, before_id=before_id)
             if page or page.before_id is None or clock() > deadline:

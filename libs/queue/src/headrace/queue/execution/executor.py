@@ -22,7 +22,7 @@ from headrace.queue.errors import PayloadUnreadableError
 from headrace.queue.execution.attempt_failure import AttemptFailedError
 from headrace.queue.execution.attempt_result import COMPLETED, RELEASE, AttemptResult
 from headrace.queue.execution.handlers import Handler, Handlers
-from headrace.queue.execution.middleware import Work, wrapped
+from headrace.queue.execution.middleware import PlainWork, Work, wrapped
 from headrace.queue.execution.outcomes import Cancel, Discard, Done, Outcome, Retry, Snooze
 from headrace.queue.execution.processes.pool import ProcessPool
 from headrace.queue.execution.retry_policy import RetryPolicy
@@ -68,6 +68,7 @@ class Executor:
         policy: The backoff between attempts.
         home: What the jobs' own calls need.
         freed: Set whenever a job has left its slot.
+        run_plain: Makes a plain handler one that can be awaited.
 
     Raises:
         ValueError: A middleware can't go around one of the handlers.
@@ -82,8 +83,10 @@ class Executor:
         *,
         home: Home,
         freed: asyncio.Event,
+        run_plain: Callable[[PlainWork], Work] = in_thread,
     ) -> None:
         self._handlers = handlers
+        self._run_plain = run_plain
         self._timeouts = TimeoutWatcher()
         self._processes = ProcessPool(home.schema, self._timeouts)
         self._work = {kind.name: self._compose(handlers[kind.name]) for kind in handlers.handled}
@@ -226,7 +229,7 @@ class Executor:
             case "async":
                 work = handler.function
             case "thread":
-                work = in_thread(wrapped(handler.function, plain_middleware))
+                work = self._run_plain(wrapped(handler.function, plain_middleware))
             case "process":
                 work = self._processes.work(handler, plain_middleware)
         return wrapped(work, async_middleware)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import pickle
 import sys
 from collections.abc import Awaitable, Callable
@@ -12,6 +11,7 @@ from typing import Any, Literal, TypeVar
 from headrace.queue.execution.middleware import AsyncMiddleware, PlainMiddleware
 from headrace.queue.execution.outcomes import Outcome
 from headrace.queue.execution.running_job import RunningJob
+from headrace.queue.execution.signature import described, is_async, require_function, require_handler
 from headrace.queue.kinds.kind import Kind, Kinds
 
 Payload = TypeVar("Payload")
@@ -69,13 +69,13 @@ class Handlers:
         kind = self.kinds.of(message_class)
         if kind.name in self._handlers:
             raise ValueError(f"{kind.name} has a handler already")
-        _require_function(function, f"the handler of {kind.name}")
-        own_mode: Mode = "async" if _is_async(function) else "thread"
+        require_handler(function, f"the handler of {kind.name}")
+        own_mode: Mode = "async" if is_async(function) else "thread"
         mode = mode or own_mode
         if mode == "process":
             _require_importable(function)
         elif mode != own_mode:
-            raise ValueError(f"{_name(function)} can't run in mode {mode!r}: it is made for {own_mode!r}")
+            raise ValueError(f"{described(function)} can't run in mode {mode!r}: it is made for {own_mode!r}")
         if memory_limit is not None and (mode != "process" or sys.platform != "linux"):
             raise ValueError("a memory limit holds for handlers of mode 'process' only, and on Linux")
         if memory_limit is not None and memory_limit < LEAST_MEMORY:
@@ -93,7 +93,7 @@ class Handlers:
             KindUnknownError: One of the classes is none of the kinds.
             TypeError: It is no function, or a generator function.
         """
-        _require_function(middleware, "a middleware")
+        require_function(middleware, "a middleware")
         names = frozenset(self.kinds.of(each).name for each in message_classes)
         self._middleware.append((middleware, names))
 
@@ -115,16 +115,16 @@ class Handlers:
             ValueError: A plain one would have to go around an `async def`, or can't be imported by a process.
         """
         chosen = [each for each, names in self._middleware if not names or handler.kind.name in names]
-        plain = [each for each in chosen if not _is_async(each)]
-        if plain and _is_async(handler.function):
+        plain = [each for each in chosen if not is_async(each)]
+        if plain and is_async(handler.function):
             raise ValueError(
-                f"the middleware {_name(plain[0])} is a plain function and can't go around the handler of "
+                f"the middleware {described(plain[0])} is a plain function and can't go around the handler of "
                 f"{handler.kind.name}, an async def: make it an async def, which can go around every handler"
             )
         if handler.mode == "process":
             for each in plain:
                 _require_importable(each)
-        return [each for each in chosen if _is_async(each)], plain
+        return [each for each in chosen if is_async(each)], plain
 
     def __getitem__(self, kind: str) -> Handler:
         """The handler of a kind, by its name or a former one."""
@@ -146,20 +146,6 @@ class Handlers:
         return tuple(sorted({kind.queue for kind in self.handled}))
 
 
-def _is_async(function: Callable[..., Any]) -> bool:
-    call = getattr(function, "__call__", function)  # noqa: B004  (an object may be a handler, too)
-    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call)
-
-
-def _require_function(function: object, what: str) -> None:
-    if not callable(function):
-        raise TypeError(f"{what} must be a function, not {function!r}")
-    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-        raise TypeError(
-            f"{what} must be a plain function or an async def; {_name(function)} yields: it would never run"
-        )
-
-
 def _require_importable(function: Callable[..., Any]) -> None:
     """Makes sure that a process can import a function: what is pickled is where it is found."""
     try:
@@ -169,10 +155,6 @@ def _require_importable(function: Callable[..., Any]) -> None:
         importable = False
     if not importable:
         raise ValueError(
-            f"a process of its own can't import {_name(function)}: move it to the top level of a module that is not "
+            f"a separate process can't import {described(function)}: move it to the top level of a module that is not "
             "the program itself"
         )
-
-
-def _name(function: Callable[..., Any]) -> str:
-    return getattr(function, "__qualname__", repr(function))

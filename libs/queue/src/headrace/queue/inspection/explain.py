@@ -162,9 +162,9 @@ def _reason(job: Job, evidence: Mapping[str, Any]) -> Reason:
             return _held(job, evidence)
         case JobState.PENDING:
             return Pending()
-        case JobState.SCHEDULED if not evidence["in_line"]:
+        case JobState.SCHEDULED if not evidence["available"]:
             return Scheduled(_known(job.ready_at))
-        case JobState.RETRYABLE if not evidence["in_line"]:
+        case JobState.RETRYABLE if not evidence["available"]:
             return WaitsForRetry(_known(job.ready_at), job.attempt, job.max_retries + 1, _last(job))
     return next(_obstacles(job, evidence))
 

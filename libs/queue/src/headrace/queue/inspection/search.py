@@ -128,11 +128,11 @@ def search(wanted: JobFilter, *, limit: int, before_id: int | None, schema: str)
 def _is_crowded(wanted: JobFilter, schema: str) -> Plan[bool]:
     """Returns whether the small indexes of live jobs have grown large: they are unordered, so they are read whole."""
     params = {
-        "in_line": JobState.AVAILABLE in wanted.states,
+        "available": JobState.AVAILABLE in wanted.states,
         "waiting": bool({JobState.SCHEDULED, JobState.RETRYABLE} & set(wanted.states)),
         "scan": SCAN,
     }
-    if not (params["in_line"] or params["waiting"]):
+    if not (params["available"] or params["waiting"]):
         return False
     row = yield from _one("is_crowded", params, schema)
     return bool(row["is_crowded"])
