@@ -9,6 +9,7 @@ import pytest
 
 from headrace.queue.db.statements import DEFAULT_SCHEMA
 from jobs_service.worker import program
+from jobs_service.worker.handlers import open_application
 from jobs_service.worker.settings import JobsWorkerSettings
 
 SHOP = """
@@ -16,7 +17,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
-from headrace.queue import Handlers, Kinds, Periodic, RunningJob, job_kind
+from headrace.queue import Handlers, Headrace, Kinds, Periodic, RunningJob, job_kind
 
 @job_kind("shop.Greet", queue="greetings")
 @dataclass
@@ -38,7 +39,13 @@ app = App(handlers)
 wrong_payload = App(handlers, Periodic("greet", every=timedelta(minutes=1), payload=object()))
 number = 7
 
-def plain():
+elsewhere = Headrace(Kinds([Greet]), schema="elsewhere")
+elsewhere.handler(greet)
+
+def number_returned():
+    return 7
+
+def handlers_returned():
     return handlers
 
 @asynccontextmanager
@@ -104,15 +111,20 @@ def test_slots_are_read_by_queue(environment: pytest.MonkeyPatch) -> None:
         ("JOBS_HANDLERS", "worker_shop:number", "JOBS_HANDLERS: worker_shop:number is an object of type int: expected"),
         (
             "JOBS_HANDLERS",
-            "worker_shop:plain",
-            "JOBS_HANDLERS: worker_shop:plain returned an object of type Handlers",
+            "worker_shop:number_returned",
+            "JOBS_HANDLERS: worker_shop:number_returned returned an object of type int",
         ),
         (
             "JOBS_HANDLERS",
             "worker_shop:opens_nothing",
             "JOBS_HANDLERS: worker_shop:opens_nothing yielded an obj",
         ),
-        ("JOBS_HANDLERS", "worker_shop:empty", "JOBS_HANDLERS: worker_shop:empty has no handlers: add at least one"),
+        ("JOBS_HANDLERS", "worker_shop:empty", "JOBS_HANDLERS: worker_shop:empty is an application without handlers"),
+        (
+            "JOBS_HANDLERS",
+            "worker_shop:elsewhere",
+            "JOBS_SCHEMA: worker_shop:elsewhere is an application for the sche",
+        ),
         ("JOBS_HANDLERS", "worker_shop:wrong_payload", "JOBS_HANDLERS: worker_shop:wrong_payload can't be run: "),
     ],
 )
@@ -125,3 +137,18 @@ def test_an_invalid_setting_ends_the_program_with_the_variables_name(
     error = capsys.readouterr().err
     assert (ended.value.code, error.count("\n")) == (2, 1), error
     assert error.startswith(printed)
+
+
+@pytest.mark.parametrize("name", ["handlers", "app", "opened", "handlers_returned"])
+async def test_handlers_come_as_an_object_an_app_or_a_function(environment: pytest.MonkeyPatch, name: str) -> None:
+    async with open_application(f"worker_shop:{name}", schema=DEFAULT_SCHEMA) as application:
+        assert list(application.handlers.versions) == ["shop.Greet"]
+
+
+async def test_a_deployment_s_overrides_apply_to_the_kinds_of_the_handlers(environment: pytest.MonkeyPatch) -> None:
+    overrides = '{"shop.Greet": {"queue": "express"}, "shop.Other": {"queue": "elsewhere"}}'
+    environment.setenv("JOBS_KIND_OVERRIDES", overrides)
+    environment.setenv("JOBS_QUEUE_SLOTS", "express=2")
+    async with open_application("worker_shop:app", schema=DEFAULT_SCHEMA) as application:
+        program.build_worker(JobsWorkerSettings(), application)  # ends the program if no handler had that queue
+        assert application.handlers.queues == ("greetings",)

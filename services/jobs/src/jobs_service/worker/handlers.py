@@ -10,8 +10,8 @@ from jobs_service.settings import reject_setting
 
 _VARIABLE = "JOBS_HANDLERS"
 _EXPECTED = (
-    "expected a headrace.queue.Handlers, an object that has one as `.handlers`, such as a headrace.queue.Headrace, or "
-    "a function without parameters that returns an async context manager of either"
+    "expected a headrace.queue.Headrace or its Handlers, or a function without parameters that returns one or an async "
+    "context manager of one"
 )
 
 
@@ -23,24 +23,25 @@ class Application(NamedTuple):
 
 
 @asynccontextmanager
-async def open_application(reference: str) -> AsyncIterator[Application]:
-    """Imports the application, and opens it for as long as the block runs if it is a context manager.
+async def open_application(reference: str, *, schema: str) -> AsyncIterator[Application]:
+    """Imports the application, and keeps it open while the block runs if it is a context manager.
 
     Ends the program with exit code 2 if it can't be used.
+
+    Args:
+        reference: "package.module:name" of a `Headrace`, of any other object with `.handlers` and perhaps
+            `.periodic_jobs`, of `Handlers`, or of a function that returns one of these, or a context manager of one.
+        schema: The schema that the worker uses.
     """
     found = import_reference(_VARIABLE, reference)
-    if (application := _read(found)) is not None:
-        yield _checked(reference, application)
-        return
-    opened = found() if callable(found) else None
-    if not isinstance(opened, AbstractAsyncContextManager):
-        what = f"returned {_named(opened)}" if callable(found) else f"is {_named(found)}"
-        reject_setting(_VARIABLE, f"{reference} {what}: {_EXPECTED}")
-    async with opened as yielded:
-        application = _read(yielded)
-        if application is None:
-            reject_setting(_VARIABLE, f"{reference} yielded {_named(yielded)}: {_EXPECTED}")
-        yield _checked(reference, application)
+    how = "is"
+    if _read(found) is None and callable(found):
+        found, how = found(), "returned"
+    if isinstance(found, AbstractAsyncContextManager):
+        async with found as opened:
+            yield _checked(opened, f"{reference} yielded", schema)
+    else:
+        yield _checked(found, f"{reference} {how}", schema)
 
 
 def _read(found: object) -> Application | None:
@@ -50,11 +51,15 @@ def _read(found: object) -> Application | None:
     return Application(handlers, getattr(found, "periodic_jobs", ()))
 
 
-def _checked(reference: str, application: Application) -> Application:
+def _checked(found: object, subject: str, schema: str) -> Application:
+    application = _read(found)
+    if application is None:
+        reject_setting(_VARIABLE, f"{subject} an object of type {type(found).__name__}: {_EXPECTED}")
     if not application.handlers.handled:
-        reject_setting(_VARIABLE, f"{reference} has no handlers: add at least one, with Handlers.add")
+        reject_setting(_VARIABLE, f"{subject} an application without handlers: add at least one")
+    # An application enqueues in its own schema, where this worker would never look.
+    if (own := getattr(found, "schema", schema)) != schema:
+        reject_setting(
+            "JOBS_SCHEMA", f"{subject} an application for the schema {own!r}, not {schema!r}: make them equal"
+        )
     return application
-
-
-def _named(found: object) -> str:
-    return f"an object of type {type(found).__name__}"

@@ -47,7 +47,7 @@ def main() -> None:
 
 async def work(settings: JobsWorkerSettings, stop: asyncio.Event) -> None:
     """Runs jobs until `stop` is set, then drains."""
-    async with open_application(settings.jobs_handlers) as application:
+    async with open_application(settings.jobs_handlers, schema=settings.jobs_schema) as application:
         worker = build_worker(settings, application)
         tune_garbage_collector()  # after the imports: what exists now is never collected
         health = WorkerHealth(

@@ -14,9 +14,9 @@ class JobsWorkerSettings(JobsSettings):
     jobs_handlers: str = Field(
         min_length=1,
         description=(
-            'What the worker runs, "package.module:name": a `headrace.queue.Handlers`, an object that has one as '
-            "`.handlers`, or a function without parameters that returns an async context manager of either, for "
-            "handlers that need open clients. A `.periodic_jobs` beside `.handlers` is a list of `Periodic`."
+            'What the worker runs, "package.module:name": a `headrace.queue.Headrace` or its `Handlers`, or a function '
+            "without parameters that returns one. For handlers that need open clients, the function returns an async "
+            "context manager, which is entered while the worker runs."
         ),
         examples=["shop.jobs:app"],
     )
