@@ -4,6 +4,7 @@ For `shop/kinds_pb2.py` that is `shop/kinds.binpb`, which protoc writes with `--
 `--include_source_info`. Without that file, kinds and fields have no descriptions.
 """
 
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
@@ -25,7 +26,7 @@ def kind_comments(kinds: Kinds) -> Mapping[str, str]:
 @cache
 def _module_comments(module: str) -> Mapping[str, str]:
     package, _, name = module.rpartition(".")
-    if not package:  # a module at the top level lies in no package whose files can be read
+    if package not in sys.modules:  # a module at the top level, or a message that was built at run time
         return {}
     described = files(package) / f"{name.removesuffix('_pb2')}.binpb"
     if not described.is_file():
