@@ -5,7 +5,7 @@ from __future__ import annotations
 import pickle
 import sys
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeVar
 
 from headrace.queue.execution.middleware import AsyncMiddleware, PlainMiddleware
@@ -106,6 +106,17 @@ class Handlers:
         require_function(middleware, "a middleware")
         names = frozenset(self.kinds.of(each).name for each in message_classes)
         self._middleware.append((middleware, names))
+
+    def with_kinds(self, kinds: Kinds) -> Handlers:
+        """Returns the same handlers for the same kinds with other options, for example a deployment's overrides.
+
+        Raises:
+            KindUnknownError: A kind that has a handler is missing.
+        """
+        changed = Handlers(kinds)
+        changed._handlers = {name: replace(handler, kind=kinds[name]) for name, handler in self._handlers.items()}
+        changed._middleware = list(self._middleware)
+        return changed
 
     def middleware_for(self, handler: Handler) -> tuple[list[AsyncMiddleware], list[PlainMiddleware]]:
         """Returns the middleware of a handler, outermost first: the `async def` ones, then the plain ones.

@@ -1,15 +1,14 @@
-"""Compares Stripe's own list of events with the api's inbox, and hands over again what is not done.
+"""Compares Stripe's list of events with the api's inbox, and requeues events that are not applied.
 
-It repairs webhooks that never came, and rows whose job was given up during a long outage. Every run reads the last
-day, then further back for as long as it finds something new; the first run of each day (UTC) reads all that Stripe
-keeps, so that a gap between known events is found too, whatever caused it.
+It recovers webhooks that never arrived, and events whose job was discarded during a long outage. Each run reads the
+last day, then further back as long as it finds new events. The first run of each day (UTC) reads everything that Stripe
+keeps, so that it also finds a gap between known events, whatever caused it.
 
-In one process one runs at a time, however many are asked for: each would read the same list and write the same rows.
+Only one run at a time is active in a process: each would read the same list and write the same rows.
 """
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -18,11 +17,11 @@ from typing import TYPE_CHECKING
 import structlog
 
 from headrace.queue import Done, Outcome, RunningJob, Snooze
-from jobs_service.stripe_reader import StripeReader
 from saas.jobs.v1.kinds_pb2 import ReconcileStripe
 from saas.jobs.v1.worker_support_pb2 import RecordStripeEventsRequest, RequeueStripeEventsRequest
+from saas_worker.outbound.stripe import StripeReader
 
-if TYPE_CHECKING:  # the generated code has this class in its types only
+if TYPE_CHECKING:  # the generated code defines this class in its type stubs only
     from saas.jobs.v1.worker_support_pb2_grpc import WorkerSupportAsyncStub
 
 log = structlog.get_logger()
@@ -31,21 +30,21 @@ KEPT = timedelta(days=30)
 """How far back Stripe lists events (https://docs.stripe.com/api/events)."""
 OVERLAP = timedelta(days=1)
 _BATCH_BYTES = 2 * 1024 * 1024
-"""The most that one call carries; half of what a gRPC server takes by default."""
-_REQUEUEING = 30.0
-"""Seconds of the job's time that are kept for handing over again."""
-_ANOTHER_RUNS = timedelta(seconds=3)
-"""When a job that finds another one running comes back."""
+"""The largest request; half of what a gRPC server accepts by default."""
+_REQUEUEING_SECONDS = 30.0
+"""How much of the job's time is reserved for requeuing."""
+_SNOOZE = timedelta(seconds=3)
+"""How long a job snoozes while another one runs."""
 
 
 class Reconcile:
     """The handler.
 
     Args:
-        api: The api's side.
-        stripe: The way to Stripe.
-        every: How often it runs.
-        clock: Answers the time in seconds since the epoch.
+        api: The api's methods for workers.
+        stripe: The Stripe client.
+        every: How often a reconcile job is enqueued.
+        clock: Returns the time in seconds since the epoch.
     """
 
     def __init__(
@@ -65,21 +64,21 @@ class Reconcile:
         self._served = set[int]()
 
     async def __call__(self, _: ReconcileStripe, job: RunningJob) -> Outcome:
-        """Reads, records, hands over again; of jobs that ask for it at once, one for all.
+        """Reads, records and requeues; one run serves all jobs that are due at the same time.
 
-        A job that finds another one running gives its slot back and comes again later. It is done without a run of its
-        own once a run has been completed that began after it had asked.
+        A job that finds another one running snoozes, which frees its slot. It completes without a run of its own once
+        a run has completed that started after its first attempt.
 
         Raises:
             StripeUnavailableError, StripeRejectedError, grpc.aio.AioRpcError: As `_reconcile`.
         """
         if job.id in self._served:
-            log.info("stripe events reconciled by a run that began since this one was asked for")
+            log.info("stripe events reconciled by a run that started after this job")
             return Done()
         if self._running:
-            log.info("another reconcile is running; this one comes again", seconds=_ANOTHER_RUNS.total_seconds())
+            log.info("another reconcile is running; this one snoozes", seconds=_SNOOZE.total_seconds())
             self._waiting.add(job.id)
-            return Snooze(_ANOTHER_RUNS)
+            return Snooze(_SNOOZE)
         asked, self._waiting = self._waiting, set()
         self._running = True
         try:
@@ -90,21 +89,22 @@ class Reconcile:
         return Done()
 
     async def _reconcile(self, job: RunningJob) -> None:
-        """One run.
+        """Does one run.
 
         Raises:
-            StripeUnavailableError, StripeRejectedError: Stripe's list could not be read to its end; what was read is
-            recorded. grpc.aio.AioRpcError: What the api made of it.
+            StripeUnavailableError, StripeRejectedError: Stripe's list could not be read completely. The events that
+                were read are recorded.
+            grpc.aio.AioRpcError: A call to the api failed.
         """
         try:
-            read, recorded = await self._record(job.deadline - _REQUEUEING)
+            read, recorded = await self._record(job)
         finally:
-            # Also when Stripe is away: rows that wait for something else must not wait for it.
+            # Also when Stripe is unavailable: events that wait for another reason must not wait for Stripe.
             requeued = await self._api.RequeueStripeEvents(RequeueStripeEventsRequest())
-            log.info("stripe events handed over again", requeued=requeued.requeued)
+            log.info("stripe events requeued", requeued=requeued.requeued)
         log.info("stripe events reconciled", read=read, recorded=recorded)
 
-    async def _record(self, deadline: float) -> tuple[int, int]:
+    async def _record(self, job: RunningJob) -> tuple[int, int]:
         now = self._clock()
         recent = now - OVERLAP.total_seconds()
         reads_all = now % timedelta(days=1).total_seconds() < self._every.total_seconds()
@@ -112,20 +112,20 @@ class Reconcile:
         async for page in self._stripe.events(since=int(now - KEPT.total_seconds())):
             new = 0
             for batch in batches(page.events, _BATCH_BYTES):
-                answer = await self._api.RecordStripeEvents(RecordStripeEventsRequest(events_json=batch))
-                new += answer.recorded
+                response = await self._api.RecordStripeEvents(RecordStripeEventsRequest(events_json=batch))
+                new += response.recorded
             read, recorded = read + len(page.events), recorded + new
             if page.oldest < recent and new == 0 and not reads_all:
                 break
-            if asyncio.get_running_loop().time() >= deadline:
+            if job.remaining <= _REQUEUEING_SECONDS:
                 oldest = datetime.fromtimestamp(page.oldest, UTC).isoformat()
-                log.warning("stripe events not read to their end: the job's time is over", read=read, oldest=oldest)
+                log.warning("stripe events not read completely: the job has no time left", read=read, oldest=oldest)
                 break
         return read, recorded
 
 
 def batches(events: list[bytes], limit: int) -> list[list[bytes]]:
-    """Splits events, in order, so that none of the parts is larger than the limit in bytes (or is a single event)."""
+    """Splits events, in order, into batches of at most `limit` bytes. A larger event gets a batch of its own."""
     parts: list[list[bytes]] = []
     size = limit
     for event in events:

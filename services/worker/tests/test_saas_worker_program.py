@@ -1,4 +1,4 @@
-"""The program `jobs-worker` as a process of its own, on a real database, with the api's side and a mail server here."""
+"""`jobs-worker` with the product's handlers, as a process. The tests play the api and the SMTP server."""
 
 # ruff: noqa: ARG002, N802 - gRPC and aiosmtpd call these by name, with all of these.
 
@@ -201,6 +201,7 @@ async def system(database: str) -> AsyncIterator[System]:
         environment = {
             "PATH": os.environ["PATH"],
             "JOBS_DATABASE_URL": database,
+            "JOBS_HANDLERS": "saas_worker.program:handlers",
             "JOBS_HEALTH_ADDRESS": "127.0.0.1:0",
             "JOBS_API_TARGET": f"127.0.0.1:{await server.start()}",
             "JOBS_API_TOKEN": TOKEN,

@@ -1,6 +1,6 @@
-"""Reads from Stripe through its own library; what it answers is handed on as it came, byte for byte where it can be.
+"""Reads objects and events from Stripe with Stripe's library, and returns JSON as Stripe wrote it where it can.
 
-A client lives on one event loop: make it there.
+A reader belongs to one event loop: create it there.
 """
 
 import json
@@ -13,20 +13,20 @@ from urllib.parse import urlsplit
 
 import stripe
 
-from jobs_service.client_span import client_span
+from saas_worker.outbound.span import client_span
 
 _TIMEOUT = 7.0
-"""Seconds for one request: three of them fit into a job's usual 30 s."""
+"""Seconds for one request: three of them fit into a job's default 30 s."""
 _NETWORK_RETRIES = 2
 _PAGE = 100
 
 
 class StripeUnavailableError(Exception):
-    """Stripe can't be reached, is overloaded, or doesn't let us in: later may be better."""
+    """Stripe is unreachable or overloaded, or rejects the key: a retry may succeed."""
 
 
 class StripeRejectedError(Exception):
-    """Stripe says that the request is wrong; repeating it changes nothing."""
+    """Stripe rejects the request as invalid: a retry would fail as well."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class EventPage:
 
     Attributes:
         events: Each event in JSON, newest first.
-        oldest: When the page's last event was made, in seconds since the epoch.
+        oldest: When the page's last event was created, in seconds since the epoch.
     """
 
     events: list[bytes]
@@ -47,13 +47,13 @@ class StripeReader:
 
     Args:
         key: A secret or restricted key.
-        base: Where the API is; None for Stripe itself.
+        base: The address of the API; None for Stripe's own.
     """
 
     def __init__(self, key: str, *, base: str | None = None) -> None:
-        # Telemetry would write an id into the home directory, which a container may not have.
+        # Telemetry writes an id to the home directory, which may not exist in a container.
         stripe.enable_telemetry = False
-        # At DEBUG the package would log every object as it comes, addresses of people included.
+        # At DEBUG the library logs every object that it fetches, email addresses included.
         logging.getLogger("stripe").setLevel(logging.INFO)
         self._http = stripe.HTTPXClient(timeout=_TIMEOUT)
         base = base or stripe.DEFAULT_API_BASE
@@ -75,44 +75,44 @@ class StripeReader:
             "invoice": ("/v1/invoices/{id}", self._client.invoices.retrieve_async),
         }
 
-    def knows(self, object_type: str) -> bool:
-        """Says whether objects of this type can be fetched."""
+    def can_fetch(self, object_type: str) -> bool:
+        """Reports whether objects of this type can be fetched."""
         return object_type in self._fetchers
 
     async def fetch(self, object_type: str, object_id: str) -> bytes | None:
-        """Fetches an object as it is now.
+        """Fetches the current state of an object.
 
         Returns:
-            Its JSON as Stripe answered it, or None where Stripe has no such object (any more).
+            Its JSON as Stripe returned it; None if Stripe has no such object.
 
         Raises:
-            StripeUnavailableError: Try again later.
-            StripeRejectedError: Don't.
+            StripeUnavailableError: A retry may succeed.
+            StripeRejectedError: A retry would fail as well.
         """
         template, retrieve = self._fetchers[object_type]
         try:
-            answer = await self._call(template, partial(retrieve, object_id))
+            response = await self._call(template, partial(retrieve, object_id))
         except StripeRejectedError as error:
             if isinstance(error.__cause__, stripe.InvalidRequestError) and error.__cause__.code == "resource_missing":
                 return None
             raise
-        return _body(answer).encode()
+        return _body(response).encode()
 
     async def events(self, *, since: int) -> AsyncIterator[EventPage]:
-        """Lists events page by page, newest first, as Stripe keeps them (30 days).
+        """Lists events page by page, newest first. Stripe keeps them for 30 days.
 
         Args:
-            since: The oldest second that is of interest, since the epoch.
+            since: The earliest creation time to list, in seconds since the epoch.
 
         Raises:
-            StripeUnavailableError: Try again later.
-            StripeRejectedError: Don't.
+            StripeUnavailableError: A retry may succeed.
+            StripeRejectedError: A retry would fail as well.
         """
         after: str | None = None
         while True:
-            answer = await self._call("/v1/events", partial(self._list_events, since, after))
-            # From the body, not from the objects, which lose how a number was written.
-            page = json.loads(_body(answer))
+            response = await self._call("/v1/events", partial(self._list_events, since, after))
+            # From the body: the library's objects lose how a number was written.
+            page = json.loads(_body(response))
             events = page["data"]
             if not events:
                 return
@@ -126,30 +126,32 @@ class StripeReader:
         return await self._client.events.list_async(params if after is None else params | {"starting_after": after})
 
     async def close(self) -> None:
-        """Closes its connections."""
+        """Closes the connections to Stripe."""
         await self._http.close_async()  # type: ignore[no-untyped-call]
 
     async def _call(self, template: str, call: Callable[[], Awaitable[stripe.StripeObject]]) -> stripe.StripeObject:
-        # The template stands for url.full, which holds the id of somebody's object.
+        # The template instead of url.full, which contains the id of a customer's object.
         attributes = {"http.request.method": "GET", "url.template": template, **self._server}
         with client_span(f"GET {template}", attributes) as span:
             try:
-                answer = await call()
+                response = await call()
             except stripe.StripeError as error:
                 if error.http_status is not None:
                     span.set_attribute("http.response.status_code", error.http_status)
-                told = f"GET {template}: {type(error).__name__} {error.http_status or ''} {error.user_message or error}"
-                raise (StripeRejectedError if _is_final(error) else StripeUnavailableError)(told) from error
+                reason = (
+                    f"GET {template}: {type(error).__name__} {error.http_status or ''} {error.user_message or error}"
+                )
+                raise (StripeRejectedError if _is_final(error) else StripeUnavailableError)(reason) from error
             span.set_attribute("http.response.status_code", 200)
-            return answer
+            return response
 
 
 def _is_final(error: stripe.StripeError) -> bool:
-    # A key that is refused can be put right by an operator; a request that is wrong can't.
+    # An operator can fix a rejected key, but not an invalid request.
     return isinstance(error, stripe.InvalidRequestError)
 
 
-def _body(answer: stripe.StripeObject) -> str:
-    response = answer.last_response
-    assert response is not None, "the library keeps the response of every object that it fetched"
-    return str(response.body)
+def _body(fetched: stripe.StripeObject) -> str:
+    last = fetched.last_response
+    assert last is not None, "the library keeps the response of each object that it fetches"
+    return str(last.body)

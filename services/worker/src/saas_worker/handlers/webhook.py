@@ -1,7 +1,7 @@
-"""Brings what Stripe says now into the api's books, for one event in its inbox.
+"""Applies the current state of a Stripe object at the api, for one event in the api's inbox.
 
-The event only says that something changed. The number is drawn before the object is fetched, so the api can tell
-which of two fetches saw the later state, whatever order they arrive in.
+The event only says that the object changed. The sequence number is drawn before the object is fetched, so that the api
+knows which of two fetches saw the later state, in whatever order they arrive.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 import structlog
 
 from headrace.queue import Done, Outcome, Retry, RunningJob
-from jobs_service.stripe_reader import StripeReader
 from saas.jobs.v1.kinds_pb2 import ProcessStripeWebhook
 from saas.jobs.v1.worker_support_pb2 import ApplyStripeEventRequest, DrawFetchSequenceRequest
+from saas_worker.outbound.stripe import StripeReader
 
-if TYPE_CHECKING:  # the generated code has this class in its types only
+if TYPE_CHECKING:  # the generated code defines this class in its type stubs only
     from saas.jobs.v1.worker_support_pb2_grpc import WorkerSupportAsyncStub
 
 log = structlog.get_logger()
@@ -25,8 +25,8 @@ class ApplyWebhook:
     """The handler.
 
     Args:
-        api: The api's side.
-        stripe: The way to Stripe.
+        api: The api's methods for workers.
+        stripe: The Stripe client.
     """
 
     def __init__(self, api: WorkerSupportAsyncStub, stripe: StripeReader) -> None:
@@ -34,11 +34,11 @@ class ApplyWebhook:
         self._stripe = stripe
 
     async def __call__(self, message: ProcessStripeWebhook, _: RunningJob) -> Outcome:
-        """Fetches the event's object and has it applied; an event that is done already changes nothing.
+        """Fetches the event's object and applies it. An event that is already applied changes nothing.
 
         Raises:
-            StripeUnavailableError, StripeRejectedError: What Stripe made of it.
-            grpc.aio.AioRpcError: What the api made of it.
+            StripeUnavailableError, StripeRejectedError: A call to Stripe failed.
+            grpc.aio.AioRpcError: A call to the api failed.
         """
         drawn = await self._api.DrawFetchSequence(DrawFetchSequenceRequest(inbox_id=message.inbox_id))
         about = {"inbox_id": message.inbox_id, "event_id": drawn.event_id, "event_type": drawn.event_type}
@@ -47,8 +47,8 @@ class ApplyWebhook:
             return Done()
         fetched: bytes | None = None
         if drawn.object_type:
-            if not self._stripe.knows(drawn.object_type):
-                return Retry(error=f"this worker can't fetch a {drawn.object_type!r}: a newer one may")
+            if not self._stripe.can_fetch(drawn.object_type):
+                return Retry(error=f"this worker can't fetch a {drawn.object_type!r}; a newer worker may")
             fetched = await self._stripe.fetch(drawn.object_type, drawn.object_id)
         applied = await self._api.ApplyStripeEvent(
             ApplyStripeEventRequest(inbox_id=message.inbox_id, sequence=drawn.sequence, object_json=fetched or b"")

@@ -1,8 +1,8 @@
-"""Hands mails to the mail server by SMTP, and says precisely what an answer means.
+"""Sends emails by SMTP, and separates final rejections from failures that a retry can fix.
 
-Only the server's word about this very mail is final: a 5xx to its sender, recipient or content. A server that can't
-be reached, doesn't let us in or breaks off may do better next time. Between the server's 250 and our knowledge of it
-there is always a gap, so a mail can arrive twice, with the same Message-ID.
+Only a 5xx reply to this email's sender, recipient or content is final. A server that is unreachable, rejects the login
+or drops the connection may work next time. The connection can break after the server has accepted an email and before
+its 250 arrives, so an email can be delivered twice, with the same Message-ID.
 """
 
 import asyncio
@@ -18,32 +18,32 @@ from email.utils import format_datetime
 
 import aiosmtplib
 
-from jobs_service.client_span import client_span
 from saas.jobs.v1.worker_support_pb2 import RenderedMail
+from saas_worker.outbound.span import client_span
 
-_POLITE_GOODBYE = 1.0
-"""Seconds that the server is given to answer QUIT; the mail is sent by then."""
+_QUIT_SECONDS = 1.0
+"""How long to wait for the reply to QUIT; by then the email is sent."""
 
 
 class MailRejectedError(Exception):
-    """The server will never take this mail."""
+    """The server will never accept this email."""
 
 
 class MailNotSentError(Exception):
-    """The mail was not sent this time, or nobody knows whether it was."""
+    """The email was not sent this time, or it is unknown whether it was."""
 
 
 @dataclass(frozen=True)
 class MailServer:
-    """The server that takes our mails.
+    """The SMTP server.
 
     Attributes:
         host: Its name.
         port: Its port.
-        starttls: Whether the connection has to be encrypted before anything is said.
-        username: Whom to log in as; None for no login.
-        password: The password; kept out of texts.
-        idempotency_header: The header by which it knows a mail that it has taken before; None where it has none.
+        starttls: Whether to encrypt the connection before the login.
+        username: The user name; None to skip authentication.
+        password: The password; left out of `repr`.
+        idempotency_header: The header by which the server recognises a repeated email; None if it has none.
     """
 
     host: str
@@ -55,11 +55,11 @@ class MailServer:
 
 
 class MailSender:
-    """Sends mails, each over a connection of its own.
+    """Sends emails, each over a new connection.
 
     Args:
-        server: Where to.
-        timeout: How long one mail may take in all.
+        server: The SMTP server.
+        timeout: How long one email may take.
         tls: How STARTTLS verifies the server; None for the system's authorities.
     """
 
@@ -69,15 +69,15 @@ class MailSender:
         self._tls = tls or (ssl.create_default_context() if server.starttls else None)
 
     async def send(self, mail: RenderedMail, *, within: float) -> None:
-        """Sends a mail. When this returns, the server has taken it.
+        """Sends an email. When this returns, the server has accepted it.
 
         Args:
-            mail: What to send.
-            within: How many seconds there are; the sender's own time limit holds beside it.
+            mail: The email.
+            within: How many seconds it may take; the sender's timeout applies as well.
 
         Raises:
-            MailRejectedError: The server will never take it, or it can't be written as a mail.
-            MailNotSentError: It was not sent this time; or the connection broke before the answer to its content.
+            MailRejectedError: The server will never accept the email, or its headers can't be written.
+            MailNotSentError: It was not sent this time, or the connection broke before the reply to its content.
         """
         sender, message = compose(mail, self._server.idempotency_header)
         attributes: dict[str, str | int] = {
@@ -91,12 +91,12 @@ class MailSender:
                 try:
                     async with asyncio.timeout(max(0.0, min(self._timeout, within))):
                         await self._connect(client)
-                        await self._hand_over(client, sender, mail.to, message)
+                        await self._transmit(client, sender, mail.to, message)
                 except TimeoutError as error:
                     raise MailNotSentError(f"{self._where} took too long") from error
-            # The mail is sent: how the server takes its leave changes nothing.
+            # The email is sent: a failure of QUIT changes nothing.
             with contextlib.suppress(aiosmtplib.SMTPException, OSError):
-                await client.quit(timeout=_POLITE_GOODBYE)
+                await client.quit(timeout=_QUIT_SECONDS)
         finally:
             client.close()
 
@@ -121,9 +121,9 @@ class MailSender:
             if client.is_ehlo_or_helo_needed:
                 await client.ehlo()
         except (aiosmtplib.SMTPException, OSError) as error:
-            raise MailNotSentError(f"{self._where} can't be used: {_told(error)}") from error
+            raise MailNotSentError(f"{self._where} is not usable: {_describe(error)}") from error
 
-    async def _hand_over(self, client: aiosmtplib.SMTP, sender: str, to: str, message: EmailMessage) -> None:
+    async def _transmit(self, client: aiosmtplib.SMTP, sender: str, to: str, message: EmailMessage) -> None:
         try:
             await client.mail(sender)
             await client.rcpt(to)
@@ -131,20 +131,20 @@ class MailSender:
         except aiosmtplib.SMTPResponseException as error:
             if isinstance(error, aiosmtplib.SMTPDataError) and 200 <= error.code < 300:
                 return
-            # A server likes to repeat the address, which has no place in a job's errors.
-            told = f"{self._where} answered {error.code} {error.message}".replace(to, "<recipient>")
-            raise (MailRejectedError if 500 <= error.code < 600 else MailNotSentError)(told) from error
+            # Servers often repeat the address, which must not appear in a job's errors.
+            reply = f"{self._where} replied {error.code} {error.message}".replace(to, "<recipient>")
+            raise (MailRejectedError if 500 <= error.code < 600 else MailNotSentError)(reply) from error
         except (aiosmtplib.SMTPException, OSError) as error:
-            raise MailNotSentError(f"{self._where} broke off: {_told(error)}") from error
+            raise MailNotSentError(f"{self._where} dropped the connection: {_describe(error)}") from error
 
 
 def compose(mail: RenderedMail, idempotency_header: str | None = None) -> tuple[str, EmailMessage]:
-    """Writes a mail, the same on every attempt, and answers its envelope's sender beside it.
+    """Composes an email, identically on every attempt, and returns the envelope's sender and the message.
 
-    The Message-ID is the idempotency header's value as well, without its brackets.
+    The idempotency header, if there is one, gets the Message-ID without its brackets.
 
     Raises:
-        MailRejectedError: An address, the subject or the Message-ID can't stand in a header.
+        MailRejectedError: An address, the subject or the Message-ID is not valid in a header.
     """
     message = EmailMessage(policy=policy.SMTP)
     try:
@@ -158,16 +158,16 @@ def compose(mail: RenderedMail, idempotency_header: str | None = None) -> tuple[
             message[idempotency_header] = mail.message_id.strip("<>")
         sender = str(message["From"].addresses[0].addr_spec)
     except (ValueError, IndexError, MessageError) as error:
-        raise MailRejectedError(f"the mail's headers can't be written: {type(error).__name__}") from error
+        raise MailRejectedError(f"the email's headers are invalid: {type(error).__name__}") from error
     if not (sender.isascii() and mail.to.isascii()):
-        raise MailRejectedError("an address that isn't ASCII can't be sent to")
+        raise MailRejectedError("the email has an address that isn't ASCII, which SMTP can't send")
     message.set_content(mail.text)
     if mail.html:
         message.add_alternative(mail.html, subtype="html")
-        # A boundary is random by default; this one is as unchanging as the Message-ID it is made of.
+        # Random by default; derived from the Message-ID, it is the same on every attempt.
         message.set_boundary(f"=_{mail.message_id.strip('<>').replace('@', '.')}"[:70])
     return sender, message
 
 
-def _told(error: Exception) -> str:
+def _describe(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"

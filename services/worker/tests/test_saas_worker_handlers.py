@@ -29,10 +29,6 @@ from headrace.chassis.rpc.client import CarriedContext, open_channel
 from headrace.chassis.rpc.errors import RpcError, error_info, retry_info
 from headrace.chassis.rpc.server import GrpcServer
 from headrace.queue import Discard, Done, Kinds, Outcome, Retry, RunningJob, Snooze
-from jobs_service.handlers import build_handlers
-from jobs_service.handlers.reconcile import Reconcile, batches
-from jobs_service.mail_sender import MailSender, MailServer
-from jobs_service.stripe_reader import StripeReader
 from saas.jobs.v1 import kinds_pb2
 from saas.jobs.v1.worker_support_pb2 import (
     ApplyStripeEventRequest,
@@ -54,6 +50,10 @@ from saas.jobs.v1.worker_support_pb2_grpc import (
     WorkerSupportStub,
     add_WorkerSupportServicer_to_server,
 )
+from saas_worker.handlers import build_handlers
+from saas_worker.handlers.reconcile import Reconcile, batches
+from saas_worker.outbound.smtp import MailSender, MailServer
+from saas_worker.outbound.stripe import StripeReader
 
 if TYPE_CHECKING:
     from saas.jobs.v1.worker_support_pb2_grpc import WorkerSupportAsyncStub
@@ -187,7 +187,7 @@ Run = Callable[..., Any]
 @pytest.fixture
 def run(stub: WorkerSupportAsyncStub, sender: MailSender, reader: StripeReader) -> Run:
     """Runs a job by its handler, as the engine does."""
-    handlers = build_handlers(KINDS, api=stub, sender=sender, stripe=reader, reconcile_every=timedelta(minutes=10))
+    handlers = build_handlers(api=stub, sender=sender, stripe=reader, reconcile_every=timedelta(minutes=10))
 
     async def run(message: Message, *, seconds: float = 30) -> Outcome:
         job = running(message, seconds)
@@ -249,14 +249,14 @@ async def test_a_mail_that_another_job_is_sending_is_snoozed_for_as_long_as_the_
 @pytest.mark.parametrize(
     ("error", "outcome"),
     [
-        (RpcError(grpc.StatusCode.NOT_FOUND, "no such mail"), Discard("the api answered NOT_FOUND: no such mail")),
-        (RpcError(grpc.StatusCode.FAILED_PRECONDITION, "no"), Discard("the api answered FAILED_PRECONDITION: no")),
-        (RpcError(grpc.StatusCode.INTERNAL, "oh"), Retry("the api answered INTERNAL: oh")),
-        (RpcError(grpc.StatusCode.UNAUTHENTICATED, "who?"), Retry("the api answered UNAUTHENTICATED: who?")),
-        (RpcError(grpc.StatusCode.ABORTED, "clash"), Retry("the api answered ABORTED: clash")),
+        (RpcError(grpc.StatusCode.NOT_FOUND, "no such mail"), Discard("the api returned NOT_FOUND: no such mail")),
+        (RpcError(grpc.StatusCode.FAILED_PRECONDITION, "no"), Discard("the api returned FAILED_PRECONDITION: no")),
+        (RpcError(grpc.StatusCode.INTERNAL, "oh"), Retry("the api returned INTERNAL: oh")),
+        (RpcError(grpc.StatusCode.UNAUTHENTICATED, "who?"), Retry("the api returned UNAUTHENTICATED: who?")),
+        (RpcError(grpc.StatusCode.ABORTED, "clash"), Retry("the api returned ABORTED: clash")),
         (
             RpcError(grpc.StatusCode.RESOURCE_EXHAUSTED, "busy", retry_info(2)),
-            Retry("the api answered RESOURCE_EXHAUSTED: busy", after=timedelta(seconds=2)),
+            Retry("the api returned RESOURCE_EXHAUSTED: busy", after=timedelta(seconds=2)),
         ),
     ],
     ids=lambda value: value.code.name if isinstance(value, RpcError) else "",
@@ -268,7 +268,7 @@ async def test_each_error_of_the_api_has_its_outcome(run: Run, api: Api, error: 
 
 async def test_an_api_that_is_away_is_a_retry(run: Run, api: Api) -> None:
     api.errors["RenderMail"] = [RpcError(grpc.StatusCode.UNAVAILABLE, "away")] * 10
-    assert await run(WELCOME) == Retry("the api answered UNAVAILABLE: away")
+    assert await run(WELCOME) == Retry("the api returned UNAVAILABLE: away")
 
 
 async def test_a_mail_that_the_server_refuses_is_discarded_and_a_delayed_one_is_retried(
@@ -288,7 +288,7 @@ async def test_a_mail_that_the_server_refuses_is_discarded_and_a_delayed_one_is_
 async def test_a_job_without_the_time_for_a_mail_sends_none(run: Run, mailbox: Mailbox) -> None:
     outcome = await run(WELCOME, seconds=2)
     assert isinstance(outcome, Retry)
-    assert "too short" in outcome.error
+    assert "too little to send an email" in outcome.error
     assert mailbox.taken.empty()
 
 

@@ -1,7 +1,7 @@
-"""What a failure means for a job, decided in one place for every handler.
+"""Maps the failures of the api, the SMTP server and Stripe to outcomes, in one place for every handler.
 
-A failure that another attempt may mend is a retry; one that it can't is a discard, with the reason; being told to come
-back later is a snooze, which spends no attempt. Anything else that a handler raises is the engine's to record.
+A failure that another attempt may fix is a retry. One that it can't is a discard, with the reason. A request to come
+back later is a snooze, which spends no attempt. The engine records anything else that a handler raises.
 """
 
 from collections.abc import Awaitable, Callable
@@ -16,8 +16,8 @@ from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
 from headrace.queue import Discard, Outcome, Retry, RunningJob, Snooze
-from jobs_service.mail_sender import MailNotSentError, MailRejectedError
-from jobs_service.stripe_reader import StripeRejectedError, StripeUnavailableError
+from saas_worker.outbound.smtp import MailNotSentError, MailRejectedError
+from saas_worker.outbound.stripe import StripeRejectedError, StripeUnavailableError
 
 M = TypeVar("M", bound=Message)
 Handle = Callable[[M, RunningJob], Awaitable[Outcome]]
@@ -31,18 +31,18 @@ _FINAL = frozenset(
         grpc.StatusCode.OUT_OF_RANGE,
     }
 )
-"""What the api says about the request itself. A refused token, or a method that it doesn't know yet, is not that."""
+"""The request itself is wrong. A rejected token, or a method that an older api doesn't have, can still be fixed."""
 
 
-def outcomes(handle: Handle[M]) -> Handle[M]:
-    """Makes a handler answer an outcome where it raises a failure that is known, and its log lines name the job."""
+def with_outcomes(handle: Handle[M]) -> Handle[M]:
+    """Makes a handler return an outcome for each known failure, and adds the job's id to its log lines."""
 
     async def handled(message: M, job: RunningJob) -> Outcome:
-        structlog.contextvars.bind_contextvars(job_id=str(job.id), attempt=job.attempt)  # in this attempt's own context
+        structlog.contextvars.bind_contextvars(job_id=str(job.id), attempt=job.attempt)  # each attempt has a context
         try:
             return await handle(message, job)
         except grpc.aio.AioRpcError as error:
-            return of_rpc_error(error)
+            return outcome_of(error)
         except (MailRejectedError, StripeRejectedError) as error:
             return Discard(str(error))
         except (MailNotSentError, StripeUnavailableError) as error:
@@ -51,19 +51,19 @@ def outcomes(handle: Handle[M]) -> Handle[M]:
     return handled
 
 
-def of_rpc_error(error: grpc.aio.AioRpcError) -> Outcome:
-    """What an error of the api means for the job that asked."""
-    told = f"the api answered {error.code().name}: {error.details()}"
+def outcome_of(error: grpc.aio.AioRpcError) -> Outcome:
+    """Returns the outcome of a job whose call to the api failed."""
+    reason = f"the api returned {error.code().name}: {error.details()}"
     after = retry_delay(error)
     if error.code() in _FINAL:
-        return Discard(told)
+        return Discard(reason)
     if error.code() is grpc.StatusCode.ABORTED and after is not None:
         return Snooze(after)
-    return Retry(after=after, error=told)
+    return Retry(after=after, error=reason)
 
 
 def retry_delay(error: grpc.aio.AioRpcError) -> timedelta | None:
-    """When the api says to come back (google.rpc.RetryInfo), from now; None where it doesn't say."""
+    """Returns the delay that the api asks for (google.rpc.RetryInfo); None if it asks for none."""
     status = rpc_status.from_call(error)
     for detail in status.details if status is not None else ():
         info = error_details_pb2.RetryInfo()

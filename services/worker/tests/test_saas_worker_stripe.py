@@ -8,7 +8,7 @@ import pytest
 from fake_stripe.app import Double
 from fake_stripe.faults import Fault
 from fake_stripe.server import serving
-from jobs_service.stripe_reader import StripeReader, StripeRejectedError, StripeUnavailableError
+from saas_worker.outbound.stripe import StripeReader, StripeRejectedError, StripeUnavailableError
 
 
 @pytest.fixture
@@ -37,11 +37,11 @@ async def test_each_type_is_fetched_as_stripe_has_it_now(reader: StripeReader, d
         ("subscription", session["subscription"]),
         ("invoice", session["invoice"]),
     ]:
-        assert reader.knows(object_type)
+        assert reader.can_fetch(object_type)
         fetched = await reader.fetch(object_type, object_id)
         assert fetched is not None
         assert json.loads(fetched) == double.store.get(object_type, object_id)
-    assert not reader.knows("charge")
+    assert not reader.can_fetch("charge")
 
 
 async def test_an_object_that_stripe_does_not_have_is_none(reader: StripeReader) -> None:

@@ -1,6 +1,6 @@
-"""The span of a call that leaves our system: to the mail server, to Stripe.
+"""The span of a call to an external system: the SMTP server or Stripe.
 
-It is a leaf (nothing is propagated to the other side), and it carries no payload and no address of a person.
+No trace context is propagated to that system, and the span contains no payload and no email address.
 """
 
 from collections.abc import Iterator, Mapping
@@ -10,12 +10,12 @@ from opentelemetry import trace
 from opentelemetry.trace import Span, SpanKind, StatusCode
 from opentelemetry.util.types import AttributeValue
 
-_tracer = trace.get_tracer("jobs_service")
+_tracer = trace.get_tracer("saas_worker")
 
 
 @contextmanager
 def client_span(name: str, attributes: Mapping[str, AttributeValue]) -> Iterator[Span]:
-    """Records the block as a call; an exception that leaves it marks the call as failed by its class alone."""
+    """Records the block as a call. An exception marks it as failed, by the exception's class only."""
     with _tracer.start_as_current_span(
         name, kind=SpanKind.CLIENT, attributes=attributes, record_exception=False, set_status_on_exception=False
     ) as span:
