@@ -20,7 +20,7 @@ BLOCK = re.compile(r"^```(\w+) ([\w.]+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 @pytest.fixture
 def environment(tmp_path: Path) -> Path:
-    """An environment with the package and the command, installed from wheels. Other dependencies are those of this one."""
+    """An environment with the package and the command, installed from wheels, and this one's other dependencies."""
     folder = tmp_path / "environment"
     venv.create(folder, with_pip=False, symlinks=True)
     python = folder / "bin" / "python"
