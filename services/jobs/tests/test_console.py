@@ -266,7 +266,7 @@ class TestPages:
             f">{title}</h1>" in pages[page] for page, title in {"/kinds": "Kinds", "/workers": "Workers"}.items()
         )
         assert "paused" in pages["/kinds"]
-        assert "guest</code> string, veiled" in pages["/kinds"]
+        assert "guest</code> string, redacted" in pages["/kinds"]
         assert "Paused: " + KIND in pages["/"]
         assert "nightly/all" in pages["/periodic"]
         assert "Europe/Berlin" in pages["/periodic"]
