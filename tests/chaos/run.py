@@ -34,7 +34,8 @@ ENVIRONMENT = {
     "SMTP_TIMEOUT": "10s",
 }
 LOAD_ENDS_WITHIN = 300.0
-REFUSED_LATE = ("came too late and",)
+# What a worker logs about an outcome, and the effects worker about an effect, whose lease is lost.
+REFUSED_LATE = ("is ignored: the job has a newer lease", "came too late and")
 
 
 def run(faults: int, seed: int, only: str = "") -> bool:

@@ -34,6 +34,7 @@ PLANTED = [
     ("libs/outbox/src/headrace/outbox", "import headrace.queue", "The outbox knows the contract"),
     ("libs/client/src/headrace/client", "import headrace.chassis", "The client knows the contract"),
     ("libs/chassis/src/headrace/chassis", "import headrace.queue", "The chassis knows no service"),
+    ("libs/chassis/src/headrace/chassis", "from buf.validate import validate_pb2", "The buf package belongs to users"),
     ("services/api/src/api_service", "import headrace.queue", "The api service reaches jobs by gRPC only"),
     ("services/api/src/api_service", "import jobs_service", "The api service reaches jobs by gRPC only"),
     ("services/jobs/src/jobs_service/rpc", "import saas.jobs.v1.kinds_pb2", "The jobs service knows no product"),

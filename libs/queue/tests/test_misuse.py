@@ -282,22 +282,24 @@ def test_a_schema_that_would_need_quoting_is_refused_by_the_door() -> None:
         Enqueuer(kinds(), schema="Jobs")
 
 
-async def test_a_worker_needs_a_connection_string_and_has_one_life(installation: Any) -> None:
+async def test_a_worker_needs_a_connection_string_and_runs_once(installation: Any) -> None:
     handlers = installation.handlers(Greet=greet)
     with pytest.raises(TypeError, match="a worker: dsn must be of type str, not None"):
         Worker(None, handlers)
-    with pytest.raises(ValueError, match="a worker: dsn is no connection string of Postgres: missing"):
+    with pytest.raises(ValueError, match="a worker: dsn is not a connection string of Postgres: missing"):
         Worker("garbage", handlers)
     worker = installation.worker(handlers)
     async with installation.working(worker):
         pass
-    with pytest.raises(RuntimeError, match="this worker has been run before, and has one life: make another one"):
+    with pytest.raises(
+        RuntimeError, match="this worker has been run before, and a worker runs once: create another one"
+    ):
         await worker.run()
 
 
 async def test_run_worker_says_where_it_can_be_called(installation: Any) -> None:
     handlers = installation.handlers(Greet=greet)
-    with pytest.raises(RuntimeError, match="one runs here already: await Worker"):
+    with pytest.raises(RuntimeError, match="one is running here: await Worker"):
         run_worker(installation.dsn, handlers)
     with pytest.raises(RuntimeError, match="only the main thread can"):
         await asyncio.to_thread(run_worker, installation.dsn, handlers)

@@ -200,8 +200,8 @@ def run(stub: WorkerSupportAsyncStub, sender: MailSender, reader: StripeReader) 
 def running(message: Message, seconds: float = 30) -> RunningJob:
     kind = KINDS[message.DESCRIPTOR.full_name]
     return RunningJob(
-        id=4711, lease=3, kind=kind, queue=kind.queue, version=1, payload=message.SerializeToString(), attempt=1,
-        max_retries=kind.max_retries, timeout=seconds, caller="api", trace=None, claim_no=1, waited_ms=0,
+        id=4711, lease=3, kind=kind, queue=kind.queue, version=1, payload_bytes=message.SerializeToString(), attempt=1,
+        max_retries=kind.max_retries, timeout=seconds, caller="api", trace=None,
         deadline=asyncio.get_running_loop().time() + seconds,
     )  # fmt: skip
 

@@ -314,7 +314,7 @@ async def test_a_worker_before_its_migrations_is_alive_and_not_ready_and_goes_to
     async with await psycopg.AsyncConnection.connect(system.dsn, autocommit=True) as connection:
         await connection.execute("drop schema headrace cascade")
     async with system.worker() as program:
-        await program.said("not at work yet")
+        await program.said("not ready yet")
         assert await health_of(program, "/livez") == 200
         assert await health_of(program, "/readyz") == 503
         await asyncio.to_thread(migrate.up, system.dsn)

@@ -17,7 +17,7 @@ from claiming_example import Example
 
 from headrace.embedded_postgres import EmbeddedPostgres
 from headrace.queue import WorkerSettings
-from headrace.queue.claiming.producer import SWEEP_BUDGET
+from headrace.queue.claiming.pipeline import SWEEP_BUDGET
 from headrace.queue.claiming.recheck_timer import FIRST_LOOK, WATCH, RecheckTimer
 from headrace.queue.claiming.reconciler import INTERVAL, UNCLEAR_FOR
 from headrace.queue.db import migrate

@@ -23,7 +23,7 @@ from headrace.queue import (
     resume_queue_async,
     retry_job_async,
 )
-from headrace.queue.claiming.producer import Producer
+from headrace.queue.claiming.pipeline import ClaimPipeline
 
 pytestmark = pytest.mark.postgres_versions
 
@@ -136,14 +136,14 @@ async def test_a_job_is_cancelled_whose_claim_the_worker_has_yet_to_hear_of(
 ) -> None:
     """A beat tells the worker of the cancellation, once, before it has read what its claim brought."""
     brought, go_on = asyncio.Event(), asyncio.Event()
-    begin = Producer._begin
+    begin = ClaimPipeline._begin
 
-    async def begin_late(producer: Producer, *claim: Any) -> None:
+    async def begin_late(pipeline: ClaimPipeline, *claim: Any) -> None:
         brought.set()
         await go_on.wait()
-        await begin(producer, *claim)
+        await begin(pipeline, *claim)
 
-    monkeypatch.setattr(Producer, "_begin", begin_late)
+    monkeypatch.setattr(ClaimPipeline, "_begin", begin_late)
 
     async def greet(message: Any, job: RunningJob) -> None:
         await asyncio.sleep(FAR.total_seconds())

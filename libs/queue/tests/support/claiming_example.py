@@ -19,7 +19,7 @@ from psycopg.rows import dict_row
 
 from headrace.queue import Enqueuer, Kinds, NewJob
 from headrace.queue.claiming.cursor import PRIORITIES, Cursor, Mark, Sweep
-from headrace.queue.claiming.producer import SWEEP_BUDGET
+from headrace.queue.claiming.pipeline import SWEEP_BUDGET
 from headrace.queue.completion.completer import settle_params
 from headrace.queue.db.connections import SETTINGS
 from headrace.queue.db.statements import statement

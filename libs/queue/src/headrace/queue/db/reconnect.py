@@ -6,6 +6,8 @@ import asyncio
 import logging
 import random
 
+from headrace.queue.backoff import exponential_wait
+
 SHORTEST_WAIT, LONGEST_WAIT = 0.1, 2.0
 
 
@@ -26,6 +28,6 @@ class ReconnectBackoff:
         """Pauses, each time a little longer. Logs the warning before the first pause only."""
         if self._attempts == 0:
             log.warning("%s", warning)
-        longest = min(SHORTEST_WAIT * 2**self._attempts, LONGEST_WAIT)
         self._attempts += 1
+        longest = exponential_wait(self._attempts, base=SHORTEST_WAIT, factor=2, cap=LONGEST_WAIT)
         await asyncio.sleep(random.uniform(longest / 2, longest))

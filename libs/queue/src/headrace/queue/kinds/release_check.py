@@ -271,11 +271,11 @@ _VERSION_UNKNOWN = (
 _UNREADABLE = "they would be quarantined: keep the old field, with its number and type, until these jobs have ended"
 _CHANGED = (
     "bring the field back as it was until these jobs have ended; or raise the kind's version and let the handler read "
-    "what is older (job.version, job.payload)"
+    "what is older (job.version, job.payload_bytes)"
 )
 _STEPPED = (
     "the version was raised, so the handler is trusted to see to it: it gets payloads of the older version, where this "
-    "can only be read out of job.payload"
+    "can only be read from job.payload_bytes"
 )
 _ROLLED_BACK = (
     "this release ran here before the field was there, and the version was not raised for it: its workers run such "

@@ -22,7 +22,7 @@ from headrace.queue.execution.executor import Executor
 from headrace.queue.execution.handlers import Handlers
 from headrace.queue.execution.middleware import PlainWork, Work
 from headrace.queue.execution.retry_policy import RetryPolicy
-from headrace.queue.execution.running_job import Home, RunningJob
+from headrace.queue.execution.running_job import RunningJob
 from headrace.queue.job import Job
 from headrace.queue.kinds.kind import Kind
 from headrace.queue.maintenance.scheduler import BATCH
@@ -86,7 +86,7 @@ class Drain:
         self._retry = retry
         self._schema = schema
         self._run_plain = run_plain
-        self._decisions: list[tuple[int, int, AttemptResult]] = []
+        self._results: list[tuple[int, int, AttemptResult]] = []
         self._progress: list[tuple[int, int, str]] = []
         self._claims = count(1)
 
@@ -97,7 +97,8 @@ class Drain:
             self,
             self,
             self._retry,
-            home=Home(self._schema, lambda *report: self._progress.append(report)),
+            schema=self._schema,
+            report_progress=lambda *report: self._progress.append(report),
             freed=asyncio.Event(),
             run_plain=self._run_plain,
         )
@@ -128,9 +129,9 @@ class Drain:
             await executor.close()
         return [await execute(self._read(job_id)) for job_id in seen]
 
-    def record(self, job: RunningJob, decision: AttemptResult) -> None:
+    def record(self, job: RunningJob, result: AttemptResult) -> None:
         """Receives an outcome from the executor."""
-        self._decisions.append((job.id, job.lease, decision))
+        self._results.append((job.id, job.lease, result))
 
     def take(self, job: RunningJob, otherwise: AttemptResult) -> None:
         """Receives an attempt that has completed its job itself: `otherwise` counts only if that was rolled back."""
@@ -189,9 +190,9 @@ class Drain:
             yield Query("release savepoint headrace_attempt", {})
         except (psycopg.errors.InvalidSavepointSpecification, psycopg.errors.NoActiveSqlTransaction):
             raise TransactionEndedError(job) from None
-        decisions, self._decisions = self._decisions, []
+        results, self._results = self._results, []
         reports, self._progress = self._progress[-1:], []
-        yield Query(statement("settle", self._schema), settle_params(decisions))
+        yield Query(statement("settle", self._schema), settle_params(results))
         if reports:
             [(job_id, lease, value)] = reports
             params = {"ids": [job_id], "leases": [lease], "values": [value]}

@@ -9,10 +9,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from headrace.queue.errors import KindUnknownError
+from headrace.queue.execution.attempt_result import not_an_outcome
 from headrace.queue.execution.handlers import Handlers
 from headrace.queue.execution.middleware import PlainWork, Work, wrapped
 from headrace.queue.execution.outcomes import Done, Outcome
-from headrace.queue.execution.running_job import Home, RunningJob, enter_job
+from headrace.queue.execution.running_job import RunningJob, enter_job
 from headrace.queue.kinds.kind import Kind
 
 
@@ -49,26 +50,22 @@ async def run_handler(
         kind=kind,
         queue=kind.queue,
         version=kind.version,
-        payload=data,
+        payload_bytes=data,
         attempt=attempt,
         max_retries=kind.max_retries,
         timeout=kind.timeout.total_seconds(),
         caller=caller,
         trace=None,
-        claim_no=1,
-        waited_ms=0.0,
         metadata=metadata,
         deadline=time.monotonic() + kind.timeout.total_seconds(),
-        home=Home(schema, report=lambda *_: None),
+        _schema=schema,
     )
     # A separate task, so that the job is the current one in there alone.
     outcome = await asyncio.create_task(_enter(_work(handlers, kind.name, run_plain), decoded, job))
     if outcome is None:
         return Done()
     if not isinstance(outcome, Outcome):
-        raise TypeError(
-            f"handler returned {type(outcome).__name__}; return None, or one of Done, Retry, Snooze, Cancel, Discard"
-        )
+        raise TypeError(not_an_outcome(outcome))
     return outcome
 
 

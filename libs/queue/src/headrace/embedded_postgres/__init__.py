@@ -240,14 +240,21 @@ def _reachable(binaries: Path) -> Path:
         probe = [str(binaries / "postgres"), "--version"]
         if subprocess.run(as_server_user(probe), capture_output=True, check=False, cwd="/").returncode == 0:
             return binaries
-    copy = Path(tempfile.gettempdir()) / f"headrace-{binaries.parent.name}-{binaries.stat().st_mtime_ns}"
+    # The wheel's programs look for its libraries beside the package, three folders up.
+    package = binaries.parents[1]
+    libraries = package.with_name(f"{package.name}.libs")
+    name = f"headrace-{package.name}-{binaries.parent.name}-{binaries.stat().st_mtime_ns}"
+    copy = Path(tempfile.gettempdir()) / name
     if not copy.exists():
         with tempfile.TemporaryDirectory(dir=tempfile.gettempdir()) as scratch:
             Path(scratch).chmod(0o755)
-            shutil.copytree(binaries.parent, Path(scratch) / "install", symlinks=True)
+            made = Path(scratch) / "install"
+            shutil.copytree(binaries.parent, made / package.name / binaries.parent.name, symlinks=True)
+            if libraries.exists():
+                shutil.copytree(libraries, made / libraries.name)
             with contextlib.suppress(OSError):  # another process was faster, and its copy is as good
-                (Path(scratch) / "install").rename(copy)
-    return copy / "bin"
+                made.rename(copy)
+    return copy / package.name / binaries.parent.name / "bin"
 
 
 def as_server_user(command: Sequence[str], *, dies_with: int | None = None) -> list[str]:
