@@ -31,6 +31,7 @@ from jobs_service.console.settings import JobsConsoleSettings
 from jobs_service.server.settings import JobsServerSettings
 from jobs_service.settings import JobsSettings
 from jobs_service.worker.settings import JobsWorkerSettings
+from saas_worker.settings import SaasWorkerSettings
 
 PAGE = Path(__file__).with_name("settings.md")
 _TABLE = re.compile(r"(?P<begin><!-- table: (?P<name>[\w-]+) -->\n).*?(?P<end><!-- end -->)", re.DOTALL)
@@ -79,6 +80,7 @@ TABLES: dict[str, Callable[[], list[Row]]] = {
     "jobs": lambda: of_class(JobsSettings),
     "jobs-server": lambda: of_class(JobsServerSettings, beside=JobsSettings),
     "jobs-worker": lambda: of_class(JobsWorkerSettings, beside=JobsSettings),
+    "saas-worker": lambda: of_class(SaasWorkerSettings),
     "jobs-console": lambda: of_class(JobsConsoleSettings),
     "headrace-migrate": lambda: of_command("migrate", "up"),
     "headrace-kinds": lambda: of_command("kinds", "check"),

@@ -169,6 +169,7 @@ class Rollout:
             ["-c", _SERVER],
             JOBS_DATABASE_URL=self._database,
             JOBS_HASH_KEYS=base64.b64encode(b"0" * 32).decode(),
+            JOBS_KINDS="saas.jobs.v1.kinds_pb2",
             JOBS_CALLERS_FILE=str(callers),
             JOBS_GRPC_ADDRESS=f"127.0.0.1:{self._ports[f'server-{release}']}",
         )

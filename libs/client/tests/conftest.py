@@ -64,6 +64,7 @@ class _Program:
             **os.environ,
             "JOBS_DATABASE_URL": database,
             "JOBS_HASH_KEYS": base64.b64encode(secrets.token_bytes(32)).decode(),
+            "JOBS_KINDS": "saas.jobs.v1.kinds_pb2",
             "JOBS_CALLERS_FILE": str(callers),
             "JOBS_GRPC_ADDRESS": "127.0.0.1:0",
         }

@@ -29,7 +29,9 @@ from django.conf import settings
 from django.db import transaction
 
 # Times without zones are Django's old way: connections are told to load them so, and the engine must not care.
-settings.configure(DATABASES={"default": {"ENGINE": "django.db.backends.postgresql"}}, USE_TZ=False)
+DATABASES = {"default": {"ENGINE": "django.db.backends.postgresql"}}
+settings.configure(DATABASES=DATABASES, USE_TZ=False, LOGGING_CONFIG=None)
+django.setup()
 
 
 @pytest.fixture
@@ -83,6 +85,22 @@ def test_json_is_loaded_though_django_has_it_as_text(installation: Any, connecti
         assert get_job(connection, done.id).output == {"greeted": "Ada"}
     assert seen == [{"tenant": 7}, {"tenant": 7}]
     assert [error.message for error in done.errors] == ["not today"]
+
+
+def test_a_handler_under_the_kit_sees_the_tests_own_rows(installation: Any, connection: Any) -> None:
+    def greet(message: Any, job: RunningJob) -> Any:
+        with connection.cursor() as cursor:
+            cursor.execute("select count(*) from orders")
+            return Done(cursor.fetchone()[0])
+
+    kit = Kit(installation.handlers(Greet=greet))
+    with transaction.atomic():
+        with connection.cursor() as cursor:
+            cursor.execute("create table orders as select 17 as id")
+        installation.enqueuer.enqueue(connection, NewJob(TestKinds.Greet()))
+        [done] = kit.drain(connection)
+        transaction.set_rollback(True)
+    assert done.output == 1
 
 
 def test_another_database_than_postgres_is_rejected() -> None:

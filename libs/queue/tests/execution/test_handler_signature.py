@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 from unittest.mock import AsyncMock, Mock
 
@@ -170,3 +172,23 @@ def test_a_handler_of_a_union_is_the_handler_of_each() -> None:
 
         @Headrace().handler
         def optional(payload: Optional[Greet], job: RunningJob) -> None: ...  # noqa: UP045
+
+
+def test_a_handler_for_a_process_is_declared_where_it_is_defined(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "declares_a_process.py"
+    program.write_text(
+        "from headrace.queue import Headrace, RunningJob\n"
+        f"from {__name__} import Greet\n"
+        "app = Headrace()\n"
+        "@app.handler(mode='process')\n"
+        "def greet(payload: Greet, job: RunningJob) -> None: ...\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    app = importlib.import_module("declares_a_process").app
+    assert app.handlers["test.Greet"].mode == "process"
+    with pytest.raises(ValueError, match=r"a separate process can't import .*<locals>"):
+
+        @Headrace().handler(mode="process")
+        def inner(payload: Greet, job: RunningJob) -> None: ...

@@ -29,11 +29,11 @@ from fake_stripe.sender import sign
 from fake_stripe.server import serving
 from headrace.chassis.rpc.client import open_channel
 from headrace.chassis.rpc.tokens import token_hash
-from jobs_service.stripe_reader import StripeReader
 from saas.auth.v1 import auth_service_pb2, auth_service_pb2_grpc
 from saas.billing.v1 import billing_service_pb2, billing_service_pb2_grpc
 from saas.jobs.v1 import worker_support_pb2 as support_pb
 from saas.jobs.v1 import worker_support_pb2_grpc
+from saas_worker.outbound.stripe import StripeReader
 
 SECRETS = ("whsec_new", "whsec_old")
 PRICE = "price_pro_monthly"

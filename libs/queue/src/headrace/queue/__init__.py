@@ -1,13 +1,13 @@
 """The job engine of Headrace: enqueues, claims, runs, retries and rescues jobs kept in Postgres.
 
+`Headrace` is the object that a program begins with. It puts the classes below together.
+
 What exists in two forms is blocking by its plain name, and asynchronous with the suffix `_async`. Both forms work in
 the caller's transaction, on psycopg connections and on SQLAlchemy connections and sessions; blocking ones on Django's
 `django.db.connection` as well. On a connection in autocommit mode, a call is its own transaction.
 
-`Headrace` is the one object that a program begins with; it puts the classes below together.
-
-`Headrace` is the one object that a program begins with; it puts the classes below together.
-errors.
+The names below are the engine's public face, in groups: app, enqueue, kinds, worker, inspect, control, periodic,
+events, errors.
 """
 
 from headrace.queue.app import (

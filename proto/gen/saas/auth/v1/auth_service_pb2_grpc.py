@@ -5,7 +5,7 @@ import warnings
 
 from saas.auth.v1 import auth_service_pb2 as saas_dot_auth_dot_v1_dot_auth__service__pb2
 
-GRPC_GENERATED_VERSION = '1.85.1'
+GRPC_GENERATED_VERSION = '1.76.0'
 GRPC_VERSION = grpc.__version__
 _version_not_supported = False
 
@@ -25,7 +25,7 @@ if _version_not_supported:
     )
 
 
-class AuthServiceStub:
+class AuthServiceStub(object):
     """Public. Register, VerifyEmail, ResendVerification, Login, RequestPasswordReset and ResetPassword need no
     token; GetAccount needs "authorization: Bearer <access token>".
     """
@@ -73,7 +73,7 @@ class AuthServiceStub:
                 _registered_method=True)
 
 
-class AuthServiceServicer:
+class AuthServiceServicer(object):
     """Public. Register, VerifyEmail, ResendVerification, Login, RequestPasswordReset and ResetPassword need no
     token; GetAccount needs "authorization: Bearer <access token>".
     """
@@ -177,7 +177,7 @@ def add_AuthServiceServicer_to_server(servicer, server):
 
 
  # This class is part of an EXPERIMENTAL API.
-class AuthService:
+class AuthService(object):
     """Public. Register, VerifyEmail, ResendVerification, Login, RequestPasswordReset and ResetPassword need no
     token; GetAccount needs "authorization: Bearer <access token>".
     """

@@ -75,7 +75,7 @@ class _QueueDepth:
             if self._is_fresh():
                 return
             began = self._clock()
-            self._jobs = await self._database.run(lambda c: count_available_async(c, self._queue, limit=self._limit))
+            self._jobs = await self._database.call(count_available_async, self._queue, limit=self._limit)
             ended = self._clock()
             self._fresh_until = ended + max(FRESH_SECONDS, POLL_INTERVAL * (ended - began))
 

@@ -1,4 +1,4 @@
-"""Why a job does not run; and what would become of an enqueue."""
+"""ExplainJob: why a job isn't running, or what an enqueue request would do."""
 
 # ruff: noqa: N802, ARG002 (names and parameters are the contract's)
 
@@ -14,14 +14,14 @@ from jobs_service.convert.values import refuse, under
 from jobs_service.rpc.enqueue import EnqueueMethods
 
 ENQUEUE = "enqueue"
-"""What the request calls the enqueue that it asks about."""
+"""The request's field for an enqueue request to explain."""
 
 
 class ExplainMethods(EnqueueMethods):
-    """Explains jobs, and enqueues: those as the same caller's Enqueue would be decided now."""
+    """Explains jobs and enqueue requests. A request is explained as the caller's Enqueue would be decided now."""
 
     async def ExplainJob(self, request: pb.ExplainJobRequest, context: Any) -> pb.ExplainJobResponse:
-        """Says why a job does not run, or what would become of an enqueue."""
+        """Explains why a job isn't running, or what an enqueue request would do."""
         if request.WhichOneof("subject") == ENQUEUE:
             try:
                 explanation = await self._of_enqueue(request.enqueue)
@@ -33,18 +33,16 @@ class ExplainMethods(EnqueueMethods):
             if violations := request_violations(request):
                 raise refuse(violations)
             job_id = read_job_id(request.job_id)
-            explanation = await self._database.run(lambda connection: explain_job_async(connection, job_id))
-        return self._answer(explanation)
+            explanation = await self._database.call(explain_job_async, job_id)
+        return self._response(explanation)
 
     async def _of_enqueue(self, request: pb.EnqueueRequest) -> Explanation:
         wanted = self._request_enqueuer.read_job(request, self._callers.current())
-        explanation = await self._database.run(
-            lambda connection: explain_enqueue_async(connection, self._enqueuer, wanted)
-        )
+        explanation = await self._database.call(explain_enqueue_async, self._enqueuer, wanted)
         if explanation.job is None:
             await self._request_enqueuer.require_capacity(wanted)
         return explanation
 
-    def _answer(self, explanation: Explanation) -> pb.ExplainJobResponse:
+    def _response(self, explanation: Explanation) -> pb.ExplainJobResponse:
         job = self._seen.job(explanation.job) if explanation.job else None
         return pb.ExplainJobResponse(job=job, explanation=self._seen.explanation(explanation))

@@ -1,4 +1,4 @@
-"""Workers, as an operator sees them."""
+"""ListWorkers."""
 
 # ruff: noqa: N802, ARG002 (names and parameters are the contract's)
 
@@ -11,9 +11,9 @@ from jobs_service.rpc.base import Methods
 
 
 class WorkersMethods(Methods):
-    """Tells of workers."""
+    """Lists workers."""
 
     async def ListWorkers(self, request: pb.ListWorkersRequest, context: Any) -> pb.ListWorkersResponse:
         """Lists workers, the newest first."""
-        workers = await self._database.run(lambda c: list_workers_async(c, include_gone=request.include_gone))
+        workers = await self._database.call(list_workers_async, include_gone=request.include_gone)
         return pb.ListWorkersResponse(workers=[write_worker(worker) for worker in workers])

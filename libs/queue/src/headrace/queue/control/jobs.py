@@ -12,7 +12,7 @@ from headrace.queue.job import FINAL_STATES, Job, JobState
 
 
 def cancel_job_plan(job_id: int, *, schema: str = DEFAULT_SCHEMA) -> Plan[Job]:
-    """Cancels a job. A waiting job is cancelled at once; the worker of a running job is told with its next heartbeat.
+    """Cancels a job: a waiting one at once, a running one through its worker, which learns of it at its next heartbeat.
 
     Returns:
         The job afterwards: cancelled, or running with `cancel_requested_at` set.

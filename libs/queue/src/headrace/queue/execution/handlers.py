@@ -5,13 +5,19 @@ from __future__ import annotations
 import pickle
 import sys
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeVar
 
 from headrace.queue.execution.middleware import AsyncMiddleware, PlainMiddleware
 from headrace.queue.execution.outcomes import Outcome
 from headrace.queue.execution.running_job import RunningJob
-from headrace.queue.execution.signature import described, is_async, require_function, require_handler
+from headrace.queue.execution.signature import (
+    described,
+    is_async,
+    is_being_defined,
+    require_function,
+    require_handler,
+)
 from headrace.queue.kinds.kind import Kind, Kinds
 
 Payload = TypeVar("Payload")
@@ -101,6 +107,17 @@ class Handlers:
         names = frozenset(self.kinds.of(each).name for each in message_classes)
         self._middleware.append((middleware, names))
 
+    def with_kinds(self, kinds: Kinds) -> Handlers:
+        """Returns the same handlers for the same kinds with other options, for example a deployment's overrides.
+
+        Raises:
+            KindUnknownError: A kind that has a handler is missing.
+        """
+        changed = Handlers(kinds)
+        changed._handlers = {name: replace(handler, kind=kinds[name]) for name, handler in self._handlers.items()}
+        changed._middleware = list(self._middleware)
+        return changed
+
     def middleware_for(self, handler: Handler) -> tuple[list[AsyncMiddleware], list[PlainMiddleware]]:
         """Returns the middleware of a handler, outermost first: the `async def` ones, then the plain ones.
 
@@ -140,12 +157,12 @@ class Handlers:
 
 
 def _require_importable(function: Callable[..., Any]) -> None:
-    """Checks that a process can import a function: pickle writes only where it is found."""
+    """Makes sure that a process can import a function: it pickles, or will as soon as its module is imported."""
     try:
         pickle.dumps(function)
         importable = getattr(function, "__module__", "") != "__main__"
     except (pickle.PicklingError, AttributeError, TypeError):
-        importable = False
+        importable = is_being_defined(function)
     if not importable:
         raise ValueError(
             f"a separate process can't import {described(function)}: move it to the top level of a module that is not "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
 import types
 import typing
 from collections.abc import Callable
@@ -90,6 +91,12 @@ def payload_classes(function: Callable[..., Any]) -> tuple[type[Any], ...]:
     if isinstance(annotation, types.UnionType) or typing.get_origin(annotation) is typing.Union:
         return typing.get_args(annotation)
     return (annotation,)
+
+
+def is_being_defined(function: object) -> bool:
+    """Returns whether a decorator is at work on a function: its module has no such name yet, and will have it."""
+    module, name = getattr(function, "__module__", "__main__"), getattr(function, "__qualname__", "<")
+    return module != "__main__" and "<" not in name and not hasattr(sys.modules.get(module), name.partition(".")[0])
 
 
 def described(function: object) -> str:

@@ -85,7 +85,7 @@ def explain_job_plan(job_id: int, *, schema: str = DEFAULT_SCHEMA) -> Plan[Expla
 
     All evidence is from one statement, and so from one moment. It takes about 50 ms at most, however long the queue is.
     Where vacuum is held back, counting the jobs ahead may have to pass many dead index entries. It then stops after a
-    second, and the reason says so (`more`).
+    second, and the reason shows that (`more`).
 
     Raises:
         JobNotFoundError: There is no job with that id, or it was deleted.
@@ -200,14 +200,14 @@ def _obstacles(job: Job, evidence: Mapping[str, Any]) -> Iterator[Reason]:
     before, more = evidence["before"], evidence["more"]
     if (limit := evidence["limit"]) and limit["running"] >= limit["max_running"]:
         yield QueueFull(job.queue, limit["max_running"], before, more)
-    moving = [worker for worker in enabled if not worker["hung"]]
+    responsive = [worker for worker in enabled if not worker["hung"]]
     # A worker reports its free slots with its first heartbeat.
-    free = sum(1 if worker["free"] is None else worker["free"] for worker in moving)
+    free = sum(1 if worker["free"] is None else worker["free"] for worker in responsive)
     if before or more or not free:
-        rate = sum(worker["rate"] for worker in moving)
-        known = moving and (before or not more)
+        rate = sum(worker["rate"] for worker in responsive)
+        known = responsive and (before or not more)
         eta = time_at(rate, before if free else before + 1) if known else None
-        yield Behind(before, more, rate, eta, free, len(enabled), len(enabled) - len(moving))
+        yield Behind(before, more, rate, eta, free, len(enabled), len(enabled) - len(responsive))
     yield Next(_known(job.ready_at))
 
 

@@ -1,4 +1,4 @@
-"""How queues move: how long the longest wait is, how many jobs end per second, how many workers serve them."""
+"""Statistics of queues: the longest wait, how many jobs end per second, how many workers claim from them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LONGEST_ESTIMATE = timedelta(days=3660)
 
 @dataclass(frozen=True)
 class QueueStats:
-    """How a queue moves. Times are the database's."""
+    """The statistics of a queue. Times are the database's."""
 
     queue: str
     oldest_wait: timedelta | None
@@ -36,7 +36,7 @@ class QueueStats:
 def queue_stats_plan(
     queues: Sequence[str] | None = None, *, schema: str = DEFAULT_SCHEMA
 ) -> Plan[dict[str, QueueStats]]:
-    """Returns how queues move, by name: those that a live worker claims from, and those with available jobs.
+    """Returns the statistics of queues, by name: of those that a live worker claims from, or that have available jobs.
 
     The time it takes grows with the number of queues and workers, not of jobs.
 

@@ -1,6 +1,6 @@
 -- Counts jobs per queue and state. Unfinished jobs are counted from the small indexes that hold nothing else:
 -- jobs_ready, jobs_due, and jobs_claimed from each worker's floor on. Finished jobs are counted from the tallies. With
--- `most`, at most that many entries are read of each queue in jobs_ready, and of jobs_due, and `more` tells where there
+-- `most`, at most that many entries are read of each queue in jobs_ready, and of jobs_due, and `more` shows where there
 -- are others. Without it (NULL), the counts are exact.
 with recursive waiting as (
   (select queue from {schema}.jobs where ready_xid is not null order by queue limit 1)

@@ -1,6 +1,6 @@
 -- Finds matching jobs of certain queues or kinds, newest first: reads about %(scan)s jobs at most, spread over the
--- pairs of a queue and a kind, and returns the id below which it has read nothing (0: nothing is left). Pairs are told
--- apart by their hashes. Index: jobs_by_queue_and_kind, first from pair to pair, then backwards in each. The row
+-- pairs of a queue and a kind, and returns the id below which it has read nothing (0: nothing is left). Pairs
+-- are identified by their hashes. Index: jobs_by_queue_and_kind, first from pair to pair, then backwards in each. The row
 -- comparisons leave the planner no other.
 with recursive pair (queue_hash, kind_hash) as (
   (select hashtext(queue), hashtext(kind) from {schema}.jobs order by hashtext(queue), hashtext(kind) limit 1)
