@@ -37,6 +37,7 @@ from headrace.queue import (
     cancel_job_async,
     delete_jobs_async,
     get_job_async,
+    job_kind,
     limit_queue_async,
     list_jobs_async,
     pause_queue_async,
@@ -116,6 +117,16 @@ def test_so_is_one_of_a_kind(override: KindOverride, text: str) -> None:
 def test_an_instance_is_no_kind() -> None:
     with pytest.raises(NotAJobKindError, match="is no job kind: give the class"):
         Kinds([object()])
+
+
+def test_a_decorator_without_its_name_shows_how_it_is_written() -> None:
+    with pytest.raises(
+        KindMisconfiguredError, match=r'@job_kind needs the name of the kind: @job_kind\("shop.Order"\)'
+    ):
+
+        @job_kind
+        class Order:
+            pass
 
 
 async def greet(message: Any, job: RunningJob) -> None:

@@ -125,6 +125,8 @@ def job_kind(
     Raises:
         KindMisconfiguredError: The name is none.
     """
+    if isinstance(name, type):
+        raise KindMisconfiguredError(f'@job_kind needs the name of the kind: @job_kind("shop.{name.__name__}")')
     if not is_instance(str, name) or not _KIND_NAME.fullmatch(name) or len(name) > MAX_NAME_LENGTH:
         raise KindMisconfiguredError(
             f"kind name {name!r}: use words of letters, digits and underscores, joined by dots"
