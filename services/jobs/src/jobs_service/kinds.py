@@ -10,7 +10,7 @@ from typing import Any
 from google.protobuf.descriptor import FileDescriptor
 from google.protobuf.message import Message
 
-from headrace.queue import Defaults, KindOverride, Kinds, QueueError
+from headrace.queue import Defaults, Headrace, KindOverride, Kinds, QueueError
 from jobs_service.object_references import import_reference
 from jobs_service.settings import JobsSettings, reject_setting
 
@@ -58,11 +58,13 @@ def _messages(reference: str) -> Iterator[type[Message]]:
     descriptor = getattr(found, "DESCRIPTOR", None)
     if isinstance(descriptor, FileDescriptor):
         found = Kinds.of_file(descriptor)
+    elif isinstance(found, Headrace):
+        found = found.handlers.kinds
     if not isinstance(found, Kinds):
         reject_setting(
             _VARIABLE,
             f"{reference} is {_described(found)}: expected a module that protoc generated, such as shop.kinds_pb2, or "
-            "a headrace.queue.Kinds",
+            "a headrace.queue.Headrace or Kinds",
         )
     if not found.names:
         reject_setting(

@@ -1,13 +1,14 @@
 """Reads the comments of .proto files from descriptor sets beside the generated modules.
 
-For `shop/kinds_pb2.py` that is `shop/kinds.binpb`, which protoc writes with `--descriptor_set_out` and
-`--include_source_info`. Without that file, kinds and fields have no descriptions.
+For `shop/kinds.proto`, that is `kinds.binpb` in the package `shop`. protoc writes it with `--descriptor_set_out` and
+`--include_source_info`. Without it, kinds and fields have no descriptions.
 """
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
+from pathlib import PurePosixPath
 
 from google.protobuf import descriptor_pb2
 
@@ -19,16 +20,17 @@ _FILES_MESSAGES, _MESSAGES_FIELDS, _MESSAGES_MESSAGES = 4, 2, 3
 
 def kind_comments(kinds: Kinds) -> Mapping[str, str]:
     """Returns the comments of kinds and of their fields, by full name."""
-    modules = {kind.message_class.__module__ for kind in kinds}
-    return {name: text for module in sorted(modules) for name, text in _module_comments(module).items()}
+    names = {kind.message_class.DESCRIPTOR.file.name for kind in kinds}
+    return {name: text for file in sorted(names) for name, text in _file_comments(file).items()}
 
 
 @cache
-def _module_comments(module: str) -> Mapping[str, str]:
-    package, _, name = module.rpartition(".")
-    if package not in sys.modules:  # a module at the top level, or a message that was built at run time
+def _file_comments(file_name: str) -> Mapping[str, str]:
+    proto = PurePosixPath(file_name)
+    package = ".".join(proto.parent.parts)
+    if package not in sys.modules:  # a file at the top level, or one that was built at run time
         return {}
-    described = files(package) / f"{name.removesuffix('_pb2')}.binpb"
+    described = files(package) / proto.with_suffix(".binpb").name
     if not described.is_file():
         return {}
     return {

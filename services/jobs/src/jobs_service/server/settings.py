@@ -16,8 +16,8 @@ class JobsServerSettings(JobsSettings):
     jobs_kinds: CommaList = Field(
         min_length=1,
         description=(
-            "Which kinds of jobs the server accepts: Python modules that protoc generated, or `module:name` of a "
-            "`headrace.queue.Kinds`, separated by commas."
+            "The kinds of jobs that the server accepts: Python modules that protoc generated, or module:name of a "
+            "Headrace app or Kinds; separated by commas."
         ),
         examples=["shop.kinds_pb2,billing.kinds_pb2"],
     )
