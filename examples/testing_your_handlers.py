@@ -1,4 +1,4 @@
-"""Tests of your own program: in a transaction that is rolled back, with the engine's real statements and no fakes.
+"""Tests of your program run in a transaction that is rolled back, with the engine's real statements and no fakes.
 
 Prints:
     alone: Done(output='Dear ada@example.org, welcome!')

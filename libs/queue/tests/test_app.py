@@ -241,7 +241,7 @@ class TestKnownKinds:
         @app.handler(mode="thread")
         def greet(payload: Greet, job: RunningJob) -> None: ...
 
-        with pytest.raises(ValueError, match="a memory limit holds for"):
+        with pytest.raises(ValueError, match="only handlers of mode 'process'"):
 
             @app.handler(memory_limit=2**30)
             def count(payload: Count, job: RunningJob) -> None: ...

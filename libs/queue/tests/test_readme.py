@@ -15,15 +15,13 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1]
 CLI = PACKAGE.parent / "cli"
+CONTRACT = PACKAGE.parents[1] / "proto"
 BLOCK = re.compile(r"^```(\w+) ([\w.]+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
 @pytest.fixture
 def environment(tmp_path: Path) -> Path:
-    """An environment with the package and the command, installed from wheels.
-
-    Other dependencies are those of this one.
-    """
+    """An environment with the package and what its extras need of ours; other dependencies are this one's."""
     folder = tmp_path / "environment"
     venv.create(folder, with_pip=False, symlinks=True)
     python = folder / "bin" / "python"
@@ -31,7 +29,7 @@ def environment(tmp_path: Path) -> Path:
     # A plain path: the editable installs of this environment are not seen through it.
     (folder / "lib" / version / "site-packages" / "rest.pth").write_text(sysconfig.get_path("purelib") + "\n")
     options = ["--quiet", "--no-index", "--no-deps", "--no-build-isolation", "--ignore-installed"]
-    subprocess.run([python, "-m", "pip", "install", *options, CLI, PACKAGE], check=True, cwd=tmp_path)
+    subprocess.run([python, "-m", "pip", "install", *options, CLI, CONTRACT, PACKAGE], check=True, cwd=tmp_path)
     return folder
 
 

@@ -70,7 +70,7 @@ async def greet(payload: Any, job: RunningJob) -> None:
 class TestRun:
     """A handler alone."""
 
-    def test_a_plain_handler_answers_its_outcome(self, enqueuer: Enqueuer) -> None:
+    def test_a_plain_handler_returns_its_outcome(self, enqueuer: Enqueuer) -> None:
         kit = kit_of(enqueuer.kinds, Greet=lambda payload, job: Done(f"{payload.name} {job.attempt} {job.caller}"))
         assert kit.run(Greet(name="Ada"), attempt=2, caller="web") == Done("Ada 2 web")
 
@@ -114,7 +114,7 @@ class TestRun:
         with pytest.raises(TypeError, match="return None, or one of Done"):
             kit.run(Greet(name="Ada"))
 
-    def test_a_handler_with_a_process_of_its_own_runs_here(self, enqueuer: Enqueuer) -> None:
+    def test_a_handler_for_a_separate_process_runs_here(self, enqueuer: Enqueuer) -> None:
         handlers = Handlers(enqueuer.kinds)
         handlers.add(Greet, handle_async, mode="process")
         assert Kit(handlers).run(Greet(name="Ada")) == Done({"pid": os.getpid()})
@@ -168,7 +168,7 @@ class TestEnqueued:
         connection.rollback()
         assert kit.enqueued(connection) == []
 
-    def test_a_connection_that_commits_each_statement_is_refused(self, installation: Any, enqueuer: Enqueuer) -> None:
+    def test_a_connection_that_commits_each_statement_is_rejected(self, installation: Any, enqueuer: Enqueuer) -> None:
         kit = kit_of(enqueuer.kinds, Greet=greet)
         with psycopg.connect(installation.dsn, autocommit=True) as connection:
             with pytest.raises(ValueError, match="rolled back"):
@@ -178,7 +178,7 @@ class TestEnqueued:
 
 
 class TestDrain:
-    """Working off what is due."""
+    """Running what is available."""
 
     def test_every_outcome_ends_as_with_a_worker_and_leaves_nothing(
         self, connection: psycopg.Connection[Any], enqueuer: Enqueuer
@@ -227,9 +227,7 @@ class TestDrain:
         kit.move_clock(connection, timedelta(hours=2))
         assert [job.state for job in kit.drain(connection)] == ["completed"]
 
-    def test_what_handlers_enqueue_is_worked_off_too(
-        self, connection: psycopg.Connection[Any], enqueuer: Enqueuer
-    ) -> None:
+    def test_jobs_that_handlers_enqueue_run_too(self, connection: psycopg.Connection[Any], enqueuer: Enqueuer) -> None:
         def count(payload: Any, job: RunningJob) -> None:
             enqueuer.enqueue(connection, NewJob(Greet(name="from count")))
 
@@ -240,9 +238,7 @@ class TestDrain:
             ("Greet", "completed"),
         ]
 
-    def test_a_drain_that_would_never_end_is_ended(
-        self, connection: psycopg.Connection[Any], enqueuer: Enqueuer
-    ) -> None:
+    def test_a_drain_that_would_never_end_raises(self, connection: psycopg.Connection[Any], enqueuer: Enqueuer) -> None:
         def again(payload: Any, job: RunningJob) -> None:
             enqueuer.enqueue(connection, NewJob(Greet(name="again")))
 
@@ -307,7 +303,7 @@ class TestDrain:
         assert (job.state, job.output) == (JobState.COMPLETED, 2)
         assert job.errors[0].type == "rolled_back"
 
-    def test_a_handler_with_a_process_of_its_own_gets_one(
+    def test_a_handler_for_a_separate_process_gets_one(
         self, connection: psycopg.Connection[Any], enqueuer: Enqueuer
     ) -> None:
         handlers = Handlers(enqueuer.kinds)
@@ -317,7 +313,7 @@ class TestDrain:
         assert job.state is JobState.COMPLETED
         assert job.output["pid"] != os.getpid()
 
-    async def test_only_what_has_a_handler_is_worked_off(
+    async def test_only_jobs_with_a_handler_run(
         self, connection: psycopg.Connection[Any], installation: Any, enqueuer: Enqueuer
     ) -> None:
         await installation.enqueue(Greet(name="committed"))

@@ -56,7 +56,7 @@ def _stopping(stop: threading.Event) -> Iterator[None]:
 
 
 def _start(command: Sequence[str]) -> subprocess.Popen[bytes]:
-    # In a process group of its own: Ctrl-C in a terminal reaches it through us alone, and once.
+    # In a separate process group: Ctrl-C in a terminal reaches it through this process alone, and once.
     return subprocess.Popen(command, process_group=0)
 
 

@@ -264,7 +264,7 @@ class Headrace:
 
 
 def _new_job(job: Any, options: JobOptions | None = None) -> NewJob:
-    """The job that a payload means; one with options of its own takes others in addition."""
+    """The job that a payload means; a `NewJob` keeps its options, and takes more."""
     if isinstance(job, NewJob):
         return replace(job, **options) if options else job
     return NewJob(job, **(options or {}))

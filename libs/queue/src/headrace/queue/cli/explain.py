@@ -26,7 +26,7 @@ def explain(
     schema: Schema = DEFAULT_SCHEMA,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Say why a job isn't running, with the evidence. Exits with 1 if there is no such job."""
+    """Say why a job isn't running, with the evidence. Exits with 1 if the job doesn't exist."""
     with reported():
         explanation = _explained(database_url, job_id, schema)
     job = explanation.job

@@ -13,7 +13,7 @@ USAGE_ERROR = 2
 
 
 def required_database(parameter: typer.CallbackParam, value: str) -> str:
-    """Returns the database's URL, or ends the command with a line that names the variables it may come from."""
+    """Returns the database's URL, or exits with the names of the variables it may come from."""
     if not value:
         variables = " or ".join(parameter.envvar or ())
         typer.echo(f"headrace: no database is given: set {variables}, or use {parameter.opts[0]}", err=True)

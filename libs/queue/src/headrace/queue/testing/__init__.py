@@ -1,4 +1,4 @@
-"""For the tests of your own program: what a handler returns, what your code enqueues, and what becomes of those jobs.
+"""For the tests of a program: what a handler returns, what your code enqueues, and what becomes of those jobs.
 
 A `Kit` works on a connection or session whose transaction the test rolls back. It uses the engine's real statements and
 no fakes. Tests need no clean-up, don't see each other's jobs, and run in parallel on one database.

@@ -83,7 +83,7 @@ class Kit:
 
         The payload is encoded and validated as on enqueue. A handler that returns None has returned `Done()`. Its
         exceptions pass through, and no timeout strikes. Every handler runs in this process, so that it can be watched
-        and patched. There is no job to complete: to test a handler that calls `complete_in`, use `drain`.
+        and patched. Without a database, a handler can't call `complete_in`: use `drain` for that.
 
         Raises:
             KindUnknownError: The payload's kind is unknown, or has no handler.
