@@ -43,7 +43,7 @@ class Served:
 
 @pytest.fixture(scope="module")
 def served(postgres: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """The program `jobs-server`, on a database of its own."""
+    """The program `jobs-server`, on a separate database."""
     name = f"test_{uuid4().hex}"
     with psycopg.connect(postgres.dsn(), autocommit=True) as admin:
         admin.execute(f"create database {name}")
@@ -190,7 +190,7 @@ def script() -> Iterator[Script]:
 
 @pytest.fixture
 def secure(tmp_path: Path) -> Iterator[tuple[Script, Authority]]:
-    """A scripted server that lets in who has a certificate of its authority."""
+    """A scripted server that accepts clients with a certificate of its authority."""
     authority = Authority(tmp_path, "mill")
     certificate, key = authority.issue("server")
     credentials = grpc.ssl_server_credentials(

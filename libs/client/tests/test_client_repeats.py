@@ -138,7 +138,7 @@ async def test_the_current_trace_travels_with_every_job(connect: Any, script: An
     context = span.get_span_context()
     one, many = (header["traceparent"].split("-") for header in script.headers)
     assert one[1] == many[1] == f"{context.trace_id:032x}"
-    assert f"{context.span_id:016x}" not in (one[2], many[2])  # the call has a span of its own
+    assert f"{context.span_id:016x}" not in (one[2], many[2])  # the call has a separate span
     item = script.requests[1].requests[0].trace_context.traceparent.split("-")
     assert item[1:3] == [f"{context.trace_id:032x}", f"{context.span_id:016x}"]
 

@@ -202,7 +202,7 @@ async def jobs() -> AsyncIterator[JobsDouble]:
 
 @pytest.fixture
 async def house(database: str) -> AsyncIterator[OutboxHouse]:
-    """An outbox in a database of its own."""
+    """An outbox in a separate database."""
     # Without a pool: what becomes of the relay's connections is no concern of the test's own.
     engine = create_async_engine(database.replace("postgresql://", "postgresql+psycopg://"), poolclass=NullPool)
     house = OutboxHouse(engine)

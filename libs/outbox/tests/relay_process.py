@@ -1,4 +1,4 @@
-"""A relay as a process of its own: `relay_process.py DATABASE_URL TARGET LEASE_SECONDS`. SIGTERM ends it.
+"""A relay as a separate process: `relay_process.py DATABASE_URL TARGET LEASE_SECONDS`. SIGTERM ends it.
 
 Prints the alerts that its metric counted when it ends.
 """

@@ -28,7 +28,7 @@ PROGRAM = Path(__file__).with_name("relay_process.py")
 
 
 class RelayProcess(Protocol):
-    """Runs a relay in a process of its own, and kills it at the end of the block if it still runs."""
+    """Runs a relay in a separate process, and kills it at the end of the block if it still runs."""
 
     def __call__(self, *, lease: float = 5) -> AbstractAsyncContextManager[asyncio.subprocess.Process]: ...
 
