@@ -112,9 +112,10 @@ class ApiSettings(DatabaseSettings):
     api_jobs_token: Token = Field(
         description="The relay's bearer token for the jobs service.",
     )
-    api_jobs_tls_ca: Path | None = Field( default=None, description="The authority of the jobs service's certificate
-        (PEM). If it and the next two are unset: plain text, " "for a mesh or a private network. All three are reloaded
-        when they change.",
+    api_jobs_tls_ca: Path | None = Field(
+        default=None,
+        description="The authority of the jobs service's certificate (PEM). If it and the next two are unset: plain "
+        "text, for a mesh or a private network. All three are reloaded when they change.",
     )
     api_jobs_tls_certificate: Path | None = Field(
         default=None,
@@ -201,8 +202,8 @@ class ApiSettings(DatabaseSettings):
         description="Instead of https://api.stripe.com; only to use a fake Stripe.",
     )
     stripe_webhook_secrets: Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_secrets)] = Field(
-        description="Signing secrets of the webhook endpoint, whsec_…, separated by commas. Two while one is being
-        replaced.",
+        description="Signing secrets of the webhook endpoint, whsec_…, separated by commas. Two while one is "
+        "being replaced.",
     )
     stripe_prices: Annotated[PriceList, NoDecode, BeforeValidator(_prices)] = Field(
         description='The prices that are sold and what each entitles to, "price_1Abc=pro,price_2Def"; without a name '

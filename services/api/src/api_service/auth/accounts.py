@@ -46,7 +46,7 @@ class Lifetimes:
 
 
 class Mails(Protocol):
-    """Queues the emails that these calls cause. The mail package implements it; this package doesn't import that one."""
+    """Queues the emails that these calls cause. The mail package implements it; this one doesn't import that."""
 
     def post(self, session: AsyncSession, user: User, template: str, *, token: OneTimeToken | None = None) -> object:
         """Adds an email to the user, and its job, to the session's transaction."""

@@ -114,7 +114,7 @@ def parse_event(body: bytes) -> Event:
     """
     fields = parse_object(body)
     if fields.get("object") != "event":
-        raise MalformedEventError('it isn't an event: "object" is not "event"')
+        raise MalformedEventError('it is not an event: "object" is not "event"')
     data = fields.get("data")
     about = data.get("object") if isinstance(data, dict) else None
     if not isinstance(about, dict):

@@ -99,7 +99,7 @@ class Requeue:
         return handed_over
 
     async def _page(self, after: _Open | None) -> list[_Open]:
-        """Returns the next open events that have been sent to the jobs service, oldest first, by stripe_inbox_open_idx."""
+        """Returns the next open events that were sent to the jobs service, oldest first, by stripe_inbox_open_idx."""
         sent = self._outbox.table
         place = tuple_(InboxEvent.received_at, InboxEvent.id)
         rows = (

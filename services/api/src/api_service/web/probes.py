@@ -71,8 +71,7 @@ class Readiness:
             return "unavailable"
         except StatementFailedError as error:
             if error.sqlstate != _UNDEFINED_TABLE:
-                return f"doesn't allow reading its schema's revision ({error.sqlstate}): was api-migrate told
-                API_DATABASE_ROLE?"
+                return f"doesn't allow reading its schema's revision ({error.sqlstate}): was API_DATABASE_ROLE set?"
             revision = None
         if not migrate.serves(revision):
             return f"schema {revision or 'missing'}, {migrate.head()} needed: run api-migrate up"
