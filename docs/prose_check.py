@@ -25,19 +25,20 @@ TURNS = {
     r"\banew\b": "again, from scratch",
     r"\bmend(?:s|ed|ing)?\b": "fix, repair",
     r"\bat the door\b|\bdoors?\b": "on enqueue; the listener, the endpoint",
-    r"\b(?:in|into) line\b(?! (?:\d|of|and|with|for|if)\b)|\bthe queue's line\b": "queued, waiting, available",
+    r"\b(?:in|into) line\b(?! (?:\d|of|and|with|for|if)\b|[\[)]|$)|\bthe queue's line\b": "queued, waiting, available",
     r"\bin (?:its|their|his) stead\b|\bin the place of\b": "instead of",
     r"\b(?:is|are|was|were|be) none of\b": "is not one of",
-    r"\b(?:some|no)body\b": "the caller, another worker, an operator",
+    r"\b(?:some|no)body\b(?![@\"])": "the caller, another worker, an operator",
     r"\bof (?:its|their|one's) own\b": "its own, a separate",
     r"\b(?:let|lets|letting) (?:\w+ )?in\b(?! progress)": "accept, allow",
     r"\bin other hands\b": "claimed by another worker",
     r"\bhand(?:s|ed|ing)?(?: (?:it|them|jobs))? back\b": "release",
-    r"(?:^|[;,.:]\s+|\band |\bit |\"\"\")[Aa]nswers\b": "returns",
+    r"(?:^|[;,.:]\s+|\band |\bit |\"\"\")[Aa]nswers (?=[\w`])": "returns",
     r"\bwork(?:s|ed|ing)?(?: \w+)? off\b": "process, run",
     r"\b(?:un)?veil(?:s|ed|ing)?\b": "redact",
     r"\bbelongs? into\b": "belongs in",
-    r"\b(?<!there )(?<!There )(?:is|are) no (?:[a-z]+ )?(?:job|kind|message|connection|outcome|list|number|text|page|form|bug)\b": "is not a",
+    r"\b(?<![Tt]here )(?:is|are) no (?:[a-z]+ )?"
+    r"(?:job|kind|message|connection|outcome|list|number|text|page|form|bug)\b": "is not a",
 }
 
 

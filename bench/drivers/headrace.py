@@ -36,7 +36,7 @@ class Headrace:
         await self._enqueuer.enqueue_many_fast_async(await self._connect(), (NewJob(_payload(id_)) for id_ in ids))
 
     async def enqueue_one(self, id_: str) -> None:
-        """By the door."""
+        """Enqueues through the library."""
         await self._enqueuer.enqueue_async(await self._connect(), NewJob(_payload(id_)))
 
     @asynccontextmanager

@@ -62,7 +62,7 @@ class JobsServerProgram:
         return sum(map(int, values[11:13])) / _TICKS
 
     def load(self, **arguments: Any) -> dict[str, Any]:
-        """Has it called by a process of its own; see bench.rpc.load. Raises DriverError."""
+        """Calls it from a separate process; see bench.rpc.load. Raises DriverError."""
         done = subprocess.run(
             [sys.executable, "-m", "bench.rpc.load", self._target, json.dumps({"token": self._token, **arguments})],
             cwd=ROOT,

@@ -42,7 +42,7 @@ class StumbledError(Exception):
 
 
 class HandlersOfChaos:
-    """The handlers, with connections of their own."""
+    """The handlers, with their own connections."""
 
     def __init__(self, dsn: str) -> None:
         check = {"min_size": 1, "max_size": SLOTS, "timeout": 5.0, "open": False}

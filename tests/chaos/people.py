@@ -93,7 +93,7 @@ class Webhooks(threading.Thread):
 
 
 def deliver(clients: Clients, **told: object) -> None:
-    """Has Stripe send what is not taken yet; what nobody takes stays."""
+    """Makes Stripe send the webhooks that were not accepted yet; rejected ones stay."""
     try:
         clients.stripe.post("/_control/deliver", json=told).raise_for_status()
     except httpx.TransportError:

@@ -137,7 +137,7 @@ def _lost(jobs: psycopg.Connection[Any], ledger: Ledger) -> list[str]:
 
 
 def _lost_by_the_relay(jobs: psycopg.Connection[Any], api: psycopg.Connection[Any]) -> list[str]:
-    """Each outbox row became a job of its own, and that is completed."""
+    """Each outbox row became a separate job, which is completed."""
     states, seen, wrong = _states(jobs), dict[str, str](), []
     for row_id, job_id in api.execute(OUTBOX):
         if states.get(int(job_id)) != JobState.COMPLETED:

@@ -84,7 +84,7 @@ def check_mails(
             found.wrong.append(
                 f"mail {message_id} to {email} was taken {len(times)} times; attempts without a record: {excuses}"
             )
-    found.wrong += [f"the mail server took {message_id}, which nobody wrote" for message_id in taken]
+    found.wrong += [f"the mail server accepted {message_id}, which no job sent" for message_id in taken]
     found.wrong += [f"{email} is registered, and has no mail" for email in ledger.people if email not in mailed]
     return found
 

@@ -88,7 +88,7 @@ def own_worker(system: System, name: str) -> ProcessSpec:
 def start_load(
     system: System, clients: Clients, ledger: Ledger, stop: threading.Event, seeds: random.Random
 ) -> list[threading.Thread]:
-    """Starts everybody who asks something of the system, each with chance of their own."""
+    """Starts all clients of the system, each with a separate random generator."""
 
     def rng() -> random.Random:
         return random.Random(seeds.random())

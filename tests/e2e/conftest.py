@@ -260,7 +260,7 @@ def marked_processes(request: pytest.FixtureRequest) -> Callable[[], list[str]]:
             try:
                 if mark in (process / "environ").read_bytes().split(b"\0"):
                     found.append((process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace"))
-            except OSError:  # it has just ended, or is somebody else's
+            except OSError:  # it has just exited, or belongs to another user
                 continue
         return found
 

@@ -244,7 +244,7 @@ def test_no_program_has_logged_one(system: System, secrets: dict[str, str]) -> N
         system.stop_part(name)
     logs = {path.stem: path.read_text(errors="replace") for path in system.logs.glob("*.log")}
     logs["postgres"] = system.postgres.log_file.read_text(errors="replace")
-    # Helpers of this stack stand for somebody else's programs.
+    # Helpers of this stack play other people's programs.
     ours = {name: text for name, text in logs.items() if not name.startswith(("mail", "stripe"))}
     assert {"api", "jobs-console", "jobs-server", "worker-3"} <= set(ours)
     lines = {f"{name}: {line}": line for name, text in ours.items() for line in text.splitlines()}

@@ -65,7 +65,7 @@ def running(clients: Clients) -> list[job_pb2.Job]:
 
 
 def completes_another(clients: Clients, worker: str) -> None:
-    """Registers somebody, and makes sure that this worker sends the mail."""
+    """Registers a user, and makes sure that this worker sends the email."""
     person: Person = new_person("later")
     register(clients, person)
     clients.mails(person.email)

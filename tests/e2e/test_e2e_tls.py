@@ -35,7 +35,7 @@ def test_a_mail_goes_its_way_encrypted_and_goes_on_when_all_certificates_are_rep
     assert len(jobs_in_the_console(system)) == 1
 
     certificates.write(Authority(tmp_path, "second"))
-    for name in ("jobs-server", "api"):  # their clients have to connect anew, then
+    for name in ("jobs-server", "api"):  # so that their clients have to reconnect
         system.stop_part(f"{name}-encrypted")
         system.start_part(f"{name}-encrypted")
     register(clients, two)
@@ -61,7 +61,7 @@ class Certificates:
         self.ca = folder / "ca.pem"
 
     def write(self, authority: Authority) -> None:
-        """Issues all of them anew, and puts them in place of those before."""
+        """Issues all of them again, and replaces the previous ones."""
         for name in ("jobs-server", "api", "worker", "console"):
             certificate, key = authority.issue(f"new-{name}")
             replace_file(self._folder / f"{name}-key.pem", key)

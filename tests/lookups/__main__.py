@@ -30,7 +30,7 @@ RATIO, SLACK = 3.0, 200
 worker's batches are not the same size twice, and some statements look at what it has in flight, which may be nothing.
 What goes through a table reads a hundred times as many."""
 LOOK = 25_000
-"""Pages that a list may read in any case: a look goes through 20,000 jobs or so, each on a page of its own at worst."""
+"""Pages that a list may read in any case: a lookup reads about 20,000 jobs, at worst each on a separate page."""
 BYTES_PER_ROW = 1_500
 SETTINGS = {
     "fsync": "off",
@@ -70,7 +70,7 @@ def main() -> int:
 
 
 def measured(server: EmbeddedPostgres, rows: int, say: Callable[[str], None]) -> dict[str, Reading]:
-    """What is read beside so many rows, in a database of its own."""
+    """The pages read beside this many rows, in a separate database."""
     name = f"lookups_{rows}"
     with psycopg.connect(server.dsn(), autocommit=True) as admin:
         admin.execute(f"create database {name}")

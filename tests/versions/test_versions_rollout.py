@@ -2,7 +2,7 @@
 
 The new release adds a field, raises a version, renames a kind, and brings a new one. Its clients write from the
 beginning, before any server or worker knows it, and those of the old release write to the end. Nothing may be parked or
-discarded, no attempt spent in vain, and nobody may run what it doesn't know.
+discarded, no attempt wasted, and no worker may run a kind or version it doesn't know.
 """
 
 from __future__ import annotations
@@ -149,7 +149,7 @@ class Rollout:
         self._stack.push_async_callback(end)
 
     async def write(self) -> None:
-        """Clients of both releases write jobs of each of their kinds, in the transactions of their own."""
+        """Clients of both releases enqueue jobs of each of their kinds, in their own transactions."""
         async with AsyncSession(self._engine) as session, session.begin():
             for release, messages in WRITES.items():
                 for name, fields in messages.items():
@@ -286,7 +286,7 @@ async def test_a_rollout_in_any_order_loses_parks_and_spends_nothing(
     assert sum(count for (_, kind, _), count in seen.items() if kind in {"Before", "After"}) == (
         rollout.written["Before"] + rollout.written["After"]
     )
-    # Nobody took a payload for one of another version, whichever server let it in.
+    # No worker mistook a payload for one of another version, whichever server accepted it.
     assert {(row["version"], *sorted(row["fields"])) for row in ran if row["kind"].endswith("Stepped")} == {
         (1, "euros", "id"),
         (2, "cents", "id"),

@@ -1,4 +1,4 @@
-"""The api service, running: its three listeners on loopback, a database of its own, and a jobs service to hand over to.
+"""The running api service: its three listeners on loopback, a separate database, and a jobs service.
 
 The jobs service is a real gRPC server that accepts everything and keeps what it got.
 """
@@ -176,7 +176,7 @@ class Jobs(JobsServiceServicer):
 
 
 class Api:
-    """The service, running, and what is needed to talk to it. Who uses it is Ada unless somebody else is named."""
+    """The running service, and what is needed to call it. The user is Ada unless a test names another."""
 
     email = ADA
     password = PASSWORD
@@ -300,7 +300,7 @@ def api_environment(monkeypatch: pytest.MonkeyPatch) -> Callable[..., ApiSetting
 
 @pytest.fixture(scope="session")
 def migrated_template(postgres: Any) -> Iterator[str]:
-    """A database with the newest schema, to make others from; migrating each anew would take longer than the tests."""
+    """A database with the newest schema, as a template; migrating each database would take longer than the tests."""
     name = f"template_{uuid4().hex}"
     with psycopg.connect(postgres.dsn(), autocommit=True) as admin:
         admin.execute(f"create database {name}")

@@ -272,7 +272,7 @@ async def _running(settings: ApiSettings, **changes: Any) -> AsyncIterator[Api]:
 
 @pytest.fixture
 async def api(settings: ApiSettings, account: StripeAccount, running: Running) -> AsyncIterator[Api]:
-    """The service, to whose door the Stripe account sends its webhooks."""
+    """The service that the Stripe account sends its webhooks to."""
     async with running(settings) as api:
         account.double.sender.url = api.webhook_url
         yield api

@@ -146,5 +146,5 @@ async def unknown_route(request: Request, _: Exception) -> Response:
 
 
 def _json(body: dict[str, Any], status: int, headers: dict[str, str] | None = None) -> Response:
-    # Escaped to ASCII, as Stripe does: a lone surrogate in somebody's name passes too.
+    # Escaped to ASCII, as Stripe does: a lone surrogate in a name is accepted too.
     return Response(json.dumps(body), status, headers, media_type="application/json")
