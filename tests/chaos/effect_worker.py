@@ -50,7 +50,7 @@ class HandlersOfChaos:
         self._pool = AsyncConnectionPool(dsn, check=AsyncConnectionPool.check_connection, **check)  # type: ignore[arg-type]
 
     async def open(self) -> Handlers:
-        """Opens the connections; Postgres may be away meanwhile."""
+        """Opens the connections; Postgres may be down in the meantime."""
         self._blocking.open()
         await self._pool.open()
         handlers = Handlers(KINDS)

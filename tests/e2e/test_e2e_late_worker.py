@@ -59,7 +59,7 @@ def test_the_late_outcome_of_a_stopped_worker_counts_for_nothing(
 
 
 def running(clients: Clients) -> list[job_pb2.Job]:
-    """The mail jobs that are running."""
+    """The running email jobs."""
     jobs = clients.list_jobs("SendVerificationEmail")
     return [job for job in jobs if job.state == job_pb2.JOB_STATE_RUNNING]
 

@@ -1,4 +1,4 @@
-"""`make lookups ROWS=n`: what every look-up and every hot statement reads beside n finished jobs, and beside 50,000.
+"""`make lookups ROWS=n`: what lookups and frequent statements read beside n finished jobs, and beside 50,000.
 
 It is about pages, not about time: a page count is the same on every machine, however busy. Nothing may read a large
 table as a whole, and nothing may read more than a bounded number of times what it reads beside few. Needs about a
@@ -26,7 +26,7 @@ from tests.lookups.query_plans import NAMES, Reading, explained, readings
 
 FEW = 50_000
 RATIO, SLACK = 3.0, 200
-"""How many times as many pages may be read as beside few, and how many besides: an index is a level or two deeper, a
+"""How many times as many pages may be read as beside few jobs, and how many more: an index is a level or two deeper, a
 worker's batches are not the same size twice, and some statements look at what it has in flight, which may be nothing.
 What goes through a table reads a hundred times as many."""
 LOOK = 25_000

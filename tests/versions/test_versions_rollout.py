@@ -99,7 +99,7 @@ WRITES: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     "old": {"Grown": {}, "Stepped": {"euros": 3}, "Before": {}, "Held": {}},
     "new": {"Grown": {"extra": "more"}, "Stepped": {"cents": 300}, "After": {}, "Added": {}, "Held": {}},
 }
-"""What clients of each release write, by the message's name: the fields beside the id."""
+"""What clients of each release write, by the message's name: the fields besides the id."""
 
 Change = Callable[["Rollout"], Any]
 
@@ -215,7 +215,7 @@ class Rollout:
         )
 
     async def rows(self, query: str, *params: Any) -> list[dict[str, Any]]:
-        """What the database answers."""
+        """What the database returns."""
         async with await psycopg.AsyncConnection.connect(
             self._database, autocommit=True, row_factory=dict_row
         ) as connection:

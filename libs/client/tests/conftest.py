@@ -137,7 +137,7 @@ async def jobs(connect: Connect, served: Served) -> AsyncIterator[Both]:
 
 @dataclass
 class Script(jobs_service_pb2_grpc.JobsServiceServicer):
-    """A server that returns each call as the script says, in turn; the last answer stays."""
+    """A server that returns the script's results in turn, and repeats the last one."""
 
     answers: list[Any] = field(default_factory=list)
     requests: list[Any] = field(default_factory=list)
@@ -166,8 +166,8 @@ class Script(jobs_service_pb2_grpc.JobsServiceServicer):
 
 @contextmanager
 def scripted(credentials: grpc.ServerCredentials | None = None) -> Iterator[Script]:
-    """Serves a script; over TLS, where there are credentials."""
-    made: Any = Script  # its other methods answer UNIMPLEMENTED
+    """Serves a script; over TLS if there are credentials."""
+    made: Any = Script  # its other methods return UNIMPLEMENTED
     script: Script = made()
     server = grpc.server(ThreadPoolExecutor(4))
     jobs_service_pb2_grpc.add_JobsServiceServicer_to_server(script, server)

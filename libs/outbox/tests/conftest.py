@@ -1,7 +1,7 @@
 """A jobs service that returns by script, and an outbox in a separate database.
 
-The double is a real gRPC server on loopback: what is scripted is only its answers. It keeps the promise of the
-contract that the same key is the same job.
+The double is a real gRPC server on loopback; only its results are scripted. As the contract guarantees, the same key is
+the same job.
 """
 
 from __future__ import annotations

@@ -118,7 +118,7 @@ def refused() -> Refused:
 
 
 class Eventually(Protocol):
-    """Waits until a condition answers something true, and returns that."""
+    """Waits until a condition returns a true value, and returns it."""
 
     async def __call__(self, condition: Callable[[], Any]) -> Any: ...
 
@@ -246,7 +246,7 @@ class Api:
         await self.auth.ResetPassword(auth_pb.ResetPasswordRequest(token=token, new_password=password))
 
     async def mail_ids(self, template: str, email: str = ADA) -> list[str]:
-        """The mails of a sort to an address, oldest first."""
+        """The emails of a sort to an address, oldest first."""
         rows = await self.rows(
             "SELECT mails.id FROM mails JOIN users ON users.id = user_id"
             " WHERE template = %s AND email_key = %s ORDER BY mails.created_at",
@@ -256,12 +256,12 @@ class Api:
         return [str(row["id"]) for row in rows]
 
     async def render(self, mail_id: str, job_id: str | None = None, lease: int = 1) -> worker_pb.RenderMailResponse:
-        """Asks for a mail's content the way a worker does; each time as another job unless told."""
+        """Requests an email's content as a worker does, each time as another job by default."""
         held = worker_pb.JobLease(job_id=job_id or f"job-{next(self._job_ids)}", lease=lease)
         return await self.worker.RenderMail(worker_pb.RenderMailRequest(mail_id=mail_id, lease=held))
 
     async def tokens(self, template: str, email: str = ADA) -> list[str]:
-        """The tokens in the links of the mails of a sort to an address, oldest first, as their reader finds them."""
+        """The tokens in the links of the emails of a sort to an address, oldest first."""
         await self.rows("UPDATE mails SET reserved_until = now()")
         letters = [await self.render(mail_id) for mail_id in await self.mail_ids(template, email)]
         return [match[1] for letter in letters if (match := re.search(r"token=(\S+)", letter.mail.text))]

@@ -1,4 +1,4 @@
-"""Registering: one account and one mail in one commit, and nothing to learn from the answers."""
+"""Registration: one account and one email in one commit, and responses that reveal nothing."""
 
 from __future__ import annotations
 

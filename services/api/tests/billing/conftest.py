@@ -1,4 +1,4 @@
-"""The api service as it runs, beside a stand-in for Stripe; the jobs service is away unless a test brings one."""
+"""The running api service with a fake Stripe; the jobs service is down unless a test starts one."""
 
 import asyncio
 import base64
@@ -95,7 +95,7 @@ class Api:
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[psycopg.AsyncConnection]:
-        """A transaction beside the service's own."""
+        """A transaction that is separate from the service's."""
         async with await psycopg.AsyncConnection.connect(
             self.settings.api_database_url.get_secret_value()
         ) as connection:
@@ -128,7 +128,7 @@ class Api:
         return UUID(str(row["id"]))
 
     async def mails(self) -> list[str]:
-        """The templates of the mails that were posted, oldest first."""
+        """The templates of the queued emails, oldest first."""
         return [row["template"] for row in await self.sql("SELECT template FROM mails ORDER BY created_at")]
 
 
