@@ -34,8 +34,8 @@ class Caller:
         """Writes a row of the caller's own and a job."""
         await done(self.insert_order())
         blocking = isinstance(self.connection, Connection | sqlalchemy.Connection | Session)
-        accept = installation.enqueuer.accept if blocking else installation.enqueuer.enqueue_many_async
-        [result] = await done(accept(self.connection, [NewJob(TestKinds.Greet(name="Ada"))]))
+        enqueue = installation.enqueuer.enqueue_many if blocking else installation.enqueuer.enqueue_many_async
+        [result] = await done(enqueue(self.connection, [NewJob(TestKinds.Greet(name="Ada"))]))
         assert isinstance(result, Enqueued)
 
 

@@ -211,7 +211,7 @@ async def test_one_that_breaks_its_contract_is_an_error(
 async def test_bulk_is_not_copied_past_it(installation: Any, enqueuer: Enqueuer) -> None:
     enqueuer.use(stamping("x"))
     async with await installation.connect() as connection:
-        with pytest.raises(TypeError, match="COPY would go past this door's middleware"):
+        with pytest.raises(TypeError, match="COPY would bypass this enqueuer's middleware"):
             await enqueuer.enqueue_many_fast_async(connection, BOTH)
 
 

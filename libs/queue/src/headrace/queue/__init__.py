@@ -71,15 +71,8 @@ from headrace.queue.inspection.queues import list_queues
 from headrace.queue.inspection.search import JobFilter
 from headrace.queue.inspection.workers import WorkerInfo, WorkerState, list_workers
 from headrace.queue.job import AttemptFailure, Job, JobState, Pause, Queue, TraceParent
-from headrace.queue.kinds.kind import (
-    Defaults,
-    Kind,
-    KindMisconfiguredError,
-    KindOverride,
-    Kinds,
-    NotAJobKindError,
-    job_kind,
-)
+from headrace.queue.kinds.declaration import KindMisconfiguredError, NotAJobKindError, job_kind
+from headrace.queue.kinds.kind import Defaults, Kind, KindOverride, Kinds
 from headrace.queue.periodic.control import (
     PeriodicJob,
     create_periodic,

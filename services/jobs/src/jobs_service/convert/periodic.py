@@ -12,7 +12,7 @@ from headrace.jobs.v1 import periodic_job_pb2
 from headrace.queue import EnqueueError, Enqueuer, MissedTicks, NewJob, Periodic, PeriodicJob
 from headrace.queue.enqueue.validation import ValidatedJob, validate
 from headrace.queue.periodic.definition import periodic_violations
-from headrace.redaction import redacted_fields
+from headrace.redaction.messages import redacted_fields
 from jobs_service.convert.errors import refusal
 from jobs_service.convert.jobs import TYPE_URL_PREFIX
 from jobs_service.convert.values import Violations, noting, read_duration, refuse, under, write_duration, write_time

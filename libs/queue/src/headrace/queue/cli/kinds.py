@@ -11,13 +11,13 @@ from typing import Annotated, Any
 
 import psycopg
 import typer
-from google.protobuf.descriptor import FileDescriptor
 
 from headrace.queue.cli.options import Schema
 from headrace.queue.db.migrate import require_current
 from headrace.queue.db.statements import DEFAULT_SCHEMA
 from headrace.queue.errors import QueueError
-from headrace.queue.kinds.kind import DECLARED, Kinds
+from headrace.queue.kinds.declaration import DECLARED
+from headrace.queue.kinds.kind import Kinds
 from headrace.queue.kinds.release_check import SCANNED, Finding, KindsReport, check_kinds
 
 SURVIVES, BREAKS, FAILED = 0, 1, 2
@@ -117,9 +117,9 @@ def _classes(source: str) -> Iterator[type[Any]]:
     except AttributeError:
         raise KindsNotFoundError(f"--kinds: {module_name} has no {name}") from None
     if not name:
-        file = getattr(module, "DESCRIPTOR", None)
+        file: Any = getattr(module, "DESCRIPTOR", None)
         yield from (each for each in vars(module).values() if isinstance(each, type) and DECLARED in vars(each))
-        found = Kinds.of_file(file) if isinstance(file, FileDescriptor) else Kinds([])
+        found = Kinds.of_file(file) if hasattr(file, "message_types_by_name") else Kinds([])
     if not isinstance(found, Kinds):
         raise KindsNotFoundError(f"--kinds: {source} is no Kinds")
     yield from (kind.message_class for kind in found)

@@ -14,12 +14,11 @@ from functools import partial
 from inspect import iscoroutinefunction, isgeneratorfunction
 from typing import Any, TypeVar
 
-from google.protobuf.any_pb2 import Any as AnyMessage
-
 from headrace.queue.enqueue.new_job import NewJob
 from headrace.queue.enqueue.results import Enqueued
 from headrace.queue.errors import EnqueueError
 from headrace.queue.kinds.kind import name_of
+from headrace.queue.kinds.message_class import is_any
 
 Result = Enqueued | EnqueueError
 Item = NewJob | EnqueueError
@@ -194,4 +193,4 @@ def _end(visit: Generator[Any, Sequence[Result], list[Result]], results: Sequenc
 
 
 def _kind(job: NewJob) -> str:
-    return job.payload.TypeName() if isinstance(job.payload, AnyMessage) else name_of(type(job.payload))
+    return job.payload.TypeName() if is_any(job.payload) else name_of(type(job.payload))

@@ -13,7 +13,6 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 import psycopg
-from google.protobuf.message import Message
 
 from headrace.queue.db.jsonb import encoded
 from headrace.queue.db.transaction import (
@@ -30,6 +29,8 @@ from headrace.queue.kinds.kind import Kind
 from headrace.redaction import Secret, redact
 
 if TYPE_CHECKING:
+    from google.protobuf.message import Message
+
     from headrace.queue.db.transaction import AnyAsyncConnection, AnyConnection
 
 OUTPUT_LIMIT = 256 * 1024

@@ -17,11 +17,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
-from typing import Any
-
-from google.protobuf import descriptor_pool
-from google.protobuf.message import Message
-from google.protobuf.message_factory import GetMessageClass
+from typing import TYPE_CHECKING, Any
 
 from headrace.queue.execution.attempt_failure import AttemptFailedError
 from headrace.queue.execution.handlers import Handler
@@ -37,6 +33,10 @@ from headrace.queue.execution.processes.protocol import (
 )
 from headrace.queue.execution.running_job import RunningJob
 from headrace.queue.execution.timeouts import TimeoutWatcher
+from headrace.queue.kinds.message_class import is_message_class
+
+if TYPE_CHECKING:
+    from google.protobuf.message import Message
 
 # With the imports of every handler. It is not a part of the job's own time.
 START_WITHIN = 60.0
@@ -269,7 +269,7 @@ class _Pickler(pickle.Pickler):
     """Protobuf classes go by their full name: not every one can be imported."""
 
     def reducer_override(self, thing: Any) -> Any:
-        if isinstance(thing, type) and issubclass(thing, Message):
+        if isinstance(thing, type) and is_message_class(thing):
             return message_class, (thing.__module__, thing.DESCRIPTOR.full_name)
         return NotImplemented
 
@@ -282,6 +282,9 @@ def _pickled(thing: Any) -> bytes:
 
 def message_class(module: str, full_name: str) -> type[Message]:
     """The class of a message, in the process; its module is imported if there is one."""
+    from google.protobuf import descriptor_pool  # noqa: PLC0415  (only handlers of messages need protobuf)
+    from google.protobuf.message_factory import GetMessageClass  # noqa: PLC0415
+
     if module:
         with suppress(ModuleNotFoundError):
             import_module(module)
