@@ -9,7 +9,7 @@ mode, outside of any transaction, a plan is a transaction of its own: it is neve
 from __future__ import annotations
 
 import inspect
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping
 from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, LiteralString, TypeVar
@@ -45,11 +45,10 @@ class Query:
 
 @dataclass(frozen=True)
 class CopyIn:
-    """A COPY FROM STDIN in the binary format, with its columns' types and the rows to stream. Answers no rows."""
+    """A COPY FROM STDIN with the blocks to stream, from the format's header to its trailer. Returns no rows."""
 
     text: LiteralString
-    types: Sequence[str]
-    rows: Iterable[Sequence[Any]]
+    blocks: Iterable[bytes]
 
 
 Plan = Generator[Query | CopyIn, list[Row], Result]
@@ -113,9 +112,8 @@ def _do(cursor: psycopg.Cursor[Any], query: Query | CopyIn) -> None:
         cursor.execute(query.text, query.params)
         return
     with cursor.copy(query.text) as copy:
-        copy.set_types(query.types)
-        for row in query.rows:
-            copy.write_row(row)
+        for block in query.blocks:
+            copy.write(block)
 
 
 async def _do_async(cursor: psycopg.AsyncCursor[Any], query: Query | CopyIn) -> None:
@@ -123,9 +121,8 @@ async def _do_async(cursor: psycopg.AsyncCursor[Any], query: Query | CopyIn) -> 
         await cursor.execute(query.text, query.params)
         return
     async with cursor.copy(query.text) as copy:
-        copy.set_types(query.types)
-        for row in query.rows:
-            await copy.write_row(row)
+        for block in query.blocks:
+            await copy.write(block)
 
 
 def _alone(query: Query | CopyIn) -> bool:
