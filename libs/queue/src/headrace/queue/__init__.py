@@ -28,6 +28,7 @@ from headrace.queue.enqueue.enqueuer import Enqueuer
 from headrace.queue.enqueue.new_job import Limits, NewJob
 from headrace.queue.enqueue.results import Enqueued
 from headrace.queue.enqueue.uniqueness import Unique
+from headrace.queue.enqueue.validation import ValidatedJob
 from headrace.queue.errors import (
     BatchTooLargeError,
     DatabaseUnavailableError,
@@ -149,6 +150,7 @@ __all__ = [
     "Snooze",
     "TraceParent",
     "Unique",
+    "ValidatedJob",
     "VersionUnknownError",
     "Violation",
     "Worker",

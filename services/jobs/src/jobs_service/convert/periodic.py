@@ -9,8 +9,7 @@ from google.protobuf.message import Message
 from google.rpc.error_details_pb2 import BadRequest
 
 from headrace.jobs.v1 import periodic_job_pb2
-from headrace.queue import EnqueueError, Enqueuer, MissedTicks, NewJob, Periodic, PeriodicJob
-from headrace.queue.enqueue.validation import ValidatedJob, validate
+from headrace.queue import Enqueuer, MissedTicks, NewJob, Periodic, PeriodicJob, ValidatedJob
 from headrace.queue.periodic.definition import periodic_violations
 from headrace.redaction.messages import redacted_fields
 from jobs_service.convert.errors import refusal
@@ -63,14 +62,13 @@ def read_periodic(sent: periodic_job_pb2.PeriodicJob, enqueuer: Enqueuer) -> tup
 
 
 def _read_payload(payload: any_pb2.Any, enqueuer: Enqueuer, violations: Violations) -> ValidatedJob:
-    """Checks the payload; raises where it, or what was found before, is not as it has to be."""
-    try:
-        checked = validate(NewJob(payload), enqueuer.kinds, enqueuer.limits)
-    except EnqueueError as refused:
-        error = under(refusal(refused), FIELD)
+    """Validates the payload. Raises RpcError if it, or what was found before, is not valid."""
+    checked = enqueuer.validate(NewJob(payload))
+    if not isinstance(checked, ValidatedJob):
+        error = under(refusal(checked), FIELD)
         if violations and (broken := [detail for detail in error.details if isinstance(detail, BadRequest)]):
-            raise refuse([*violations, *((v.field, v.description) for v in broken[0].field_violations)]) from None
-        raise (refuse(violations) if violations else error) from None
+            raise refuse([*violations, *((v.field, v.description) for v in broken[0].field_violations)])
+        raise refuse(violations) if violations else error
     violations += still_veiled(redacted_fields(checked.message) if isinstance(checked.message, Message) else ())
     if violations:
         raise refuse(violations)

@@ -17,7 +17,7 @@ from typing import Any
 
 import psycopg
 
-from headrace.queue import DatabaseUnavailableError, Enqueued, EnqueueError, Enqueuer, NewJob
+from headrace.queue import DatabaseUnavailableError, Enqueued, EnqueueError, Enqueuer, ValidatedJob
 from jobs_service.database import Connection, Database
 
 GROUP_JOBS = 200
@@ -51,7 +51,7 @@ class LockedByOtherError(Exception):
 class _Call:
     """A call that waits for its results."""
 
-    def __init__(self, jobs: Sequence[NewJob]) -> None:
+    def __init__(self, jobs: Sequence[ValidatedJob]) -> None:
         self.jobs = jobs
         self.answer: asyncio.Future[list[Results]] = asyncio.get_running_loop().create_future()
         self.is_late = False
@@ -101,7 +101,7 @@ class GroupCommit:
         # They end by themselves: each waits for nothing but the database, for a bounded time.
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def accept(self, jobs: Sequence[NewJob]) -> Results:
+    async def enqueue(self, jobs: Sequence[ValidatedJob]) -> Results:
         """Accepts the jobs of one call; answers one result per job, in order, after the commit.
 
         Given up (cancelled) before its commit, it leaves nothing; after it, the jobs are there. Jobs must name their
@@ -190,7 +190,7 @@ class GroupCommit:
         except Exception as error:  # noqa: BLE001  (raised where the call waits)
             call.fail(error)
 
-    async def _accept(self, connection: Connection, jobs: Sequence[NewJob], group: Sequence[_Call]) -> Results:
+    async def _accept(self, connection: Connection, jobs: Sequence[ValidatedJob], group: Sequence[_Call]) -> Results:
         results = await self._enqueuer.enqueue_many_async(connection, jobs)
         if any(call.is_given_up for call in group):
             raise CallCancelledError
