@@ -157,7 +157,7 @@ TYPES: list[tuple[Callable[..., Any], str]] = [
     (lambda: Periodic(5, payload=None, every=HOUR), "periodic job: name must be of type str, not 5"),
     (lambda: Enqueuer(kinds(), hash_keys=b"secret"), "hash_keys: give a list of keys"),
     (lambda: Enqueuer(kinds(), hash_keys=["secret"]), "hash_keys: [0] must be of type bytes"),
-    (lambda: Enqueuer(kinds(), key_lifetime=7), "a door: key_lifetime must be of type timedelta, not 7"),
+    (lambda: Enqueuer(kinds(), key_lifetime=7), "Enqueuer: key_lifetime must be of type timedelta, not 7"),
     (lambda: Handlers(kinds()).add(TestKinds.Greet, None), "the handler of headrace.test.v1.Greet must be a function"),
     (lambda: Handlers(kinds()).add(TestKinds.Greet, yields), "yields yields: it would never run"),
     (lambda: Handlers(kinds()).use(yields), "a middleware must be a plain function or an async def"),
@@ -179,7 +179,7 @@ VALUES: list[tuple[Callable[..., Any], str]] = [
     (lambda: Limits(batch=0), "limits: payload_bytes and batch must be at least 1"),
     (
         lambda: Enqueuer(kinds(), key_lifetime=timedelta(0)),
-        "a door: key_lifetime must be above 0 and at most ten years",
+        "Enqueuer: key_lifetime must be above 0 and at most ten years",
     ),
     (lambda: JobFilter(states=("bogus",)), "job filter: no such state as bogus; there are scheduled, available,"),
     (lambda: JobFilter(created_before=NAIVE), "created_before must have a time zone"),

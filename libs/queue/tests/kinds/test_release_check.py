@@ -211,7 +211,7 @@ def test_what_nobody_has_registered_is_read_from_the_payloads(shop: Shop) -> Non
     assert shop.check(BASE).findings == ()
     report = shop.check(message("Mail", "string id = 1;"))
     assert told(report) == [("error", "FIELD_REMOVED", MAIL, 1, (job_id,))]
-    assert "(= 2), which nobody has registered, was removed" in report.findings[0].what
+    assert "(= 2), which is not registered, was removed" in report.findings[0].what
 
 
 def test_periodic_jobs_count_as_jobs_to_come(shop: Shop) -> None:

@@ -94,4 +94,4 @@ def _unregistered(kind: Kind, message: Message) -> Iterator[Change]:
 
     unknown: Any = UnknownFieldSet(message)
     for number in sorted({each.field_number for each in unknown}):
-        yield Change(ChangeType.REMOVED, kind.name, "field", number, "which nobody has registered", "")
+        yield Change(ChangeType.REMOVED, kind.name, "field", number, "which is not registered", "")
