@@ -51,6 +51,13 @@ def pytest_unconfigure() -> None:
         del os.environ[SERVER_URL]
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Prints what was skipped in the form that every make target uses."""
+    for report in terminalreporter.stats.get("skipped", []):
+        why = report.longrepr[2].removeprefix("Skipped: ")
+        terminalreporter.write_line(f"SKIPPED {report.nodeid}: {why}")
+
+
 class PostgresServer:
     """The run's Postgres server."""
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parent.parent
-PEERS = ROOT / ".tools" / "peers"
+PEERS = Path(os.environ.get("BENCH_PEERS", "peers"))
 OURS = "headrace"
 LONGEST = 300
 

@@ -26,11 +26,12 @@ from pydantic.fields import FieldInfo
 from api_service.settings import ApiSettings, DatabaseSettings, MigrationSettings
 from headrace.chassis.settings import Address, Sensitive, Settings, format_duration
 from headrace.chassis.telemetry.logs import LogSettings
-from headrace.queue.cli import app as headrace
+from headrace.cli.program import build
 from jobs_service.console.settings import JobsConsoleSettings
 from jobs_service.server.settings import JobsServerSettings
 from jobs_service.settings import JobsSettings
 from jobs_service.worker.settings import JobsWorkerSettings
+from saas_worker.settings import SaasWorkerSettings
 
 PAGE = Path(__file__).with_name("settings.md")
 _TABLE = re.compile(r"(?P<begin><!-- table: (?P<name>[\w-]+) -->\n).*?(?P<end><!-- end -->)", re.DOTALL)
@@ -59,7 +60,7 @@ def of_class(settings: type[Settings], *, beside: type[Settings] | None = None) 
 
 def of_command(noun: str, verb: str) -> list[Row]:
     """A row for each option of a command of `headrace` that a variable stands for."""
-    group: Any = typer.main.get_command(headrace)
+    group: Any = typer.main.get_command(build())
     rows = []
     for option in group.commands[noun].commands[verb].params:
         if option.envvar is None:
@@ -79,6 +80,7 @@ TABLES: dict[str, Callable[[], list[Row]]] = {
     "jobs": lambda: of_class(JobsSettings),
     "jobs-server": lambda: of_class(JobsServerSettings, beside=JobsSettings),
     "jobs-worker": lambda: of_class(JobsWorkerSettings, beside=JobsSettings),
+    "saas-worker": lambda: of_class(SaasWorkerSettings),
     "jobs-console": lambda: of_class(JobsConsoleSettings),
     "headrace-migrate": lambda: of_command("migrate", "up"),
     "headrace-kinds": lambda: of_command("kinds", "check"),

@@ -1,7 +1,8 @@
-"""Many jobs: a batch answers one result per job; COPY streams any number, all or nothing, as fast as Postgres writes.
+"""Many jobs: all of a batch or none, one result per job, or any number by COPY, as fast as Postgres writes.
 
 Prints:
-    batch: accepted, refused, accepted
+    all or none: jobs[1]: priority must be 1 (first) to 4 (last)
+    one result per job: enqueued, rejected, enqueued
     copied: 20000
     waiting: 20002
 """
@@ -10,9 +11,9 @@ from dataclasses import dataclass
 
 import psycopg
 
-from headrace.queue import Enqueued, Enqueuer, Kinds, NewJob, job_kind
-from headrace.queue.db import migrate
-from headrace.embedded_postgres import EmbeddedPostgres
+from headrace.queue import BatchRejectedError, Enqueued, Headrace, NewJob, job_kind
+
+app = Headrace()
 
 
 @job_kind("shop.Reprice")
@@ -21,25 +22,27 @@ class Reprice:
     product: int
 
 
-enqueuer = Enqueuer(Kinds([Reprice]))
+app.kinds(Reprice)  # this program only enqueues
 
 
 def main(dsn: str) -> None:
     with psycopg.connect(dsn) as connection:
-        jobs = [NewJob(Reprice(1)), NewJob(Reprice(2), priority=9), NewJob(Reprice(3))]
-        results = enqueuer.enqueue_many(connection, jobs)
-        print("batch:", ", ".join("accepted" if isinstance(each, Enqueued) else "refused" for each in results))
+        try:
+            app.enqueue_many(connection, [Reprice(1), NewJob(Reprice(2), priority=9), Reprice(3)])
+        except BatchRejectedError as rejected:
+            print("all or none:", *(f"jobs[{index}]: {error}" for index, error in rejected.errors.items()))
 
-        print(
-            "copied:", enqueuer.enqueue_many_fast(connection, (NewJob(Reprice(product)) for product in range(20_000)))
-        )
+        jobs = [NewJob(Reprice(1)), NewJob(Reprice(2), priority=9), NewJob(Reprice(3))]
+        results = app.enqueuer.enqueue_many(connection, jobs)
+        words = ("enqueued" if isinstance(each, Enqueued) else "rejected" for each in results)
+        print("one result per job:", ", ".join(words))
+
+        print("copied:", app.enqueue_many_fast(connection, (Reprice(product) for product in range(20_000))))
         connection.commit()
 
-        row = connection.execute("select count(*) from headrace.jobs where state = 'available'").fetchone()
-        assert row is not None
-        print("waiting:", row[0])
+        [(waiting,)] = connection.execute("select count(*) from headrace.jobs where state = 'available'")
+        print("waiting:", waiting)
 
 
-with EmbeddedPostgres() as server:
-    migrate.up(server.dsn())
-    main(server.dsn())
+with app.embedded_postgres() as dsn:
+    main(dsn)

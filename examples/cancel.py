@@ -1,4 +1,4 @@
-"""A waiting job is cancelled at once; a running one is told, and an `async def` handler is interrupted.
+"""A waiting job is cancelled at once. A running one is told to stop, and an `async def` handler is interrupted.
 
 Prints:
     waiting job: cancelled
@@ -8,13 +8,13 @@ Prints:
 
 import asyncio
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import psycopg
 
-from headrace.queue import Enqueuer, Handlers, Kinds, NewJob, RunningJob, Worker, cancel_job, get_job, job_kind
-from headrace.queue.db import migrate
-from headrace.embedded_postgres import EmbeddedPostgres
+from headrace.queue import Headrace, RunningJob, cancel_job_async, get_job_async, job_kind
+
+app = Headrace()
 
 
 @job_kind("video.Transcode")
@@ -27,34 +27,30 @@ async def main(dsn: str) -> None:
     begun = asyncio.Event()
     interrupted = asyncio.Event()
 
-    async def transcode(message: Transcode, job: RunningJob) -> None:
+    @app.handler
+    async def transcode(payload: Transcode, job: RunningJob) -> None:
         begun.set()
         try:
             await asyncio.Event().wait()  # for ever
-        except asyncio.CancelledError:  # a plain function in a thread looks at job.stopping instead
+        except asyncio.CancelledError:  # a plain function in a thread checks job.stopping instead
             print("running job: interrupted")
             interrupted.set()
             raise
 
-    kinds = Kinds([Transcode])
-    handlers = Handlers(kinds)
-    handlers.add(Transcode, transcode)
-    tomorrow = datetime.now(UTC) + timedelta(days=1)
     async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as connection:
-        waiting = await Enqueuer(kinds).enqueue_async(connection, NewJob(Transcode(1), run_at=tomorrow))
-        print("waiting job:", (await cancel_job(connection, waiting.job_id)).state)
+        waiting = await app.enqueue_async(connection, Transcode(1), run_after=timedelta(days=1))
+        print("waiting job:", (await cancel_job_async(connection, waiting.job_id)).state)
 
-        running = await Enqueuer(kinds).enqueue_async(connection, NewJob(Transcode(2)))
-        worker = Worker(dsn, handlers)
+        running = await app.enqueue_async(connection, Transcode(2))
+        worker = app.worker(dsn)
         async with asyncio.TaskGroup() as group:
             group.create_task(worker.run())
             await begun.wait()
-            await cancel_job(connection, running.job_id)
+            await cancel_job_async(connection, running.job_id)
             await interrupted.wait()
             worker.stop()
-        print("running job:", (await get_job(connection, running.job_id)).state)
+        print("running job:", (await get_job_async(connection, running.job_id)).state)
 
 
-with EmbeddedPostgres() as server:
-    migrate.up(server.dsn())
-    asyncio.run(main(server.dsn()))
+with app.embedded_postgres() as dsn:
+    asyncio.run(main(dsn))

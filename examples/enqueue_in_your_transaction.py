@@ -1,8 +1,8 @@
-"""A job is accepted in your own transaction: it exists exactly if that commits.
+"""A job is enqueued in your own transaction: it exists exactly if that commits.
 
 Prints:
-    order 1: committed, and so was its job
-    order 2: rolled back, and its job never existed
+    order 1: committed, and its job with it
+    order 2: rolled back, and its job with it
     receipts sent: [1]
 """
 
@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import psycopg
 
-from headrace.queue import Enqueuer, Handlers, Kinds, NewJob, RunningJob, Worker, job_kind
-from headrace.queue.db import migrate
-from headrace.embedded_postgres import EmbeddedPostgres
+from headrace.queue import Headrace, RunningJob, job_kind
+
+app = Headrace()
 
 
 @job_kind("shop.SendReceipt")
@@ -22,32 +22,27 @@ class SendReceipt:
     order: int
 
 
-kinds = Kinds([SendReceipt])
-enqueuer = Enqueuer(kinds)
-handlers = Handlers(kinds)
-
-
 async def main(dsn: str) -> None:
     sent: list[int] = []
     done = asyncio.Event()
 
-    async def send_receipt(message: SendReceipt, job: RunningJob) -> None:
-        sent.append(message.order)
+    @app.handler
+    async def send_receipt(payload: SendReceipt, job: RunningJob) -> None:
+        sent.append(payload.order)
         done.set()
 
-    handlers.add(SendReceipt, send_receipt)
     async with await psycopg.AsyncConnection.connect(dsn) as connection:
         await connection.execute("create table orders (id int)")
         await connection.execute("insert into orders values (1)")
-        await enqueuer.enqueue_async(connection, NewJob(SendReceipt(order=1)))
+        await app.enqueue_async(connection, SendReceipt(order=1))
         await connection.commit()
-        print("order 1: committed, and so was its job")
+        print("order 1: committed, and its job with it")
         await connection.execute("insert into orders values (2)")
-        await enqueuer.enqueue_async(connection, NewJob(SendReceipt(order=2)))
+        await app.enqueue_async(connection, SendReceipt(order=2))
         await connection.rollback()
-        print("order 2: rolled back, and its job never existed")
+        print("order 2: rolled back, and its job with it")
 
-    worker = Worker(dsn, handlers)
+    worker = app.worker(dsn)
     async with asyncio.TaskGroup() as group:
         group.create_task(worker.run())
         await done.wait()
@@ -55,6 +50,5 @@ async def main(dsn: str) -> None:
     print(f"receipts sent: {sent}")
 
 
-with EmbeddedPostgres() as server:
-    migrate.up(server.dsn())
-    asyncio.run(main(server.dsn()))
+with app.embedded_postgres() as dsn:
+    asyncio.run(main(dsn))

@@ -1,4 +1,4 @@
-"""Middleware goes around enqueueing, too: it changes what is enqueued, refuses some of it, and sees the answers.
+"""Middleware around enqueueing changes what is enqueued, rejects some of it, and sees the results.
 
 Prints:
     enqueued: 1 of 2
@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 
 import psycopg
 
-from headrace.queue import Enqueued, Enqueuer, Kinds, NewJob, OptionInvalidError, EnqueueError, Violation, job_kind
-from headrace.queue.db import migrate
-from headrace.embedded_postgres import EmbeddedPostgres
+from headrace.queue import Enqueued, EnqueueError, Headrace, NewJob, OptionInvalidError, Violation, job_kind
+
+app = Headrace()
 
 
 @job_kind("shop.Mail")
@@ -22,9 +22,9 @@ class Mail:
 
 
 def tenant(jobs: Sequence[NewJob]) -> Generator[list[NewJob | EnqueueError], list[Enqueued | EnqueueError], None]:
-    """Tags every job, and lets nobody write to the owner. One function for blocking and asynchronous callers."""
+    """Tags every job, and rejects email to the owner. One function for blocking and asynchronous callers."""
     results = yield [
-        OptionInvalidError([Violation("to", "is not to be bothered")])
+        OptionInvalidError([Violation("to", "must not be the owner")])
         if job.payload.to == "owner"
         else replace(job, tags=[*job.tags, "tenant-7"])
         for job in jobs
@@ -32,11 +32,9 @@ def tenant(jobs: Sequence[NewJob]) -> Generator[list[NewJob | EnqueueError], lis
     print(f"enqueued: {sum(isinstance(each, Enqueued) for each in results)} of {len(results)}")
 
 
-enqueuer = Enqueuer(Kinds([Mail]))
-enqueuer.use(tenant)
-with EmbeddedPostgres() as server:
-    migrate.up(server.dsn())
-    with psycopg.connect(server.dsn()) as connection:
-        enqueuer.enqueue_many(connection, [NewJob(Mail("Ada")), NewJob(Mail("owner"))])
-        [(tags,)] = connection.execute("select tags from headrace.jobs")
-        print("tags:", tags)
+app.kinds(Mail)
+app.enqueuer.use(tenant)
+with app.embedded_postgres() as dsn, psycopg.connect(dsn) as connection:
+    app.enqueuer.enqueue_many(connection, [NewJob(Mail("Ada")), NewJob(Mail("owner"))])
+    [(tags,)] = connection.execute("select tags from headrace.jobs")
+    print("tags:", tags)

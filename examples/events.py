@@ -1,4 +1,4 @@
-"""What happens to jobs can be heard in any process: for a console, a metric, a test.
+"""Any process can listen to what happens to jobs: for a dashboard, a metric, a test.
 
 Prints:
     1: failed in attempt 1
@@ -11,21 +11,9 @@ from datetime import timedelta
 
 import psycopg
 
-from headrace.queue import (
-    Enqueuer,
-    Event,
-    EventListener,
-    Handlers,
-    Kinds,
-    NewJob,
-    RetryPolicy,
-    RunningJob,
-    EventType,
-    Worker,
-)
-from headrace.queue import job_kind
-from headrace.queue.db import migrate
-from headrace.embedded_postgres import EmbeddedPostgres
+from headrace.queue import Event, EventListener, EventType, Headrace, RetryPolicy, RunningJob, job_kind
+
+app = Headrace(retry=RetryPolicy(base=timedelta(milliseconds=10)))
 
 
 @job_kind("shop.Charge")
@@ -34,20 +22,18 @@ class Charge:
     order: int
 
 
-async def charge(message: Charge, job: RunningJob) -> None:
+@app.handler
+async def charge(payload: Charge, job: RunningJob) -> None:
     if job.attempt == 1:
-        raise TimeoutError("the bank is asleep")
+        raise TimeoutError("the bank does not answer")
 
 
 async def main(dsn: str) -> None:
-    kinds = Kinds([Charge])
-    handlers = Handlers(kinds)
-    handlers.add(Charge, charge)
-    worker = Worker(dsn, handlers, retry=RetryPolicy(base=timedelta(milliseconds=10)))
+    worker = app.worker(dsn)
     async with EventListener(dsn).listen() as events, asyncio.TaskGroup() as group:
         group.create_task(worker.run())
         async with await psycopg.AsyncConnection.connect(dsn) as connection:
-            await Enqueuer(kinds).enqueue_async(connection, NewJob(Charge(order=1)))
+            await app.enqueue_async(connection, Charge(order=1))
         async for event in events:
             match event:
                 case Event(what=what, job_id=job_id, attempt=attempt):
@@ -57,6 +43,5 @@ async def main(dsn: str) -> None:
         worker.stop()
 
 
-with EmbeddedPostgres() as server:
-    migrate.up(server.dsn())
-    asyncio.run(main(server.dsn()))
+with app.embedded_postgres() as dsn:
+    asyncio.run(main(dsn))

@@ -1,19 +1,19 @@
-"""One key, one job: the same caller, kind and key stand for one job for at least a week, whoever sends it how often.
+"""One key, one job: the same caller, kind and key identify one job for at least a week, however often it is enqueued.
 
 Prints:
     first time: job 1
     again: job 1, a duplicate by its key
     another caller: another job
-    same key, other payload: refused
+    same key, other payload: rejected
 """
 
 from dataclasses import dataclass
 
 import psycopg
 
-from headrace.queue import Enqueuer, KeyReusedError, Kinds, NewJob, job_kind
-from headrace.queue.db import migrate
-from headrace.embedded_postgres import EmbeddedPostgres
+from headrace.queue import Headrace, KeyReusedError, job_kind
+
+app = Headrace(hash_keys=[b"a secret of yours"])
 
 
 @job_kind("shop.Refund")
@@ -22,29 +22,28 @@ class Refund:
     order: int
 
 
-enqueuer = Enqueuer(Kinds([Refund]), hash_keys=[b"a secret of yours"])
+app.kinds(Refund)  # this program only enqueues
 
 
 def main(dsn: str) -> None:
     with psycopg.connect(dsn) as connection:
-        first = enqueuer.enqueue(connection, NewJob(Refund(order=7), caller="web", key="refund-7"))
+        first = app.enqueue(connection, Refund(order=7), caller="web", key="refund-7")
         print(f"first time: job {first.job_id}")
         connection.commit()
 
-        again = enqueuer.enqueue(connection, NewJob(Refund(order=7), caller="web", key="refund-7"))
+        again = app.enqueue(connection, Refund(order=7), caller="web", key="refund-7")
         assert again.duplicate
         print(f"again: job {again.job_id}, a duplicate by its {again.reason}")
 
-        other = enqueuer.enqueue(connection, NewJob(Refund(order=7), caller="phone", key="refund-7"))
+        other = app.enqueue(connection, Refund(order=7), caller="phone", key="refund-7")
         assert not other.duplicate
         print("another caller: another job")
 
         try:
-            enqueuer.enqueue(connection, NewJob(Refund(order=8), caller="web", key="refund-7"))
+            app.enqueue(connection, Refund(order=8), caller="web", key="refund-7")
         except KeyReusedError:
-            print("same key, other payload: refused")
+            print("same key, other payload: rejected")
 
 
-with EmbeddedPostgres() as server:
-    migrate.up(server.dsn())
-    main(server.dsn())
+with app.embedded_postgres() as dsn:
+    main(dsn)

@@ -1,4 +1,4 @@
-"""Jobs are counted, and listed by state, kind, queue, tag or time, page by page; what is listed can be acted upon.
+"""Jobs are counted, and listed by state, kind, queue, tag or time, page by page. What is listed can be acted on.
 
 Prints:
     counts: {'bulk': {'available': 5}, 'default': {'available': 2}}
@@ -9,14 +9,13 @@ Prints:
     counts: {'bulk': {'available': 3, 'cancelled': 2}, 'default': {'available': 2}}
 """
 
-import asyncio
 from dataclasses import dataclass
 
 import psycopg
 
-from headrace.queue import Enqueuer, JobFilter, JobState, Kinds, NewJob, cancel_jobs, count_jobs, job_kind, list_jobs
-from headrace.queue.db import migrate
-from headrace.embedded_postgres import EmbeddedPostgres
+from headrace.queue import Headrace, JobFilter, JobState, NewJob, cancel_jobs, count_jobs, job_kind, list_jobs
+
+app = Headrace()
 
 
 @job_kind("shop.Mail")
@@ -25,35 +24,35 @@ class Mail:
     number: int
 
 
-async def print_counts(connection: psycopg.AsyncConnection) -> None:
-    counts = await count_jobs(connection)
-    print(
-        "counts:", {queue: {str(s): n for s, n in sorted(states.items())} for queue, states in sorted(counts.items())}
-    )
+app.kinds(Mail)
 
 
-async def main(dsn: str) -> None:
-    async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as connection:
+def print_counts(connection: psycopg.Connection) -> None:
+    counts = sorted(count_jobs(connection).items())
+    print("counts:", {queue: {str(state): n for state, n in sorted(states.items())} for queue, states in counts})
+
+
+def main(dsn: str) -> None:
+    with psycopg.connect(dsn, autocommit=True) as connection:
         tags = {1: ["even"], 2: ["customer-7"], 4: ["customer-7"]}
         jobs = [
             NewJob(Mail(n), queue="bulk" if n < 6 else None, tags=["odd"] if n % 2 else tags.get(n, []))
             for n in range(1, 8)
         ]
-        await Enqueuer(Kinds([Mail])).enqueue_many_async(connection, jobs)
-        await print_counts(connection)
+        app.enqueue_many(connection, jobs)
+        print_counts(connection)
 
-        page = await list_jobs(connection, JobFilter(tags=("odd",)), limit=2)
+        page = list_jobs(connection, JobFilter(tags=("odd",)), limit=2)
         print("page:", [job.id for job in page])
-        page = await list_jobs(connection, JobFilter(tags=("odd",)), limit=2, before_id=page.before_id)
+        page = list_jobs(connection, JobFilter(tags=("odd",)), limit=2, before_id=page.before_id)
         print("next page:", [job.id for job in page])
 
         wanted = JobFilter(states=(JobState.AVAILABLE,), tags=("customer-7",))
-        dry = await cancel_jobs(connection, wanted, dry_run=True)
+        dry = cancel_jobs(connection, wanted, dry_run=True)
         print(f"dry run: {dry.matched} of customer 7 would be cancelled")
-        print("cancelled:", (await cancel_jobs(connection, wanted)).changed)  # also retry_jobs, delete_jobs
-        await print_counts(connection)
+        print("cancelled:", cancel_jobs(connection, wanted).changed)  # also retry_jobs, delete_jobs
+        print_counts(connection)
 
 
-with EmbeddedPostgres() as server:
-    migrate.up(server.dsn())
-    asyncio.run(main(server.dsn()))
+with app.embedded_postgres() as dsn:
+    main(dsn)

@@ -1,4 +1,4 @@
-"""Middleware goes around the work of all kinds, or of some: it watches, changes the outcome, or answers itself.
+"""Middleware runs around the handlers of all kinds, or of some: it watches, changes the outcome, or decides it.
 
 Prints:
     Greet ends with Cancel(reason='known')
@@ -12,10 +12,9 @@ from typing import Any
 
 import psycopg
 
-from headrace.queue import Cancel, Enqueuer, Handlers, Kinds, NewJob, Outcome, RunningJob, Worker, WorkerSettings
-from headrace.queue import job_kind
-from headrace.queue.db import migrate
-from headrace.embedded_postgres import EmbeddedPostgres
+from headrace.queue import Cancel, Headrace, Outcome, RunningJob, WorkerSettings, job_kind
+
+app = Headrace(settings=WorkerSettings(slots=1))
 
 
 @job_kind("shop.Greet")
@@ -24,37 +23,35 @@ class Greet:
     name: str
 
 
-async def report(message: object, job: RunningJob, call_next: Any) -> Outcome | None:
-    outcome: Outcome | None = await call_next(message, job)
-    print(f"{type(message).__name__} ends with {outcome}")
+async def report(payload: object, job: RunningJob, call_next: Any) -> Outcome | None:
+    outcome: Outcome | None = await call_next(payload, job)
+    print(f"{type(payload).__name__} ends with {outcome}")
     return outcome
 
 
-async def only_strangers(message: Greet, job: RunningJob, call_next: Any) -> Outcome | None:
-    outcome: Outcome | None = Cancel("known") if message.name == "Bob" else await call_next(message, job)
+async def only_strangers(payload: Greet, job: RunningJob, call_next: Any) -> Outcome | None:
+    outcome: Outcome | None = Cancel("known") if payload.name == "Bob" else await call_next(payload, job)
     return outcome
 
 
 async def main(dsn: str) -> None:
     done = asyncio.Event()
 
-    async def greet(message: Greet, job: RunningJob) -> None:
-        print(f"Hello, {message.name}!")
+    @app.handler
+    async def greet(payload: Greet, job: RunningJob) -> None:
+        print(f"Hello, {payload.name}!")
         done.set()
 
-    handlers = Handlers(Kinds([Greet]))
-    handlers.add(Greet, greet)
-    handlers.use(report)  # around every kind, and outermost
-    handlers.use(only_strangers, Greet)
+    app.handlers.use(report)  # around every kind, and outermost
+    app.handlers.use(only_strangers, Greet)
     async with await psycopg.AsyncConnection.connect(dsn) as connection:
-        await Enqueuer(handlers.kinds).enqueue_many_async(connection, [NewJob(Greet("Bob")), NewJob(Greet("Ada"))])
-    worker = Worker(dsn, handlers, settings=WorkerSettings(slots=1))
+        await app.enqueue_many_async(connection, [Greet("Bob"), Greet("Ada")])
+    worker = app.worker(dsn)
     async with asyncio.TaskGroup() as group:
         group.create_task(worker.run())
         await done.wait()
         worker.stop()
 
 
-with EmbeddedPostgres() as server:
-    migrate.up(server.dsn())
-    asyncio.run(main(server.dsn()))
+with app.embedded_postgres() as dsn:
+    asyncio.run(main(dsn))

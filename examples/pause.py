@@ -1,4 +1,4 @@
-"""A queue, a kind, or everything can be paused: nothing of it is claimed until it is resumed. Running jobs finish.
+"""A queue, a kind, or everything can be paused: none of it is claimed until it is resumed. Running jobs finish.
 
 Prints:
     paused by Ada: queue mail
@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 import psycopg
 
-from headrace.queue import Enqueuer, Handlers, Kinds, NewJob, RunningJob, Worker, job_kind
-from headrace.queue.db import migrate
-from headrace.queue import list_pauses, pause_queue, resume_queue  # also pause_kind, pause_all and their like
-from headrace.embedded_postgres import EmbeddedPostgres
+from headrace.queue import Headrace, RunningJob, job_kind
+from headrace.queue import list_pauses_async, pause_queue_async, resume_queue_async  # also pause_kind, pause_all
+
+app = Headrace()
 
 
 @job_kind("shop.Mail", queue="mail")
@@ -32,28 +32,24 @@ class Report:
 async def main(dsn: str) -> None:
     ran: asyncio.Queue[str] = asyncio.Queue()
 
-    async def run(message: Mail | Report, job: RunningJob) -> None:
-        await ran.put("mail" if isinstance(message, Mail) else "report")
+    @app.handler
+    async def run(payload: Mail | Report, job: RunningJob) -> None:
+        await ran.put("mail" if isinstance(payload, Mail) else "report")
 
-    kinds = Kinds([Mail, Report])
-    handlers = Handlers(kinds)
-    handlers.add(Mail, run)
-    handlers.add(Report, run)
     async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as connection:
-        await pause_queue(connection, "mail", by="Ada")
-        [pause] = await list_pauses(connection)
+        await pause_queue_async(connection, "mail", by="Ada")
+        [pause] = await list_pauses_async(connection)
         print(f"paused by {pause.paused_by}: {pause.what} {pause.name}")
 
-        await Enqueuer(kinds).enqueue_many_async(connection, [NewJob(Mail()), NewJob(Report())])
-        worker = Worker(dsn, handlers)
+        await app.enqueue_many_async(connection, [Mail(), Report()])
+        worker = app.worker(dsn)
         async with asyncio.TaskGroup() as group:
             group.create_task(worker.run())
             print("while it is paused:", await ran.get())
-            await resume_queue(connection, "mail")
+            await resume_queue_async(connection, "mail")
             print("resumed:", await ran.get())
             worker.stop()
 
 
-with EmbeddedPostgres() as server:
-    migrate.up(server.dsn())
-    asyncio.run(main(server.dsn()))
+with app.embedded_postgres() as dsn:
+    asyncio.run(main(dsn))

@@ -1,6 +1,6 @@
-"""Within a queue the order is priority, 1 (first) to 4 (last), then when a job came into line.
+"""Within a queue jobs run by priority, 1 (first) to 4 (last), then in the order in which they became available.
 
-A line that never empties does not starve its lower priorities: now and then one of them goes first.
+Low priorities don't starve in a queue that never empties: now and then one of them runs first.
 
 Prints:
     urgent
@@ -14,9 +14,9 @@ from dataclasses import dataclass
 
 import psycopg
 
-from headrace.queue import Enqueuer, Handlers, Kinds, NewJob, RunningJob, Worker, WorkerSettings, job_kind
-from headrace.queue.db import migrate
-from headrace.embedded_postgres import EmbeddedPostgres
+from headrace.queue import Headrace, NewJob, RunningJob, WorkerSettings, job_kind
+
+app = Headrace(settings=WorkerSettings(slots=1))
 
 
 @job_kind("office.Note")
@@ -25,36 +25,30 @@ class Note:
     text: str
 
 
-kinds = Kinds([Note])
-enqueuer = Enqueuer(kinds)
-
-
 async def main(dsn: str) -> None:
+    done = asyncio.Event()
+
+    @app.handler
+    async def note(payload: Note, job: RunningJob) -> None:
+        print(payload.text)
+        if payload.text == "whenever":
+            done.set()
+
     async with await psycopg.AsyncConnection.connect(dsn) as connection:
         jobs = [
             NewJob(Note("whenever"), priority=4),
-            NewJob(Note("normal, first")),
-            NewJob(Note("normal, second")),
+            Note("normal, first"),
+            Note("normal, second"),
             NewJob(Note("urgent"), priority=1),
         ]
-        await enqueuer.enqueue_many_async(connection, jobs)
+        await app.enqueue_many_async(connection, jobs)
 
-    done = asyncio.Event()
-
-    async def note(message: Note, job: RunningJob) -> None:
-        print(message.text)
-        if message.text == "whenever":
-            done.set()
-
-    handlers = Handlers(kinds)
-    handlers.add(Note, note)
-    worker = Worker(dsn, handlers, settings=WorkerSettings(slots=1))
+    worker = app.worker(dsn)
     async with asyncio.TaskGroup() as group:
         group.create_task(worker.run())
         await done.wait()
         worker.stop()
 
 
-with EmbeddedPostgres() as server:
-    migrate.up(server.dsn())
-    asyncio.run(main(server.dsn()))
+with app.embedded_postgres() as dsn:
+    asyncio.run(main(dsn))

@@ -1,10 +1,12 @@
-"""The handlers of process_mode.py: a process of its own imports them, so they stand in a module."""
+"""The handlers of process_mode.py, in a module that their processes can import."""
 
 import os
 from dataclasses import dataclass
 from datetime import timedelta
 
-from headrace.queue import Done, RunningJob, job_kind
+from headrace.queue import Done, Headrace, RunningJob, job_kind
+
+app = Headrace()
 
 
 @job_kind("maths.Factor")
@@ -25,8 +27,9 @@ class Hoard:
     pass
 
 
-def factor(message: Factor, job: RunningJob) -> Done:
-    factors, number, candidate = [], message.number, 2
+@app.handler(mode="process")
+def factor(payload: Factor, job: RunningJob) -> Done:
+    factors, number, candidate = [], payload.number, 2
     while number > 1:
         while number % candidate == 0:
             factors.append(candidate)
@@ -35,12 +38,14 @@ def factor(message: Factor, job: RunningJob) -> Done:
     return Done({"factors": factors, "parent": os.getppid()})
 
 
-def spin(message: Spin, job: RunningJob) -> None:
+@app.handler(mode="process")
+def spin(payload: Spin, job: RunningJob) -> None:
     while True:
         pass
 
 
-def hoard(message: Hoard, job: RunningJob) -> None:
+@app.handler(mode="process", memory_limit=256 * 1024 * 1024)
+def hoard(payload: Hoard, job: RunningJob) -> None:
     hoarded = []
     while True:
         hoarded.append(bytearray(1024 * 1024))

@@ -1,6 +1,6 @@
 """A queue can have a limit over all processes, and a share of the slots in each process.
 
-Here two workers have ten slots each; the queue `supplier` runs two jobs at once, whoever runs them.
+Here two workers have ten slots each. The queue `supplier` runs two jobs at a time, whichever worker runs them.
 
 Prints:
     most at once: 2
@@ -12,10 +12,9 @@ from dataclasses import dataclass
 
 import psycopg
 
-from headrace.queue import Enqueuer, Handlers, Kinds, NewJob, RunningJob, Worker, WorkerSettings, limit_queue
-from headrace.queue import job_kind
-from headrace.queue.db import migrate
-from headrace.embedded_postgres import EmbeddedPostgres
+from headrace.queue import Headrace, RunningJob, WorkerSettings, job_kind, limit_queue_async
+
+app = Headrace(settings=WorkerSettings(slots=10, queue_slots={"supplier": 5}))  # the share in each process
 
 
 @job_kind("stock.Order", queue="supplier")
@@ -28,7 +27,8 @@ async def main(dsn: str) -> None:
     running, most, done = 0, 0, 0
     all_done = asyncio.Event()
 
-    async def order(message: Order, job: RunningJob) -> None:
+    @app.handler
+    async def order(payload: Order, job: RunningJob) -> None:
         nonlocal running, most, done
         running += 1
         most = max(most, running)
@@ -38,15 +38,11 @@ async def main(dsn: str) -> None:
         if done == 12:
             all_done.set()
 
-    kinds = Kinds([Order])
-    handlers = Handlers(kinds)
-    handlers.add(Order, order)
     async with await psycopg.AsyncConnection.connect(dsn) as connection:
-        await limit_queue(connection, "supplier", 2)
-        await Enqueuer(kinds).enqueue_many_async(connection, [NewJob(Order(number)) for number in range(12)])
+        await limit_queue_async(connection, "supplier", 2)  # the limit over all processes
+        await app.enqueue_many_async(connection, [Order(number) for number in range(12)])
 
-    settings = WorkerSettings(slots=10, queue_slots={"supplier": 5})  # the share in each process
-    workers = [Worker(dsn, handlers, settings=settings) for _ in range(2)]
+    workers = [app.worker(dsn) for _ in range(2)]
     async with asyncio.TaskGroup() as group:
         for worker in workers:
             group.create_task(worker.run())
@@ -56,6 +52,5 @@ async def main(dsn: str) -> None:
     print(f"most at once: {most}\ndone: {done}")
 
 
-with EmbeddedPostgres() as server:
-    migrate.up(server.dsn())
-    asyncio.run(main(server.dsn()))
+with app.embedded_postgres() as dsn:
+    asyncio.run(main(dsn))

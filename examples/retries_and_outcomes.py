@@ -1,4 +1,4 @@
-"""What a handler answers decides what becomes of its job. An exception is a failed attempt, tried again with backoff.
+"""What a handler returns decides what becomes of its job. An exception is a failed attempt, retried with backoff.
 
 Prints:
     fine: completed in attempt 1, output {'sent': True}
@@ -14,10 +14,9 @@ from datetime import timedelta
 
 import psycopg
 
-from headrace.queue import Cancel, Discard, Done, Enqueuer, Handlers, Kinds, NewJob, Outcome, RunningJob, job_kind
-from headrace.queue.db import migrate
-from headrace.queue import RetryPolicy, Worker, list_jobs
-from headrace.embedded_postgres import EmbeddedPostgres
+from headrace.queue import Cancel, Discard, Done, Headrace, Outcome, RetryPolicy, RunningJob, job_kind, list_jobs_async
+
+app = Headrace(retry=RetryPolicy(base=timedelta(milliseconds=10), factor=1))
 
 
 @job_kind("post.Send", max_retries=1)
@@ -26,36 +25,36 @@ class Send:
     what: str
 
 
-async def send(message: Send, job: RunningJob) -> Outcome:
-    match message.what:
+@app.handler
+async def send(payload: Send, job: RunningJob) -> Outcome:
+    match payload.what:
         case "shaky" if job.attempt == 1:
             raise TimeoutError("the post office is closed")
         case "hopeless":
             raise LookupError("no such street")
         case "unwanted":
-            return Cancel("taken back by its sender")
+            return Cancel("withdrawn by its sender")
         case "impossible":
             return Discard("too heavy")
-    return Done({"sent": True} if message.what == "fine" else None)  # Retry(error, after) and Snooze(delay) exist, too
+    return Done(
+        {"sent": True} if payload.what == "fine" else None
+    )  # there are Retry(error, after) and Snooze(delay), too
 
 
 async def main(dsn: str) -> None:
-    handlers = Handlers(Kinds([Send]))
-    handlers.add(Send, send)
     words = ["fine", "shaky", "hopeless", "unwanted", "impossible"]
     async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as connection:
-        await Enqueuer(handlers.kinds).enqueue_many_async(connection, [NewJob(Send(word)) for word in words])
-        worker = Worker(dsn, handlers, retry=RetryPolicy(base=timedelta(milliseconds=10), factor=1))
+        await app.enqueue_many_async(connection, [Send(word) for word in words])
+        worker = app.worker(dsn)
         async with asyncio.TaskGroup() as group:
             group.create_task(worker.run())
-            while not all(job.finished_at for job in await list_jobs(connection)):
+            while not all(job.finished_at for job in await list_jobs_async(connection)):
                 await asyncio.sleep(0.05)
             worker.stop()
-        for word, job in zip(words, reversed(await list_jobs(connection)), strict=True):
+        for word, job in zip(words, reversed(await list_jobs_async(connection)), strict=True):
             more = f"output {job.output}" if job.output else f"failures: {', '.join(e.type for e in job.errors)}"
             print(f"{word}: {job.state} in attempt {job.attempt}, {more}")
 
 
-with EmbeddedPostgres() as server:
-    migrate.up(server.dsn())
-    asyncio.run(main(server.dsn()))
+with app.embedded_postgres() as dsn:
+    asyncio.run(main(dsn))

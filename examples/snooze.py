@@ -1,8 +1,8 @@
-"""A job that can't be done yet is put off. That is no failure: no attempt is spent, and no error is kept.
+"""A job that can't be done yet is snoozed. That is not a failure: it costs no attempt and leaves no error.
 
 Prints:
-    not printed yet, look again soon
-    not printed yet, look again soon
+    not printed yet, check again soon
+    not printed yet, check again soon
     parcel 1 is on its way: attempt 1, 0 errors
 """
 
@@ -12,9 +12,9 @@ from datetime import timedelta
 
 import psycopg
 
-from headrace.queue import Enqueuer, Handlers, Kinds, NewJob, RunningJob, Snooze, Worker, get_job, job_kind
-from headrace.queue.db import migrate
-from headrace.embedded_postgres import EmbeddedPostgres
+from headrace.queue import Headrace, RunningJob, Snooze, get_job_async, job_kind
+
+app = Headrace()
 
 
 @job_kind("shop.Ship")
@@ -26,27 +26,24 @@ class Ship:
 async def main(dsn: str) -> None:
     done = asyncio.Event()
 
-    async def ship(message: Ship, job: RunningJob) -> Snooze | None:
-        if job.lease < 3:  # lease counts how often the job was handed out; attempt stands still meanwhile
-            print("not printed yet, look again soon")
+    @app.handler
+    async def ship(payload: Ship, job: RunningJob) -> Snooze | None:
+        if job.lease < 3:  # lease counts how often the job was claimed; attempt stays the same meanwhile
+            print("not printed yet, check again soon")
             return Snooze(timedelta(milliseconds=50))
         done.set()
         return None
 
-    kinds = Kinds([Ship])
-    handlers = Handlers(kinds)
-    handlers.add(Ship, ship)
     async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as connection:
-        accepted = await Enqueuer(kinds).enqueue_async(connection, NewJob(Ship(parcel=1)))
-        worker = Worker(dsn, handlers)
+        enqueued = await app.enqueue_async(connection, Ship(parcel=1))
+        worker = app.worker(dsn)
         async with asyncio.TaskGroup() as group:
             group.create_task(worker.run())
             await done.wait()
             worker.stop()
-        job = await get_job(connection, accepted.job_id)
+        job = await get_job_async(connection, enqueued.job_id)
         print(f"parcel 1 is on its way: attempt {job.attempt}, {len(job.errors)} errors")
 
 
-with EmbeddedPostgres() as server:
-    migrate.up(server.dsn())
-    asyncio.run(main(server.dsn()))
+with app.embedded_postgres() as dsn:
+    asyncio.run(main(dsn))

@@ -1,4 +1,4 @@
-"""The door takes SQLAlchemy's sessions and connections, blocking or asynchronous: here a Session and its ORM.
+"""Enqueueing takes SQLAlchemy's sessions and connections, blocking or asynchronous: here a Session and its ORM.
 
 Prints:
     order 1 and job 1 are committed together
@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from sqlalchemy import create_engine, func, select, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
-from headrace.queue import Enqueuer, Kinds, NewJob, job_kind
-from headrace.queue.db import migrate
-from headrace.embedded_postgres import EmbeddedPostgres
+from headrace.queue import Headrace, job_kind
+
+app = Headrace()
 
 
 @job_kind("shop.SendReceipt")
@@ -30,7 +30,7 @@ class Order(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
 
 
-enqueuer = Enqueuer(Kinds([SendReceipt]))
+app.kinds(SendReceipt)  # this program only enqueues
 
 
 def main(dsn: str) -> None:
@@ -41,12 +41,12 @@ def main(dsn: str) -> None:
         order = Order()
         session.add(order)
         session.flush()
-        accepted = enqueuer.enqueue(session, NewJob(SendReceipt(order=order.id)))
-        print(f"order {order.id} and job {accepted.job_id} are committed together")
+        enqueued = app.enqueue(session, SendReceipt(order=order.id))
+        print(f"order {order.id} and job {enqueued.job_id} are committed together")
 
     with Session(engine) as session:
         session.add(Order())
-        enqueuer.enqueue(session, NewJob(SendReceipt(order=2)))
+        app.enqueue(session, SendReceipt(order=2))
         session.rollback()
         orders = session.scalar(select(func.count()).select_from(Order))
         jobs = session.scalar(text("select count(*) from headrace.jobs"))
@@ -54,6 +54,5 @@ def main(dsn: str) -> None:
     engine.dispose()
 
 
-with EmbeddedPostgres() as server:
-    migrate.up(server.dsn())
-    main(server.dsn())
+with app.embedded_postgres() as dsn:
+    main(dsn)

@@ -1,4 +1,4 @@
-"""Tests of your own program: in a transaction that is rolled back, with the engine's real statements and no stand-ins.
+"""Tests of your program run in a transaction that is rolled back, with the engine's real statements and no fakes.
 
 Prints:
     alone: Done(output='Dear ada@example.org, welcome!')
@@ -9,14 +9,14 @@ Prints:
 """
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import psycopg
 
-from headrace.queue import Done, Enqueuer, Handlers, Kinds, NewJob, RunningJob, job_kind
-from headrace.queue.db import migrate
-from headrace.embedded_postgres import EmbeddedPostgres
+from headrace.queue import Done, Headrace, RunningJob, job_kind
 from headrace.queue.testing import Kit
+
+app = Headrace()
 
 
 @job_kind("shop.Welcome", queue="mail")
@@ -25,32 +25,26 @@ class Welcome:
     to: str
 
 
-def welcome(message: Welcome, job: RunningJob) -> Done:
-    return Done(f"Dear {message.to}, welcome!")
-
-
-kinds = Kinds([Welcome])
-handlers = Handlers(kinds)
-handlers.add(Welcome, welcome)
-kit = Kit(handlers)
+@app.handler
+def welcome(payload: Welcome, job: RunningJob) -> Done:
+    return Done(f"Dear {payload.to}, welcome!")
 
 
 def sign_up(connection: psycopg.Connection, address: str) -> None:
     """The code under test."""
-    tomorrow = datetime.now(UTC) + timedelta(days=1)
-    Enqueuer(kinds).enqueue(connection, NewJob(Welcome(to=address), run_at=tomorrow))
+    app.enqueue(connection, Welcome(to=address), run_after=timedelta(days=1))
 
 
-with EmbeddedPostgres() as server:
-    migrate.up(server.dsn())
+kit = Kit(app)
+with app.embedded_postgres() as dsn:
     print("alone:", kit.run(Welcome(to="ada@example.org")))
-    with psycopg.connect(server.dsn()) as connection:
+    with psycopg.connect(dsn) as connection:
         sign_up(connection, "ada@example.org")
         [job] = kit.enqueued(connection, Welcome)
-        print("enqueued:", job.message, "in queue", job.queue)
+        print("enqueued:", job.payload, "in queue", job.queue)
         print("before its day:", kit.drain(connection))
         kit.move_clock(connection, timedelta(days=1))
-        print("a day later:", *(job.state for job in kit.drain(connection)))
+        print("a day later:", *(job.state for job in kit.drain(connection, Welcome)))
         connection.rollback()
         [row] = connection.execute("select count(*) from headrace.jobs")
         print("left in the database:", row[0])

@@ -1,4 +1,4 @@
-"""A plain function runs in a thread, so blocking calls hold nobody up. At its timeout it is told, and should look.
+"""A plain function runs in a thread, so it may block. At its timeout it is told to stop, which it should check.
 
 Prints:
     in the thread headrace-job
@@ -13,9 +13,10 @@ from datetime import timedelta
 
 import psycopg
 
-from headrace.queue import Enqueuer, Handlers, Kinds, NewJob, RunningJob, Worker, get_job, job_kind
-from headrace.queue.db import migrate
-from headrace.embedded_postgres import EmbeddedPostgres
+from headrace.queue import Headrace, RunningJob, get_job_async, job_kind
+
+app = Headrace()
+stopped = threading.Event()
 
 
 @job_kind("office.Scan", timeout=timedelta(milliseconds=100), max_retries=0)
@@ -24,12 +25,10 @@ class Scan:
     pages: int
 
 
-stopped = threading.Event()
-
-
-def scan(message: Scan, job: RunningJob) -> None:
+@app.handler
+def scan(payload: Scan, job: RunningJob) -> None:
     print("in the thread", threading.current_thread().name)
-    # A page at a time; a thread can't be interrupted from outside. One that leaves work undone at a drain would raise.
+    # A page at a time: a thread can't be interrupted from outside. If work is left undone at a drain, raise.
     while not job.stopping.wait(timeout=0.05):
         pass
     assert job.stop_reason is not None
@@ -38,20 +37,16 @@ def scan(message: Scan, job: RunningJob) -> None:
 
 
 async def main(dsn: str) -> None:
-    kinds = Kinds([Scan])
-    handlers = Handlers(kinds)
-    handlers.add(Scan, scan)
     async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as connection:
-        accepted = await Enqueuer(kinds).enqueue_async(connection, NewJob(Scan(pages=1000)))
-        worker = Worker(dsn, handlers)
+        enqueued = await app.enqueue_async(connection, Scan(pages=1000))
+        worker = app.worker(dsn)
         async with asyncio.TaskGroup() as group:
             group.create_task(worker.run())
             await asyncio.to_thread(stopped.wait)
             worker.stop()
-        job = await get_job(connection, accepted.job_id)
+        job = await get_job_async(connection, enqueued.job_id)
         print(f"then: {job.state}, {job.errors[0].type}")
 
 
-with EmbeddedPostgres() as server:
-    migrate.up(server.dsn())
-    asyncio.run(main(server.dsn()))
+with app.embedded_postgres() as dsn:
+    asyncio.run(main(dsn))

@@ -12,9 +12,9 @@ from datetime import timedelta
 
 import psycopg
 
-from headrace.queue import Enqueuer, Handlers, Kinds, NewJob, RetryPolicy, RunningJob, Worker, get_job, job_kind
-from headrace.queue.db import migrate
-from headrace.embedded_postgres import EmbeddedPostgres
+from headrace.queue import Headrace, RetryPolicy, RunningJob, get_job_async, job_kind
+
+app = Headrace(retry=RetryPolicy(base=timedelta(milliseconds=10)))
 
 
 @job_kind("bank.Deposit")
@@ -26,31 +26,28 @@ class Deposit:
 async def main(dsn: str) -> None:
     done = asyncio.Event()
 
-    async def deposit(message: Deposit, job: RunningJob) -> None:
+    @app.handler
+    async def deposit(payload: Deposit, job: RunningJob) -> None:
         async with await psycopg.AsyncConnection.connect(dsn) as connection:
-            await connection.execute("update account set balance = balance + %s", [message.amount])
+            await connection.execute("update account set balance = balance + %s", [payload.amount])
             if job.attempt == 1:
                 raise ConnectionError("the till is jammed")
-            await job.complete_in_async(connection)  # raises LeaseLostError where this attempt no longer counts
+            await job.complete_in_async(connection)  # raises LeaseLostError if this attempt no longer counts
         done.set()
 
-    kinds = Kinds([Deposit])
-    handlers = Handlers(kinds)
-    handlers.add(Deposit, deposit)
     async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as connection:
         await connection.execute("create table account as select 0 as balance")
-        accepted = await Enqueuer(kinds).enqueue_async(connection, NewJob(Deposit(10)))
-        worker = Worker(dsn, handlers, retry=RetryPolicy(base=timedelta(milliseconds=10)))
+        enqueued = await app.enqueue_async(connection, Deposit(10))
+        worker = app.worker(dsn)
         async with asyncio.TaskGroup() as group:
             group.create_task(worker.run())
             await done.wait()
             worker.stop()
         row = await (await connection.execute("select balance from account")).fetchone()
         assert row is not None
-        job = await get_job(connection, accepted.job_id)
+        job = await get_job_async(connection, enqueued.job_id)
         print(f"balance: {row[0]}, attempts: {job.attempt}, job: {job.state}")
 
 
-with EmbeddedPostgres() as server:
-    migrate.up(server.dsn())
-    asyncio.run(main(server.dsn()))
+with app.embedded_postgres() as dsn:
+    asyncio.run(main(dsn))

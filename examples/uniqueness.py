@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 import psycopg
 
-from headrace.queue import Enqueuer, Handlers, Kinds, NewJob, RunningJob, Unique, Worker, job_kind
-from headrace.queue.db import migrate
-from headrace.embedded_postgres import EmbeddedPostgres
+from headrace.queue import Headrace, RunningJob, Unique, job_kind
+
+app = Headrace()
 
 
 @job_kind("shop.Sync")
@@ -24,30 +24,26 @@ class Sync:
     reason: str
 
 
-kinds = Kinds([Sync])
-handlers = Handlers(kinds)
-
-
 async def enqueue(dsn: str, account: int, reason: str) -> str:
     async with await psycopg.AsyncConnection.connect(dsn) as connection:
-        job = NewJob(Sync(account, reason), unique=Unique(by=("account",)))  # period=… would count finished ones, too
-        accepted = await Enqueuer(kinds).enqueue_async(connection, job)
-        number = "job 1" if accepted.job_id == 1 else "another job"
-        return f"{number}, a duplicate" if accepted.duplicate else number
+        # Unique(…, period=…) would count finished ones, too.
+        enqueued = await app.enqueue_async(connection, Sync(account, reason), unique=Unique(by=("account",)))
+        number = "job 1" if enqueued.job_id == 1 else "another job"
+        return f"{number}, a duplicate" if enqueued.duplicate else number
 
 
 async def main(dsn: str) -> None:
+    done = asyncio.Event()
+
+    @app.handler
+    async def sync(payload: Sync, job: RunningJob) -> None:
+        if payload.account == 1:
+            done.set()
+
     print("account 1:", await enqueue(dsn, 1, "a login"))
     print("account 1:", await enqueue(dsn, 1, "an order"))
     print("account 2:", await enqueue(dsn, 2, "a login"))
-    done = asyncio.Event()
-
-    async def sync(message: Sync, job: RunningJob) -> None:
-        if message.account == 1:
-            done.set()
-
-    handlers.add(Sync, sync)
-    worker = Worker(dsn, handlers)
+    worker = app.worker(dsn)
     async with asyncio.TaskGroup() as group:
         group.create_task(worker.run())
         await done.wait()
@@ -55,6 +51,5 @@ async def main(dsn: str) -> None:
     print("account 1, after job 1 has ended:", await enqueue(dsn, 1, "a login"))
 
 
-with EmbeddedPostgres() as server:
-    migrate.up(server.dsn())
-    asyncio.run(main(server.dsn()))
+with app.embedded_postgres() as dsn:
+    asyncio.run(main(dsn))

@@ -1,25 +1,17 @@
-# The benchmarks in bench/. The peers are got once, each into an environment of its own under .tools/peers.
+# The benchmarks in bench/. The peers are got once per machine, each into an environment of its own.
 
-# Raised by hand, like the versions in tools.mk.
+# Raised by hand.
 PGQUEUER_VERSION := 1.6.0
 GRAPHILE_WORKER_VERSION := 0.17.3
-PEER_STAMPS := .tools/stamps/pgqueuer-$(PGQUEUER_VERSION) .tools/stamps/graphile-worker-$(GRAPHILE_WORKER_VERSION)
+PEERS := peers-$(PGQUEUER_VERSION)-$(GRAPHILE_WORKER_VERSION)
+export BENCH_PEERS := $(HEADRACE_TOOLS)/$(PEERS)
 
 .PHONY: bench peers
 
 bench: setup $(if $(filter rpc,$(ONLY)),,peers) ## Measure the engine beside its peers, and the jobs service; bench/results/latest.json (QUICK=1, ONLY=engine|rpc)
 	@$(BIN)/python -m bench $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY))
 
-peers: $(PEER_STAMPS) ## Install the queues that the engine is measured beside
-
-.tools/stamps/pgqueuer-$(PGQUEUER_VERSION):
-	@mkdir -p $(@D)
-	@$(PYTHON) -m venv .tools/peers/pgqueuer
-	@.tools/peers/pgqueuer/bin/pip install --quiet --disable-pip-version-check "pgqueuer[asyncpg]==$(PGQUEUER_VERSION)" uvloop
-	@touch $@
-
-.tools/stamps/graphile-worker-$(GRAPHILE_WORKER_VERSION):
+peers: ## Install the queues that the engine is measured beside (once per machine)
 	@command -v npm >/dev/null || { echo "make: npm is missing: install Node.js 20 or newer." >&2; exit 1; }
-	@mkdir -p $(@D)
-	@npm install --silent --no-fund --no-audit --prefix .tools/peers/graphile-worker graphile-worker@$(GRAPHILE_WORKER_VERSION)
-	@touch $@
+	@$(GET_UV)
+	@make/cached $(PEERS) make/get-peers "$(PYTHON)" $(PGQUEUER_VERSION) $(GRAPHILE_WORKER_VERSION)

@@ -1,13 +1,11 @@
 # The console in a real Chromium (tests/browser), which the machine has to have: Debian's chromium.
 
+PLAYWRIGHT := tests/browser/requirements.lock
+
 .PHONY: test-browser
 
-test-browser: setup .tools/stamps/playwright ## Walk through the console in a real Chromium (needs chromium)
+test-browser: setup ## Walk through the console in a real Chromium (needs chromium)
 	@command -v chromium >/dev/null || { echo "make: chromium is missing: apt-get install chromium" >&2; exit 1; }
-	@PYTHONPATH=.tools/browser $(BIN)/python -m pytest -q -m browser tests/browser
-
-.tools/stamps/playwright: tests/browser/requirements.lock | setup
-	@mkdir -p $(@D)
-	@rm -rf .tools/browser
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --target .tools/browser -r $<
-	@touch $@
+	@folder="playwright-$$(sha256sum <$(PLAYWRIGHT) | cut -c1-12)-$$($(BIN)/python -c 'import sys; print(sys.implementation.cache_tag)')"; \
+	  make/cached "$$folder" "$(UV)" pip install --quiet --python $(BIN)/python --require-hashes -r $(PLAYWRIGHT) --target \
+	  && PYTHONPATH="$(HEADRACE_TOOLS)/$$folder" $(BIN)/python -m pytest -q -m browser tests/browser

@@ -10,9 +10,11 @@ CLIENT_PROTOS := $(wildcard proto/headrace/jobs/v1/*.proto) proto/saas/jobs/v1/k
 PROTOC = $(BIN)/python -m grpc_tools.protoc --descriptor_set_in=proto/gen/descriptors.binpb
 CLIENT_FILES := $(CLIENT_PROTOS:proto/%=%) buf/validate/validate.proto
 
-.PHONY: client-go client-node
+export PATH := $(HEADRACE_TOOLS)/protoc-gen-go-$(PROTOC_GEN_GO_VERSION):$(HEADRACE_TOOLS)/protoc-gen-go-grpc-$(PROTOC_GEN_GO_GRPC_VERSION):$(PATH)
 
-client-go: .tools/bin/client-go ## Build the example client in Go, from the .proto files (needs a Go module proxy)
+.PHONY: client-go client-node protoc-gen-go protoc-gen-go-grpc
+
+client-go: $(GO_CLIENT)/build/client ## Build the example client in Go, from the .proto files (needs a Go module proxy)
 
 client-node: $(NODE_CLIENT)/gen ## Make the example client in Node, from the .proto files (needs npm)
 
@@ -23,20 +25,16 @@ comma := ,
 space := $() $()
 GO_OPTIONS = module=headrace.example/client,$(subst $(space),$(comma),$(strip $(GO_PATHS)))
 
-.tools/bin/client-go: $(wildcard $(GO_CLIENT)/*.go) $(GO_CLIENT)/go.sum $(CLIENT_PROTOS) | \
-  setup .tools/stamps/protoc-gen-go-$(PROTOC_GEN_GO_VERSION) .tools/stamps/protoc-gen-go-grpc-$(PROTOC_GEN_GO_GRPC_VERSION)
+$(GO_CLIENT)/build/client: $(wildcard $(GO_CLIENT)/*.go) $(GO_CLIENT)/go.sum $(CLIENT_PROTOS) | setup protoc-gen-go protoc-gen-go-grpc
 	@rm -rf $(GO_CLIENT)/gen
-	@$(PROTOC) --plugin=.tools/bin/protoc-gen-go --plugin=.tools/bin/protoc-gen-go-grpc \
-	  --go_out=$(GO_CLIENT) --go_opt=$(GO_OPTIONS) --go-grpc_out=$(GO_CLIENT) --go-grpc_opt=$(GO_OPTIONS) $(CLIENT_FILES)
-	@$(GO_ENVIRONMENT) "$$(cat .tools/stamps/go)" build -C $(GO_CLIENT) -ldflags=-s -o "$(CURDIR)/$@" .
+	@$(PROTOC) --go_out=$(GO_CLIENT) --go_opt=$(GO_OPTIONS) --go-grpc_out=$(GO_CLIENT) --go-grpc_opt=$(GO_OPTIONS) $(CLIENT_FILES)
+	@$(GO_ENVIRONMENT) go build -C $(GO_CLIENT) -ldflags=-s -o build/client .
 
-.tools/stamps/protoc-gen-go-$(PROTOC_GEN_GO_VERSION): | .tools/stamps/go
-	@$(call go_build,protoc-gen-go,google.golang.org/protobuf@$(PROTOC_GEN_GO_VERSION),./cmd/protoc-gen-go)
-	@touch $@
+protoc-gen-go: go
+	@$(call go_tool,$@,$(PROTOC_GEN_GO_VERSION),google.golang.org/protobuf,./cmd/$@)
 
-.tools/stamps/protoc-gen-go-grpc-$(PROTOC_GEN_GO_GRPC_VERSION): | .tools/stamps/go
-	@$(call go_build,protoc-gen-go-grpc,google.golang.org/grpc/cmd/protoc-gen-go-grpc@$(PROTOC_GEN_GO_GRPC_VERSION),.)
-	@touch $@
+protoc-gen-go-grpc: go
+	@$(call go_tool,$@,$(PROTOC_GEN_GO_GRPC_VERSION),google.golang.org/grpc/cmd/$@,.)
 
 $(NODE_CLIENT)/node_modules: $(NODE_CLIENT)/package-lock.json
 	@command -v npm >/dev/null || { echo "make: npm is missing: install Node.js 20 or newer." >&2; exit 1; }

@@ -17,7 +17,7 @@ from psycopg.rows import tuple_row
 from bench.drivers import harness
 from bench.drivers.headrace import Headrace
 from headrace.queue.claiming.cursor import Cursor, Mark
-from headrace.queue.claiming.producer import BATCH
+from headrace.queue.claiming.rotation import BATCH
 from headrace.queue.db.array_literals import numbers
 from headrace.queue.db.connections import Connection, ReconnectingConnection
 from headrace.queue.db.statements import statement

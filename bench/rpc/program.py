@@ -38,6 +38,7 @@ class JobsServerProgram:
                 **os.environ,
                 "JOBS_DATABASE_URL": self._dsn,
                 "JOBS_HASH_KEYS": base64.b64encode(secrets.token_bytes(32)).decode(),
+                "JOBS_KINDS": "saas.jobs.v1.kinds_pb2",
                 "JOBS_CALLERS_FILE": str(callers),
                 "JOBS_GRPC_ADDRESS": "127.0.0.1:0",
                 "LOG_LEVEL": "info",

@@ -215,7 +215,7 @@ class Injector:
                 self._heal_next()
 
     def _one(self) -> bool:
-        """Does the first fault of the deck that is possible now; answers whether there was one."""
+        """Does the first fault of the deck that is possible now; returns whether there was one."""
         if not self._deck:
             self._deck = [fault for fault in self._faults for _ in range(fault.weight)]
             self._rng.shuffle(self._deck)

@@ -90,7 +90,7 @@ class Operator(threading.Thread):
 
 
 def start_again(system: System) -> list[str]:
-    """Waits until every part is ready; answers which had ended by themselves, and starts those."""
+    """Waits until every part is ready; returns which had ended by themselves, and starts those."""
     fallen = [name for name in system.part_names if not system.part(name).running]
     told = [f"{name} had ended by itself:\n{system.part(name).tail()}" for name in fallen]
     for name in fallen:

@@ -34,11 +34,12 @@ ENVIRONMENT = {
     "SMTP_TIMEOUT": "10s",
 }
 LOAD_ENDS_WITHIN = 300.0
-REFUSED_LATE = ("came too late and",)
+# What a worker logs about an outcome, and the effects worker about an effect, whose lease is lost.
+REFUSED_LATE = ("is ignored: the job has a newer lease", "came too late and")
 
 
 def run(faults: int, seed: int, only: str = "") -> bool:
-    """Runs, and answers whether everything held."""
+    """Runs, and returns whether everything held."""
     report, ledger, stop = Report(), Ledger(), threading.Event()
     kinds = [fault for fault in catalogue(WORKERS, OWN_WORKERS) if only in fault.name]
     if not kinds:
@@ -101,7 +102,7 @@ def start_load(
 
 
 def end_load(load: list[threading.Thread]) -> list[str]:
-    """Waits until everybody has got their answers; answers who has not."""
+    """Waits until everybody has got their answers; returns who has not."""
     for thread in load:
         thread.join(LOAD_ENDS_WITHIN)
     return [f"{thread.name} waits for an answer in vain" for thread in load if thread.is_alive()]

@@ -25,15 +25,16 @@ from jobs_service.callers.file import read_callers
 from jobs_service.console.settings import JobsConsoleSettings
 from jobs_service.server.settings import JobsServerSettings
 from jobs_service.worker.settings import JobsWorkerSettings
+from saas_worker.settings import SaasWorkerSettings
 
 ROOT = Path(__file__).resolve().parents[2]
 COMPOSE = ROOT / "deploy/compose"
 SERVICES: dict[str, dict[str, Any]] = yaml.safe_load((COMPOSE / "compose.yaml").read_text(encoding="utf-8"))["services"]
-PROGRAMS: dict[str, type[Settings]] = {
-    "api": ApiSettings,
-    "jobs-server": JobsServerSettings,
-    "jobs-worker": JobsWorkerSettings,
-    "jobs-console": JobsConsoleSettings,
+PROGRAMS: dict[str, tuple[type[Settings], ...]] = {
+    "api": (ApiSettings,),
+    "jobs-server": (JobsServerSettings,),
+    "jobs-worker": (JobsWorkerSettings, SaasWorkerSettings),
+    "jobs-console": (JobsConsoleSettings,),
 }
 FILLED_IN = {
     "API_PUBLIC_URL": "https://app.example.com",
@@ -83,9 +84,11 @@ def test_a_program_accepts_the_environment_that_compose_gives_it(
             monkeypatch.delenv(name)
     for name, text in SERVICES[program]["environment"].items():
         value = interpolated(text, dotenv).replace("/run/secrets", str(made / "secrets"))
-        assert name.startswith("OTEL_") or name.lower() in PROGRAMS[program].model_fields
+        known = {field for settings in PROGRAMS[program] for field in settings.model_fields}
+        assert name.startswith("OTEL_") or name.lower() in known
         monkeypatch.setenv(name, value)
-    load(PROGRAMS[program])
+    for settings in PROGRAMS[program]:
+        load(settings)
 
 
 def test_the_tokens_and_their_hashes_belong_together(made: Path, dotenv: dict[str, str]) -> None:
@@ -113,7 +116,8 @@ def test_both_databases_are_migrated_and_open_to_their_own_roles_only(dotenv: di
         ]:
             service = SERVICES[name]
             database = name.removesuffix("-migrations")
-            environment = service["environment"] | {variable: server.dsn(database, user=owner)}
+            given = {key: interpolated(text, dotenv) for key, text in service["environment"].items()}
+            environment = given | {variable: server.dsn(database, user=owner)}
             path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
             environment = os.environ | environment | {"PATH": path}
             subprocess.run(service["command"], env=environment, check=True, capture_output=True)
@@ -153,4 +157,4 @@ def test_every_folder_that_the_dockerfile_copies_is_let_into_its_context() -> No
     assert {f"!{source}" for source in copied} == {line for line in ignored if line.startswith("!")}
     assert all((ROOT / source).exists() for source in copied)
     for command in re.findall(r"^CMD (\[.*\])$", recipe, re.MULTILINE):
-        assert json.loads(command)[0] in {"api-server", "jobs-server"}
+        assert json.loads(command)[0] in {"api-server", "jobs-server", "jobs-worker"}

@@ -17,14 +17,15 @@ from headrace.chassis.settings import Settings, load
 from jobs_service.console.settings import JobsConsoleSettings
 from jobs_service.server.settings import JobsServerSettings
 from jobs_service.worker.settings import JobsWorkerSettings
+from saas_worker.settings import SaasWorkerSettings
 
 pytestmark = pytest.mark.chart
 
-PROGRAMS: dict[str, type[Settings]] = {
-    "api": ApiSettings,
-    "jobs-server": JobsServerSettings,
-    "jobs-worker": JobsWorkerSettings,
-    "jobs-console": JobsConsoleSettings,
+PROGRAMS: dict[str, tuple[type[Settings], ...]] = {
+    "api": (ApiSettings,),
+    "jobs-server": (JobsServerSettings,),
+    "jobs-worker": (JobsWorkerSettings, SaasWorkerSettings),
+    "jobs-console": (JobsConsoleSettings,),
 }
 # Where the chart is meant to differ from the program: in a cluster, mail goes to a real server.
 DIFFERENT = {"SMTP_STARTTLS"}
@@ -85,7 +86,8 @@ def test_a_program_accepts_the_environment_of_every_scenario(
         assert "jobs-console" not in str(objects)
         return
     environment_of(objects, component)
-    load(PROGRAMS[component])
+    for settings in PROGRAMS[component]:
+        load(settings)
 
 
 @pytest.mark.parametrize("component", PROGRAMS)
@@ -93,10 +95,11 @@ def test_a_default_of_the_chart_is_the_program_s_own(
     render: Callable[[str], Any], environment_of: Callable[..., dict[str, str]], component: str
 ) -> None:
     config = environment_of(render("small" if component == "jobs-console" else "default"), component)
-    settings = load(PROGRAMS[component])
-    for name, field in PROGRAMS[component].model_fields.items():
-        if name.upper() in config.keys() - DIFFERENT - TOLD and not field.is_required():
-            assert getattr(settings, name) == field.get_default(call_default_factory=True), name.upper()
+    for each in PROGRAMS[component]:
+        settings = load(each)
+        for name, field in each.model_fields.items():
+            if name.upper() in config.keys() - DIFFERENT - TOLD and not field.is_required():
+                assert getattr(settings, name) == field.get_default(call_default_factory=True), name.upper()
 
 
 def test_a_mounted_secret_is_where_its_variable_says(

@@ -157,8 +157,12 @@ def test_a_migration_grants_the_roles_that_the_values_name(render: Render) -> No
     }
     assert plain == {
         "backbone-api-migrations": {"API_DATABASE_ROLE": "api_server"},
-        "backbone-jobs-migrations": {"JOBS_SERVER_ROLE": "jobs_server", "JOBS_WORKER_ROLE": "jobs_worker"},
-        "backbone-jobs-kinds": {"JOBS_KINDS": "saas.jobs.v1.kinds_pb2"},
+        "backbone-jobs-migrations": {
+            "JOBS_SCHEMA": "shop_jobs",
+            "JOBS_SERVER_ROLE": "jobs_server",
+            "JOBS_WORKER_ROLE": "jobs_worker",
+        },
+        "backbone-jobs-kinds": {"JOBS_SCHEMA": "shop_jobs", "JOBS_KINDS": "saas.jobs.v1.kinds_pb2"},
     }
 
 

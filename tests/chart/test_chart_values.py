@@ -16,6 +16,7 @@ from api_service.settings import ApiSettings, MigrationSettings
 from headrace.chassis.settings import Settings
 from jobs_service.server.settings import JobsServerSettings
 from jobs_service.worker.settings import JobsWorkerSettings
+from saas_worker.settings import SaasWorkerSettings
 
 ROOT = Path(__file__).resolve().parents[2]
 CHART = ROOT / "deploy/k8s"
@@ -69,23 +70,23 @@ def test_the_schema_is_closed_at_every_level_that_is_ours() -> None:
 
 # Which sections of the values a program's variables come from, and which the chart keeps to itself: addresses, which
 # must agree with Services and probes; what the other program of the image reads; certificates, which follow from `tls`.
-PROGRAMS: dict[str, tuple[type[Settings], list[str], set[str]]] = {
+PROGRAMS: dict[str, tuple[tuple[type[Settings], ...], list[str], set[str]]] = {
     "api-server": (
-        ApiSettings,
+        (ApiSettings,),
         ["api"],
         {"API_GRPC_ADDRESS", "API_WORKER_GRPC_ADDRESS", "API_HTTP_ADDRESS", "API_JOBS_TARGET"}
         | {"API_WORKER_GRPC_TLS_CERTIFICATE", "API_WORKER_GRPC_TLS_KEY", "API_WORKER_GRPC_TLS_CLIENT_CA"}
         | {"API_JOBS_TLS_CERTIFICATE", "API_JOBS_TLS_KEY", "API_JOBS_TLS_CA"},
     ),
-    "api-migrate": (MigrationSettings, ["migrations"], {"API_DATABASE_URL"}),
+    "api-migrate": ((MigrationSettings,), ["migrations"], {"API_DATABASE_URL"}),
     "jobs-server": (
-        JobsServerSettings,
+        (JobsServerSettings,),
         ["jobs", "jobsServer"],
         {"JOBS_GRPC_ADDRESS", "JOBS_SERVER_HEALTH_ADDRESS", "JOBS_ENABLED", "JOBS_WORKER_COUNT"}
         | {"JOBS_GRPC_TLS_CERTIFICATE", "JOBS_GRPC_TLS_KEY", "JOBS_GRPC_TLS_CLIENT_CA"},
     ),
     "jobs-worker": (
-        JobsWorkerSettings,
+        (JobsWorkerSettings, SaasWorkerSettings),
         ["jobs", "jobsWorker"],
         {"JOBS_HEALTH_ADDRESS", "JOBS_API_TARGET"}
         | {"JOBS_API_TLS_CERTIFICATE", "JOBS_API_TLS_KEY", "JOBS_API_TLS_CA"},
@@ -103,4 +104,4 @@ def test_every_setting_of_a_program_is_a_value_and_every_value_a_setting(program
             values |= properties[kind]["properties"].keys()
     if program == "api-migrate":
         values = {name for name in values if name.startswith("API_")}
-    assert values == {name.upper() for name in settings.model_fields} - kept
+    assert values == {name.upper() for each in settings for name in each.model_fields} - kept

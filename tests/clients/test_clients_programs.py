@@ -27,7 +27,7 @@ from saas.jobs.v1 import kinds_pb2
 ROOT = Path(__file__).parents[2]
 TOKEN = secrets.token_hex(16)
 PROGRAMS: dict[str, tuple[list[str | Path], str]] = {
-    "go": ([ROOT / ".tools/bin/client-go"], "make client-go"),
+    "go": ([ROOT / "examples/clients/go/build/client"], "make client-go"),
     "node": (["node", ROOT / "examples/clients/node/client.js"], "make client-node"),
     "python": ([sys.executable, ROOT / "examples/clients/python/client.py"], "make setup"),
 }
@@ -55,6 +55,7 @@ async def target(database: str, tmp_path: Path) -> AsyncIterator[str]:
     variables = {
         "JOBS_DATABASE_URL": database,
         "JOBS_HASH_KEYS": base64.b64encode(secrets.token_bytes(32)).decode(),
+        "JOBS_KINDS": "saas.jobs.v1.kinds_pb2",
         "JOBS_CALLERS_FILE": str(callers),
         "JOBS_GRPC_ADDRESS": "127.0.0.1:0",
     }

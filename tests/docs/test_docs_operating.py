@@ -101,6 +101,7 @@ def test_a_collector_that_is_away_changes_nothing(database: str, tmp_path: Path)
     environment = os.environ | {
         "JOBS_DATABASE_URL": database,
         "JOBS_HASH_KEYS": "MDEyMzQ1Njc4OWFiY2RlZg==",
+        "JOBS_KINDS": "saas.jobs.v1.kinds_pb2",
         "JOBS_CALLERS_FILE": str(tmp_path / "callers.toml"),
         "JOBS_GRPC_ADDRESS": "127.0.0.1:0",
         "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1",

@@ -22,7 +22,11 @@ ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
 PAGES = [
     *ROOT.glob("*.md"),
-    *(page for folder in ("docs", "libs", "services", "deploy", "tests") for page in (ROOT / folder).rglob("*.md")),
+    *(
+        page
+        for folder in ("docs", "libs", "proto", "services", "deploy", "tests")
+        for page in (ROOT / folder).rglob("*.md")
+    ),
 ]
 PROJECTS = [*ROOT.glob("proto/pyproject.toml"), *ROOT.glob("*/*/pyproject.toml")]
 REFERENCE = ROOT / "docs/settings.md"
@@ -92,7 +96,7 @@ def written_by_readme() -> set[str]:
 def test_a_distribution_says_its_licence_and_its_readme(project: Path) -> None:
     told = tomllib.loads(project.read_text(encoding="utf-8"))["project"]
     assert (told["license"], told["requires-python"]) == ("Apache-2.0", ">=3.11")
-    assert ("readme" in told) == (project.parent / "README.md").exists()
+    assert ("readme" in {*told, *told.get("dynamic", ())}) == (project.parent / "README.md").exists()
 
 
 def our_programs() -> dict[str, str]:

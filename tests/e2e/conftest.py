@@ -94,7 +94,7 @@ class Crowd:
                 future.result()
 
     def register_in_turn(self, count: int, timeout: float = RPC_TIMEOUT) -> float:
-        """Has so many people register one after the other, at the first try; answers the median time in seconds."""
+        """Has so many people register one after the other, at the first try; returns the median time in seconds."""
         seconds = []
         with grpc.insecure_channel(self._addresses[0]) as channel:
             stub = AuthServiceStub(channel)
@@ -152,7 +152,7 @@ class Operator:
         return psycopg.connect(self._system.plan.databases.dsn("api_owner", "api"), autocommit=True)
 
     def enqueue(self, request: EnqueueRequest) -> str:
-        """Enqueues a job by hand, and answers its id."""
+        """Enqueues a job by hand, and returns its id."""
         return self._clients.jobs.Enqueue(request, metadata=self._token, timeout=RPC_TIMEOUT).job_id
 
     def wait_until_at_rest(self, within: float = 90) -> None:
@@ -214,7 +214,7 @@ def operator(system: System, clients: Clients) -> Operator:
 
 @contextmanager
 def second_api(system: System) -> Iterator[str]:
-    """Runs another replica of the api on free ports, and answers the address of its public gRPC listener."""
+    """Runs another replica of the api on free ports, and returns the address of its public gRPC listener."""
     spec = system.part("api").spec
     anywhere = dict.fromkeys(("API_GRPC_ADDRESS", "API_WORKER_GRPC_ADDRESS", "API_HTTP_ADDRESS"), "127.0.0.1:0")
     log = Path(system.logs) / "api-2.log"

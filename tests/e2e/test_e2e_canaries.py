@@ -125,7 +125,7 @@ NEW_PASSWORD = "canary-password-2"
 
 
 def journey(clients: Clients) -> dict[str, str]:
-    """Registers, confirms, logs in, forgets the password, pays; answers what must be seen nowhere, by what it is."""
+    """Registers, confirms, logs in, forgets the password, pays; returns what must be seen nowhere, by what it is."""
     register(clients, PERSON)
     verify = link_in(clients.mails(PERSON.email, wait=WITHIN)[0], "/verify")
     Form(clients.browser.get(verify).raise_for_status()).submit(clients.browser).raise_for_status()

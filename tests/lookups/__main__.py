@@ -43,7 +43,7 @@ SETTINGS = {
 
 
 def main() -> int:
-    """Runs once; answers the exit code."""
+    """Runs once; returns the exit code."""
     parser = argparse.ArgumentParser(prog="make lookups", description=__doc__)
     parser.add_argument("--rows", type=int, default=5_000_000, help="how many finished jobs (default: 5000000)")
     rows: int = parser.parse_args().rows
@@ -97,7 +97,7 @@ def bounded(name: str, few: Reading, many: Reading) -> bool:
 
 
 def table(few: dict[str, Reading], many: dict[str, Reading], rows: int) -> list[str]:
-    """Prints what was read; answers what should not have been."""
+    """Prints what was read; returns what should not have been."""
     wrong = [f"{name} was never run" for name in HOT if name not in many]
     print(f"\n{'pages read beside':<44}{FEW:>10,}{rows:>12,}   ratio       ms  reads")
     for name in sorted(many, key=lambda name: (" " in name, name)):

@@ -26,13 +26,13 @@ from headrace.queue import (
     Unique,
     Worker,
     WorkerSettings,
-    cancel_jobs,
-    count_jobs,
-    delete_jobs,
-    get_job,
+    cancel_jobs_async,
+    count_jobs_async,
+    delete_jobs_async,
+    get_job_async,
     job_kind,
-    list_jobs,
-    retry_jobs,
+    list_jobs_async,
+    retry_jobs_async,
 )
 from headrace.queue.db.connections import ReconnectingConnection
 from headrace.queue.db.statements import DEFAULT_SCHEMA, statement
@@ -207,16 +207,16 @@ async def ask(dsn: str, rows: int) -> None:
     async with await connect(dsn) as connection:
         for name, (wanted, before) in lists(rows).items():
             with readings.question(f"list by {name}" if name != "all" else "list"):
-                await list_jobs(connection, wanted, before_id=before)
+                await list_jobs_async(connection, wanted, before_id=before)
         with readings.question("count all"):
-            await count_jobs(connection)
+            await count_jobs_async(connection)
         with readings.question("get one"):
-            await get_job(connection, rows // 2)
+            await get_job_async(connection, rows // 2)
         with readings.steps("retry by kind, a dry run"):
-            await retry_jobs(connection, rare, dry_run=True)
+            await retry_jobs_async(connection, rare, dry_run=True)
         with readings.steps("cancel by kind"):
-            await cancel_jobs(connection, rare)
+            await cancel_jobs_async(connection, rare)
         with readings.steps("delete by kind, a dry run"):
-            await delete_jobs(connection, rare, dry_run=True)
+            await delete_jobs_async(connection, rare, dry_run=True)
         with readings.steps("delete by tag"):
-            await delete_jobs(connection, JobFilter(tags=("rare",)))
+            await delete_jobs_async(connection, JobFilter(tags=("rare",)))

@@ -102,7 +102,7 @@ class Readings:
             self.found.setdefault(self._steps or name, Reading()).worst(reading)
 
     def take(self) -> dict[str, Reading]:
-        """Answers what there is, and forgets it."""
+        """Returns what there is, and forgets it."""
         found, self.found = self.found, {}
         self._seen.clear()
         return found
@@ -130,7 +130,7 @@ def explained() -> Iterator[None]:
 
 
 async def explain(connection: psycopg.AsyncConnection[Any], query: str, params: dict[str, Any]) -> Reading:
-    """Runs a statement, rolls it back, and answers what it has read."""
+    """Runs a statement, rolls it back, and returns what it has read."""
     name = f"explained_{next(_numbers)}"
     order: list[str] = []
 

@@ -41,7 +41,7 @@ KINDS = "saas/jobs/v1/kinds.proto"
 PACKAGE = "saas.jobs.v1"
 _WORKER = Path(__file__).with_name("rollout_worker.py")
 _SERVER = "from jobs_service.server.program import main; main()"
-_CHECK = "from headrace.queue.cli import main; main()"
+_CHECK = "from headrace.cli import main; main()"
 _QUICK = Backoff(base=timedelta(milliseconds=50), factor=2, cap=timedelta(milliseconds=200))
 
 HEAD = f"""syntax = "proto3";
@@ -169,6 +169,7 @@ class Rollout:
             ["-c", _SERVER],
             JOBS_DATABASE_URL=self._database,
             JOBS_HASH_KEYS=base64.b64encode(b"0" * 32).decode(),
+            JOBS_KINDS="saas.jobs.v1.kinds_pb2",
             JOBS_CALLERS_FILE=str(callers),
             JOBS_GRPC_ADDRESS=f"127.0.0.1:{self._ports[f'server-{release}']}",
         )
@@ -222,7 +223,7 @@ class Rollout:
             return await cursor.fetchall() if cursor.description else []
 
     async def _start(self, program: str, release: str, arguments: list[str], **variables: str) -> Path:
-        """Starts a program of a release; answers where it writes to."""
+        """Starts a program of a release; returns where it writes to."""
         log = self._folder / f"{program}.log"
         with log.open("wb") as stdout:
             process = await asyncio.create_subprocess_exec(

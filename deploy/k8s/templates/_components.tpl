@@ -46,7 +46,7 @@ jobs-server:
     {{- end }}
 jobs-worker:
   values: jobsWorker
-  image: jobs
+  image: worker
   shared: jobs
   program: jobs-worker
   tls: {{ $tls.jobsWorker | quote }}

@@ -48,7 +48,7 @@ def clerk() -> Clerk:
 
 @pytest.fixture
 def serve(clerk: Clerk) -> Callable[..., AbstractAsyncContextManager[tuple[GrpcServer, str]]]:
-    """Serves the clerk under the given options of GrpcServer; answers the server and its address."""
+    """Serves the clerk under the given options of GrpcServer; returns the server and its address."""
 
     @asynccontextmanager
     async def serving(**options: Any) -> AsyncIterator[tuple[GrpcServer, str]]:
@@ -66,7 +66,7 @@ def serve(clerk: Clerk) -> Callable[..., AbstractAsyncContextManager[tuple[GrpcS
 
 @pytest.fixture
 def stub_of(serve: Any) -> Callable[..., AbstractAsyncContextManager[Any]]:
-    """Serves the clerk under the given options of GrpcServer; answers a client of it."""
+    """Serves the clerk under the given options of GrpcServer; returns a client of it."""
 
     @asynccontextmanager
     async def stub(*, token: str | None = None, **options: Any) -> AsyncIterator[Any]:

@@ -17,7 +17,7 @@ ONE = GetJobRequest(job_id="1")
 
 
 class Replica:
-    """A JobsService that notes who calls GetJob, and answers when it is let."""
+    """A JobsService that notes who calls GetJob, and returns when it is let."""
 
     def __init__(self) -> None:
         self.peers: Counter[str] = Counter()

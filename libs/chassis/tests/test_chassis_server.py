@@ -1,4 +1,4 @@
-"""The gRPC server: what it refuses, how it answers errors, and what it serves beside the services."""
+"""The gRPC server: what it refuses, how it returns errors, and what it serves beside the services."""
 
 import asyncio
 import contextlib
@@ -41,7 +41,7 @@ def details_of(error: grpc.aio.AioRpcError, kind: Any) -> Any:
 
 
 def raw(channel: Any, method: str) -> Any:
-    """A method that takes and answers bytes."""
+    """A method that takes and returns bytes."""
     return channel.unary_unary(method)
 
 

@@ -64,6 +64,7 @@ class _Program:
             **os.environ,
             "JOBS_DATABASE_URL": database,
             "JOBS_HASH_KEYS": base64.b64encode(secrets.token_bytes(32)).decode(),
+            "JOBS_KINDS": "saas.jobs.v1.kinds_pb2",
             "JOBS_CALLERS_FILE": str(callers),
             "JOBS_GRPC_ADDRESS": "127.0.0.1:0",
         }
@@ -136,7 +137,7 @@ async def jobs(connect: Connect, served: Served) -> AsyncIterator[Both]:
 
 @dataclass
 class Script(jobs_service_pb2_grpc.JobsServiceServicer):
-    """A server that answers each call as the script says, in turn; the last answer stays."""
+    """A server that returns each call as the script says, in turn; the last answer stays."""
 
     answers: list[Any] = field(default_factory=list)
     requests: list[Any] = field(default_factory=list)

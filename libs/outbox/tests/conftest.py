@@ -1,4 +1,4 @@
-"""A jobs service that answers by script, and an outbox in a database of its own.
+"""A jobs service that returns by script, and an outbox in a database of its own.
 
 The double is a real gRPC server on loopback: what is scripted is only its answers. It keeps the promise of the
 contract that the same key is the same job.
@@ -55,7 +55,7 @@ class Refusal:
 
 
 class JobsDouble(JobsServiceServicer):
-    """Answers EnqueueBatch by script; what isn't scripted is accepted."""
+    """Returns EnqueueBatch by script; what isn't scripted is accepted."""
 
     refusal = Refusal
 
@@ -136,7 +136,7 @@ class OutboxHouse:
         return AsyncSession(self.engine)
 
     async def add(self, count: int = 1, **options: Any) -> list[str]:
-        """Adds rows in one transaction and answers their keys."""
+        """Adds rows in one transaction and returns their keys."""
         async with self.session() as session, session.begin():
             return [
                 str(self.outbox.add(session, SendVerificationEmail(mail_id=str(uuid4())), **options))
@@ -162,7 +162,7 @@ class OutboxHouse:
             )
 
     async def until(self, condition: Callable[[list[RowMapping]], bool]) -> list[RowMapping]:
-        """Waits until the table looks as expected, and answers its rows."""
+        """Waits until the table looks as expected, and returns its rows."""
         async with asyncio.timeout(DEADLINE):
             while not condition(rows := await self.rows()):  # noqa: ASYNC110 - a table signals nothing
                 await asyncio.sleep(0.02)
@@ -192,7 +192,7 @@ def quick() -> RelaySettings:
 
 @pytest.fixture
 async def jobs() -> AsyncIterator[JobsDouble]:
-    """A jobs service that answers by script."""
+    """A jobs service that returns by script."""
     double = JobsDouble()  # type: ignore[abstract]  # the relay calls EnqueueBatch alone
     await double.start()
     yield double

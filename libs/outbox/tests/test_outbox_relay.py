@@ -165,8 +165,8 @@ async def test_a_row_written_by_another_process_is_found_by_the_poll(
         async with house.engine.begin() as connection:
             await connection.execute(
                 text(
-                    "insert into outbox (id, kind, queue, payload, idempotency_key)"
-                    " select gen_random_uuid(), kind, queue, payload, 'elsewhere' from outbox"
+                    "insert into outbox (id, kind, queue, version, payload, idempotency_key)"
+                    " select gen_random_uuid(), kind, queue, version, payload, 'elsewhere' from outbox"
                 )
             )
         await house.until_sent()
@@ -339,13 +339,13 @@ async def _until_logged(caplog: pytest.LogCaptureFixture, event: str) -> None:
             await asyncio.sleep(0.01)
 
 
-async def test_the_version_that_a_payload_was_written_in_goes_with_it_where_it_is_known(
+async def test_the_version_that_a_payload_was_written_in_is_sent_with_it(
     house: OutboxHouse, jobs: JobsDouble, relaying: Relaying
 ) -> None:
-    [known, unknown] = await house.add(2)
-    async with house.engine.begin() as connection:  # as a replica of the release before has written it
-        await connection.execute(text("update outbox set version = null where id = cast(:id as uuid)"), {"id": unknown})
+    [first, second] = await house.add(2)
+    async with house.engine.begin() as connection:  # as an earlier release of the kind has written it
+        await connection.execute(text("update outbox set version = 2 where id = cast(:id as uuid)"), {"id": second})
     async with relaying():
         await house.until_sent()
     sent = {item.idempotency_key: item.version for request in jobs.received for item in request.requests}
-    assert sent == {known: 1, unknown: 0}
+    assert sent == {first: 1, second: 2}

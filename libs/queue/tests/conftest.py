@@ -25,7 +25,7 @@ from headrace.queue import (
     RetryPolicy,
     Worker,
     WorkerSettings,
-    get_job,
+    get_job_async,
 )
 from headrace.queue.db import migrate
 
@@ -71,7 +71,7 @@ class Installation:
     async def job(self, job_id: int) -> Job:
         """The job as it stands."""
         async with await self.connect() as connection:
-            return await get_job(connection, job_id)
+            return await get_job_async(connection, job_id)
 
     async def execute(self, query: Any, params: Any = None) -> list[Any]:
         """Runs a statement; answers its rows."""

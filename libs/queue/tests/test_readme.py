@@ -14,12 +14,14 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[1]
+CLI = PACKAGE.parent / "cli"
+CONTRACT = PACKAGE.parents[1] / "proto"
 BLOCK = re.compile(r"^```(\w+) ([\w.]+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
 @pytest.fixture
 def environment(tmp_path: Path) -> Path:
-    """An environment into which the package is installed from a wheel; its dependencies are this environment's."""
+    """An environment with the package and what its extras need of ours; other dependencies are this one's."""
     folder = tmp_path / "environment"
     venv.create(folder, with_pip=False, symlinks=True)
     python = folder / "bin" / "python"
@@ -27,7 +29,7 @@ def environment(tmp_path: Path) -> Path:
     # A plain path: the editable installs of this environment are not seen through it.
     (folder / "lib" / version / "site-packages" / "rest.pth").write_text(sysconfig.get_path("purelib") + "\n")
     options = ["--quiet", "--no-index", "--no-deps", "--no-build-isolation", "--ignore-installed"]
-    subprocess.run([python, "-m", "pip", "install", *options, PACKAGE], check=True, cwd=tmp_path)
+    subprocess.run([python, "-m", "pip", "install", *options, CLI, CONTRACT, PACKAGE], check=True, cwd=tmp_path)
     return folder
 
 
@@ -41,11 +43,11 @@ def variables(environment: Path, home: Path) -> dict[str, str]:
     return {"PATH": f"{environment / 'bin'}:{os.environ['PATH']}", "HOME": str(home), "PYTHONWARNINGS": "error"}
 
 
-def test_the_quickstart_is_under_twenty_lines_and_runs(
+def test_the_quickstart_is_under_fifteen_lines_and_runs(
     environment: Path, tmp_path: Path, blocks: dict[str, str]
 ) -> None:
-    assert blocks["install"] == "pip install './libs/queue[embedded,pydantic]'\n"
-    assert len(blocks["quickstart.py"].splitlines()) < 20
+    assert blocks["install"] == "pip install ./libs/cli './libs/queue[embedded,pydantic]'\n"
+    assert len(blocks["quickstart.py"].splitlines()) < 15
     (tmp_path / "quickstart.py").write_text(blocks["quickstart.py"])
     program = subprocess.Popen(
         ["bash", "-euc", f"exec {blocks['run']}"],
@@ -79,3 +81,17 @@ def test_the_proto_file_of_the_readme_compiles_and_is_a_kind(
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout == "acme.v1.Greet\n"
+
+
+def test_the_command_has_the_commands_of_the_engine(environment: Path, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [environment / "bin" / "headrace", "--help"],
+        cwd=tmp_path,
+        env=variables(environment, tmp_path),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    for command in ("explain", "kinds", "migrate", "worker"):
+        assert f" {command} " in done.stdout

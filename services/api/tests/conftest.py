@@ -118,7 +118,7 @@ def refused() -> Refused:
 
 
 class Eventually(Protocol):
-    """Waits until a condition answers something true, and answers that."""
+    """Waits until a condition answers something true, and returns that."""
 
     async def __call__(self, condition: Callable[[], Any]) -> Any: ...
 

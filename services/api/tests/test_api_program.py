@@ -30,7 +30,7 @@ class Program:
         self.lines: list[dict[str, Any]] = []
 
     async def read_until(self, event: str, count: int = 1) -> list[dict[str, Any]]:
-        """Reads on until so many lines of an event were there, and answers them."""
+        """Reads on until so many lines of an event were there, and returns them."""
         assert self.process.stdout is not None
         async with asyncio.timeout(DEADLINE):
             while len(found := [line for line in self.lines if line["event"] == event]) < count:

@@ -22,7 +22,7 @@ from headrace.jobs.v1.jobs_service_pb2_grpc import JobsServiceStub
 from headrace.queue import Handlers, Kinds, Worker, WorkerSettings
 from headrace.queue.db.migrate import up
 from jobs_service.callers.caller import Caller, Callers
-from jobs_service.kinds import build_kinds
+from jobs_service.kinds import load_kinds
 from jobs_service.server.program import JobsServer
 from jobs_service.server.settings import JobsServerSettings
 from saas.jobs.v1 import kinds_pb2
@@ -67,11 +67,12 @@ def serve(database: str, tmp_path: Path) -> Serve:
         chosen = JobsServerSettings(
             jobs_database_url=url,
             jobs_hash_keys=(b"0123456789abcdef",),
+            jobs_kinds=("saas.jobs.v1.kinds_pb2",),
             jobs_callers_file=tmp_path / "callers.toml",
             jobs_grpc_address="127.0.0.1:0",
             **settings,
         )
-        async with JobsServer(chosen, callers, kinds or build_kinds(chosen)) as server:
+        async with JobsServer(chosen, callers, kinds or load_kinds(chosen.jobs_kinds, chosen)) as server:
             yield server
 
     return running

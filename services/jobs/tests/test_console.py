@@ -159,7 +159,7 @@ class TestLoggingIn:
         async with browsing(url) as browser:
             answer = await browser.post("/login", data={"token": token})
             assert answer.status_code == 401
-            assert "The jobs service knows no such token." in answer.text
+            assert "The jobs service does not accept this token." in answer.text
             assert not browser.cookies
 
     async def test_the_cookie_does_not_show_the_token_and_no_script_reads_it(self, url: str) -> None:
@@ -266,7 +266,7 @@ class TestPages:
             f">{title}</h1>" in pages[page] for page, title in {"/kinds": "Kinds", "/workers": "Workers"}.items()
         )
         assert "paused" in pages["/kinds"]
-        assert "guest</code> string, veiled" in pages["/kinds"]
+        assert "guest</code> string, redacted" in pages["/kinds"]
         assert "Paused: " + KIND in pages["/"]
         assert "nightly/all" in pages["/periodic"]
         assert "Europe/Berlin" in pages["/periodic"]
@@ -316,7 +316,7 @@ class TestPages:
         job_id = await enqueue(clerk, Invite(house="12", attachment=held))
         shown = await browser.get(f"/jobs/{job_id}")
         assert shown.status_code == 200
-        assert f"bytes that can't be shown as {KIND}." in shown.text
+        assert f"bytes, not readable as {KIND}." in shown.text
         assert "Cancel</button>" in shown.text
 
     @pytest.mark.parametrize("failure", ["ends", "aborts"])
@@ -390,7 +390,7 @@ class TestRights:
             seen = {page: (await browser.get(page)).text for page in pages}
         assert [page for page, text in seen.items() if CANARY in text] == []
         assert "&#34;guest&#34;: &#34;[redacted]&#34;" in seen[f"/jobs/{job_id}"]
-        assert "Veiled: guest" in seen[f"/jobs/{job_id}"]
+        assert "Redacted: guest" in seen[f"/jobs/{job_id}"]
         async with browsing(url, "auditor") as browser:
             assert CANARY in (await browser.get(f"/jobs/{job_id}")).text
 

@@ -87,12 +87,12 @@ async def test_calls_beyond_a_callers_rate_are_told_when_to_come_back(serve: Any
 
 def test_a_rate_is_a_bucket_that_fills_up_again() -> None:
     now = 0.0
-    meter = RateLimiter(lambda: now)
+    limiter = RateLimiter(lambda: now)
     limited = caller(rate=2, burst=4)
 
     def passes() -> bool:
         try:
-            meter.read_job(limited)
+            limiter.count(limited)
         except Exception:  # noqa: BLE001 (its details are looked at elsewhere)
             return False
         return True
@@ -108,15 +108,15 @@ def test_a_rate_is_a_bucket_that_fills_up_again() -> None:
 
 def test_refused_calls_are_no_flood_in_the_log() -> None:
     times = iter([0.0, 0.0])
-    meter = RateLimiter(lambda: next(times))
+    limiter = RateLimiter(lambda: next(times))
     limited = caller(rate=0.001, burst=1)
-    meter.read_job(limited)
+    limiter.count(limited)
     with capture_logs() as logs:
         for at in (0.0, 0.1, 0.2, 10.0, 10.1):
             times = iter([at, at])
             with pytest.raises(RpcError):
-                meter.read_job(limited)
-    assert [(line["event"], line["caller"], line["refused"]) for line in logs] == [
+                limiter.count(limited)
+    assert [(line["event"], line["caller"], line["rejected"]) for line in logs] == [
         ("caller limited", "api", 1),
         ("caller limited", "api", 3),
     ]

@@ -48,8 +48,8 @@ def test_a_caller_may_what_its_entry_says(file: Path) -> None:
             "callers[0].burst: Input should be less than or equal to 1000000000",
         ),
         (API + "admin = true\n", "callers[0].admin: Extra inputs are not permitted"),
-        (API + API.replace(HASH, token_hash("other")), "name 'api' stands there 2 times"),
-        (API + API.replace('"api"', '"ops"'), f"token_sha256 '{HASH}' stands there 2 times"),
+        (API + API.replace(HASH, token_hash("other")), "name 'api' appears 2 times"),
+        (API + API.replace('"api"', '"ops"'), f"token_sha256 '{HASH}' appears 2 times"),
     ],
 )
 def test_a_wrong_file_is_refused_with_the_place(file: Path, content: str, reason: str) -> None:

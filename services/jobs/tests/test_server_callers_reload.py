@@ -17,7 +17,7 @@ from headrace.chassis.tls.watched_files import file_signature
 from headrace.jobs.v1.jobs_service_pb2 import ListKindsRequest
 from headrace.queue.db.migrate import up
 from jobs_service.callers.file import read_callers
-from jobs_service.kinds import build_kinds
+from jobs_service.kinds import load_kinds
 from jobs_service.server.program import JobsServer
 from jobs_service.server.settings import JobsServerSettings
 
@@ -56,11 +56,14 @@ async def serving(
     settings = JobsServerSettings(
         jobs_database_url=database,
         jobs_hash_keys=(b"0123456789abcdef",),
+        jobs_kinds=("saas.jobs.v1.kinds_pb2",),
         jobs_callers_file=file,
         jobs_grpc_address="127.0.0.1:0",
     )
     seen = file_signature(file)
-    async with JobsServer(settings, read_callers(file), build_kinds(settings), callers_seen=seen) as running:
+    async with JobsServer(
+        settings, read_callers(file), load_kinds(settings.jobs_kinds, settings), callers_seen=seen
+    ) as running:
         yield running
 
 
@@ -127,11 +130,12 @@ async def test_a_mounted_secret_is_swapped_by_its_symbolic_link(
     settings = JobsServerSettings(
         jobs_database_url=database,
         jobs_hash_keys=(b"0123456789abcdef",),
+        jobs_kinds=("saas.jobs.v1.kinds_pb2",),
         jobs_callers_file=mounted,
         jobs_grpc_address="127.0.0.1:0",
     )
     seen = file_signature(mounted)
-    running = JobsServer(settings, read_callers(mounted), build_kinds(settings), callers_seen=seen)
+    running = JobsServer(settings, read_callers(mounted), load_kinds(settings.jobs_kinds, settings), callers_seen=seen)
     async with running as server, client_of(server, "new") as jobs:
         assert await code(jobs.ListKinds(ListKindsRequest())) is StatusCode.UNAUTHENTICATED
         (tmp_path / "..2").mkdir()

@@ -99,7 +99,7 @@ async def test_a_page_token_is_good_for_its_filters_only(jobs: Any, verification
     page = await jobs.ListJobs(ListJobsRequest(page_size=1))
     with pytest.raises(AioRpcError) as refused:
         await jobs.ListJobs(ListJobsRequest(page_size=1, page_token=page.next_page_token, filter={"queues": ["email"]}))
-    assert "other filters" in (refused.value.details() or "")
+    assert "another filter" in (refused.value.details() or "")
 
 
 async def test_a_name_with_nul_is_refused(jobs: Any) -> None:
@@ -117,7 +117,7 @@ async def test_the_jobs_of_a_page_are_looked_for_beyond_those_that_do_not_match(
     put(database, oldest, "completed")
     request = ListJobsRequest(page_size=2, filter={"states": [job_pb2.JOB_STATE_COMPLETED]})
     assert [job.id for job in (await jobs.ListJobs(request)).jobs] == [oldest]
-    monkeypatch.setattr(jobs_part, "PATIENCE", -1.0)
+    monkeypatch.setattr(jobs_part, "SEARCH_TIMEOUT", -1.0)
     impatient = await jobs.ListJobs(request)
     assert (list(impatient.jobs), bool(impatient.next_page_token)) == ([], True)
 

@@ -20,6 +20,7 @@ from jobs_service.database import Database
 from jobs_service.enqueue.queue_depth import FRESH_SECONDS, QueueDepthLimits
 
 Verification = Callable[..., EnqueueRequest]
+LIMIT = timedelta(seconds=4)
 
 
 async def refusal(call: Any) -> AioRpcError:
@@ -68,7 +69,7 @@ async def test_scheduled_jobs_do_not_stand_in_line(serve: Any, client_of: Any, v
 async def test_a_line_that_has_got_shorter_is_noticed(database: str) -> None:
     up(database)
     now = 0.0
-    async with Database(database, pool_size=2, waiting=10, timeout=timedelta(seconds=4)) as jobs_database:
+    async with Database(database, schema="headrace", pool_size=2, waiting=10, timeout=LIMIT) as jobs_database:
         depths = QueueDepthLimits({"email": 2}, jobs_database, clock=lambda: now)
 
         async def room() -> int:
@@ -90,7 +91,7 @@ async def test_a_line_that_has_got_shorter_is_noticed(database: str) -> None:
 
 async def test_many_calls_at_once_count_a_line_once(database: str) -> None:
     up(database)
-    async with Database(database, pool_size=2, waiting=1, timeout=timedelta(seconds=4)) as jobs_database:
+    async with Database(database, schema="headrace", pool_size=2, waiting=1, timeout=LIMIT) as jobs_database:
         depths = QueueDepthLimits({"email": 2}, jobs_database)
         await asyncio.gather(*(depths.look({"email"}) for _ in range(50)))
 

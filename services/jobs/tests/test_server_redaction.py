@@ -156,7 +156,7 @@ async def test_a_periodic_job_that_is_sent_back_as_it_was_shown_is_not_stored_so
     for caller in (clerk, auditor):
         fields = await refused_fields(caller.UpdatePeriodicJob(pb.UpdatePeriodicJobRequest(periodic_job=shown)))
         assert sorted(fields) == ["periodic_job.payload.guest", "periodic_job.payload.home.city"]
-        assert "give it its value" in fields["periodic_job.payload.guest"]
+        assert "set its value or leave it unset" in fields["periodic_job.payload.guest"]
     kept = (await auditor.GetPeriodicJob(pb.GetPeriodicJobRequest(name="party"))).periodic_job
     assert (kept.payload, kept.every) == (PAYLOAD, every)
     shown.payload.CopyFrom(PAYLOAD)

@@ -43,6 +43,7 @@ async def replica(database: str, folder: Path) -> AsyncIterator[Replica]:
         **os.environ,
         "JOBS_DATABASE_URL": database,
         "JOBS_HASH_KEYS": base64.b64encode(b"0" * 32).decode(),
+        "JOBS_KINDS": "saas.jobs.v1.kinds_pb2",
         "JOBS_CALLERS_FILE": str(callers),
         "JOBS_GRPC_ADDRESS": "127.0.0.1:0",
     }

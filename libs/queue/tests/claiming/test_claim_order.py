@@ -20,7 +20,8 @@ from headrace.queue import (
     RunningJob,
     WorkerSettings,
 )
-from headrace.queue.claiming.producer import BEGIN_AT_ONCE, Producer
+from headrace.queue.claiming.pipeline import BEGIN_AT_ONCE
+from headrace.queue.claiming.rotation import QueueRotation
 
 pytestmark = pytest.mark.postgres_versions
 
@@ -193,14 +194,14 @@ async def test_a_worker_rests_while_a_queue_with_jobs_in_line_is_at_its_limit(
     installation: Any, eventually: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rounds = 0
-    original = Producer._round
+    original = QueueRotation._round
 
-    async def counted(producer: Producer) -> None:
+    async def counted(rotation: QueueRotation) -> None:
         nonlocal rounds
         rounds += 1
-        await original(producer)
+        await original(rotation)
 
-    monkeypatch.setattr(Producer, "_round", counted)
+    monkeypatch.setattr(QueueRotation, "_round", counted)
     gate = Gate()
     for _ in range(3):
         await installation.enqueue(TestKinds.Greet())
@@ -260,7 +261,7 @@ async def test_a_worker_shows_who_it_is_and_when_it_is_at_work(installation: Any
 async def test_settings_that_make_no_sense_are_refused(installation: Any) -> None:
     with pytest.raises(ValueError, match="a worker needs at least one handler"):
         installation.worker(installation.handlers())
-    with pytest.raises(ValueError, match=r"queue_slots: no kind stands in queue mails; there are greetings"):
+    with pytest.raises(ValueError, match=r"queue_slots: no handled kind uses queue mails; the queues are greetings"):
         installation.worker(installation.handlers(Greet=do_nothing), queue_slots={"mails": 1})
     with pytest.raises(ValueError, match=r"slots and max_deaths must be at least 1"):
         WorkerSettings(slots=0)

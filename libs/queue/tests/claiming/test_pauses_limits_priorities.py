@@ -15,13 +15,13 @@ from headrace.queue import (
     NewJob,
     Queue,
     RunningJob,
-    limit_queue,
-    list_pauses,
-    pause_all,
-    pause_kind,
-    pause_queue,
-    resume_all,
-    resume_kind,
+    limit_queue_async,
+    list_pauses_async,
+    pause_all_async,
+    pause_kind_async,
+    pause_queue_async,
+    resume_all_async,
+    resume_kind_async,
 )
 
 FAR = timedelta(seconds=60)
@@ -63,7 +63,7 @@ async def test_a_resumed_kinds_jobs_run_though_every_cursor_has_passed_them(
     installation: Any, eventually: Any, listen: bool
 ) -> None:
     """Woken by a notification, or without any by the poll."""
-    await call(installation, pause_kind, GREET, by="ann")
+    await call(installation, pause_kind_async, GREET, by="ann")
     handlers = installation.handlers(Greet=do_nothing, Count=do_nothing)
     poll = FAR if listen else timedelta(milliseconds=100)
     async with AsyncExitStack() as stack:
@@ -76,12 +76,12 @@ async def test_a_resumed_kinds_jobs_run_though_every_cursor_has_passed_them(
             other = await installation.enqueue(TestKinds.Count())
             await eventually(lambda: installation.is_in(other, "completed"))  # noqa: B023  (awaited at once)
         assert (await installation.job(held)).state == "available"
-        assert await call(installation, resume_kind, GREET)
+        assert await call(installation, resume_kind_async, GREET)
         await eventually(lambda: installation.is_in(held, "completed"), within=10)
 
 
 async def test_a_paused_kind_leaves_the_others_of_its_queue_alone(installation: Any, eventually: Any) -> None:
-    await call(installation, pause_kind, GREET, by="ann")
+    await call(installation, pause_kind_async, GREET, by="ann")
     handlers = installation.handlers(Greet=do_nothing, GreetAgain=do_nothing)
     async with installation.working(installation.worker(handlers)):
         held = await installation.enqueue(TestKinds.Greet())
@@ -100,7 +100,7 @@ async def test_nothing_at_all_is_claimed_while_the_installation_is_paused(instal
     async with installation.working(installation.worker(handlers, poll_interval=timedelta(milliseconds=50))):
         running = await installation.enqueue(TestKinds.Count())
         await eventually(lambda: installation.is_in(running, "running"))
-        await call(installation, pause_all, by="ann")
+        await call(installation, pause_all_async, by="ann")
         held = await installation.enqueue(TestKinds.Greet())
         gate.set()
         await eventually(lambda: installation.is_in(running, "completed"))
@@ -111,31 +111,34 @@ async def test_nothing_at_all_is_claimed_while_the_installation_is_paused(instal
 
         await eventually(beaten_again)
         assert (await installation.job(held)).state == "available"
-        assert await call(installation, resume_all)
+        assert await call(installation, resume_all_async)
         await eventually(lambda: installation.is_in(held, "completed"))
 
 
 async def test_everything_that_is_paused_is_listed_with_who_did_it(installation: Any) -> None:
-    first = await call(installation, pause_kind, GREET, by="ann")
-    again = await call(installation, pause_kind, GREET, by="bob")
+    first = await call(installation, pause_kind_async, GREET, by="ann")
+    again = await call(installation, pause_kind_async, GREET, by="bob")
     assert first == again
-    await call(installation, pause_queue, "greetings", by="bob")
-    await call(installation, pause_all, by="cy")
-    await call(installation, pause_all, by="dora")
-    listed = await call(installation, list_pauses)
+    await call(installation, pause_queue_async, "greetings", by="bob")
+    await call(installation, pause_all_async, by="cy")
+    await call(installation, pause_all_async, by="dora")
+    listed = await call(installation, list_pauses_async)
     assert [(pause.what, pause.name, pause.paused_by) for pause in listed] == [
         ("all", "", "cy"),
         ("kind", GREET, "ann"),
         ("queue", "greetings", "bob"),
     ]
-    assert [await call(installation, resume_kind, GREET), await call(installation, resume_kind, GREET)] == [True, False]
-    assert [await call(installation, resume_all), await call(installation, resume_all)] == [True, False]
+    assert [await call(installation, resume_kind_async, GREET), await call(installation, resume_kind_async, GREET)] == [
+        True,
+        False,
+    ]
+    assert [await call(installation, resume_all_async), await call(installation, resume_all_async)] == [True, False]
 
 
 async def test_a_queues_limit_holds_over_all_workers_and_leaves_no_place_empty(
     installation: Any, eventually: Any
 ) -> None:
-    await call(installation, limit_queue, "greetings", 3)
+    await call(installation, limit_queue_async, "greetings", 3)
     together = Together()
     handlers = installation.handlers(Greet=together, Count=do_nothing)
     async with await installation.connect() as connection:
@@ -170,11 +173,11 @@ async def test_what_already_runs_counts_when_a_limit_is_set(installation: Any, e
             return together.running == count
 
         await eventually(lambda: running(3))
-        assert await call(installation, limit_queue, "greetings", 4) == Queue("greetings", max_running=4)
+        assert await call(installation, limit_queue_async, "greetings", 4) == Queue("greetings", max_running=4)
         for _ in range(10):
             await installation.enqueue(TestKinds.Greet())
         await eventually(lambda: running(4))
-        assert await call(installation, limit_queue, "greetings", None) == Queue("greetings")
+        assert await call(installation, limit_queue_async, "greetings", None) == Queue("greetings")
         await eventually(lambda: running(8))
         together.opened.set()
         await eventually(lambda: completed(installation, 13))
@@ -193,7 +196,7 @@ async def test_a_new_limit_counts_what_was_claimed_since_the_last_one(installati
 
         await eventually(lambda: running(3))
         await installation.execute(note)
-        await call(installation, limit_queue, "greetings", 3)
+        await call(installation, limit_queue_async, "greetings", 3)
         waiting = await installation.enqueue(TestKinds.Greet())
         counted = "select from headrace.slot_log where queue = 'greetings' and jobs @> %s::bigint[]"
         await eventually(lambda: installation.execute(counted, (running_ids,)))
@@ -205,7 +208,7 @@ async def test_a_new_limit_counts_what_was_claimed_since_the_last_one(installati
 
 async def test_a_limit_never_counts_what_is_gone(installation: Any, eventually: Any) -> None:
     """However a job left: here its row is deleted, another's lease has passed to nobody."""
-    await call(installation, limit_queue, "greetings", 2)
+    await call(installation, limit_queue_async, "greetings", 2)
     gate = asyncio.Event()
 
     async def greet(message: Any, job: RunningJob) -> None:
@@ -225,7 +228,7 @@ async def test_a_limit_never_counts_what_is_gone(installation: Any, eventually: 
 
 async def test_a_limit_below_one_is_refused(installation: Any) -> None:
     with pytest.raises(ValueError, match="max_running of queue 'q' must be at least 1, not 0; to stop it, pause it"):
-        await call(installation, limit_queue, "q", 0)
+        await call(installation, limit_queue_async, "q", 0)
 
 
 async def test_a_flood_of_the_first_priority_starves_no_other(installation: Any, eventually: Any) -> None:

@@ -10,20 +10,20 @@ from typing import Any
 from engine_kinds import TestKinds
 from typer.testing import CliRunner, Result
 
-from headrace.queue import RunningJob, pause_queue
-from headrace.queue.cli.app import app
+from headrace.cli.program import build
+from headrace.queue import RunningJob, pause_queue_async
 
 
 async def headrace(installation: Any, *words: str) -> Result:
     """Runs the command beside the test's own event loop: it brings one."""
     env = {"JOBS_DATABASE_URL": installation.dsn}
-    return await asyncio.to_thread(CliRunner().invoke, app, list(words), env=env)
+    return await asyncio.to_thread(CliRunner().invoke, build(), list(words), env=env)
 
 
 async def test_it_says_why_in_words_with_the_evidence(installation: Any) -> None:
     job_id = await installation.enqueue(TestKinds.Greet())
     async with await installation.connect() as connection:
-        queue = await pause_queue(connection, "greetings", by="ann")
+        queue = await pause_queue_async(connection, "greetings", by="ann")
     result = await headrace(installation, "explain", str(job_id))
     at = f"{queue.paused_at:%Y-%m-%d %H:%M:%S} UTC"
     assert result.exit_code == 0

@@ -17,13 +17,13 @@ from headrace.queue import (
     JobNotFoundError,
     Queue,
     RunningJob,
-    cancel_job,
-    get_job,
-    pause_queue,
-    resume_queue,
-    retry_job,
+    cancel_job_async,
+    get_job_async,
+    pause_queue_async,
+    resume_queue_async,
+    retry_job_async,
 )
-from headrace.queue.claiming.producer import Producer
+from headrace.queue.claiming.pipeline import ClaimPipeline
 
 pytestmark = pytest.mark.postgres_versions
 
@@ -36,22 +36,22 @@ async def do_nothing(message: Any, job: RunningJob) -> None:
 
 async def cancel(installation: Any, job_id: int) -> Job:
     async with await installation.connect() as connection:
-        return await cancel_job(connection, job_id)
+        return await cancel_job_async(connection, job_id)
 
 
 async def retry(installation: Any, job_id: int) -> Job:
     async with await installation.connect() as connection:
-        return await retry_job(connection, job_id)
+        return await retry_job_async(connection, job_id)
 
 
 async def pause(installation: Any, queue: str, by: str = "ann") -> Queue:
     async with await installation.connect() as connection:
-        return await pause_queue(connection, queue, by=by)
+        return await pause_queue_async(connection, queue, by=by)
 
 
 async def resume(installation: Any, queue: str) -> Queue:
     async with await installation.connect() as connection:
-        return await resume_queue(connection, queue)
+        return await resume_queue_async(connection, queue)
 
 
 async def test_nothing_of_a_paused_queue_is_claimed_until_it_is_resumed(installation: Any, eventually: Any) -> None:
@@ -136,14 +136,14 @@ async def test_a_job_is_cancelled_whose_claim_the_worker_has_yet_to_hear_of(
 ) -> None:
     """A beat tells the worker of the cancellation, once, before it has read what its claim brought."""
     brought, go_on = asyncio.Event(), asyncio.Event()
-    begin = Producer._begin
+    begin = ClaimPipeline._begin
 
-    async def begin_late(producer: Producer, *claim: Any) -> None:
+    async def begin_late(pipeline: ClaimPipeline, *claim: Any) -> None:
         brought.set()
         await go_on.wait()
-        await begin(producer, *claim)
+        await begin(pipeline, *claim)
 
-    monkeypatch.setattr(Producer, "_begin", begin_late)
+    monkeypatch.setattr(ClaimPipeline, "_begin", begin_late)
 
     async def greet(message: Any, job: RunningJob) -> None:
         await asyncio.sleep(FAR.total_seconds())
@@ -189,7 +189,7 @@ async def test_a_job_that_completes_in_spite_of_its_cancellation_is_completed(
         await cancel(installation, job_id)
         gate.set()
         await eventually(lambda: installation.is_in(job_id, "completed"))
-    with pytest.raises(JobNotActionableError, match="is completed: it can't be cancelled any more") as caught:
+    with pytest.raises(JobNotActionableError, match="is completed and can't be cancelled any more") as caught:
         await cancel(installation, job_id)
     assert (caught.value.reason, caught.value.job.id) == ("JOB_FINISHED", job_id)
 
@@ -258,12 +258,12 @@ async def test_what_cant_be_retried_is_refused_with_its_reason(installation: Any
             await retry(installation, job_id)
         gate.set()
         await eventually(lambda: installation.is_in(job_id, "completed"))
-    with pytest.raises(JobNotActionableError, match="is completed: enqueue a new one") as completed:
+    with pytest.raises(JobNotActionableError, match="is completed: enqueue a new job") as completed:
         await retry(installation, job_id)
     assert [running.value.reason, completed.value.reason] == ["JOB_RUNNING", "JOB_COMPLETED"]
 
 
-@pytest.mark.parametrize("act", [get_job, cancel_job, retry_job])
+@pytest.mark.parametrize("act", [get_job_async, cancel_job_async, retry_job_async])
 async def test_a_job_that_isnt_there_is_not_found(act: Any, installation: Any) -> None:
     async with await installation.connect() as connection:
         for job_id in (7, 0, -1, 2**63, 10**30):

@@ -20,15 +20,15 @@ from headrace.queue import (
     RunningJob,
     Worker,
     WorkerSettings,
-    cancel_job,
-    explain_enqueue,
-    explain_job,
-    get_job,
-    list_jobs,
-    pause_queue,
-    queue_stats,
-    resume_queue,
-    retry_job,
+    cancel_job_async,
+    explain_enqueue_async,
+    explain_job_async,
+    get_job_async,
+    list_jobs_async,
+    pause_queue_async,
+    queue_stats_async,
+    resume_queue_async,
+    retry_job_async,
 )
 from headrace.queue.db import migrate
 from headrace.queue.inspection import reasons
@@ -64,16 +64,16 @@ async def test_the_server_accepts_lists_and_controls(installation: Any, roles: R
         jobs = [NewJob(TestKinds.Greet(), key="k"), NewJob(TestKinds.Greet(), key="k"), NewJob(TestKinds.Count())]
         first, again, _ = await installation.enqueuer.enqueue_many_async(connection, jobs)
         assert again.duplicate
-        await cancel_job(connection, first.job_id)
-        await retry_job(connection, first.job_id)
-        assert len(await list_jobs(connection)) == 2
-        assert (await get_job(connection, first.job_id)).state == "available"
-        assert isinstance((await explain_job(connection, first.job_id)).reason, reasons.KindNotKnown)
-        asked = await explain_enqueue(connection, installation.enqueuer, jobs[0])
+        await cancel_job_async(connection, first.job_id)
+        await retry_job_async(connection, first.job_id)
+        assert len(await list_jobs_async(connection)) == 2
+        assert (await get_job_async(connection, first.job_id)).state == "available"
+        assert isinstance((await explain_job_async(connection, first.job_id)).reason, reasons.KindNotKnown)
+        asked = await explain_enqueue_async(connection, installation.enqueuer, jobs[0])
         assert isinstance(asked.reason, reasons.Duplicate)
-        assert set(await queue_stats(connection)) == {"greetings", "numbers"}
-        await pause_queue(connection, "greetings", by="ann")
-        await resume_queue(connection, "greetings")
+        assert set(await queue_stats_async(connection)) == {"greetings", "numbers"}
+        await pause_queue_async(connection, "greetings", by="ann")
+        await resume_queue_async(connection, "greetings")
 
 
 async def test_the_worker_does_all_of_its_work(installation: Any, roles: Roles, eventually: Any) -> None:
@@ -110,9 +110,9 @@ async def test_the_worker_does_all_of_its_work(installation: Any, roles: Roles, 
 async def test_the_reader_looks(installation: Any, roles: Roles) -> None:
     job_id = await installation.enqueue(TestKinds.Greet())
     async with await psycopg.AsyncConnection.connect(roles.dsn("reader"), autocommit=True) as connection:
-        assert (await get_job(connection, job_id)).state == "available"
-        assert isinstance((await explain_job(connection, job_id)).reason, reasons.KindNotKnown)
-        assert set(await queue_stats(connection)) == {"greetings"}
+        assert (await get_job_async(connection, job_id)).state == "available"
+        assert isinstance((await explain_job_async(connection, job_id)).reason, reasons.KindNotKnown)
+        assert set(await queue_stats_async(connection)) == {"greetings"}
         await connection.execute("select from headrace.workers, headrace.queues, headrace.periodic_jobs")
 
 
@@ -126,7 +126,7 @@ FORBIDDEN: dict[migrate.DatabaseRole, list[str]] = {
         *WRITES,
         "select nextval('headrace.jobs_id_seq')",
         "truncate headrace.jobs",
-        "select headrace.forget_acts('0 s', 1)",
+        "select headrace.clean_audit_log('0 s', 1)",
     ],
     "server": [
         "truncate headrace.jobs",
@@ -137,7 +137,7 @@ FORBIDDEN: dict[migrate.DatabaseRole, list[str]] = {
         "update headrace.chores set next_at = now()",
         "delete from headrace.audit_log",
         "update headrace.audit_log set actor = 'somebody else'",
-        "select headrace.forget_acts('0 s', 1000)",
+        "select headrace.clean_audit_log('0 s', 1000)",
         "insert into headrace.migrations (version, name, checksum) values (2, 'x', 'x')",
     ],
     "worker": [

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -14,6 +12,7 @@ import pytest
 from engine_kinds import FILE, TestKinds
 from typer.testing import CliRunner
 
+from headrace.cli.program import build
 from headrace.queue import (
     Enqueuer,
     Handlers,
@@ -23,26 +22,60 @@ from headrace.queue import (
     RunningJob,
     SchemaOutdatedError,
     Worker,
-    get_job,
-    list_jobs,
+    get_job_async,
+    list_jobs_async,
 )
-from headrace.queue.cli import app
 from headrace.queue.db import migrate
 from headrace.queue.db.migrate import MigrationChangedError
+from headrace.queue.db.migration_files import OUTSIDE, MigrationFile, migration_files
 
 pytestmark = pytest.mark.postgres_versions
 
-ALL = ["0001_jobs", "0002_features", "0003_lookups", "0004_service"]
+FIRST = "0001_jobs"
+PLANTED = ["0002_colours", "0003_colour_index"]
+ALL = [FIRST, *PLANTED]
+
+
+@pytest.fixture
+def planted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two later migrations, as a coming release may bring them: one is a transaction, one makes an index beside it."""
+    colours = MigrationFile(
+        2,
+        "colours",
+        "alter table {schema}.jobs add column colour text;\ncreate table {schema}.colours (name text primary key);\n",
+        "drop table {schema}.colours;\nalter table {schema}.jobs drop column colour;\n",
+    )
+    index = MigrationFile(
+        3,
+        "colour_index",
+        f"{OUTSIDE}\ndrop index concurrently if exists {{schema}}.jobs_coloured;\n"
+        "create index concurrently jobs_coloured on {schema}.jobs (colour) where colour is not null;\n",
+        f"{OUTSIDE}\ndrop index concurrently if exists {{schema}}.jobs_coloured;\n",
+    )
+    monkeypatch.setattr(migrate, "migration_files", lambda: (*migration_files(), colours, index))
 
 
 def test_up_applies_what_is_missing_and_then_nothing(database: str) -> None:
-    assert [m.applied_at for m in migrate.status(database)] == [None] * len(ALL)
-    assert [str(migration) for migration in migrate.up(database)] == ALL
+    assert [str(migration) for migration in migrate.status(database)] == [FIRST]
+    assert [m.applied_at for m in migrate.status(database)] == [None]
+    assert [str(migration) for migration in migrate.up(database)] == [FIRST]
     assert migrate.up(database) == []
     assert all(migration.applied_at for migration in migrate.status(database))
     migrate.require_current(database)
 
 
+@pytest.mark.usefixtures("planted")
+def test_a_later_migration_is_applied_to_an_installation_that_has_the_earlier_ones(database: str) -> None:
+    migrate.down(database, to=0)
+    assert [str(migration) for migration in migrate.up(database)] == ALL
+    assert [str(migration) for migration in migrate.down(database, to=1)] == PLANTED[::-1]
+    with pytest.raises(SchemaOutdatedError, match=r"lacks 2 migrations \(0002_colours, 0003_colour_index\)"):
+        migrate.require_current(database)
+    assert [str(migration) for migration in migrate.up(database)] == PLANTED
+    migrate.require_current(database)
+
+
+@pytest.mark.usefixtures("planted")
 def test_any_number_of_processes_may_migrate_at_once(database: str) -> None:
     with ThreadPoolExecutor(4) as pool:
         applied = list(pool.map(lambda _: migrate.up(database), range(4)))
@@ -58,7 +91,7 @@ def test_a_migration_that_was_changed_afterwards_is_an_error(database: str) -> N
 
 
 def test_a_database_without_migrations_is_told_what_to_run(database: str) -> None:
-    with pytest.raises(SchemaOutdatedError, match=r"lacks 4 migrations \(.*\): run `headrace migrate up`"):
+    with pytest.raises(SchemaOutdatedError, match=r"lacks 1 migrations \(.*\): run `headrace migrate up`"):
         migrate.require_current(database)
 
 
@@ -68,7 +101,7 @@ def test_a_migration_that_fails_leaves_nothing_behind(database: str) -> None:
         connection.execute("create table headrace.workers (mine int)")
         with pytest.raises(psycopg.errors.DuplicateTable):
             migrate.up(database)
-        assert [m.applied_at for m in migrate.status(database)] == [None] * len(ALL)
+        assert [m.applied_at for m in migrate.status(database)] == [None]
         assert connection.execute("select to_regclass('headrace.jobs')").fetchone() == (None,)
 
 
@@ -98,11 +131,11 @@ async def test_two_installations_in_one_database_dont_see_each_other(database: s
             ids[schema] = (await Enqueuer(kinds, schema=schema).enqueue_async(connection, new)).job_id
         await Enqueuer(kinds, schema="two").enqueue_many_async(connection, [NewJob(TestKinds.Count())])
         with pytest.raises(JobNotFoundError):
-            await get_job(connection, ids["two"] + 1, schema="one")
-        assert len(await list_jobs(connection, schema="one")) == 1
+            await get_job_async(connection, ids["two"] + 1, schema="one")
+        assert len(await list_jobs_async(connection, schema="one")) == 1
 
         async def completed(schema: str) -> bool:
-            return (await get_job(connection, ids[schema], schema=schema)).state == "completed"
+            return (await get_job_async(connection, ids[schema], schema=schema)).state == "completed"
 
         for schema in ("one", "two"):
             own = worker(schema)
@@ -113,16 +146,10 @@ async def test_two_installations_in_one_database_dont_see_each_other(database: s
     assert ran == ["one for one", "two for two"]
 
 
-def test_the_command_says_what_it_is_made_of_where_that_is_not_installed() -> None:
-    program = "import sys; sys.modules['typer'] = None; from headrace.queue.cli import main; main()"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
-    assert done.returncode == 1
-    assert done.stderr.splitlines()[-1].endswith("needs the extra `cli`: pip install 'headrace-queue[cli]'")
-
-
+@pytest.mark.usefixtures("planted")
 def test_the_command_does_the_same_from_a_shell(database: str) -> None:
     def headrace(*words: str) -> tuple[int, str]:
-        result = CliRunner().invoke(app, ["migrate", *words], env={"JOBS_MIGRATION_DATABASE_URL": database})
+        result = CliRunner().invoke(build(), ["migrate", *words], env={"JOBS_MIGRATION_DATABASE_URL": database})
         return result.exit_code, result.output
 
     assert headrace("status") == (1, "".join(f"{each}  missing\n" for each in ALL))
@@ -132,10 +159,10 @@ def test_the_command_does_the_same_from_a_shell(database: str) -> None:
     assert (code, "missing" in listed) == (0, False)
     code, complaint = headrace("up", "--schema", "No")
     assert (code, "use up to 41 lower-case letters" in complaint) == (1, True)
-    assert headrace("down", "--to", "3") == (0, "took back 0004_service\nschema headrace is at version 3\n")
+    assert headrace("down", "--to", "2") == (0, "reverted 0003_colour_index\nschema headrace is at version 2\n")
     assert headrace("status")[0] == 1
     code, complaint = headrace("print", "--to", "9")
-    assert (code, "there is no version 9; the last one is 4" in complaint) == (1, True)
+    assert (code, "there is no version 9; the last one is 3" in complaint) == (1, True)
     assert headrace("print", "--from", "2") == (0, migrate.script(start=2))
 
 
@@ -166,7 +193,8 @@ def shape(database: str, schema: str = "headrace") -> list[Any]:
         return [(name, own.sub("headrace", str(text))) for name, text in found]
 
 
-@pytest.mark.parametrize("version", [3, 2, 1])
+@pytest.mark.usefixtures("planted")
+@pytest.mark.parametrize("version", [2, 1])
 def test_down_leads_back_to_exactly_what_was_there(database: str, version: int) -> None:
     migrate.up(database)
     whole = shape(database)
@@ -179,6 +207,7 @@ def test_down_leads_back_to_exactly_what_was_there(database: str, version: int) 
     assert shape(database) == whole
 
 
+@pytest.mark.usefixtures("planted")
 def test_down_to_nothing_leaves_the_record_of_migrations_alone(database: str) -> None:
     migrate.up(database)
     whole = shape(database)
@@ -188,6 +217,7 @@ def test_down_to_nothing_leaves_the_record_of_migrations_alone(database: str) ->
     assert shape(database) == whole
 
 
+@pytest.mark.usefixtures("planted")
 def test_down_keeps_the_jobs_that_the_earlier_version_knows(database: str) -> None:
     migrate.up(database)
     with psycopg.connect(database) as connection:
@@ -197,7 +227,7 @@ def test_down_keeps_the_jobs_that_the_earlier_version_knows(database: str) -> No
     migrate.up(database)
     with psycopg.connect(database) as connection:
         row = connection.execute("select id, state, payload, tags from headrace.jobs").fetchone()
-        assert row == (accepted.job_id, "available", TestKinds.Greet(name="Ada").SerializeToString(), None)
+        assert row == (accepted.job_id, "available", TestKinds.Greet(name="Ada").SerializeToString(), ["a"])
         again = Enqueuer(Kinds.of_file(FILE)).enqueue(connection, new)
         assert (again.job_id, again.duplicate) == (accepted.job_id, True)
 
@@ -207,12 +237,13 @@ def test_down_refuses_what_a_later_release_has_brought(database: str) -> None:
     with psycopg.connect(database) as connection:
         connection.execute("insert into headrace.migrations (version, name, checksum) values (9, 'later', '')")
     with pytest.raises(MigrationChangedError, match="is at version 9, which is not known here"):
-        migrate.down(database, to=2)
+        migrate.down(database, to=0)
     migrate.require_current(database)
     with pytest.raises(ValueError, match="versions begin with 1"):
         migrate.down(database, to=-1)
 
 
+@pytest.mark.usefixtures("planted")
 def test_what_is_printed_does_what_up_and_down_do(database: str) -> None:
     def psql(script: str) -> None:
         with psycopg.connect(database, autocommit=True) as connection:
@@ -228,9 +259,10 @@ def test_what_is_printed_does_what_up_and_down_do(database: str) -> None:
     migrate.down(database, to=0)
     migrate.up(database)
     assert shape(database) == printed
-    assert migrate.script(start=4, to=4) == "\n"
+    assert migrate.script(start=3, to=3) == "\n"
 
 
+@pytest.mark.usefixtures("planted")
 async def test_a_worker_of_the_version_before_goes_on_while_the_schema_is_migrated(
     installation: Any, eventually: Any
 ) -> None:
@@ -245,6 +277,7 @@ async def test_a_worker_of_the_version_before_goes_on_while_the_schema_is_migrat
     ):
         first = await installation.enqueue(TestKinds.Greet())
         await eventually(lambda: installation.is_in(first, "completed"))
+        await asyncio.to_thread(migrate.up, installation.dsn)
         await asyncio.to_thread(migrate.down, installation.dsn, to=2)
         await writer.execute("update headrace.jobs set attempt = 0 where id = 0")  # and holds its lock
         migration = asyncio.create_task(asyncio.to_thread(migrate.up, installation.dsn))
@@ -259,9 +292,10 @@ async def test_a_worker_of_the_version_before_goes_on_while_the_schema_is_migrat
         await eventually(lambda: installation.is_in(jobs[-1], "completed"))
         assert not migration.done()
         await writer.commit()
-        assert [str(each) for each in await migration] == ALL[2:]
+        assert [str(each) for each in await migration] == PLANTED[1:]
 
 
+@pytest.mark.usefixtures("planted")
 def test_a_lock_that_is_held_is_waited_for_in_short_tries(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(migrate, "LOCK_TIMEOUT_MS", 50)
     monkeypatch.setattr(migrate, "BETWEEN_TRIES", 0.01)
@@ -279,4 +313,4 @@ def test_a_lock_that_is_held_is_waited_for_in_short_tries(database: str, monkeyp
             for _ in range(20):
                 other.execute("select from headrace.jobs")
         reader.commit()
-        assert [str(each) for each in later.result()] == ALL[1:]
+        assert [str(each) for each in later.result()] == PLANTED

@@ -23,8 +23,8 @@ from headrace.queue import (
     RunningJob,
     Snooze,
     Unique,
-    cancel_job,
-    retry_job,
+    cancel_job_async,
+    retry_job_async,
 )
 from headrace.queue.maintenance import cleaner
 
@@ -284,10 +284,10 @@ class TestAfterwards:
     async def test_a_finished_job_is_retried_beside_the_one_that_took_its_place(self, installation: Any) -> None:
         [first] = await accept(installation, greeting())
         async with await installation.connect() as connection:
-            await cancel_job(connection, first.job_id)
+            await cancel_job_async(connection, first.job_id)
             [second] = await accept(installation, greeting())
             assert not second.duplicate
-            assert (await retry_job(connection, first.job_id)).state == "available"
+            assert (await retry_job_async(connection, first.job_id)).state == "available"
 
     @pytest.mark.parametrize("outcome", [Retry("once more", after=timedelta(0)), Snooze(timedelta(milliseconds=1))])
     async def test_retries_and_schedules_go_on_beside_a_new_equal_job(

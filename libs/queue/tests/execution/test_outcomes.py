@@ -110,7 +110,7 @@ HOSTILE: dict[str, tuple[Any, str, str]] = {
     "NUL": (ValueError("a\0b"), "ValueError", "a�b"),
     "half a surrogate pair": (ValueError("\ud83d!"), "ValueError", "?!"),
     "a megabyte": (ValueError("x" * 1_000_000), "ValueError", "x" * 2_000),
-    "no text": (UnspeakableError(), "UnspeakableError", "its text can't be read: __str__ itself raised"),
+    "no text": (UnspeakableError(), "UnspeakableError", "the exception has no text: its __str__ raised an exception"),
     "StopIteration": (StopIteration("empty"), "RuntimeError", "coroutine raised StopIteration"),
     "sys.exit": (SystemExit(3), "SystemExit", "3"),
     "no Exception": (EndedError("at once"), "EndedError", "at once"),
@@ -154,8 +154,16 @@ async def test_what_would_end_a_program_ends_an_attempt_in_a_thread(installation
 
 
 NO_OUTCOMES: dict[str, tuple[Callable[[], Any], str, str]] = {
-    "a word": (lambda: "done", "TypeError", "the handler returned str, which is no outcome"),
-    "a class": (lambda: Snooze, "TypeError", "the handler returned type, which is no outcome"),
+    "a word": (
+        lambda: "done",
+        "TypeError",
+        "handler returned str; return None, or one of Done, Retry, Snooze, Cancel, Discard",
+    ),
+    "a class": (
+        lambda: Snooze,
+        "TypeError",
+        "handler returned type; return None, or one of Done, Retry, Snooze, Cancel, Discard",
+    ),
     "a snooze without a time": (lambda: Snooze("a while"), "TypeError", "Snooze: delay must be of type timedelta"),  # type: ignore[arg-type]
     "a retry after a number": (lambda: Retry("again", after=7), "TypeError", "Retry: after must be of type timedelta"),  # type: ignore[arg-type]
     "a retry without a word": (lambda: Retry(None), "Retry", "None"),  # type: ignore[arg-type]
@@ -346,9 +354,9 @@ async def test_a_stop_that_is_said_twice_lets_a_handler_tidy_up(installation: An
     job_id = await installation.enqueue(TestKinds.Greet())
     async with installation.working(installation.worker(installation.handlers(Greet=greet))):
         await started.wait()
-        running[0].stop(Stop.CANCELLED)
+        running[0]._stop(Stop.CANCELLED)
         await stopped.wait()
-        running[0].stop(Stop.CANCELLED)
+        running[0]._stop(Stop.CANCELLED)
         await tidied.wait()
     assert (await installation.job(job_id)).state == "cancelled"
 

@@ -20,8 +20,8 @@ from process_handlers import MIB
 
 from headrace.queue import Handlers, Job, RetryPolicy, RunningJob, TraceParent, Worker
 from headrace.queue import WorkerSettings as Settings
-from headrace.queue.control.jobs import cancel_job
-from headrace.queue.execution.processes import pool
+from headrace.queue.control.jobs import cancel_job_async
+from headrace.queue.execution.processes import process
 
 Eventually = Callable[..., Awaitable[None]]
 PROGRAM = Path(__file__).parents[1] / "support" / "process_program.py"
@@ -122,7 +122,12 @@ OUTCOMES = [
     ("snooze", "scheduled", None, []),
     ("cancel", "cancelled", None, [("Cancel", "not wanted")]),
     ("discard", "discarded", None, [("Discard", "hopeless")]),
-    ("a word", "retryable", None, [("TypeError", "the handler returned str, which is no outcome")]),
+    (
+        "a word",
+        "retryable",
+        None,
+        [("TypeError", "handler returned str; return None, or one of Done, Retry, Snooze, Cancel, Discard")],
+    ),
 ]
 
 
@@ -172,7 +177,7 @@ async def test_a_cancelled_job_is_killed(site: Site, installation: Any, tmp_path
         job_id = await site.start(f"spin|{tmp_path / 'pids'}")
         pids = await written(tmp_path / "pids", eventually)
         async with await installation.connect() as connection:
-            await cancel_job(connection, job_id)
+            await cancel_job_async(connection, job_id)
         assert (await site.over(job_id)).state == "cancelled"
     await gone(pids, eventually)
 
@@ -190,7 +195,7 @@ async def test_a_drain_kills_what_does_not_end_and_hands_it_back(
 
 
 CRASHES = {
-    "crash": ("process_died", "was ended by SIGSEGV"),
+    "crash": ("process_died", "was killed by SIGSEGV"),
     "exit": ("process_died", "exited with code 3"),
 }
 
@@ -236,7 +241,7 @@ async def test_a_process_that_keeps_much_of_its_memory_is_replaced(site: Site) -
 
 
 async def test_a_process_is_replaced_after_its_most_jobs(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pool, "MOST_JOBS", 2)
+    monkeypatch.setattr(process, "MOST_JOBS", 2)
     async with site.worker():
         assert [(await site.run("who")).output["jobs"] for _ in range(5)] == [1, 2, 1, 2, 1]
 
@@ -327,14 +332,14 @@ async def test_processes_die_with_a_killed_worker(installation: Any, tmp_path: P
 
 def test_a_function_that_a_process_cant_import_is_refused(installation: Any) -> None:
     handlers = Handlers(installation.kinds)
-    with pytest.raises(ValueError, match=r"can't import .*<lambda>: move it to the top level of a module"):
+    with pytest.raises(ValueError, match=r"can't import .*<lambda> .*: move it to the top level of a module"):
         handlers.add(TestKinds.Greet, lambda *_: None, mode="process")
 
 
 @pytest.mark.parametrize(
     ("function", "options", "complaint"),
     [
-        (process_handlers.handle, {"memory_limit": LIMIT}, "for handlers of mode 'process' only"),
+        (process_handlers.handle, {"memory_limit": LIMIT}, "only handlers of mode 'process' on Linux"),
         (process_handlers.handle, {"mode": "process", "memory_limit": MIB}, "must be at least 67108864 bytes"),
         (process_handlers.handle, {"mode": "async"}, "can't run in mode 'async'"),
         (process_handlers.handle_async, {"mode": "thread"}, "can't run in mode 'thread'"),

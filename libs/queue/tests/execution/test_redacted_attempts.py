@@ -25,7 +25,7 @@ from headrace.queue import (
     PayloadInvalidError,
     Retry,
     RunningJob,
-    get_job,
+    get_job_async,
 )
 from headrace.queue.inspection.redaction import redact_job
 from headrace.queue.maintenance import scheduler
@@ -198,7 +198,7 @@ class TestAJobThatIsShown:
         job_id = await enqueued(installation.dsn, Public(text="hello"))
         await installation.execute("update headrace.jobs set kind = 'headrace.test.v1.Gone'")
         async with await installation.connect() as connection:
-            seen, paths = redact_job(await get_job(connection, job_id), KINDS)
+            seen, paths = redact_job(await get_job_async(connection, job_id), KINDS)
         assert (seen.payload, paths) == (b"", ("*",))
 
     async def test_whose_payload_is_broken_shows_nothing_of_it(self, installation: Any) -> None:

@@ -153,7 +153,7 @@ async def test_what_is_committed_stands_though_the_handler_fails_afterwards(
 
     job = await run(installation, eventually, greet)
     assert (job.attempt, job.errors) == (1, [])
-    assert "counts for nothing" not in caplog.text
+    assert "is ignored" not in caplog.text
 
 
 @pytest.mark.parametrize("swallowed", [False, True])
@@ -234,6 +234,23 @@ async def test_a_connection_of_another_kind_is_refused(installation: Any, eventu
 
     job = await run(installation, eventually, greet, "discarded", max_retries=0)
     assert job.errors[0].type == "TypeError"
+
+
+async def test_a_connection_of_the_other_form_is_rejected_and_the_form_to_use_is_named(
+    installation: Any, eventually: Eventually
+) -> None:
+    async def greet(message: Any, job: RunningJob) -> None:
+        async with await psycopg.AsyncConnection.connect(installation.dsn) as connection:
+            job.complete_in(connection)  # type: ignore[arg-type]
+
+    def count_up(message: Any, job: RunningJob) -> None:
+        with psycopg.connect(installation.dsn) as connection:
+            asyncio.run(job.complete_in_async(connection))  # type: ignore[arg-type]
+
+    job = await run(installation, eventually, greet, "discarded", max_retries=0)
+    assert job.errors[0].message.endswith("is asynchronous: use complete_in_async instead")
+    job = await run(installation, eventually, count_up, "discarded", max_retries=0)
+    assert job.errors[0].message.endswith("is blocking: use complete_in instead")
 
 
 async def with_psycopg_in_autocommit(dsn: str, message: Any, job: RunningJob) -> None:

@@ -26,13 +26,13 @@ from headrace.queue import (
     Retry,
     RunningJob,
     Unique,
-    cancel_job,
-    explain_enqueue,
-    explain_job,
-    limit_queue,
-    pause_all,
-    pause_kind,
-    pause_queue,
+    cancel_job_async,
+    explain_enqueue_async,
+    explain_job_async,
+    limit_queue_async,
+    pause_all_async,
+    pause_kind_async,
+    pause_queue_async,
 )
 from headrace.queue.inspection import explain, reasons
 from headrace.queue.inspection.reason_text import reason_text
@@ -72,7 +72,7 @@ class Situation:
 
     async def explained(self, job_id: int) -> Explanation:
         async with await self.installation.connect() as connection:
-            return await explain_job(connection, job_id)
+            return await explain_job_async(connection, job_id)
 
     async def reason(self, job_id: int) -> Any:
         return (await self.explained(job_id)).reason
@@ -155,7 +155,7 @@ async def test_a_discarded_job_has_finished_with_its_last_error(situation: Situa
 
 async def test_a_cancelled_job_has_finished(situation: Situation) -> None:
     job_id = await situation.enqueue()
-    await situation.act(cancel_job, job_id)
+    await situation.act(cancel_job_async, job_id)
     reason = await situation.reason(job_id)
     assert isinstance(reason, reasons.Finished)
     assert reason.state is JobState.CANCELLED
@@ -192,7 +192,7 @@ async def test_a_running_job_says_where_since_when_and_until_when(situation: Sit
         assert reason.deadline - reason.claimed_at == timedelta(minutes=10)
         assert reason.silence < timedelta(seconds=5)
         assert reason.cancel_requested_at is None
-        assert (await situation.explained(job_id)).summary.startswith("Worker one:1 has run it for ")
+        assert (await situation.explained(job_id)).summary.startswith("Worker one:1 has been running it for ")
         situation.gate.set()
 
 
@@ -203,16 +203,16 @@ async def test_a_job_that_is_to_be_cancelled_says_so_while_it_runs(
     async with process(situation) as running:
         await situation.becomes(eventually, job_id, reasons.Running)
         running.send_signal(signal.SIGSTOP)  # so that it doesn't hear of it
-        await situation.act(cancel_job, job_id)
+        await situation.act(cancel_job_async, job_id)
         reason = await situation.reason(job_id)
         assert reason.cancel_requested_at is not None
-        assert "asked to be cancelled" in (await situation.explained(job_id)).summary
+        assert "Its cancellation was requested" in (await situation.explained(job_id)).summary
 
         async def silent() -> bool:
             return bool((await situation.reason(job_id)).silence > timedelta(seconds=4))
 
         await eventually(silent)
-        assert "no sign of life for" in (await situation.explained(job_id)).summary
+        assert "has sent no heartbeat for" in (await situation.explained(job_id)).summary
 
 
 async def test_a_job_that_blocks_its_worker_is_hung_and_so_are_those_behind_it(
@@ -223,7 +223,7 @@ async def test_a_job_that_blocks_its_worker_is_hung_and_so_are_those_behind_it(
         reason = await situation.becomes(eventually, job_id, reasons.Hung)
         assert reason.worker == f"process:{worker.pid}"
         assert abs(reason.hung_since - reason.claimed_at) < timedelta(seconds=3), "it has not moved since it began"
-        assert "a handler blocks its event loop" in (await situation.explained(job_id)).summary
+        assert "a handler has been blocking its event loop" in (await situation.explained(job_id)).summary
         behind = await situation.reason(await situation.enqueue())
         assert isinstance(behind, reasons.Behind)
         assert (behind.jobs_before, behind.workers, behind.hung_workers, behind.eta) == (0, 1, 1, None)
@@ -247,7 +247,7 @@ async def test_a_job_whose_attempt_failed_waits_for_the_next_one(situation: Situ
         reason = await situation.becomes(eventually, job_id, reasons.WaitsForRetry)
     assert (reason.attempt, reason.max_attempts, reason.last_error.message) == (1, 5, "not yet")
     assert timedelta(minutes=59) < reason.retry_at - datetime.now(UTC) <= timedelta(hours=1)
-    assert "Attempt 1 of 5 failed (Retry); the next one is due at" in (await situation.explained(job_id)).summary
+    assert "Attempt 1 of 5 failed (Retry). The next one is due at" in (await situation.explained(job_id)).summary
 
 
 async def test_a_job_that_waits_for_others_is_pending(situation: Situation) -> None:
@@ -261,7 +261,7 @@ async def test_a_job_whose_time_has_come_tells_what_else_is_in_its_way(situation
     job_id = await situation.enqueue(run_at=datetime.now(UTC) + timedelta(hours=1))
     await situation.sql(f"update headrace.jobs set due_at = now() - interval '1 hour' where id = {job_id}")
     assert await situation.reason(job_id) == reasons.KindNotKnown(GREET, 0, None)
-    await situation.act(pause_queue, "greetings", by="ann")
+    await situation.act(pause_queue_async, "greetings", by="ann")
     assert isinstance(await situation.reason(job_id), reasons.Paused)
 
 
@@ -271,9 +271,9 @@ async def test_a_job_whose_time_has_come_tells_what_else_is_in_its_way(situation
 @pytest.mark.parametrize(
     ("pause", "names", "what", "name"),
     [
-        (pause_all, (), "all", ""),
-        (pause_kind, (GREET,), "kind", GREET),
-        (pause_queue, ("greetings",), "queue", "greetings"),
+        (pause_all_async, (), "all", ""),
+        (pause_kind_async, (GREET,), "kind", GREET),
+        (pause_queue_async, ("greetings",), "queue", "greetings"),
     ],
 )
 async def test_a_paused_job_says_what_is_paused_by_whom_since_when(
@@ -290,14 +290,14 @@ async def test_a_paused_job_says_what_is_paused_by_whom_since_when(
 
 
 async def test_of_several_pauses_the_widest_is_told_and_the_others_are_counted(situation: Situation) -> None:
-    await situation.act(pause_queue, "numbers", by="eve")
-    await situation.act(pause_queue, "greetings", by="bob")
-    await situation.act(pause_kind, GREET, by="cid")
-    await situation.act(pause_all, by="ann")
+    await situation.act(pause_queue_async, "numbers", by="eve")
+    await situation.act(pause_queue_async, "greetings", by="bob")
+    await situation.act(pause_kind_async, GREET, by="cid")
+    await situation.act(pause_all_async, by="ann")
     explanation = await situation.explained(await situation.enqueue())
     reason: Any = explanation.reason
     assert (reason.what, reason.paused_by, reason.others) == ("all", "ann", 2)
-    assert "2 more pauses would still hold it then" in explanation.summary
+    assert "2 other pauses would still block it" in explanation.summary
 
 
 # ── Nobody is there who could run it ────────────────────────────────────────────────────────────────────────────────
@@ -306,7 +306,7 @@ async def test_of_several_pauses_the_widest_is_told_and_the_others_are_counted(s
 async def test_without_a_worker_no_one_knows_its_kind(situation: Situation) -> None:
     explanation = await situation.explained(await situation.enqueue())
     assert explanation.reason == reasons.KindNotKnown(GREET, 0, None)
-    assert explanation.summary.startswith("No worker is there that could run it")
+    assert explanation.summary.startswith("No worker is live that knows its kind")
 
 
 async def test_a_kind_without_a_handler_tells_when_one_was_last_there(
@@ -388,7 +388,7 @@ async def unseen(situation: Situation, **options: Any) -> Any:
     async with await situation.installation.connect(autocommit=False) as connection:
         new = NewJob(TestKinds.Greet(), **options)
         accepted = await situation.installation.enqueuer.enqueue_async(connection, new)
-        return (await explain_job(connection, accepted.job_id)).reason
+        return (await explain_job_async(connection, accepted.job_id)).reason
 
 
 async def test_a_job_with_nothing_in_its_way_is_next(situation: Situation, eventually: Eventually) -> None:
@@ -400,7 +400,7 @@ async def test_a_job_with_nothing_in_its_way_is_next(situation: Situation, event
 
 
 async def test_a_full_queue_says_its_limit_and_the_jobs_before(situation: Situation, eventually: Eventually) -> None:
-    await situation.act(limit_queue, "greetings", 2)
+    await situation.act(limit_queue_async, "greetings", 2)
     async with situation.worker(slots=5):
         for _ in range(2):
             await situation.becomes(eventually, await situation.enqueue("hold"), reasons.Running)
@@ -408,9 +408,7 @@ async def test_a_full_queue_says_its_limit_and_the_jobs_before(situation: Situat
         assert await situation.reason(first) == reasons.QueueFull("greetings", 2, 0, more=False)
         explanation = await situation.explained(second)
         assert explanation.reason == reasons.QueueFull("greetings", 2, 1, more=False)
-        assert (
-            "2 jobs of the queue greetings may run at once, and so many do. 1 job stands before" in explanation.summary
-        )
+        assert "greetings, is limited to 2 jobs at once, and as many are running. 1 job is ahead" in explanation.summary
         situation.gate.set()
         await situation.becomes(eventually, second, reasons.Finished)
 
@@ -424,8 +422,8 @@ async def test_first_in_line_of_busy_workers_is_behind_nobody_but_has_no_slot(
         reason = await situation.becomes(eventually, job_id, reasons.Behind, free_slots=0)
         assert (reason.jobs_before, reason.workers, reason.hung_workers, reason.eta) == (0, 1, 0, None)
         assert (await situation.explained(job_id)).summary == (
-            "It is the first in line. The one worker that could run it is busy in all slots. No job of its queue has "
-            "ended in the last minutes, so there is no telling when its turn comes."
+            "It is the first in its queue. The one worker that could run it is busy in all slots. No job of its "
+            "queue has ended in the last minutes, so no estimate can be made."
         )
         situation.gate.set()
 
@@ -447,14 +445,14 @@ async def test_behind_others_the_rate_says_when_its_turn_comes(situation: Situat
         assert (reason.jobs_before, reason.more) == (4, False), "three of its priority, and the urgent one"
         assert reason.eta == pytest.approx(timedelta(seconds=5 / reason.jobs_per_second), abs=timedelta(seconds=0.001))
         assert (await situation.reason(urgent)).jobs_before == 0
-        assert "4 jobs stand before it" in (await situation.explained(jobs[-1])).summary
+        assert "4 jobs are ahead of it" in (await situation.explained(jobs[-1])).summary
         situation.gate.set()
 
 
 async def test_jobs_that_nobody_may_claim_are_in_nobodys_way(situation: Situation, eventually: Eventually) -> None:
     async with situation.worker("Greet", "GreetAgain"):
         await situation.present(eventually)
-        await situation.act(pause_kind, "headrace.test.v1.GreetAgain", by="ann")
+        await situation.act(pause_kind_async, "headrace.test.v1.GreetAgain", by="ann")
         for _ in range(3):
             await situation.installation.enqueue(TestKinds.GreetAgain())
             await situation.installation.enqueue(TestKinds.Count(), queue="greetings", priority=1)
@@ -471,7 +469,7 @@ async def test_a_long_line_is_counted_up_to_a_bound(
         exact, beyond = await situation.reason(jobs[3]), await situation.reason(jobs[4])
         assert (exact.jobs_before, exact.more) == (3, False)
         assert (beyond.jobs_before, beyond.more) == (4, True)
-        assert "At least 4 jobs stand before it" in reason_text(beyond, datetime.now(UTC))
+        assert "At least 4 jobs are ahead of it" in reason_text(beyond, datetime.now(UTC))
         situation.gate.set()
 
 
@@ -490,7 +488,7 @@ async def test_a_worker_of_an_older_version_does_not_say_what_is_free(
 
 async def asked(situation: Situation, new: NewJob) -> Explanation:
     async with await situation.installation.connect() as connection:
-        return await explain_enqueue(connection, situation.installation.enqueuer, new)
+        return await explain_enqueue_async(connection, situation.installation.enqueuer, new)
 
 
 async def test_an_enqueue_that_would_be_accepted_was_not_made(situation: Situation) -> None:
@@ -511,7 +509,7 @@ async def test_a_key_that_was_used_names_the_job_and_its_end(situation: Situatio
     await situation.sql("delete from headrace.jobs")
     gone = await asked(situation, new)
     assert (gone.job, gone.reason) == (None, reasons.Duplicate(job_id, None, "key", reason.until))
-    assert "whose row is gone" in gone.summary
+    assert "which has been deleted" in gone.summary
 
 
 async def test_a_key_that_was_used_for_something_else_is_refused_as_at_the_door(situation: Situation) -> None:
@@ -529,7 +527,7 @@ async def test_a_uniqueness_that_is_held_names_the_job_that_holds_it(
     job_id = await situation.enqueue("Ada", unique=Unique())
     explanation = await asked(situation, open_ended)
     assert explanation.reason == reasons.Duplicate(job_id, JobState.AVAILABLE, "unique", None)
-    assert f"by its uniqueness, job {job_id} stands for it" in explanation.summary
+    assert f"a duplicate, by its uniqueness rule, of job {job_id}, which is available" in explanation.summary
     async with situation.worker():
         await situation.becomes(eventually, job_id, reasons.Finished)
     assert (await asked(situation, open_ended)).reason == reasons.NotEnqueued(), "a completed job counts no more"

@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from psycopg.rows import dict_row
 
-from headrace.queue import Enqueued, Enqueuer, Kinds, NewJob, explain_job
+from headrace.queue import Enqueued, Enqueuer, Kinds, NewJob, explain_job_async
 from headrace.queue.claiming.cursor import Cursor
 from headrace.queue.db import migrate
 from headrace.queue.db.statements import statement
@@ -137,7 +137,7 @@ class Stage:
 
         async def ask() -> dict[int, Any]:
             async with await psycopg.AsyncConnection.connect(self._dsn, autocommit=True) as connection:
-                return {job_id: (await explain_job(connection, job_id)).reason for job_id in ids}
+                return {job_id: (await explain_job_async(connection, job_id)).reason for job_id in ids}
 
         return asyncio.run(ask())
 

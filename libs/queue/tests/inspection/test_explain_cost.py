@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from plans import plan_of, scans
 
-from headrace.queue import explain_job, queue_stats
+from headrace.queue import explain_job_async, queue_stats_async
 from headrace.queue.db.statements import statement
 from headrace.queue.inspection import explain, reasons
 from headrace.queue.inspection.explain import MOST_BEFORE
@@ -60,11 +60,11 @@ async def test_a_place_in_a_long_line_is_looked_at_backwards_and_not_beyond_a_bo
             read, buffers = await cost(backlog, line[place])
             assert read <= {"jobs_pkey", "jobs_ready"}, place
             assert buffers < BUFFERS, place
-    first, last = await explain_job(backlog, line[0]), await explain_job(backlog, line[-1])
+    first, last = await explain_job_async(backlog, line[0]), await explain_job_async(backlog, line[-1])
     assert first.reason == reasons.Behind(0, False, 250.0, timedelta(seconds=1 / 250), 0, 1, 0)
     assert isinstance(last.reason, reasons.Behind)
     assert (last.reason.jobs_before, last.reason.more) == (MOST_BEFORE + 1, True)
-    exact = await explain_job(backlog, line[5_000])
+    exact = await explain_job_async(backlog, line[5_000])
     assert isinstance(exact.reason, reasons.Behind)
     assert (exact.reason.jobs_before, exact.reason.more) == (5_000, False)
     assert exact.reason.eta == timedelta(seconds=5_001 / 250)
@@ -88,15 +88,15 @@ async def test_what_was_claimed_at_the_head_is_not_walked_over_however_long_vacu
         read, buffers = await cost(backlog, last)
     assert read <= {"jobs_pkey", "jobs_ready"}
     assert buffers < BUFFERS
-    monkeypatch.setattr(explain, "PATIENCE", timedelta(milliseconds=1))
+    monkeypatch.setattr(explain, "TIME_LIMIT", timedelta(milliseconds=1))
     async with backlog.transaction():
         await backlog.execute("set local statement_timeout = 7000")
-        explanation = await explain_job(backlog, last)
+        explanation = await explain_job_async(backlog, last)
         assert await (await backlog.execute("show statement_timeout")).fetchone() == ("7s",)
     reason: Any = explanation.reason
     assert (reason.jobs_before, reason.more, reason.eta) == (0, True, None), "counting was given up in time"
     assert explanation.summary == (
-        "It is not known how many jobs stand before it. The one worker that could run it is busy in all slots."
+        "It is not known how many jobs are ahead of it. The one worker that could run it is busy in all slots."
     )
 
 
@@ -109,7 +109,7 @@ async def test_how_queues_move_is_read_from_the_head_of_each_line(backlog: Any) 
         top = plan_of(answer)
         assert {index or scan for scan, index in scans(top)} == {"jobs_ready"}
         assert top["Shared Hit Blocks"] + top["Shared Read Blocks"] < 200
-    flows = await queue_stats(backlog)
+    flows = await queue_stats_async(backlog)
     assert set(flows) == {"greetings", "numbers"}
     assert (flows["greetings"].jobs_per_second, flows["greetings"].workers) == (250.0, 1)
     assert (flows["numbers"].jobs_per_second, flows["numbers"].workers) == (0.0, 0)

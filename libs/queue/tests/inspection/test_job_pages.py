@@ -6,12 +6,12 @@ from typing import Any
 
 from engine_kinds import TestKinds
 
-from headrace.queue import Job, JobFilter, JobState, list_jobs
+from headrace.queue import Job, JobFilter, JobState, list_jobs_async
 
 
 async def page(installation: Any, wanted: JobFilter | None = None, **options: Any) -> list[Job]:
     async with await installation.connect() as connection:
-        return await list_jobs(connection, wanted, **options)
+        return await list_jobs_async(connection, wanted, **options)
 
 
 async def test_pages_are_stable_while_jobs_are_added(installation: Any) -> None:

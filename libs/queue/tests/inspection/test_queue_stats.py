@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from engine_kinds import TestKinds
 
-from headrace.queue import QueueStats, RunningJob, queue_stats
+from headrace.queue import QueueStats, RunningJob, queue_stats_async
 
 
 async def flows(installation: Any, *queues: str) -> dict[str, QueueStats]:
     async with await installation.connect() as connection:
-        return await queue_stats(connection, queues or None)
+        return await queue_stats_async(connection, queues or None)
 
 
 async def greet(message: Any, job: RunningJob) -> None:

@@ -9,7 +9,7 @@ import pytest
 from engine_kinds import TestKinds
 from plans import plan_of
 
-from headrace.queue import JobFilter, JobState, list_jobs
+from headrace.queue import JobFilter, JobState, list_jobs_async
 from headrace.queue.db.statements import statement
 from headrace.queue.inspection import search
 from headrace.queue.inspection.search import MAX_ID
@@ -41,10 +41,10 @@ LOOKS = [
     (JobFilter(states=(JobState.QUARANTINED,)), "jobs_set_aside", 1),
     (JobFilter(states=(JobState.AVAILABLE,)), "jobs_ready", 30),
     (JobFilter(states=(JobState.RUNNING,)), "jobs_claimed", 30),
-    (JobFilter(kinds=("rare",)), "jobs_lanes", 1),
-    (JobFilter(kinds=("no such kind",)), "jobs_lanes", 0),
-    (JobFilter(queues=("queue-3",)), "jobs_lanes", 42_857),
-    (JobFilter(queues=("queue-2",), kinds=("rare",)), "jobs_lanes", 1),
+    (JobFilter(kinds=("rare",)), "jobs_by_queue_and_kind", 1),
+    (JobFilter(kinds=("no such kind",)), "jobs_by_queue_and_kind", 0),
+    (JobFilter(queues=("queue-3",)), "jobs_by_queue_and_kind", 42_857),
+    (JobFilter(queues=("queue-2",), kinds=("rare",)), "jobs_by_queue_and_kind", 1),
     (JobFilter(tags=("rare",)), "jobs_tagged", 6),
 ]
 
@@ -88,7 +88,7 @@ async def pages(connection: Any, wanted: JobFilter, limit: int = 50) -> list[int
     seen: list[int] = []
     before: int | None = None
     while True:
-        page = await list_jobs(connection, wanted, limit=limit, before_id=before)
+        page = await list_jobs_async(connection, wanted, limit=limit, before_id=before)
         seen += [job.id for job in page]
         if page.before_id is None:
             return seen
@@ -115,9 +115,9 @@ async def test_jobs_are_found_by_the_time_they_were_accepted_at(installation: An
     async with await installation.connect() as connection:
         await connection.execute(FILL, (5_000,))
         [(at,)] = await (await connection.execute("select created_at from headrace.jobs where id = 3000")).fetchall()
-        before = await list_jobs(connection, JobFilter(created_before=at), limit=3)
+        before = await list_jobs_async(connection, JobFilter(created_before=at), limit=3)
         within = await pages(connection, JobFilter(created_after=at, created_before=at + timedelta(seconds=5)))
-        none = await list_jobs(connection, JobFilter(created_after=at + timedelta(days=3)), limit=3)
+        none = await list_jobs_async(connection, JobFilter(created_after=at + timedelta(days=3)), limit=3)
     assert [job.id for job in before] == [2999, 2998, 2997]
     assert within == [3004, 3003, 3002, 3001, 3000]
     assert (list(none), none.before_id) == ([], None)
@@ -141,7 +141,7 @@ async def test_a_look_for_what_many_jobs_have_goes_through_a_bounded_number_of_t
         await connection.execute(often)
         await connection.execute("vacuum analyze headrace.jobs")
         before = await rows_read(connection)
-        page = await list_jobs(connection, wanted)
+        page = await list_jobs_async(connection, wanted)
         read = await rows_read(connection) - before
         listed = await pages(connection, wanted)
     assert listed == [n for n in range(60_000, 0, -1) if n % 20 == 0 and n % 13 == 1]

@@ -17,9 +17,8 @@ from releases import PACKAGE, environment, kinds_of, message, write_modules
 
 from headrace.queue import Kinds, job_kind
 from headrace.queue.db import migrate
-from headrace.queue.db.transaction import run
 from headrace.queue.kinds.release_check import KindsReport, check_kinds
-from headrace.queue.kinds.revisions import registered_kinds, registration
+from headrace.queue.kinds.revisions import register_kinds, registered_kinds
 
 MAIL, OTHER = f"{PACKAGE}.Mail", f"{PACKAGE}.Other"
 BASE = message("Mail", "string id = 1; string note = 2;")
@@ -42,7 +41,7 @@ class Shop:
 
     def registers(self, kinds: Kinds) -> Kinds:
         """A process of that release has started."""
-        run(self.connection, registration(kinds, "headrace"))
+        register_kinds(self.connection, kinds)
         return kinds
 
     def queues(self, payload: Message | bytes, *, kind: str = "", version: int = 1, state: str = QUEUED) -> int:
@@ -290,7 +289,7 @@ def check(database: str, tmp_path: Path) -> Check:
     def run_it(text: str, *options: str, **variables: str) -> subprocess.CompletedProcess[str]:
         modules = environment(write_modules(tmp_path, text), os.environ)
         given = {**modules, "JOBS_DATABASE_URL": database, "JOBS_KINDS": "shop.jobs.v1.kinds_pb2", **variables}
-        program = "from headrace.queue.cli import main; main()"
+        program = "from headrace.cli import main; main()"
         command = [sys.executable, "-c", program, "kinds", "check", *options]
         return subprocess.run(command, env=given, capture_output=True, text=True, check=False, timeout=60)
 
@@ -321,7 +320,7 @@ def test_the_command_lets_a_release_pass_that_can_run_everything(shop: Shop, che
 
 
 def test_tables_that_are_older_than_the_release_are_migrated_first(shop: Shop, check: Check, database: str) -> None:
-    migrate.down(database, to=3)
+    migrate.down(database, to=0)
     result = check(BASE)
     assert result.returncode == 2
     assert "run `headrace migrate up`" in result.stderr
@@ -333,7 +332,7 @@ def test_tables_that_are_older_than_the_release_are_migrated_first(shop: Shop, c
         ({"JOBS_KINDS": "shop.jobs.v1.elsewhere"}, "--kinds: there is no module shop.jobs.v1.elsewhere"),
         ({"JOBS_KINDS": "shop.jobs.v1.kinds_pb2:missing"}, "--kinds: shop.jobs.v1.kinds_pb2 has no missing"),
         ({"JOBS_KINDS": "json"}, "--kinds: json has no kinds"),
-        ({"JOBS_KINDS": "json:dumps"}, "--kinds: json:dumps is no Kinds"),
+        ({"JOBS_KINDS": "json:dumps"}, "--kinds: json:dumps is not a module, a Kinds or a Headrace app"),
         ({"JOBS_KINDS": ","}, "--kinds: name at least one module"),
         ({"JOBS_DATABASE_URL": "postgresql://nobody@127.0.0.1:1/nowhere"}, "connection"),
     ],

@@ -32,10 +32,10 @@ from headrace.queue import (
     VersionUnknownError,
     Worker,
     WorkerSettings,
-    create_periodic,
-    get_job,
+    create_periodic_async,
+    get_job_async,
     job_kind,
-    list_jobs,
+    list_jobs_async,
 )
 from headrace.queue.db import migrate
 from headrace.queue.kinds.descriptors import fingerprint
@@ -128,7 +128,7 @@ def test_a_class_with_json_has_former_names_too() -> None:
 
 async def test_a_job_keeps_the_name_that_it_came_under(connection: Any, after: Kinds) -> None:
     old, new = await accept(connection, after, new_job(after, OLD), new_job(after, NEW))
-    assert [(await get_job(connection, each.job_id)).kind for each in (old, new)] == [OLD, NEW]
+    assert [(await get_job_async(connection, each.job_id)).kind for each in (old, new)] == [OLD, NEW]
 
 
 async def test_workers_of_both_releases_run_what_they_know_and_new_ones_run_everything(
@@ -160,7 +160,7 @@ async def test_workers_of_both_releases_run_what_they_know_and_new_ones_run_ever
     async with running(worker(after, NEW, "after")):
         await eventually(lambda: _done(connection, 4))
     assert (ran[new.job_id], ran[late.job_id]) == (("after", NEW), ("after", NEW))
-    assert [job.attempt for job in await list_jobs(connection)] == [1, 1, 1, 1]
+    assert [job.attempt for job in await list_jobs_async(connection)] == [1, 1, 1, 1]
 
 
 async def test_a_key_stands_for_its_job_whichever_release_and_name_it_comes_by(
@@ -190,7 +190,7 @@ async def test_a_periodic_job_ticks_on_under_a_former_name(
     connection: Any, database: str, before: Kinds, after: Kinds, eventually: Any
 ) -> None:
     letters = Periodic("letters", every=timedelta(hours=1), payload=before[OLD].message_class(id="17"))
-    await create_periodic(connection, letters, kinds=before)
+    await create_periodic_async(connection, letters, kinds=before)
     told: list[str] = []
 
     async def handle(message: Any, job: RunningJob) -> None:
@@ -206,7 +206,7 @@ async def test_a_periodic_job_ticks_on_under_a_former_name(
 async def test_a_job_has_the_version_that_it_was_written_in(connection: Any) -> None:
     kinds, name = kinds_here("stepped", message("SendParcel", "string id = 1;", version=2)), f"{PACKAGE}.SendParcel"
     older, own = await accept(connection, kinds, new_job(kinds, name, version=1), new_job(kinds, name))
-    assert [(await get_job(connection, each.job_id)).version for each in (older, own)] == [1, 2]
+    assert [(await get_job_async(connection, each.job_id)).version for each in (older, own)] == [1, 2]
 
 
 async def test_a_version_that_the_door_does_not_know_is_refused_like_a_kind(connection: Any, before: Kinds) -> None:
@@ -223,4 +223,4 @@ async def test_a_name_that_is_none_is_still_unknown(connection: Any, before: Kin
 
 
 async def _done(connection: Any, number: int) -> bool:
-    return len(await list_jobs(connection, JobFilter(states=(JobState.COMPLETED,)))) == number
+    return len(await list_jobs_async(connection, JobFilter(states=(JobState.COMPLETED,)))) == number

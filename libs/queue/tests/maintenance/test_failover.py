@@ -6,7 +6,7 @@ from typing import Any
 
 from engine_kinds import TestKinds
 
-from headrace.queue import RunningJob, pause_queue, resume_queue
+from headrace.queue import RunningJob, pause_queue_async, resume_queue_async
 
 
 async def do_nothing(message: Any, job: RunningJob) -> None:
@@ -35,11 +35,11 @@ async def test_a_server_that_turned_read_only_is_waited_for_like_one_that_is_awa
             query = "select from pg_stat_activity where datname = %s and application_name = 'headrace claims'"
             return bool(await installation.execute(query, (name,)))
 
-        await pause_queue(admin, "greetings", by="ann")
+        await pause_queue_async(admin, "greetings", by="ann")
         async with installation.working(installation.worker(installation.handlers(Greet=do_nothing))):
             await eventually(heartbeat)
             await everybody_reconnects("on")
             await eventually(claims_again)
             await everybody_reconnects("off")
-            await resume_queue(admin, "greetings")
+            await resume_queue_async(admin, "greetings")
             await eventually(lambda: installation.is_in(job_id, "completed"))

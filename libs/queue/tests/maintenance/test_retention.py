@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from engine_kinds import TestKinds
 
-from headrace.queue import NewJob, Retention, RunningJob, set_retention
+from headrace.queue import NewJob, Retention, RunningJob, set_retention_async
 from headrace.queue.maintenance import cleaner
 
 RETENTION = Retention(
@@ -139,16 +139,18 @@ async def test_an_act_of_the_last_day_cannot_be_forgotten(installation: Any) -> 
         "insert into headrace.audit_log (at, actor, action, subject) values"
         " (now() - interval '25 hours', 'ops', 'CancelJob', 'job:1'), (now(), 'ops', 'CancelJob', 'job:2')"
     )
-    assert await installation.execute("select headrace.forget_acts('0 s', 100)") == [(1,)]
+    assert await installation.execute("select headrace.clean_audit_log('0 s', 100)") == [(1,)]
 
 
 async def test_a_queues_own_retention_goes_before_the_general_one(installation: Any, eventually: Any) -> None:
     hours = {"completed": 1, "cancelled": 1, "discarded": 100}
     ids = {state: await put(installation, state, age) for state, age in hours.items()}
     async with await installation.connect() as connection:
-        await set_retention(connection, "greetings", completed=timedelta(minutes=30), discarded=timedelta(hours=99))
+        await set_retention_async(
+            connection, "greetings", completed=timedelta(minutes=30), discarded=timedelta(hours=99)
+        )
         with pytest.raises(ValueError, match="retention of queue 'greetings': completed must be at least 0"):
-            await set_retention(connection, "greetings", completed=timedelta(-1))
+            await set_retention_async(connection, "greetings", completed=timedelta(-1))
 
     async def left() -> bool:
         return bool(await installation.execute("select id from headrace.jobs") == [(ids["cancelled"],)])

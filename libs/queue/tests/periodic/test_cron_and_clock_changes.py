@@ -140,7 +140,7 @@ def test_a_schedule_ticks_just_when_the_clock_on_the_wall_says_so(
     [
         ({}, "give either every or cron"),
         ({"every": MINUTE, "cron": "* * * * *"}, "give either every or cron"),
-        ({"every": timedelta(0)}, "every must be at least 0:00:00.100000 and at most ten years, and is 0:00:00"),
+        ({"every": timedelta(0)}, "every must be at least 0:00:00.100000 and at most ten years, not 0:00:00"),
         ({"cron": "61 * * * *"}, r"cron expression '61 \* \* \* \*': bad minute"),
         ({"cron": "* * *"}, r"cron expression '\* \* \*': wrong number of fields"),
         ({"cron": "0 0 30 2 *"}, "cron expression '0 0 30 2 .*': bad day-of-month"),
@@ -153,7 +153,7 @@ def test_a_schedule_ticks_just_when_the_clock_on_the_wall_says_so(
         ),
         ({"every": MINUTE, "missed": MissedTicks.ALL}, "missed=ALL needs a window"),
         ({"every": MINUTE, "missed": "some"}, "'some' is not a valid Missed"),
-        ({"every": MINUTE, "name": ""}, "a name has 1 to 200 printable characters"),
+        ({"every": MINUTE, "name": ""}, "name must have 1 to 200 printable characters"),
     ],
 )
 def test_a_definition_that_makes_no_sense_is_refused(wrong: dict[str, object], text: str) -> None:

@@ -21,13 +21,13 @@ from headrace.queue import (
     PeriodicJob,
     PeriodicNotFoundError,
     RunningJob,
-    create_periodic,
-    delete_periodic,
-    get_periodic,
-    list_periodic,
-    pause_periodic,
-    resume_periodic,
-    update_periodic,
+    create_periodic_async,
+    delete_periodic_async,
+    get_periodic_async,
+    list_periodic_async,
+    pause_periodic_async,
+    resume_periodic_async,
+    update_periodic_async,
 )
 from headrace.queue.db.connections import ReconnectingConnection
 from headrace.queue.db.statements import statement
@@ -235,11 +235,11 @@ async def test_what_nobody_declares_any_more_stops(replicas: Replicas) -> None:
 async def test_one_that_is_made_at_run_time_needs_no_code(replicas: Replicas) -> None:
     await replicas.at(NOON - timedelta(minutes=1))
     kinds = replicas.installation.kinds
-    made = await replicas.call(create_periodic, tidy(cron="*/30 * * * *", time_zone="Asia/Kolkata"), kinds=kinds)
-    assert made == await replicas.call(get_periodic, "tidy")
+    made = await replicas.call(create_periodic_async, tidy(cron="*/30 * * * *", time_zone="Asia/Kolkata"), kinds=kinds)
+    assert made == await replicas.call(get_periodic_async, "tidy")
     assert (made.next_runs, made.declared, made.window) == ((NOON,), False, None)
     with pytest.raises(PeriodicExistsError, match="there is a periodic job 'tidy' already"):
-        await replicas.call(create_periodic, tidy(), kinds=kinds)
+        await replicas.call(create_periodic_async, tidy(), kinds=kinds)
     await replicas.at(NOON)
     await replicas.at(NOON + HOUR / 2)
     assert await replicas.hours() == [0, 0.5]
@@ -249,7 +249,7 @@ async def test_a_change_at_run_time_stands_until_the_code_says_something_new(rep
     replicas.declare(tidy(every=HOUR))
     await replicas.at(NOON)
     kinds = replicas.installation.kinds
-    changed = await replicas.call(update_periodic, tidy(every=3 * HOUR), kinds=kinds)
+    changed = await replicas.call(update_periodic_async, tidy(every=3 * HOUR), kinds=kinds)
     assert (changed.every, changed.next_runs, changed.declared) == (3 * HOUR, (NOON + 3 * HOUR,), True)
     replicas.declare(tidy(every=HOUR))  # a restart of the same code
     await replicas.at(NOON + 2 * HOUR)
@@ -259,47 +259,49 @@ async def test_a_change_at_run_time_stands_until_the_code_says_something_new(rep
     await replicas.at(NOON + 3.75 * HOUR)
     assert await replicas.hours() == [0, 3, 3.75]
     with pytest.raises(PeriodicNotFoundError, match="there is no periodic job 'other'"):
-        await replicas.call(update_periodic, tidy("other"), kinds=kinds)
+        await replicas.call(update_periodic_async, tidy("other"), kinds=kinds)
 
 
 async def test_a_pause_leaves_nothing_to_be_made_up_for(replicas: Replicas) -> None:
     definition = tidy(every=HOUR, missed=MissedTicks.ALL, window=timedelta(days=1))
     replicas.declare(definition)
     await replicas.at(NOON)
-    first = await replicas.call(pause_periodic, "tidy", by="ann")
-    again = await replicas.call(pause_periodic, "tidy", by="bob")
+    first = await replicas.call(pause_periodic_async, "tidy", by="ann")
+    again = await replicas.call(pause_periodic_async, "tidy", by="bob")
     assert (again.paused_by, again.paused_at, again.next_runs) == ("ann", first.paused_at, ())
     replicas.declare(tidy(every=HOUR / 2))  # even new code does not end a pause
     await replicas.at(NOON + 5.25 * HOUR)
-    resumed = await replicas.call(resume_periodic, "tidy")
+    resumed = await replicas.call(resume_periodic_async, "tidy")
     assert (resumed.paused_at, resumed.next_runs) == (None, (NOON + 5.5 * HOUR,))
-    assert await replicas.call(resume_periodic, "tidy") == resumed
+    assert await replicas.call(resume_periodic_async, "tidy") == resumed
     await replicas.at(NOON + 5.5 * HOUR)
     assert await replicas.hours() == [0, 5.5]
     with pytest.raises(PeriodicNotFoundError):
-        await replicas.call(pause_periodic, "other", by="ann")
+        await replicas.call(pause_periodic_async, "other", by="ann")
     with pytest.raises(PeriodicNotFoundError):
-        await replicas.call(resume_periodic, "other")
+        await replicas.call(resume_periodic_async, "other")
 
 
 async def test_one_that_is_deleted_ticks_no_more_and_its_jobs_stay(replicas: Replicas) -> None:
     await replicas.at(NOON)
-    await replicas.call(create_periodic, tidy(), kinds=replicas.installation.kinds)
+    await replicas.call(create_periodic_async, tidy(), kinds=replicas.installation.kinds)
     await replicas.at(NOON)
-    await replicas.call(delete_periodic, "tidy")
+    await replicas.call(delete_periodic_async, "tidy")
     await replicas.at(NOON + HOUR)
     assert await replicas.hours() == [0]
     with pytest.raises(PeriodicNotFoundError):
-        await replicas.call(delete_periodic, "tidy")
+        await replicas.call(delete_periodic_async, "tidy")
 
 
 async def test_the_list_shows_the_next_runs(replicas: Replicas) -> None:
     await replicas.at(NOON)
     kinds = replicas.installation.kinds
-    await replicas.call(create_periodic, tidy("nightly", cron="30 2 * * *", time_zone="Europe/Berlin"), kinds=kinds)
-    await replicas.call(create_periodic, tidy("hourly"), kinds=kinds)
+    await replicas.call(
+        create_periodic_async, tidy("nightly", cron="30 2 * * *", time_zone="Europe/Berlin"), kinds=kinds
+    )
+    await replicas.call(create_periodic_async, tidy("hourly"), kinds=kinds)
     await replicas.at(NOON)
-    hourly, nightly = await replicas.call(list_periodic, runs=3)
+    hourly, nightly = await replicas.call(list_periodic_async, runs=3)
     assert isinstance(hourly, PeriodicJob)
     assert [hourly.name, nightly.name] == ["hourly", "nightly"]
     assert hourly.next_runs == (NOON + HOUR, NOON + 2 * HOUR, NOON + 3 * HOUR)
@@ -310,7 +312,7 @@ async def test_the_list_shows_the_next_runs(replicas: Replicas) -> None:
 async def test_a_worker_leaves_alone_what_it_cant_run(replicas: Replicas, caplog: pytest.LogCaptureFixture) -> None:
     await replicas.at(NOON)
     for name in ("far", "here", "strange"):
-        await replicas.call(create_periodic, tidy(name), kinds=replicas.installation.kinds)
+        await replicas.call(create_periodic_async, tidy(name), kinds=replicas.installation.kinds)
     await replicas.installation.execute("update headrace.periodic_jobs set kind = 'shop.Other' where name = 'strange'")
     await replicas.installation.execute(
         "update headrace.periodic_jobs set every = null, cron = '* * * * *', time_zone = 'Mars/Olympus'"
@@ -330,7 +332,7 @@ async def test_a_payload_is_checked_when_it_is_declared(installation: Any) -> No
         worker(installation, Periodic("tidy", every=HOUR, payload=TestKinds.NoKind()))
     async with await installation.connect() as connection:
         with pytest.raises(PayloadInvalidError):
-            await create_periodic(connection, wrong, kinds=installation.kinds)
+            await create_periodic_async(connection, wrong, kinds=installation.kinds)
 
 
 async def test_a_worker_of_the_version_before_ticks_beside_newer_ones(replicas: Replicas) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -62,19 +63,19 @@ def kit_of(kinds: Kinds, *, retry: RetryPolicy | None = None, periodic: Any = ()
     return Kit(handlers, periodic=periodic, retry=retry or AT_ONCE)
 
 
-async def greet(message: Any, job: RunningJob) -> None:
+async def greet(payload: Any, job: RunningJob) -> None:
     pass
 
 
 class TestRun:
     """A handler alone."""
 
-    def test_a_plain_handler_answers_its_outcome(self, enqueuer: Enqueuer) -> None:
-        kit = kit_of(enqueuer.kinds, Greet=lambda message, job: Done(f"{message.name} {job.attempt} {job.caller}"))
+    def test_a_plain_handler_returns_its_outcome(self, enqueuer: Enqueuer) -> None:
+        kit = kit_of(enqueuer.kinds, Greet=lambda payload, job: Done(f"{payload.name} {job.attempt} {job.caller}"))
         assert kit.run(Greet(name="Ada"), attempt=2, caller="web") == Done("Ada 2 web")
 
     async def test_an_async_handler_sees_its_job(self, enqueuer: Enqueuer) -> None:
-        async def handler(message: Any, job: RunningJob) -> Snooze:
+        async def handler(payload: Any, job: RunningJob) -> Snooze:
             assert current_job() is job
             assert 0 < job.remaining <= job.timeout
             job.report_progress(1)
@@ -88,15 +89,15 @@ class TestRun:
         assert kit_of(enqueuer.kinds, Greet=greet).run(Greet(name="Ada")) == Done()
 
     def test_an_exception_passes_through(self, enqueuer: Enqueuer) -> None:
-        def handler(message: Any, job: RunningJob) -> None:
-            raise LookupError(message.name)
+        def handler(payload: Any, job: RunningJob) -> None:
+            raise LookupError(payload.name)
 
         with pytest.raises(LookupError, match="Ada"):
             kit_of(enqueuer.kinds, Greet=handler).run(Greet(name="Ada"))
 
     def test_middleware_goes_around(self, enqueuer: Enqueuer) -> None:
-        async def middleware(message: Any, job: RunningJob, call_next: Any) -> Any:
-            await call_next(message, job)
+        async def middleware(payload: Any, job: RunningJob, call_next: Any) -> Any:
+            await call_next(payload, job)
             return Cancel("seen")
 
         handlers = Handlers(enqueuer.kinds)
@@ -104,16 +105,16 @@ class TestRun:
         handlers.use(middleware)
         assert Kit(handlers).run(Greet(name="Ada")) == Cancel("seen")
 
-    def test_what_a_door_or_a_worker_would_refuse_is_refused(self, enqueuer: Enqueuer) -> None:
-        kit = kit_of(enqueuer.kinds, Greet=lambda _message, _job: "fine")
+    def test_what_enqueueing_or_a_worker_would_reject_is_rejected(self, enqueuer: Enqueuer) -> None:
+        kit = kit_of(enqueuer.kinds, Greet=lambda _payload, _job: "fine")
         with pytest.raises(PayloadInvalidError):
             kit.run(Greet(name="A" * 101))
         with pytest.raises(KindUnknownError):
             kit.run(Count(name="no handler"))
-        with pytest.raises(TypeError, match="no outcome"):
+        with pytest.raises(TypeError, match="return None, or one of Done"):
             kit.run(Greet(name="Ada"))
 
-    def test_a_handler_with_a_process_of_its_own_runs_here(self, enqueuer: Enqueuer) -> None:
+    def test_a_handler_for_a_separate_process_runs_here(self, enqueuer: Enqueuer) -> None:
         handlers = Handlers(enqueuer.kinds)
         handlers.add(Greet, handle_async, mode="process")
         assert Kit(handlers).run(Greet(name="Ada")) == Done({"pid": os.getpid()})
@@ -122,7 +123,7 @@ class TestRun:
 class TestEnqueued:
     """What this transaction has enqueued."""
 
-    def test_messages_are_typed_and_options_are_those_in_force(
+    def test_payloads_are_typed_and_options_are_those_in_force(
         self, connection: psycopg.Connection[Any], enqueuer: Enqueuer
     ) -> None:
         later = datetime.now(UTC) + timedelta(hours=1)
@@ -136,7 +137,7 @@ class TestEnqueued:
         kit = kit_of(enqueuer.kinds, Greet=greet)
         [greeting] = kit.enqueued(connection, Greet)
         assert greeting == EnqueuedJob(
-            message=Greet(name="Ada"),
+            payload=Greet(name="Ada"),
             id=greeting.id,
             state=JobState.SCHEDULED,
             queue="greetings",
@@ -149,7 +150,7 @@ class TestEnqueued:
             tags=["vip"],
             metadata={"a": 1},
         )
-        assert [each.message.name for each in kit.enqueued(connection)] == ["Ada", "c"]
+        assert [each.payload.name for each in kit.enqueued(connection)] == ["Ada", "c"]
 
     async def test_only_this_transactions_jobs_count(
         self, connection: psycopg.Connection[Any], installation: Any, enqueuer: Enqueuer
@@ -163,11 +164,11 @@ class TestEnqueued:
         with connection.transaction(force_rollback=True):
             enqueuer.enqueue_many(connection, [NewJob(Greet(name="taken back"))])
         kit = kit_of(enqueuer.kinds, Greet=greet)
-        assert [each.message.name for each in kit.enqueued(connection, Greet)] == ["mine", "copied"]
+        assert [each.payload.name for each in kit.enqueued(connection, Greet)] == ["mine", "copied"]
         connection.rollback()
         assert kit.enqueued(connection) == []
 
-    def test_a_connection_that_commits_each_statement_is_refused(self, installation: Any, enqueuer: Enqueuer) -> None:
+    def test_a_connection_that_commits_each_statement_is_rejected(self, installation: Any, enqueuer: Enqueuer) -> None:
         kit = kit_of(enqueuer.kinds, Greet=greet)
         with psycopg.connect(installation.dsn, autocommit=True) as connection:
             with pytest.raises(ValueError, match="rolled back"):
@@ -177,7 +178,7 @@ class TestEnqueued:
 
 
 class TestDrain:
-    """Working off what is due."""
+    """Running what is available."""
 
     def test_every_outcome_ends_as_with_a_worker_and_leaves_nothing(
         self, connection: psycopg.Connection[Any], enqueuer: Enqueuer
@@ -190,7 +191,7 @@ class TestDrain:
             "again": Retry("not yet", after=timedelta(minutes=1)),
         }
         enqueuer.enqueue_many(connection, [NewJob(Greet(name=name)) for name in outcomes])
-        kit = kit_of(enqueuer.kinds, Greet=lambda message, _: outcomes[message.name])
+        kit = kit_of(enqueuer.kinds, Greet=lambda payload, _: outcomes[payload.name])
         jobs = kit.drain(connection)
         assert [job.state for job in jobs] == ["completed", "scheduled", "cancelled", "discarded", "retryable"]
         assert jobs[0].output == {"n": 1}
@@ -202,7 +203,7 @@ class TestDrain:
     def test_retries_are_made_until_they_are_spent(
         self, connection: psycopg.Connection[Any], enqueuer: Enqueuer
     ) -> None:
-        def fail(message: Any, job: RunningJob) -> None:
+        def fail(payload: Any, job: RunningJob) -> None:
             job.report_progress(job.attempt)
             raise LookupError(f"attempt {job.attempt}")
 
@@ -215,7 +216,7 @@ class TestDrain:
     def test_with_the_programs_own_policy_retries_wait_for_the_clock(
         self, connection: psycopg.Connection[Any], enqueuer: Enqueuer
     ) -> None:
-        def fail_once(message: Any, job: RunningJob) -> Outcome | None:
+        def fail_once(payload: Any, job: RunningJob) -> Outcome | None:
             return Retry("not yet") if job.attempt == 1 else None
 
         kit = kit_of(enqueuer.kinds, Greet=fail_once, retry=RetryPolicy(base=timedelta(hours=1)))
@@ -226,10 +227,8 @@ class TestDrain:
         kit.move_clock(connection, timedelta(hours=2))
         assert [job.state for job in kit.drain(connection)] == ["completed"]
 
-    def test_what_handlers_enqueue_is_worked_off_too(
-        self, connection: psycopg.Connection[Any], enqueuer: Enqueuer
-    ) -> None:
-        def count(message: Any, job: RunningJob) -> None:
+    def test_jobs_that_handlers_enqueue_run_too(self, connection: psycopg.Connection[Any], enqueuer: Enqueuer) -> None:
+        def count(payload: Any, job: RunningJob) -> None:
             enqueuer.enqueue(connection, NewJob(Greet(name="from count")))
 
         enqueuer.enqueue(connection, NewJob(Count(name="c")))
@@ -239,10 +238,8 @@ class TestDrain:
             ("Greet", "completed"),
         ]
 
-    def test_a_drain_that_would_never_end_is_ended(
-        self, connection: psycopg.Connection[Any], enqueuer: Enqueuer
-    ) -> None:
-        def again(message: Any, job: RunningJob) -> None:
+    def test_a_drain_that_would_never_end_raises(self, connection: psycopg.Connection[Any], enqueuer: Enqueuer) -> None:
+        def again(payload: Any, job: RunningJob) -> None:
             enqueuer.enqueue(connection, NewJob(Greet(name="again")))
 
         enqueuer.enqueue(connection, NewJob(Greet(name="first")))
@@ -254,7 +251,7 @@ class TestDrain:
             connection, [NewJob(Greet(name="low"), priority=4), NewJob(Greet(name="high"), priority=1)]
         )
         seen: list[str] = []
-        kit = kit_of(enqueuer.kinds, Greet=lambda message, _: seen.append(message.name))
+        kit = kit_of(enqueuer.kinds, Greet=lambda payload, _: seen.append(payload.name))
         connection.execute("insert into headrace.queues values ('greetings', now(), 'test')")
         assert kit.drain(connection) == []
         connection.execute("delete from headrace.queues")
@@ -264,8 +261,8 @@ class TestDrain:
     def test_a_handler_that_breaks_the_transaction_fails_and_loses_what_it_did(
         self, connection: psycopg.Connection[Any], enqueuer: Enqueuer
     ) -> None:
-        def handler(message: Any, job: RunningJob) -> None:
-            connection.execute("insert into guests values (%s)", (message.name,))
+        def handler(payload: Any, job: RunningJob) -> None:
+            connection.execute("insert into guests values (%s)", (payload.name,))
             if job.attempt == 1:
                 connection.execute("select 1/0")
 
@@ -280,7 +277,7 @@ class TestDrain:
     def test_a_handler_that_ends_the_tests_own_transaction_is_named(
         self, end: str, connection: psycopg.Connection[Any], enqueuer: Enqueuer
     ) -> None:
-        def handler(message: Any, job: RunningJob) -> None:
+        def handler(payload: Any, job: RunningJob) -> None:
             getattr(connection, end)()
 
         enqueuer.enqueue(connection, NewJob(Greet(name="Ada")))
@@ -297,7 +294,7 @@ class TestDrain:
     def test_a_handler_may_complete_its_job_in_the_tests_transaction(
         self, connection: psycopg.Connection[Any], enqueuer: Enqueuer
     ) -> None:
-        def handler(message: Any, job: RunningJob) -> None:
+        def handler(payload: Any, job: RunningJob) -> None:
             with connection.transaction(force_rollback=job.attempt == 1):
                 job.complete_in(connection, output=job.attempt)
 
@@ -306,7 +303,7 @@ class TestDrain:
         assert (job.state, job.output) == (JobState.COMPLETED, 2)
         assert job.errors[0].type == "rolled_back"
 
-    def test_a_handler_with_a_process_of_its_own_gets_one(
+    def test_a_handler_for_a_separate_process_gets_one(
         self, connection: psycopg.Connection[Any], enqueuer: Enqueuer
     ) -> None:
         handlers = Handlers(enqueuer.kinds)
@@ -316,25 +313,76 @@ class TestDrain:
         assert job.state is JobState.COMPLETED
         assert job.output["pid"] != os.getpid()
 
-    async def test_only_what_has_a_handler_is_worked_off(
+    async def test_only_jobs_with_a_handler_run(
         self, connection: psycopg.Connection[Any], installation: Any, enqueuer: Enqueuer
     ) -> None:
         await installation.enqueue(Greet(name="committed"))
         enqueuer.enqueue(connection, NewJob(Count(name="no handler")))
         seen: list[str] = []
-        kit = kit_of(enqueuer.kinds, Greet=lambda message, _: seen.append(message.name))
+        kit = kit_of(enqueuer.kinds, Greet=lambda payload, _: seen.append(payload.name))
         with connection.transaction():  # in a thread, since a loop runs here
             await asyncio.to_thread(kit.drain, connection)
         assert seen == ["committed"]
         connection.rollback()
         assert [job.state for job in await asyncio.to_thread(kit.drain, connection)] == ["completed"]
 
+    def test_a_drain_of_one_kind_leaves_the_others(
+        self, connection: psycopg.Connection[Any], enqueuer: Enqueuer
+    ) -> None:
+        enqueuer.enqueue_many(connection, [NewJob(Greet(name="Ada")), NewJob(Count(name="c"))])
+        kit = kit_of(enqueuer.kinds, Greet=greet, Count=greet)
+        assert [job.kind for job in kit.drain(connection, Count)] == ["headrace.test.v1.Count"]
+        assert [job.kind for job in kit.drain(connection)] == ["headrace.test.v1.Greet"]
+        with pytest.raises(KindUnknownError):
+            kit_of(enqueuer.kinds, Greet=greet).drain(connection, Count)
+
     def test_a_timeout_strikes(self, connection: psycopg.Connection[Any], enqueuer: Enqueuer) -> None:
-        async def forever(message: Any, job: RunningJob) -> None:
+        async def forever(payload: Any, job: RunningJob) -> None:
             await asyncio.Event().wait()
 
         enqueuer.enqueue(connection, NewJob(Greet(name="Ada"), timeout=timedelta(milliseconds=1), max_retries=0))
         [job] = kit_of(enqueuer.kinds, Greet=forever).drain(connection)
+        assert (job.state, job.errors[0].type) == (JobState.DISCARDED, "timeout")
+
+
+class TestThreads:
+    """Where plain handlers run."""
+
+    def test_they_run_in_the_tests_thread_which_has_no_running_loop_meanwhile(
+        self, connection: psycopg.Connection[Any], enqueuer: Enqueuer
+    ) -> None:
+        async def two() -> int:
+            return 2
+
+        def handler(payload: Any, job: RunningJob) -> Done:
+            assert threading.current_thread() is threading.main_thread()
+            with pytest.raises(RuntimeError, match="no running event loop"):
+                asyncio.get_running_loop()
+            assert current_job() is job
+            return Done(asyncio.run(two()))
+
+        kit = kit_of(enqueuer.kinds, Greet=handler)
+        assert kit.run(Greet(name="Ada")) == Done(2)
+        enqueuer.enqueue(connection, NewJob(Greet(name="Ada")))
+        [job] = kit.drain(connection)
+        assert (job.state, job.output) == (JobState.COMPLETED, 2)
+
+    async def test_they_do_so_in_an_asynchronous_test(self, enqueuer: Enqueuer) -> None:
+        def handler(payload: Any, job: RunningJob) -> Done:
+            return Done(threading.current_thread() is threading.main_thread())
+
+        assert await kit_of(enqueuer.kinds, Greet=handler).run_async(Greet(name="Ada")) == Done(True)
+        assert await asyncio.sleep(0, "the loop goes on") == "the loop goes on"
+
+    def test_in_threads_on_request(self, connection: psycopg.Connection[Any], enqueuer: Enqueuer) -> None:
+        def handler(payload: Any, job: RunningJob) -> None:
+            assert threading.current_thread() is not threading.main_thread()
+            assert job.stopping.wait(timeout=60), "the timeout strikes"
+
+        handlers = Handlers(enqueuer.kinds)
+        handlers.add(Greet, handler)
+        enqueuer.enqueue(connection, NewJob(Greet(name="Ada"), timeout=timedelta(milliseconds=1), max_retries=0))
+        [job] = Kit(handlers, threads=True).drain(connection)
         assert (job.state, job.errors[0].type) == (JobState.DISCARDED, "timeout")
 
 
@@ -362,7 +410,7 @@ class TestClock:
             Periodic("nightly", payload=Count(name="n"), cron="30 3 * * *", time_zone="Europe/Berlin"),
         ]
         seen: list[tuple[str, datetime | None]] = []
-        note = lambda message, job: seen.append((message.name, job.scheduled_at))  # noqa: E731
+        note = lambda payload, job: seen.append((payload.name, job.scheduled_at))  # noqa: E731
         kit = kit_of(enqueuer.kinds, periodic=periodic, Greet=note, Count=note)
         kit.drain(connection)
         assert [name for name, _ in seen] == ["h"]
@@ -392,7 +440,7 @@ class TestConnections:
     async def test_psycopg_async(self, installation: Any, enqueuer: Enqueuer) -> None:
         own: psycopg.AsyncConnection[Any] = await installation.connect(autocommit=False)
 
-        async def count(message: Any, job: RunningJob) -> None:
+        async def count(payload: Any, job: RunningJob) -> None:
             await enqueuer.enqueue_async(own, NewJob(Greet(name="from count")))
 
         kit = kit_of(enqueuer.kinds, Count=count, Greet=greet)
@@ -406,8 +454,8 @@ class TestConnections:
             await own.rollback()
 
     def test_a_session_of_sqlalchemy(self, installation: Any, enqueuer: Enqueuer) -> None:
-        def handler(message: Any, job: RunningJob) -> None:
-            session.execute(text("insert into guests values (:name)"), {"name": message.name})
+        def handler(payload: Any, job: RunningJob) -> None:
+            session.execute(text("insert into guests values (:name)"), {"name": payload.name})
             job.complete_in(session)
 
         kit = kit_of(enqueuer.kinds, Greet=handler)
@@ -416,7 +464,7 @@ class TestConnections:
             session.execute(text("create table guests (name text)"))
             enqueuer.enqueue(session, NewJob(Greet(name="Ada")))
             [greeting] = kit.enqueued(session, Greet)
-            assert greeting.message.name == "Ada"
+            assert greeting.payload.name == "Ada"
             [job] = kit.drain(session)
             assert (job.id, job.state) == (greeting.id, JobState.COMPLETED)
             assert session.execute(text("select name from guests")).all() == [("Ada",)]
@@ -424,8 +472,8 @@ class TestConnections:
         engine.dispose()
 
     async def test_an_async_session_of_sqlalchemy(self, installation: Any, enqueuer: Enqueuer) -> None:
-        async def handler(message: Any, job: RunningJob) -> None:
-            await session.execute(text("insert into guests values (:name)"), {"name": message.name})
+        async def handler(payload: Any, job: RunningJob) -> None:
+            await session.execute(text("insert into guests values (:name)"), {"name": payload.name})
 
         kit = kit_of(enqueuer.kinds, Greet=handler)
         engine = create_async_engine(installation.dsn.replace("postgresql:", "postgresql+psycopg:"))

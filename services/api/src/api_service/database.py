@@ -117,7 +117,7 @@ class Database:
 
         Raises:
             DatabaseUnavailableError: Within the configured timeout, also when the server takes the connection but never
-                answers. Whether a commit under way took effect is then unknown.
+                returns. Whether a commit under way took effect is then unknown.
             StatementFailedError: See there.
         """
         try:

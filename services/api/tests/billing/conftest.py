@@ -29,11 +29,11 @@ from fake_stripe.sender import sign
 from fake_stripe.server import serving
 from headrace.chassis.rpc.client import open_channel
 from headrace.chassis.rpc.tokens import token_hash
-from jobs_service.stripe_reader import StripeReader
 from saas.auth.v1 import auth_service_pb2, auth_service_pb2_grpc
 from saas.billing.v1 import billing_service_pb2, billing_service_pb2_grpc
 from saas.jobs.v1 import worker_support_pb2 as support_pb
 from saas.jobs.v1 import worker_support_pb2_grpc
+from saas_worker.outbound.stripe import StripeReader
 
 SECRETS = ("whsec_new", "whsec_old")
 PRICE = "price_pro_monthly"
@@ -50,7 +50,7 @@ class StripeAccount:
     reader: StripeReader
 
     def pay(self, session_id: str) -> str:
-        """Pays a checkout and answers the subscription's id."""
+        """Pays a checkout and returns the subscription's id."""
         return str(self.double.shop.pay(session_id)["subscription"])
 
     def events(self, kind: str) -> list[dict[str, Any]]:
@@ -119,7 +119,7 @@ class Api:
         return User(self, user_id, email, self._tokens.issue(user_id, 0)[0])
 
     async def receive(self, event: dict[str, Any]) -> UUID:
-        """Has the webhook of an event come in, and answers its place in the inbox."""
+        """Has the webhook of an event come in, and returns its place in the inbox."""
         body = json.dumps(event)
         header = {"stripe-signature": sign(body, SECRETS[0], int(time.time()))}
         answer = await self.http.post(self.webhook_url, content=body, headers=header)
@@ -172,7 +172,7 @@ class Worker:
         )
 
     async def apply(self, fetched: support_pb.ApplyStripeEventRequest) -> bool:
-        """Has it applied; answers whether that changed anything."""
+        """Has it applied; returns whether that changed anything."""
         return bool((await self._api.support.ApplyStripeEvent(fetched)).applied)
 
     async def process(self, inbox_id: UUID) -> bool:

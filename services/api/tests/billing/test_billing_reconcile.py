@@ -28,13 +28,13 @@ from headrace.jobs.v1 import jobs_service_pb2 as jobs_pb
 from headrace.queue import Handlers, RetryPolicy, Worker, WorkerSettings
 from headrace.queue.db.migrate import up
 from jobs_service.callers.caller import Caller, Callers
-from jobs_service.handlers.reconcile import Reconcile
-from jobs_service.handlers.webhook import ApplyWebhook
-from jobs_service.kinds import build_kinds
+from jobs_service.kinds import load_kinds
 from jobs_service.server.program import JobsServer
 from jobs_service.server.settings import JobsServerSettings
 from saas.jobs.v1 import worker_support_pb2 as support_pb
 from saas.jobs.v1.kinds_pb2 import ProcessStripeWebhook, ReconcileStripe
+from saas_worker.handlers.reconcile import Reconcile
+from saas_worker.handlers.webhook import ApplyWebhook
 
 if TYPE_CHECKING:
     from api_service.settings import ApiSettings
@@ -90,7 +90,7 @@ class Jobs:
     @asynccontextmanager
     async def working(self, api: Api, account: StripeAccount) -> AsyncIterator[None]:
         """A worker, with the product's own handlers of what has to do with Stripe; its retries follow at once."""
-        handlers = Handlers(build_kinds(self.settings))
+        handlers = Handlers(load_kinds(self.settings.jobs_kinds, self.settings))
         handlers.add(ProcessStripeWebhook, ApplyWebhook(api.support, account.reader))
         handlers.add(ReconcileStripe, Reconcile(api.support, account.reader, every=timedelta(minutes=10)))
         at_once = RetryPolicy(base=timedelta(milliseconds=10), factor=1)
@@ -120,13 +120,16 @@ async def jobs(jobs_dsn: str, tmp_path: Path) -> AsyncIterator[Jobs]:
     settings = JobsServerSettings(
         jobs_database_url=jobs_dsn,
         jobs_hash_keys=(b"0123456789abcdef",),
+        jobs_kinds=("saas.jobs.v1.kinds_pb2",),
         jobs_callers_file=tmp_path / "callers.toml",
         jobs_grpc_address="127.0.0.1:0",
         jobs_drain_timeout=timedelta(seconds=1),
     )
     callers = Callers([Caller(name="api", token_sha256=(token_hash("api-token"),), kinds=("*",), methods=("*",))])
     async with AsyncExitStack() as ending:
-        server = await ending.enter_async_context(JobsServer(settings, callers, build_kinds(settings)))
+        server = await ending.enter_async_context(
+            JobsServer(settings, callers, load_kinds(settings.jobs_kinds, settings))
+        )
         channel = open_channel(f"127.0.0.1:{server.port}", token="api-token")
         ending.push_async_callback(channel.close)
         yield Jobs(jobs_dsn, server, jobs_service_pb2_grpc.JobsServiceStub(channel), settings)
@@ -142,7 +145,7 @@ async def api(settings: ApiSettings, jobs: Jobs, account: StripeAccount, running
 
 
 async def subscribe(api: Api, account: StripeAccount) -> Any:
-    """Has a user pay; answers the user. Stripe's webhooks are not sent yet."""
+    """Has a user pay; returns the user. Stripe's webhooks are not sent yet."""
     user = await api.user()
     account.pay((await user.check_out()).session_id)
     return user

@@ -1,7 +1,7 @@
-"""The server's way to Postgres: a bounded pool, and a bounded time for each piece of work.
+"""The server's connections to Postgres: a bounded pool, and a time limit for each transaction.
 
-A Postgres that is away, stopped, or does not answer ends a piece of work with `DatabaseUnavailableError` in time, and
-the next one finds the way back by itself.
+If Postgres is down, stopped or doesn't respond, a transaction fails with `DatabaseUnavailableError` within its time
+limit. The next transaction reconnects.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
@@ -22,33 +22,36 @@ from headrace.queue import DatabaseUnavailableError
 
 Connection = psycopg.AsyncConnection[Any]
 T = TypeVar("T")
+P = ParamSpec("P")
 
-# A Postgres that has become a standby says that it is read-only, rather than that it is away.
-AWAY = (psycopg.OperationalError, psycopg.errors.ReadOnlySqlTransaction)
-BEHIND = (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn, psycopg.errors.InvalidSchemaName)
+# A Postgres server that has become a standby reports that it is read-only, not that it is unavailable.
+UNAVAILABLE = (psycopg.OperationalError, psycopg.errors.ReadOnlySqlTransaction)
+OUTDATED = (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn, psycopg.errors.InvalidSchemaName)
 
-# For a single look: the default one would be made in the kernel, and taken away again.
+# For a single poll: the default selector would create a kernel object each time.
 _Selector: type[selectors.BaseSelector] = getattr(selectors, "PollSelector", selectors.SelectSelector)
 
-# The pool tries to connect twice, a second apart, and then waits to be asked again: the next call or the readiness
-# probe does so within a second. With its own patience, the pauses between its tries would double up to minutes.
+# The pool tries to connect twice, a second apart, and then waits for the next request: a call, or the readiness check
+# within a second. With a longer value, the pauses between its attempts would double up to minutes.
 RECONNECT_SECONDS = 1.0
 
 
 class Database:
-    """Runs work in transactions of its own. To be entered before use; starts also while Postgres is away."""
+    """Runs transactions. Enter it before use; it also starts while Postgres is down.
 
-    def __init__(self, url: str, *, pool_size: int, waiting: int, timeout: timedelta) -> None:
-        """Prepares the pool.
+    Args:
+        url: The jobs database.
+        schema: The installation's schema.
+        pool_size: The largest number of connections.
+        waiting: How many transactions may wait for one. More fail with `DatabaseUnavailableError` at once.
+        timeout: How long a transaction may take, including the wait for a connection.
+    """
 
-        Args:
-            url: The jobs database.
-            pool_size: The most connections.
-            waiting: How much work may wait for one; more ends with `DatabaseUnavailableError` at once.
-            timeout: How long a piece of work may take, waiting included.
-        """
+    def __init__(self, url: str, *, schema: str, pool_size: int, waiting: int, timeout: timedelta) -> None:
+        self.schema = schema
+        """The installation's schema."""
         self.timeout = timeout.total_seconds()
-        """Seconds that a piece of work may take."""
+        """How many seconds a transaction may take."""
         self._working: set[asyncio.Task[Any]] = set()
         self._pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
             _conninfo(url, self.timeout),
@@ -75,10 +78,11 @@ class Database:
         await self._pool.close()
 
     async def _configure(self, connection: Connection) -> None:
-        """Has nothing prepared in the sessions of a pooler in transaction mode.
+        """Turns prepared statements off behind a pooler in transaction mode.
 
-        A session is nobody's there: a statement that was prepared in it is missing in the next one, or, worse, somebody
-        else's of that name is there. A pooler shows: it can't tell beforehand which process of Postgres' will answer.
+        There, each transaction may run in another session: a prepared statement is missing, or another client has
+        prepared a different one under the same name. A pooler is recognised because it can't announce the id of the
+        Postgres process that will run the query.
         """
         watchdog = asyncio.get_running_loop().call_later(self.timeout, _cut, connection)
         try:
@@ -88,18 +92,25 @@ class Database:
         if row != (connection.info.backend_pid,):
             connection.prepare_threshold = None
 
-    async def run(self, work: Callable[[Connection], Awaitable[T]], *, lock_timeout: float | None = None) -> T:
-        """Runs `work` in a transaction and commits it, within the time limit, waiting for a connection included.
+    async def call(
+        self, function: Callable[Concatenate[Connection, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Calls a function of the engine in a transaction, for this installation's schema. Raises as `run`."""
+        bound: Callable[..., Awaitable[T]] = function
+        return await self.run(lambda connection: bound(connection, *args, schema=self.schema, **kwargs))
 
-        Work that has begun goes on when the caller is cancelled: a query can't be taken back in bounded time from a
-        Postgres that doesn't answer.
+    async def run(self, work: Callable[[Connection], Awaitable[T]], *, lock_timeout: float | None = None) -> T:
+        """Runs `work` in a transaction and commits it, within the time limit.
+
+        If the caller is cancelled, work that has started continues: a query can't be cancelled in bounded time on a
+        Postgres server that doesn't respond.
 
         Args:
-            work: What is to be done in the transaction.
-            lock_timeout: How many seconds it may wait for a lock, if that is to be less than for all of it.
+            work: Does the work in the transaction.
+            lock_timeout: How many seconds it may wait for a lock, if less than for the whole transaction.
 
         Raises:
-            DatabaseUnavailableError: Postgres is away or too slow. What was asked may or may not have happened.
+            DatabaseUnavailableError: Postgres is down or too slow. The transaction may or may not have committed.
         """
         task = asyncio.create_task(self._run(work, lock_timeout))
         self._working.add(task)
@@ -109,18 +120,18 @@ class Database:
     def _finished(self, task: asyncio.Task[Any]) -> None:
         self._working.discard(task)
         if not task.cancelled():
-            task.exception()  # nobody else may be there any more to see it
+            task.exception()  # the caller may be cancelled; otherwise asyncio would log the exception as not retrieved
 
     async def _run(self, work: Callable[[Connection], Awaitable[T]], lock_timeout: float | None) -> T:
         deadline = asyncio.get_running_loop().time() + self.timeout
         try:
             async with self._connection(deadline) as connection, _transaction(connection, lock_timeout):
                 return await work(connection)
-        except AWAY as error:
-            raise DatabaseUnavailableError(f"Postgres is away or too slow: {error}") from error
-        except BEHIND as error:
+        except UNAVAILABLE as error:
+            raise DatabaseUnavailableError(f"Postgres is unavailable or too slow: {error}") from error
+        except OUTDATED as error:
             raise DatabaseUnavailableError(
-                f"the tables are older than this server needs: run `headrace migrate up`: {error}"
+                f"the tables in schema {self.schema!r} are missing or outdated: run `headrace migrate up`: {error}"
             ) from error
 
     @contextlib.asynccontextmanager
@@ -128,7 +139,7 @@ class Database:
         loop = asyncio.get_running_loop()
         while True:
             connection = await self._pool.getconn(timeout=max(0.0, deadline - loop.time()))
-            if not _is_hung_up(connection):
+            if not _is_closed(connection):
                 break
             await connection.close()
             await self._pool.putconn(connection)
@@ -142,9 +153,9 @@ class Database:
 
 @contextlib.asynccontextmanager
 async def _transaction(connection: Connection, lock_timeout: float | None) -> AsyncIterator[None]:
-    """A transaction with its setting: psycopg's own would take a round trip more for that.
+    """Begins a transaction with its lock timeout in one round trip; psycopg's own transactions would take two.
 
-    The setting is for what the work needs, not for the commit: one that notifies waits for all others that do.
+    The timeout applies to the work, not to the commit: a commit that notifies waits for others that notify.
     """
     if lock_timeout is None:
         begin, commit = "begin", "commit"
@@ -155,7 +166,7 @@ async def _transaction(connection: Connection, lock_timeout: float | None) -> As
     try:
         yield
     except BaseException:
-        with contextlib.suppress(psycopg.Error):  # what went wrong first is raised
+        with contextlib.suppress(psycopg.Error):  # raise the first error
             await connection.rollback()
         raise
     await connection.execute(commit, prepare=False)
@@ -163,19 +174,19 @@ async def _transaction(connection: Connection, lock_timeout: float | None) -> As
 
 def _conninfo(url: str, timeout: float) -> str:
     given = conninfo_to_dict(url)
-    # Postgres itself gives up first, so that the connection survives a statement that is merely slow.
+    # Postgres cancels a slow statement before the time limit, so that the connection remains usable.
     limit = f"-c statement_timeout={int(timeout * 750)}ms"
     defaults = {
         "application_name": "jobs-server",
-        "connect_timeout": str(max(2, round(timeout))),  # libpq knows whole seconds, from 2
+        "connect_timeout": str(max(2, round(timeout))),  # libpq accepts whole seconds, from 2
         **{name: value for name, value in given.items() if value is not None},
         "options": f"{given.get('options') or ''} {limit}".strip(),
     }
     return make_conninfo("", **defaults)
 
 
-def _is_hung_up(connection: Connection) -> bool:
-    """Says whether an idle connection has something to read: then it is Postgres' good-bye, or the end itself."""
+def _is_closed(connection: Connection) -> bool:
+    """Reports whether an idle connection is unusable: if it has data to read, Postgres has closed it."""
     if connection.closed:
         return True
     with _Selector() as selector:
@@ -184,10 +195,9 @@ def _is_hung_up(connection: Connection) -> bool:
 
 
 def _cut(connection: Connection) -> None:
-    """Ends what a connection is waiting for.
+    """Shuts the connection's socket down, so that the task that waits for it gets an OperationalError at once.
 
-    Not by cancelling: psycopg would ask Postgres to cancel the query, and wait for it. The socket's end wakes the
-    waiting task at once, with an OperationalError.
+    Cancelling the task would be slower: psycopg asks Postgres to cancel the query, and waits for that.
     """
     with contextlib.suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(connection.fileno())) as twin:
         twin.shutdown(socket.SHUT_RDWR)

@@ -1,34 +1,85 @@
-"""The kinds of jobs there are: those of saas/jobs/v1/kinds.proto, under this deployment's settings.
+"""The kinds of a deployment, under its settings.
 
-Server and worker build them from the same settings, so that both mean the same by a kind.
+The server takes them from JOBS_KINDS, a worker from its handlers. The same settings apply to both, so a kind has the
+same options in both.
 """
 
-import sys
+from collections.abc import Iterable, Iterator
+from typing import Any
 
-from headrace.chassis.settings import USAGE_ERROR
-from headrace.queue import Defaults, KindOverride, Kinds
-from jobs_service.settings import JobsSettings
-from saas.jobs.v1 import kinds_pb2
+from google.protobuf.descriptor import FileDescriptor
+from google.protobuf.message import Message
+
+from headrace.queue import Defaults, Headrace, KindOverride, Kinds, QueueError
+from jobs_service.object_references import import_reference
+from jobs_service.settings import JobsSettings, reject_setting
+
+_VARIABLE = "JOBS_KINDS"
 
 
-def build_kinds(settings: JobsSettings) -> Kinds:
-    """Builds the kinds; ends the program with exit code 2 when JOBS_KIND_OVERRIDES names one that there isn't."""
-    defaults = Defaults(max_retries=settings.jobs_max_retries, timeout=settings.jobs_timeout)
-    known = Kinds.of_file(kinds_pb2.DESCRIPTOR, defaults=defaults).all_names
-    unknown = sorted(settings.jobs_kind_overrides.keys() - set(known))
-    if unknown:
-        print(
-            f"JOBS_KIND_OVERRIDES: {', '.join(unknown)}: no such kind; there are {', '.join(sorted(known))}",
-            file=sys.stderr,
+def load_kinds(references: Iterable[str], settings: JobsSettings) -> Kinds:
+    """Imports the kinds that JOBS_KINDS names; ends the program with exit code 2 if they can't be used."""
+    classes = list(dict.fromkeys(message for reference in references for message in _messages(reference)))
+    try:
+        known = set(Kinds(classes).all_names)
+    except QueueError as error:
+        reject_setting(_VARIABLE, str(error))
+    if unknown := sorted(settings.jobs_kind_overrides.keys() - known):
+        reject_setting(
+            "JOBS_KIND_OVERRIDES",
+            f"there is no kind {', '.join(unknown)}: use one of {', '.join(sorted(known))}, or add its module to "
+            f"{_VARIABLE}",
         )
-        raise SystemExit(USAGE_ERROR)
-    overrides = {
-        name: KindOverride(
-            queue=override.queue,
-            max_retries=override.max_retries,
-            timeout=override.timeout,
-            priority=override.priority,
+    return configured(classes, settings)
+
+
+def configured(classes: Iterable[type[Any]], settings: JobsSettings) -> Kinds:
+    """Builds kinds with the deployment's defaults and with the overrides that concern them."""
+    classes = list(classes)
+    names = set(Kinds(classes).all_names)
+    return Kinds(
+        classes,
+        defaults=Defaults(max_retries=settings.jobs_max_retries, timeout=settings.jobs_timeout),
+        overrides={
+            name: KindOverride(
+                queue=override.queue,
+                max_retries=override.max_retries,
+                timeout=override.timeout,
+                priority=override.priority,
+            )
+            for name, override in settings.jobs_kind_overrides.items()
+            if name in names
+        },
+    )
+
+
+def _messages(reference: str) -> Iterator[type[Message]]:
+    found = import_reference(_VARIABLE, reference)
+    descriptor = getattr(found, "DESCRIPTOR", None)
+    if isinstance(descriptor, FileDescriptor):
+        found = Kinds.of_file(descriptor)
+    elif isinstance(found, Headrace):
+        found = found.handlers.kinds
+    if not isinstance(found, Kinds):
+        reject_setting(
+            _VARIABLE,
+            f"{reference} is {_described(found)}: expected a module that protoc generated, such as shop.kinds_pb2, or "
+            "a headrace.queue.Headrace or Kinds",
         )
-        for name, override in settings.jobs_kind_overrides.items()
-    }
-    return Kinds.of_file(kinds_pb2.DESCRIPTOR, defaults=defaults, overrides=overrides)
+    if not found.names:
+        reject_setting(
+            _VARIABLE,
+            f"{reference} has no job kinds: set `option (headrace.jobs.v1.job) = {{…}}` on a message and generate the "
+            "module again",
+        )
+    for kind in found:
+        if not issubclass(kind.message_class, Message):
+            reject_setting(
+                _VARIABLE,
+                f"{kind.name} (from {reference}) is not a protobuf message: the server accepts protobuf kinds only",
+            )
+        yield kind.message_class
+
+
+def _described(found: object) -> str:
+    return "a module without protobuf messages" if type(found).__name__ == "module" else f"a {type(found).__name__}"

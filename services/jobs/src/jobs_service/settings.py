@@ -1,25 +1,40 @@
-"""Settings of the jobs service: what both of its programs read, and what the server reads beside it.
-
-Every variable is described here, once; the settings reference is generated from these classes.
-"""
+"""Settings that the jobs server and the worker share. The settings reference is generated from these classes."""
 
 import json
+import re
+import sys
 from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_settings import NoDecode
 
-from headrace.chassis.settings import Duration, Sensitive, Settings
+from headrace.chassis.settings import USAGE_ERROR, Duration, Sensitive, Settings
+
+
+def reject_setting(variable: str, reason: str) -> NoReturn:
+    """Ends the program with exit code 2, for a setting that proves unusable after it was read."""
+    print(f"{variable}: {reason}", file=sys.stderr)
+    raise SystemExit(USAGE_ERROR)
 
 
 def _database_url(value: str) -> str:
     try:
         conninfo_to_dict(value)
-    except ProgrammingError:  # its text may hold a piece of the password
+    except ProgrammingError:  # its text may contain a part of the password
         raise ValueError('expected a URL such as "postgresql://user:password@host:5432/jobs"') from None
+    return value
+
+
+def _schema(value: str) -> str:
+    # The engine's own rule: a name that needs no quoting, with room for the suffixes of notification channels.
+    if not re.fullmatch(r"[a-z_][a-z0-9_]{0,40}", value):
+        raise ValueError(
+            "expected up to 41 lower-case letters, digits and underscores that don't start with a digit, such as "
+            '"headrace"'
+        )
     return value
 
 
@@ -43,18 +58,19 @@ def _read_numbers(value: object) -> object:
                 f'expected "queue=number" with a number above zero, such as "email=6,webhooks=4"; {part!r}'
             )
         if queue in numbers:
-            raise ValueError(f"the queue {queue!r} is named twice")
+            raise ValueError(f"the queue {queue!r} appears twice")
         numbers[queue] = int(number)
     return numbers
 
 
 DatabaseUrl = Annotated[str, Sensitive(), AfterValidator(_database_url)]
+SchemaName = Annotated[str, AfterValidator(_schema)]
 QueueNumbers = Annotated[dict[str, int], NoDecode, BeforeValidator(_read_numbers)]
-"""A number above zero for each queue that is named: "email=6,webhooks=4"."""
+"""A number above zero for each of some queues: "email=6,webhooks=4"."""
 
 
 class OverrideSetting(BaseModel):
-    """What a deployment says instead of a kind's own options; what is unset stays as the kind has it."""
+    """A deployment's values for one kind. The kind's own options apply where a value is unset."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -65,38 +81,43 @@ class OverrideSetting(BaseModel):
 
 
 class JobsSettings(Settings):
-    """What the server and the worker both read."""
+    """The settings that both programs read."""
 
     jobs_database_url: DatabaseUrl = Field(
-        description="Where the jobs are kept: a Postgres URL (or libpq's key=value form).",
+        description="The jobs database: a Postgres URL, or libpq's key=value form.",
         examples=["postgresql://jobs_server@localhost:5432/jobs"],
     )
+    jobs_schema: SchemaName = Field(
+        default="headrace",
+        description="The database schema that `headrace migrate up` has installed the tables in.",
+    )
     jobs_enabled: bool = Field(
-        default=True, description="Whether workers run jobs. When false, jobs are accepted and kept, and workers idle."
+        default=True,
+        description="Whether workers run jobs. If false, jobs are still enqueued and kept, and workers stay idle.",
     )
     jobs_worker_count: int = Field(
-        default=10, ge=1, le=1000, description="How many jobs one worker process runs at once."
+        default=10, ge=1, le=1000, description="How many jobs one worker process runs at the same time."
     )
     jobs_max_retries: int = Field(
         default=3,
         ge=0,
         le=1000,
-        description="How often a failed attempt is tried again, for kinds that don't say: 3 means up to 4 attempts.",
+        description="How often a failed job is retried, for kinds that declare no limit: 3 means up to 4 attempts.",
     )
     jobs_timeout: Duration = Field(
         default=timedelta(seconds=30),
         le=timedelta(days=1),
-        description="How long one attempt may take, for kinds that don't say.",
+        description="How long one attempt may take, for kinds that declare no timeout.",
     )
     jobs_kind_overrides: Annotated[dict[str, OverrideSetting], NoDecode, BeforeValidator(_read_json)] = Field(
         default_factory=dict,
         description=(
-            "This deployment's word instead of the kinds' own options: JSON, by kind, with queue, max_retries, timeout "
-            "and priority."
+            "This deployment's values instead of the kinds' own options: JSON, by kind, with queue, max_retries, "
+            "timeout and priority."
         ),
         examples=['{"saas.jobs.v1.SendVerificationEmail": {"max_retries": 8, "timeout": "1m"}}'],
     )
     jobs_drain_timeout: Duration = Field(
         default=timedelta(seconds=25),
-        description="How long a program that was told to end lets calls and jobs under way finish.",
+        description="How long a program that is stopping lets calls and jobs in progress finish.",
     )

@@ -140,7 +140,7 @@ def _authenticate(request: Request) -> None:
 
 
 async def unknown_route(request: Request, _: Exception) -> Response:
-    """Answers a call that is not known as Stripe does."""
+    """Returns a call that is not known as Stripe does."""
     message = f"Unrecognized request URL ({request.method}: {request.url.path})."
     return _json(StripeError(404, "invalid_request_error", message).body(), 404)
 

@@ -27,7 +27,7 @@ class Double:
         webhook_url: Where webhooks go.
         webhook_secret: What they are signed with.
         base: The address under which it is reached; payment pages are named under it.
-        clock: Answers the time in whole seconds since the epoch.
+        clock: Returns the time in whole seconds since the epoch.
     """
 
     def __init__(

@@ -88,7 +88,7 @@ class Faults:
         self._rules = list(rules)
 
     def strike(self, method: str, path: str) -> Fault | None:
-        """Answers what befalls this call, and uses the rule up by one."""
+        """Returns what befalls this call, and uses the rule up by one."""
         for rule in self._rules:
             if rule.method in ("", method) and path.startswith(rule.path):
                 if rule.kind != "down":

@@ -41,7 +41,7 @@ class IdempotencyKeys:
     """The keys that were used in the last 24 hours.
 
     Args:
-        clock: Answers the time in whole seconds since the epoch.
+        clock: Returns the time in whole seconds since the epoch.
     """
 
     def __init__(self, clock: Callable[[], int]) -> None:

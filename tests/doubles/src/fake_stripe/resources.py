@@ -34,7 +34,7 @@ def _text(params: Params, name: str) -> str | None:
 
 
 def retrieve(kind: str) -> Call:
-    """A call that answers one object of a type."""
+    """A call that returns one object of a type."""
 
     def call(shop: Shop, params: Params, path: dict[str, str]) -> Object:
         _check(params, ())
@@ -44,7 +44,7 @@ def retrieve(kind: str) -> Call:
 
 
 def listing(kind: str, url: str, *filters: str) -> Call:
-    """A call that answers a page of a type, newest first."""
+    """A call that returns a page of a type, newest first."""
 
     def call(shop: Shop, params: Params, path: dict[str, str]) -> Object:
         _check(params, (*_PAGING, *filters, *(("types",) if kind == "event" else ())))

@@ -33,7 +33,7 @@ class Sender:
     Args:
         url: The endpoint.
         secret: The endpoint's signing secret ("whsec_…").
-        clock: Answers the time in whole seconds since the epoch.
+        clock: Returns the time in whole seconds since the epoch.
     """
 
     def __init__(self, url: str, secret: str, clock: Callable[[], int]) -> None:

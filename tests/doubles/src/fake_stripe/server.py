@@ -33,7 +33,7 @@ class EmbeddedServer(uvicorn.Server):
 
 @contextlib.asynccontextmanager
 async def serving(double: Double, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[str]:
-    """Serves a stand-in for as long as the block runs, and answers its URL."""
+    """Serves a stand-in for as long as the block runs, and returns its URL."""
     with contextlib.closing(bind(host, port)) as listener:
         double.shop.base = address(listener)
         # A cut connection is on purpose: uvicorn's complaint about it would only alarm.

@@ -17,7 +17,7 @@ class Shop:
 
     Args:
         store: Where the objects live.
-        clock: Answers the time in whole seconds since the epoch.
+        clock: Returns the time in whole seconds since the epoch.
         base: Where payment pages would be.
     """
 

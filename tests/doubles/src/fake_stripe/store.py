@@ -16,12 +16,12 @@ class Store:
         self._objects: dict[str, Object] = {}
 
     def add(self, item: Object) -> Object:
-        """Keeps a new object and answers it."""
+        """Keeps a new object and returns it."""
         self._objects[item["id"]] = item
         return item
 
     def get(self, kind: str, object_id: str, param: str = "id") -> Object:
-        """Answers an object.
+        """Returns an object.
 
         Args:
             kind: Its type, as its `object` field has it.
@@ -41,7 +41,7 @@ class Store:
         return (item for item in self._objects.values() if item["object"] == kind)
 
     def page(self, kind: str, url: str, params: dict[str, Any], filters: tuple[str, ...] = ()) -> Object:
-        """Answers one page of a list as Stripe pages it: newest first, by cursor.
+        """Returns one page of a list as Stripe pages it: newest first, by cursor.
 
         Args:
             kind: The objects' type.
@@ -65,7 +65,7 @@ class Store:
         return {"object": "list", "data": page, "has_more": more, "url": url}
 
     def expand(self, item: Object, paths: list[str]) -> Object:
-        """Answers a copy of an object in which the named ids are replaced by their objects."""
+        """Returns a copy of an object in which the named ids are replaced by their objects."""
         for path in paths:
             head, _, rest = path.partition(".")
             value = item.get(head)

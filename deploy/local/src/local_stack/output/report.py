@@ -63,7 +63,7 @@ class Report:
     def skip(self, what: str, why: str) -> None:
         """Tells of a step that is left out, and why."""
         self.skipped += 1
-        self._line("[yellow]-[/]", what, " skipped", why)
+        self.console.print(f"[yellow]SKIPPED[/] {escape(what)}: {escape(why)}")
 
     def trouble(self, text: str) -> None:
         """Tells of something that went wrong beside the steps, such as a part that died."""

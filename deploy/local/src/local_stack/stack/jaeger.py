@@ -18,10 +18,7 @@ PAGE = Path(__file__).parent / "trace_page"
 
 
 def find_jaeger() -> Path | None:
-    """The binary that ``make jaeger`` built, or one on the PATH; None where there is none."""
-    built = Path(__file__).parents[5] / ".tools" / "bin" / "jaeger"
-    if built.is_file():
-        return built
+    """The binary on the PATH, where make puts the one that ``make jaeger`` built; None where there is none."""
     found = shutil.which("jaeger")
     return Path(found) if found else None
 

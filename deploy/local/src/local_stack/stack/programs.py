@@ -34,6 +34,9 @@ LISTENERS = (
 )
 WORKERS = ("worker-1", "worker-2")
 PRICE = "price_pro_monthly"
+# The product, as one user of the jobs server and worker.
+KINDS = "saas.jobs.v1.kinds_pb2"
+HANDLERS = "saas_worker.program:handlers"
 
 # Everything happens sooner than in production, so that the journey is short; the environment may say otherwise.
 PACE = {
@@ -112,6 +115,7 @@ class Plan:
             [program("jobs-server")],
             is_ready=grpc_serves(self.address("jobs-grpc"), "readiness"),
             JOBS_DATABASE_URL=self.databases.dsn("jobs_server", "jobs"),
+            JOBS_KINDS=KINDS,
             JOBS_GRPC_ADDRESS=self.address("jobs-grpc"),
             JOBS_CALLERS_FILE=str(self.credentials.callers_file),
             JOBS_HASH_KEYS=self.credentials.hash_key,
@@ -136,6 +140,7 @@ class Plan:
             [program("jobs-worker")],
             is_ready=http_answers(health, "/readyz"),
             JOBS_DATABASE_URL=self.databases.dsn("jobs_worker", "jobs"),
+            JOBS_HANDLERS=HANDLERS,
             JOBS_HEALTH_ADDRESS=health,
             JOBS_API_TARGET=self.address("api-worker-grpc"),
             JOBS_API_TOKEN=self.credentials.worker_token,

@@ -12,7 +12,7 @@ from typing import Any
 import grpc
 
 Token = str | Callable[[], str]
-"""The bearer token, or a function that answers it: called before each call, so a token may be replaced any time."""
+"""The bearer token, or a function that returns it: called before each call, so a token may be replaced any time."""
 
 _SENDABLE = re.compile(r"[\x21-\x7e]+")
 

@@ -29,7 +29,7 @@ class JobsClient:
 
     Args:
         target: "host:port", or "dns:///host:port" for every address behind a name.
-        token: The bearer token, or a function that answers it.
+        token: The bearer token, or a function that returns it.
         tls: Certificates; None for plain text.
         call_timeout: How long a call may take, repeats included.
     """
@@ -74,7 +74,7 @@ class JobsClient:
         return self._run(self._calls.enqueue(NewJob(payload, **options)))
 
     def enqueue_many(self, jobs: Sequence[NewJob]) -> Sequence[Enqueued | JobsError]:
-        """Enqueues many jobs, each on its own; answers one result per job, in order.
+        """Enqueues many jobs, each on its own; returns one result per job, in order.
 
         They travel in batches. What is refused for the moment (its queue is full, say) is sent again as long as
         `call_timeout` allows; what is refused for good does not stop the others: its JobsError is *returned*.
@@ -86,7 +86,7 @@ class JobsClient:
         return self._run(self._calls.enqueue_many(jobs))
 
     def get(self, job_id: str) -> job_pb2.Job:
-        """Answers one job. Raises NotFoundError."""
+        """Returns one job. Raises NotFoundError."""
         return self.call(pb.GetJobRequest(job_id=job_id), pb.GetJobResponse).job
 
     def list(self, job_filter: job_pb2.JobFilter | None = None, *, page_size: int = 0) -> Iterator[job_pb2.Job]:
@@ -100,7 +100,7 @@ class JobsClient:
             page.page_token = answer.next_page_token
 
     def wait(self, job_id: str, *, timeout: timedelta) -> job_pb2.Job:
-        """Waits until a job has ended, and answers it; looks at it at most 20 times a second, then less often.
+        """Waits until a job has ended, and returns it; looks at it at most 20 times a second, then less often.
 
         Raises:
             WaitTimeoutError: It has not in this time; a TimeoutError with the job.

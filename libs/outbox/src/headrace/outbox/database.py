@@ -8,7 +8,7 @@ from datetime import timedelta
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-# What a database that is away, restarting, or not migrated yet answers with. All of it may pass by itself.
+# What a database that is away, restarting, or not migrated yet returns. All of it may pass by itself.
 DATABASE_ERRORS = (SQLAlchemyError, OSError, TimeoutError)
 
 

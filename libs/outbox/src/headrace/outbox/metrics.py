@@ -1,4 +1,4 @@
-"""Tells people what only people can mend: a log line and a metric per reason, not per row."""
+"""Tells people what only people can fix: a log line and a metric per reason, not per row."""
 
 import logging
 from collections.abc import Iterable

@@ -7,7 +7,7 @@
 | UNAUTHENTICATED, PERMISSION_DENIED, UNIMPLEMENTED, and any code not named here | tried again, with an alert |
 | INVALID_ARGUMENT, FAILED_PRECONDITION, OUT_OF_RANGE | parked, with an alert |
 
-The middle row is for what only people can mend, and then nothing needs to be done by hand: a token, a
+The middle row is for what only people can fix, and then nothing needs to be done by hand: a token, a
 permission, a jobs service that is older than its caller. Nothing is ever dropped.
 """
 

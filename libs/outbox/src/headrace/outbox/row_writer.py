@@ -1,4 +1,4 @@
-"""Marker: records the verdicts of one round in one transaction, then tells people what only they can mend."""
+"""Marker: records the verdicts of one round in one transaction, then tells people what only they can fix."""
 
 from collections import defaultdict
 from collections.abc import Sequence

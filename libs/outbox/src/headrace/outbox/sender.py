@@ -28,7 +28,7 @@ class LeasedRow:
     id: UUID
     kind: str
     queue: str
-    version: int | None
+    version: int
     payload: bytes
     idempotency_key: str
     traceparent: str | None
@@ -129,7 +129,7 @@ def _request(batch: Sequence[LeasedRow]) -> pb.EnqueueBatchRequest:
                 payload=any_pb2.Any(type_url=f"type.googleapis.com/{row.kind}", value=row.payload),
                 idempotency_key=row.idempotency_key,
                 trace_context=pb.TraceContext(**row.headers),
-                version=row.version or 0,
+                version=row.version,
             )
             for row in batch
         ]

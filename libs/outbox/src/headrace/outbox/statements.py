@@ -36,7 +36,7 @@ from headrace.outbox.table import waiting
 def lease(table: Table, *, by: str, rows: int, size: int, length: timedelta, oldest: timedelta) -> Update:
     """Take the rows that have been due longest, up to a number of rows and bytes (at least one row).
 
-    Walks the head of `<name>_due` and skips what another relay is taking. Answers the rows, each with whether
+    Walks the head of `<name>_due` and skips what another relay is taking. Returns the rows, each with whether
     it is `expired`: older than `oldest`, counted anew when an operator had it tried again.
     """
     due = (

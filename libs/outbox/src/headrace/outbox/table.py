@@ -16,7 +16,7 @@ def define_table(metadata: MetaData, name: str) -> Table:
         Column("id", Uuid, primary_key=True, comment="Time-ordered (UUID version 7)"),
         Column("kind", Text, nullable=False, comment="Full name of the payload's message"),
         Column("queue", Text, nullable=False, comment="Queue of the kind; names spans, decides nothing"),
-        Column("version", Integer, comment="Version of the kind that the payload was written in; NULL: not known"),
+        Column("version", Integer, nullable=False, comment="Version of the kind that the payload was written in"),
         Column("payload", LargeBinary, nullable=False, comment="Serialized once; every sending has the same bytes"),
         Column("idempotency_key", Text, nullable=False),
         Column("traceparent", Text, comment="Creation context, as W3C headers"),

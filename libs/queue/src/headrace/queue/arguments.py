@@ -1,21 +1,21 @@
-"""Refuses what is of another type than it is declared to be. A type checker does, but not every caller has one.
+"""Rejects arguments of the wrong type, for callers who don't use a type checker.
 
-Without it `timeout=30` ends in a comparison deep inside, or in Postgres, and neither says which argument was meant.
+Otherwise `timeout=30` would fail in a comparison deep inside, or in Postgres, without the argument's name.
 """
 
 from __future__ import annotations
 
 
 def require_type(where: str, wanted: type, /, **given: object) -> None:
-    """Makes sure that arguments are of a type.
+    """Requires that arguments are of a type.
 
     Args:
-        where: What they are arguments of, for the error's text: "worker settings".
+        where: What they are arguments of, for errors: "worker settings".
         wanted: The type.
         given: The arguments.
 
     Raises:
-        TypeError: One isn't; True is no number here.
+        TypeError: One is not. True does not count as an int.
     """
     for name, value in given.items():
         if not is_instance(wanted, value):
@@ -23,5 +23,5 @@ def require_type(where: str, wanted: type, /, **given: object) -> None:
 
 
 def is_instance(wanted: type, value: object) -> bool:
-    """Whether a value is of a type; True is no number here."""
+    """Returns whether a value is of a type. True does not count as an int."""
     return isinstance(value, wanted) and not (wanted is int and isinstance(value, bool))

@@ -1,11 +1,11 @@
-"""Everything that the engine refuses, as classes with the data that a caller needs.
+"""The engine's errors, with the data that a caller needs.
 
 `EnqueueError` and its children say why a job was not accepted; in a batch they are returned per item, not raised.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,13 +20,13 @@ class Violation:
     field: str
     """The field's path, for example "address.lines[2]"; empty for a rule about the whole message."""
     description: str
-    """What is wrong, as a sentence's end: "must be a valid UUID"."""
+    """What is wrong, as the end of a sentence: "must be a valid UUID"."""
     rule: str = ""
     """The rule's id, for example "string.uuid"."""
 
 
 class QueueError(Exception):
-    """The parent of all errors of the engine."""
+    """The base class of the engine's errors."""
 
 
 class EnqueueError(QueueError):
@@ -43,7 +43,7 @@ class KindUnknownError(EnqueueError):
 
 
 class VersionUnknownError(EnqueueError):
-    """The payload was written in a later version of its kind than is known here, so its rules are not known either."""
+    """The payload has a later version of its kind than is known here, so its rules are unknown too."""
 
     def __init__(self, kind: str, version: int, known: int) -> None:
         super().__init__(f"version {version} of {kind} is not known here, only versions up to {known}")
@@ -90,7 +90,7 @@ class OptionInvalidError(EnqueueError):
 
 
 class KeyReusedError(EnqueueError):
-    """The idempotency key stands for a job with another payload."""
+    """The idempotency key was used before, for a job with another payload."""
 
     def __init__(self, key: str, job_id: int) -> None:
         super().__init__(
@@ -101,8 +101,18 @@ class KeyReusedError(EnqueueError):
         self.job_id = job_id
 
 
+class BatchRejectedError(EnqueueError):
+    """Some jobs of a batch are rejected, so none of them is enqueued."""
+
+    def __init__(self, size: int, errors: Mapping[int, EnqueueError]) -> None:
+        listed = "\n".join(f"  jobs[{index}]: {error}" for index, error in errors.items())
+        super().__init__(f"{len(errors)} of {size} jobs are rejected, so none is enqueued:\n{listed}")
+        self.errors = dict(errors)
+        """What is wrong with each rejected job, by its index in the batch."""
+
+
 class BatchTooLargeError(QueueError):
-    """A batch has more items than the limit; nothing of it was accepted."""
+    """A batch has more jobs than the limit. None of them was enqueued."""
 
     def __init__(self, size: int, limit: int) -> None:
         super().__init__(f"the batch has {size} jobs; the limit is {limit}. Send it in parts")
@@ -111,7 +121,7 @@ class BatchTooLargeError(QueueError):
 
 
 class JobNotFoundError(QueueError):
-    """There is no job of that id, or no longer."""
+    """There is no job with that id, or it was deleted."""
 
     def __init__(self, job_id: int) -> None:
         super().__init__(f"there is no job {job_id}")
@@ -119,7 +129,7 @@ class JobNotFoundError(QueueError):
 
 
 class JobNotActionableError(QueueError):
-    """The job's state doesn't allow what was asked."""
+    """The job can't be changed that way in its state."""
 
     def __init__(self, job: Job, reason: str, text: str) -> None:
         super().__init__(text)
@@ -129,9 +139,9 @@ class JobNotActionableError(QueueError):
 
 
 class LeaseLostError(QueueError):
-    """An attempt wanted to complete its job, but no longer counts: it was rescued, or it is over already.
+    """An attempt tried to complete its job, but no longer counts: the job was rescued, or the attempt is over.
 
-    The transaction in which it was tried is broken, so that its effects can't be committed.
+    The transaction is aborted, so that its effects can't be committed.
     """
 
     def __init__(self, job_id: int, lease: int) -> None:
@@ -149,13 +159,13 @@ class PeriodicNotFoundError(QueueError):
 
 
 class PeriodicInvalidError(QueueError, ValueError):
-    """A periodic job's definition makes no sense."""
+    """The definition of a periodic job is invalid."""
 
     def __init__(self, name: str, field: str, reason: str) -> None:
         super().__init__(f"periodic job {name!r}: {reason}")
         self.name = name
         self.field = field
-        """The argument of Periodic that is wrong."""
+        """The argument of Periodic that is invalid."""
         self.reason = reason
 
 
@@ -163,12 +173,12 @@ class PeriodicExistsError(QueueError):
     """There is a periodic job of that name already."""
 
     def __init__(self, name: str) -> None:
-        super().__init__(f"there is a periodic job {name!r} already: update it, or take another name")
+        super().__init__(f"there is a periodic job {name!r} already: update it, or choose another name")
         self.name = name
 
 
 class DatabaseUnavailableError(QueueError):
-    """Postgres can't be reached, or did not answer in time. What was asked may or may not have happened."""
+    """Postgres is unreachable, or did not respond in time. Whether a statement was committed is unknown."""
 
 
 class SchemaOutdatedError(QueueError):

@@ -1,4 +1,4 @@
-"""What a job looks like from outside: its row, read."""
+"""A job, a queue and a pause, as they are read from the database."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 
 class JobState(StrEnum):
-    """Where a job stands. The words are River's, plus `quarantined`."""
+    """A job's state. The states are those of River, and `quarantined`."""
 
     SCHEDULED = "scheduled"
     AVAILABLE = "available"
@@ -34,9 +34,9 @@ class AttemptFailure:
     lease: int
     at: datetime
     type: str
-    """An exception's class name, or what the engine says.
+    """An exception's class name, or one of the engine's own types.
 
-    That is "timeout", "worker_lost", "undecodable", "rolled_back", "memory_limit" or "process_died".
+    Those are "timeout", "worker_lost", "undecodable", "rolled_back", "memory_limit" and "process_died".
     """
     message: str
     traceback: str
@@ -44,7 +44,7 @@ class AttemptFailure:
 
 @dataclass(frozen=True)
 class TraceParent:
-    """The W3C context of the span that caused a job, as header values."""
+    """The W3C trace context of the span that caused a job, as header values."""
 
     traceparent: str
     tracestate: str = ""
@@ -53,7 +53,7 @@ class TraceParent:
 
 @dataclass(frozen=True)
 class Job:
-    """A job as it stood when it was read. Times are the database's."""
+    """A job as it was when it was read. All times are by the database's clock."""
 
     id: int
     kind: str
@@ -77,7 +77,7 @@ class Job:
     traceparent: str | None
     errors: list[AttemptFailure] = field(default_factory=list)
     output: Any = None
-    """What the handler answered with `Done(output)`."""
+    """What the handler returned with `Done(output)`."""
     progress: Any = None
     """What the handler last reported."""
     tags: list[str] = field(default_factory=list)
@@ -87,7 +87,7 @@ class Job:
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> Job:
-        """The job of a row of get_job.sql or list_jobs.sql."""
+        """Returns the job in a row of get_job.sql or list_jobs.sql."""
         values = dict(row)
         values["state"] = JobState(values["state"])
         values["timeout"] = timedelta(milliseconds=values.pop("timeout_ms"))
@@ -99,23 +99,23 @@ class Job:
 
 @dataclass(frozen=True)
 class Queue:
-    """A queue that jobs stand in."""
+    """A queue of jobs."""
 
     name: str
     paused_at: datetime | None = None
     paused_by: str | None = None
     max_running: int | None = None
-    """How many of its jobs may run at once, over all processes; None: any number."""
+    """How many of its jobs may run at once, over all processes; None for any number."""
     retention: Mapping[JobState, timedelta] = field(default_factory=dict)
-    """How long its finished jobs are kept, by the state they have ended in, where that is not as everywhere."""
+    """How long its finished jobs are kept, by state, where that differs from the general retention."""
 
 
 @dataclass(frozen=True)
 class Pause:
-    """Something that nothing is claimed of."""
+    """A pause of a kind, a queue or everything: none of its jobs is claimed."""
 
     what: Literal["all", "kind", "queue"]
     name: str
-    """Of the kind or the queue."""
+    """The kind or the queue; empty for everything."""
     paused_at: datetime
     paused_by: str

@@ -1,4 +1,4 @@
-"""How long jobs are kept once they have ended."""
+"""How long finished jobs are kept."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ LONGEST_KEPT = timedelta(days=3660)
 
 @dataclass(frozen=True)
 class Retention:
-    """How long finished jobs are kept, by the state they have ended in. A queue may have its own: see set_retention.
+    """How long finished jobs are kept, by the state they ended in. A queue may override it: see `set_retention`.
 
     Raises:
         ValueError: A time is below 0, or longer than ten years.
-        TypeError: A time is no timedelta.
+        TypeError: A time is not a timedelta.
     """
 
     completed: timedelta = timedelta(hours=24)
@@ -26,12 +26,12 @@ class Retention:
     quarantined: timedelta = timedelta(days=14)
 
     def __post_init__(self) -> None:
-        """Refuses what would end in the cleaner, long after."""
+        """Rejects invalid times now rather than when the cleaner uses them."""
         require_kept("retention", asdict(self))
 
 
 def require_kept(where: str, times: Mapping[str, timedelta]) -> None:
-    """Makes sure that jobs can be kept for so long. Raises ValueError and TypeError."""
+    """Raises ValueError or TypeError where jobs can't be kept that long."""
     require_type(where, timedelta, **times)
     for state, time in times.items():
         if not timedelta(0) <= time <= LONGEST_KEPT:

@@ -1,9 +1,9 @@
-"""The engine's spans: the wait, each attempt, and the attempt that a dead worker could not write down.
+"""The engine's spans: a job's wait, each attempt, and an attempt whose worker died before it could write its span.
 
 Names, kinds and attributes follow OpenTelemetry's messaging conventions (v1.44). All spans of a job are children of
-its creation context, which is stored with it; each `process` span is linked to it as well. The id of a `process` span
-is derived from the job and its lease, so that a rescuer can write the span of an attempt that a killed worker began:
-what that attempt has called hangs under it then as it would have otherwise.
+its creation context, which is stored with it; each `process` span is also linked to it. The id of a `process` span
+is derived from the job and its lease. So a rescuer can write the span of an attempt that a killed worker began, and
+the calls that this attempt has made are its children, as if the worker had lived.
 """
 
 from __future__ import annotations
@@ -27,9 +27,10 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from headrace.queue.job import TraceParent
 
 SYSTEM = "headrace"
-# 55 characters in today's version; the W3C allows later ones to be longer, and asks to keep that much of the others.
+# A traceparent has 55 characters in version 00; the W3C allows more in later ones. The W3C asks to propagate at least
+# this much of the other two.
 MAX_TRACEPARENT, MAX_TRACESTATE, MAX_BAGGAGE = 100, 512, 8192
-# What is stored with a job are W3C headers, whatever OTEL_PROPAGATORS says of this process' own calls.
+# The engine stores and passes on W3C headers, whatever OTEL_PROPAGATORS sets for this process's other calls.
 _W3C = CompositePropagator([TraceContextTextMapPropagator(), W3CBaggagePropagator()])
 _tracer = trace.get_tracer("headrace.queue")
 _NO_SDK = (trace.ProxyTracerProvider, trace.NoOpTracerProvider)
@@ -38,7 +39,7 @@ _next_span_id: ContextVar[int] = ContextVar("headrace_next_span_id", default=0)
 
 @dataclass(frozen=True)
 class Attempt:
-    """What the spans of one attempt say."""
+    """What the spans of one attempt report."""
 
     job_id: int
     lease: int
@@ -49,7 +50,7 @@ class Attempt:
 
 
 def current() -> TraceParent:
-    """The current span's context, as it is stored with a job; empty outside of any span."""
+    """Returns the current span's context and baggage, as stored with a job; empty if there is neither."""
     if not trace.get_current_span().get_span_context().is_valid and not baggage.get_all():
         return TraceParent("")
     headers: dict[str, str] = {}
@@ -57,8 +58,16 @@ def current() -> TraceParent:
     return TraceParent(headers.get("traceparent", ""), headers.get("tracestate", ""), headers.get("baggage", ""))
 
 
+def context_of(trace: TraceParent | None) -> Context:
+    """Returns the context that headers describe. It inherits nothing from the current one."""
+    if trace is None:
+        return Context()
+    headers = {"traceparent": trace.traceparent, "tracestate": trace.tracestate, "baggage": trace.baggage}
+    return _W3C.extract({name: value for name, value in headers.items() if value}, Context())
+
+
 def sound(context: TraceParent) -> TraceParent:
-    """A context that came from outside, without what is no header value: a bad one must not cost its job."""
+    """Returns a caller's context without the headers that are not valid: they must not make its job fail."""
 
     def value(text: str, most: int) -> str:
         return text if text.isascii() and text.isprintable() and len(text) <= most else ""
@@ -71,12 +80,12 @@ def sound(context: TraceParent) -> TraceParent:
 
 
 def records() -> bool:
-    """Whether spans may be recorded: not as long as the API's stand-in for a tracer has no SDK behind it."""
+    """Returns whether spans may be recorded: not without an SDK behind the API's proxy for a tracer."""
     return not (isinstance(_tracer, trace.ProxyTracer) and isinstance(trace.get_tracer_provider(), _NO_SDK))
 
 
 def created(kind: str, queue: str) -> TraceParent:
-    """Begins the trace of a job that nobody outside asked for; answers its creation context."""
+    """Starts the trace of a job that the engine itself enqueues. Returns its creation context."""
     attributes = {
         "messaging.system": SYSTEM,
         "messaging.operation.name": "create",
@@ -84,21 +93,22 @@ def created(kind: str, queue: str) -> TraceParent:
         "messaging.destination.name": queue,
         "headrace.job.kind": kind,
     }
-    span = _tracer.start_span(f"create {queue}", context.Context(), kind=SpanKind.PRODUCER, attributes=attributes)
+    span = _tracer.start_span(f"create {queue}", Context(), kind=SpanKind.PRODUCER, attributes=attributes)
     with trace.use_span(span, end_on_exit=True):
         return current()
 
 
 def attempt_span(attempt: Attempt, waited_ms: float, *, records: bool) -> AbstractContextManager[Span]:
-    """The span of an attempt, current within the block with the job's baggage, after one for the wait that ends now.
+    """Returns the span of an attempt; in its block, the span and the job's baggage are current.
 
-    The caller sets its status, and doesn't ask where there is neither anything to record nor a trace to pass on.
+    Before it, a span is written for the wait that ends now. The caller sets the status. If there is neither anything to
+    record nor a trace to pass on, don't call it.
     """
     return _attempt_span(attempt, waited_ms) if records else _passed_on(attempt)
 
 
 def failed(span: Span, error_type: str) -> None:
-    """Marks an attempt as failed. The message stays in the job's errors: it may hold what no trace should."""
+    """Marks an attempt as failed. The message is kept in the job's errors only: it may contain secrets."""
     span.set_attribute("error.type", error_type)
     span.set_status(Status(StatusCode.ERROR, error_type))
 
@@ -108,35 +118,35 @@ def lost_span(attempt: Attempt, ran_ms: float, worker: str) -> None:
     if attempt.trace is None:
         return
     end = time.time_ns()
-    span = _process(attempt, _creation(attempt), end - max(0, int(ran_ms * 1e6)))
+    span = _process(attempt, context_of(attempt.trace), end - max(0, int(ran_ms * 1e6)))
     span.set_attribute("messaging.client.id", worker)
     failed(span, "worker_lost")
     span.end(end)
 
 
 class AttemptSpanIds:
-    """An OpenTelemetry id generator: random ids, but for the `process` spans of jobs.
+    """An OpenTelemetry id generator: random ids, except for the `process` spans of jobs.
 
-    To be given to the SDK's TracerProvider by a program that runs a worker. Not the SDK's class by inheritance, since
-    the engine needs the API only.
+    A program that runs a worker passes it to the SDK's TracerProvider. It doesn't inherit from the SDK's class, because
+    the engine depends on the API only.
     """
 
     def generate_span_id(self) -> int:
-        """A 64-bit id, never 0."""
+        """Returns a 64-bit id, never 0."""
         return _next_span_id.get() or random.getrandbits(64) or 1
 
     def generate_trace_id(self) -> int:
-        """A 128-bit id, never 0."""
+        """Returns a 128-bit id, never 0."""
         return random.getrandbits(128) or 1
 
     def is_trace_id_random(self) -> bool:
-        """Whether trace ids are random, for the W3C random flag."""
+        """Returns whether trace ids are random, for the W3C random flag."""
         return True
 
 
 @contextmanager
 def _attempt_span(attempt: Attempt, waited_ms: float) -> Iterator[Span]:
-    creation = _creation(attempt)
+    creation = context_of(attempt.trace)
     if attempt.trace is not None:
         _wait(attempt, creation, waited_ms)
     span = _process(attempt, creation, None)
@@ -151,8 +161,8 @@ def _attempt_span(attempt: Attempt, waited_ms: float) -> Iterator[Span]:
 
 @contextmanager
 def _passed_on(attempt: Attempt) -> Iterator[Span]:
-    """Nothing is recorded here; what the handler calls or enqueues belongs to the job's trace all the same."""
-    token = context.attach(_creation(attempt))
+    """Records nothing, but puts what the handler calls or enqueues into the job's trace."""
+    token = context.attach(context_of(attempt.trace))
     try:
         yield INVALID_SPAN
     finally:
@@ -160,7 +170,7 @@ def _passed_on(attempt: Attempt) -> Iterator[Span]:
 
 
 def _wait(attempt: Attempt, creation: Context, waited_ms: float) -> None:
-    """Writes the wait: as long as the database measured it, so that clocks that differ don't matter."""
+    """Writes the span of the wait. Its length is what the database measured, whatever the local clock says."""
     end = time.time_ns()
     span = _tracer.start_span(
         f"wait {attempt.queue}",
@@ -186,18 +196,6 @@ def _process(attempt: Attempt, parent: Context, start_time: int | None) -> Span:
         )
     finally:
         _next_span_id.reset(token)
-
-
-def _creation(attempt: Attempt) -> Context:
-    # From an empty context: an attempt never belongs to whatever span is around the worker's own loop.
-    if attempt.trace is None:
-        return context.Context()
-    headers = {
-        "traceparent": attempt.trace.traceparent,
-        "tracestate": attempt.trace.tracestate,
-        "baggage": attempt.trace.baggage,
-    }
-    return _W3C.extract({name: value for name, value in headers.items() if value}, context.Context())
 
 
 def _span_id(attempt: Attempt) -> int:

@@ -125,7 +125,7 @@ class Explanation(_message.Message):
         max_running: int
         jobs_before: int
         more: bool
-        def __init__(self, queue: _Optional[str] = ..., max_running: _Optional[int] = ..., jobs_before: _Optional[int] = ..., more: _Optional[bool] = ...) -> None: ...
+        def __init__(self, queue: _Optional[str] = ..., max_running: _Optional[int] = ..., jobs_before: _Optional[int] = ..., more: bool = ...) -> None: ...
     class Behind(_message.Message):
         __slots__ = ("jobs_before", "more", "jobs_per_second", "eta", "free_slots", "workers", "hung_workers")
         JOBS_BEFORE_FIELD_NUMBER: _ClassVar[int]
@@ -142,7 +142,7 @@ class Explanation(_message.Message):
         free_slots: int
         workers: int
         hung_workers: int
-        def __init__(self, jobs_before: _Optional[int] = ..., more: _Optional[bool] = ..., jobs_per_second: _Optional[float] = ..., eta: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., free_slots: _Optional[int] = ..., workers: _Optional[int] = ..., hung_workers: _Optional[int] = ...) -> None: ...
+        def __init__(self, jobs_before: _Optional[int] = ..., more: bool = ..., jobs_per_second: _Optional[float] = ..., eta: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., free_slots: _Optional[int] = ..., workers: _Optional[int] = ..., hung_workers: _Optional[int] = ...) -> None: ...
     class Next(_message.Message):
         __slots__ = ("ready_at",)
         READY_AT_FIELD_NUMBER: _ClassVar[int]

@@ -1,6 +1,5 @@
 import datetime
 
-from buf.validate import validate_pb2 as _validate_pb2
 from google.protobuf import any_pb2 as _any_pb2
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import struct_pb2 as _struct_pb2
@@ -79,7 +78,7 @@ class Unique(_message.Message):
     period: _duration_pb2.Duration
     by_queue: bool
     states: _containers.RepeatedScalarFieldContainer[_job_pb2.JobState]
-    def __init__(self, fields: _Optional[_Iterable[str]] = ..., period: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., by_queue: _Optional[bool] = ..., states: _Optional[_Iterable[_Union[_job_pb2.JobState, str]]] = ...) -> None: ...
+    def __init__(self, fields: _Optional[_Iterable[str]] = ..., period: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., by_queue: bool = ..., states: _Optional[_Iterable[_Union[_job_pb2.JobState, str]]] = ...) -> None: ...
 
 class EnqueueResponse(_message.Message):
     __slots__ = ("job_id", "duplicate", "duplicate_by")
@@ -89,7 +88,7 @@ class EnqueueResponse(_message.Message):
     job_id: str
     duplicate: bool
     duplicate_by: DuplicateBy
-    def __init__(self, job_id: _Optional[str] = ..., duplicate: _Optional[bool] = ..., duplicate_by: _Optional[_Union[DuplicateBy, str]] = ...) -> None: ...
+    def __init__(self, job_id: _Optional[str] = ..., duplicate: bool = ..., duplicate_by: _Optional[_Union[DuplicateBy, str]] = ...) -> None: ...
 
 class EnqueueBatchRequest(_message.Message):
     __slots__ = ("requests",)
@@ -197,7 +196,7 @@ class CancelJobsRequest(_message.Message):
     DRY_RUN_FIELD_NUMBER: _ClassVar[int]
     filter: _job_pb2.JobFilter
     dry_run: bool
-    def __init__(self, filter: _Optional[_Union[_job_pb2.JobFilter, _Mapping]] = ..., dry_run: _Optional[bool] = ...) -> None: ...
+    def __init__(self, filter: _Optional[_Union[_job_pb2.JobFilter, _Mapping]] = ..., dry_run: bool = ...) -> None: ...
 
 class CancelJobsResponse(_message.Message):
     __slots__ = ("matched", "changed")
@@ -213,7 +212,7 @@ class RetryJobsRequest(_message.Message):
     DRY_RUN_FIELD_NUMBER: _ClassVar[int]
     filter: _job_pb2.JobFilter
     dry_run: bool
-    def __init__(self, filter: _Optional[_Union[_job_pb2.JobFilter, _Mapping]] = ..., dry_run: _Optional[bool] = ...) -> None: ...
+    def __init__(self, filter: _Optional[_Union[_job_pb2.JobFilter, _Mapping]] = ..., dry_run: bool = ...) -> None: ...
 
 class RetryJobsResponse(_message.Message):
     __slots__ = ("matched", "changed")
@@ -229,7 +228,7 @@ class DeleteJobsRequest(_message.Message):
     DRY_RUN_FIELD_NUMBER: _ClassVar[int]
     filter: _job_pb2.JobFilter
     dry_run: bool
-    def __init__(self, filter: _Optional[_Union[_job_pb2.JobFilter, _Mapping]] = ..., dry_run: _Optional[bool] = ...) -> None: ...
+    def __init__(self, filter: _Optional[_Union[_job_pb2.JobFilter, _Mapping]] = ..., dry_run: bool = ...) -> None: ...
 
 class DeleteJobsResponse(_message.Message):
     __slots__ = ("matched", "changed")
@@ -323,7 +322,7 @@ class ResumeKindResponse(_message.Message):
     __slots__ = ("was_paused",)
     WAS_PAUSED_FIELD_NUMBER: _ClassVar[int]
     was_paused: bool
-    def __init__(self, was_paused: _Optional[bool] = ...) -> None: ...
+    def __init__(self, was_paused: bool = ...) -> None: ...
 
 class PauseAllRequest(_message.Message):
     __slots__ = ()
@@ -343,7 +342,7 @@ class ResumeAllResponse(_message.Message):
     __slots__ = ("was_paused",)
     WAS_PAUSED_FIELD_NUMBER: _ClassVar[int]
     was_paused: bool
-    def __init__(self, was_paused: _Optional[bool] = ...) -> None: ...
+    def __init__(self, was_paused: bool = ...) -> None: ...
 
 class ListPausesRequest(_message.Message):
     __slots__ = ()
@@ -369,7 +368,7 @@ class ListWorkersRequest(_message.Message):
     __slots__ = ("include_gone",)
     INCLUDE_GONE_FIELD_NUMBER: _ClassVar[int]
     include_gone: bool
-    def __init__(self, include_gone: _Optional[bool] = ...) -> None: ...
+    def __init__(self, include_gone: bool = ...) -> None: ...
 
 class ListWorkersResponse(_message.Message):
     __slots__ = ("workers",)

@@ -1,7 +1,7 @@
 import datetime
 
-from buf.validate import validate_pb2 as _validate_pb2
 from google.protobuf import duration_pb2 as _duration_pb2
+from google.protobuf import struct_pb2 as _struct_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
@@ -66,5 +66,5 @@ class PayloadField(_message.Message):
     enum_values: _containers.RepeatedScalarFieldContainer[str]
     fields: _containers.RepeatedCompositeFieldContainer[PayloadField]
     description: str
-    rules: _validate_pb2.FieldRules
-    def __init__(self, name: _Optional[str] = ..., json_name: _Optional[str] = ..., type: _Optional[str] = ..., type_name: _Optional[str] = ..., repeated: _Optional[bool] = ..., map_key_type: _Optional[str] = ..., required: _Optional[bool] = ..., oneof: _Optional[str] = ..., redacted: _Optional[bool] = ..., enum_values: _Optional[_Iterable[str]] = ..., fields: _Optional[_Iterable[_Union[PayloadField, _Mapping]]] = ..., description: _Optional[str] = ..., rules: _Optional[_Union[_validate_pb2.FieldRules, _Mapping]] = ...) -> None: ...
+    rules: _struct_pb2.Struct
+    def __init__(self, name: _Optional[str] = ..., json_name: _Optional[str] = ..., type: _Optional[str] = ..., type_name: _Optional[str] = ..., repeated: bool = ..., map_key_type: _Optional[str] = ..., required: bool = ..., oneof: _Optional[str] = ..., redacted: bool = ..., enum_values: _Optional[_Iterable[str]] = ..., fields: _Optional[_Iterable[_Union[PayloadField, _Mapping]]] = ..., description: _Optional[str] = ..., rules: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ...) -> None: ...

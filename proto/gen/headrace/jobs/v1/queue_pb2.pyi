@@ -1,6 +1,5 @@
 import datetime
 
-from buf.validate import validate_pb2 as _validate_pb2
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from headrace.jobs.v1 import job_pb2 as _job_pb2
@@ -52,7 +51,7 @@ class Pause(_message.Message):
     queue: str
     paused_at: _timestamp_pb2.Timestamp
     paused_by: str
-    def __init__(self, all: _Optional[bool] = ..., kind: _Optional[str] = ..., queue: _Optional[str] = ..., paused_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., paused_by: _Optional[str] = ...) -> None: ...
+    def __init__(self, all: bool = ..., kind: _Optional[str] = ..., queue: _Optional[str] = ..., paused_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., paused_by: _Optional[str] = ...) -> None: ...
 
 class QueueStats(_message.Message):
     __slots__ = ("queue", "counts", "oldest_wait", "jobs_per_second", "drain_time", "workers")
@@ -78,4 +77,4 @@ class StateCount(_message.Message):
     state: _job_pb2.JobState
     jobs: int
     more: bool
-    def __init__(self, state: _Optional[_Union[_job_pb2.JobState, str]] = ..., jobs: _Optional[int] = ..., more: _Optional[bool] = ...) -> None: ...
+    def __init__(self, state: _Optional[_Union[_job_pb2.JobState, str]] = ..., jobs: _Optional[int] = ..., more: bool = ...) -> None: ...

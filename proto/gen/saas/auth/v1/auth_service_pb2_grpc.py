@@ -5,7 +5,7 @@ import warnings
 
 from saas.auth.v1 import auth_service_pb2 as saas_dot_auth_dot_v1_dot_auth__service__pb2
 
-GRPC_GENERATED_VERSION = '1.85.1'
+GRPC_GENERATED_VERSION = '1.76.0'
 GRPC_VERSION = grpc.__version__
 _version_not_supported = False
 
@@ -25,7 +25,7 @@ if _version_not_supported:
     )
 
 
-class AuthServiceStub:
+class AuthServiceStub(object):
     """Public. Register, VerifyEmail, ResendVerification, Login, RequestPasswordReset and ResetPassword need no
     token; GetAccount needs "authorization: Bearer <access token>".
     """
@@ -73,13 +73,13 @@ class AuthServiceStub:
                 _registered_method=True)
 
 
-class AuthServiceServicer:
+class AuthServiceServicer(object):
     """Public. Register, VerifyEmail, ResendVerification, Login, RequestPasswordReset and ResetPassword need no
     token; GetAccount needs "authorization: Bearer <access token>".
     """
 
     def Register(self, request, context):
-        """Registers an address and sends it a link to confirm it. Answers the same for an address that is
+        """Registers an address and sends it a link to confirm it. Returns the same for an address that is
         registered already.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -95,7 +95,7 @@ class AuthServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ResendVerification(self, request, context):
-        """Sends a new link to an address that isn't confirmed yet. Answers the same for any address.
+        """Sends a new link to an address that isn't confirmed yet. Returns the same for any address.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -110,7 +110,7 @@ class AuthServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RequestPasswordReset(self, request, context):
-        """Sends a link to choose a new password. Answers the same for any address. Earlier links stop working.
+        """Sends a link to choose a new password. Returns the same for any address. Earlier links stop working.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -177,7 +177,7 @@ def add_AuthServiceServicer_to_server(servicer, server):
 
 
  # This class is part of an EXPERIMENTAL API.
-class AuthService:
+class AuthService(object):
     """Public. Register, VerifyEmail, ResendVerification, Login, RequestPasswordReset and ResetPassword need no
     token; GetAccount needs "authorization: Bearer <access token>".
     """

@@ -40,7 +40,7 @@ class AuthServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> AuthServiceAsyncStub: ...
     Register: _grpc.UnaryUnaryMultiCallable[_auth_service_pb2.RegisterRequest, _auth_service_pb2.RegisterResponse]
-    """Registers an address and sends it a link to confirm it. Answers the same for an address that is
+    """Registers an address and sends it a link to confirm it. Returns the same for an address that is
     registered already.
     """
     VerifyEmail: _grpc.UnaryUnaryMultiCallable[_auth_service_pb2.VerifyEmailRequest, _auth_service_pb2.VerifyEmailResponse]
@@ -48,13 +48,13 @@ class AuthServiceStub:
     unknown, used or expired.
     """
     ResendVerification: _grpc.UnaryUnaryMultiCallable[_auth_service_pb2.ResendVerificationRequest, _auth_service_pb2.ResendVerificationResponse]
-    """Sends a new link to an address that isn't confirmed yet. Answers the same for any address."""
+    """Sends a new link to an address that isn't confirmed yet. Returns the same for any address."""
     Login: _grpc.UnaryUnaryMultiCallable[_auth_service_pb2.LoginRequest, _auth_service_pb2.LoginResponse]
     """Answers an access token. UNAUTHENTICATED (reason CREDENTIALS_INVALID) for any wrong pair of address and
     password, and for an address that isn't confirmed.
     """
     RequestPasswordReset: _grpc.UnaryUnaryMultiCallable[_auth_service_pb2.RequestPasswordResetRequest, _auth_service_pb2.RequestPasswordResetResponse]
-    """Sends a link to choose a new password. Answers the same for any address. Earlier links stop working."""
+    """Sends a link to choose a new password. Returns the same for any address. Earlier links stop working."""
     ResetPassword: _grpc.UnaryUnaryMultiCallable[_auth_service_pb2.ResetPasswordRequest, _auth_service_pb2.ResetPasswordResponse]
     """Sets a new password with the token from a mail and ends every session. NOT_FOUND (reason TOKEN_INVALID)
     for a token that is unknown, used, superseded or expired.
@@ -70,7 +70,7 @@ class AuthServiceAsyncStub(AuthServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Register: _aio.UnaryUnaryMultiCallable[_auth_service_pb2.RegisterRequest, _auth_service_pb2.RegisterResponse]  # type: ignore[assignment]
-    """Registers an address and sends it a link to confirm it. Answers the same for an address that is
+    """Registers an address and sends it a link to confirm it. Returns the same for an address that is
     registered already.
     """
     VerifyEmail: _aio.UnaryUnaryMultiCallable[_auth_service_pb2.VerifyEmailRequest, _auth_service_pb2.VerifyEmailResponse]  # type: ignore[assignment]
@@ -78,13 +78,13 @@ class AuthServiceAsyncStub(AuthServiceStub):
     unknown, used or expired.
     """
     ResendVerification: _aio.UnaryUnaryMultiCallable[_auth_service_pb2.ResendVerificationRequest, _auth_service_pb2.ResendVerificationResponse]  # type: ignore[assignment]
-    """Sends a new link to an address that isn't confirmed yet. Answers the same for any address."""
+    """Sends a new link to an address that isn't confirmed yet. Returns the same for any address."""
     Login: _aio.UnaryUnaryMultiCallable[_auth_service_pb2.LoginRequest, _auth_service_pb2.LoginResponse]  # type: ignore[assignment]
     """Answers an access token. UNAUTHENTICATED (reason CREDENTIALS_INVALID) for any wrong pair of address and
     password, and for an address that isn't confirmed.
     """
     RequestPasswordReset: _aio.UnaryUnaryMultiCallable[_auth_service_pb2.RequestPasswordResetRequest, _auth_service_pb2.RequestPasswordResetResponse]  # type: ignore[assignment]
-    """Sends a link to choose a new password. Answers the same for any address. Earlier links stop working."""
+    """Sends a link to choose a new password. Returns the same for any address. Earlier links stop working."""
     ResetPassword: _aio.UnaryUnaryMultiCallable[_auth_service_pb2.ResetPasswordRequest, _auth_service_pb2.ResetPasswordResponse]  # type: ignore[assignment]
     """Sets a new password with the token from a mail and ends every session. NOT_FOUND (reason TOKEN_INVALID)
     for a token that is unknown, used, superseded or expired.
@@ -103,7 +103,7 @@ class AuthServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _auth_service_pb2.RegisterRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_auth_service_pb2.RegisterResponse, _abc.Awaitable[_auth_service_pb2.RegisterResponse]]:
-        """Registers an address and sends it a link to confirm it. Answers the same for an address that is
+        """Registers an address and sends it a link to confirm it. Returns the same for an address that is
         registered already.
         """
 
@@ -123,7 +123,7 @@ class AuthServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _auth_service_pb2.ResendVerificationRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_auth_service_pb2.ResendVerificationResponse, _abc.Awaitable[_auth_service_pb2.ResendVerificationResponse]]:
-        """Sends a new link to an address that isn't confirmed yet. Answers the same for any address."""
+        """Sends a new link to an address that isn't confirmed yet. Returns the same for any address."""
 
     @_abc_1.abstractmethod
     def Login(
@@ -141,7 +141,7 @@ class AuthServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _auth_service_pb2.RequestPasswordResetRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_auth_service_pb2.RequestPasswordResetResponse, _abc.Awaitable[_auth_service_pb2.RequestPasswordResetResponse]]:
-        """Sends a link to choose a new password. Answers the same for any address. Earlier links stop working."""
+        """Sends a link to choose a new password. Returns the same for any address. Earlier links stop working."""
 
     @_abc_1.abstractmethod
     def ResetPassword(

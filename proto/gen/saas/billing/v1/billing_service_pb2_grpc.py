@@ -5,7 +5,7 @@ import warnings
 
 from saas.billing.v1 import billing_service_pb2 as saas_dot_billing_dot_v1_dot_billing__service__pb2
 
-GRPC_GENERATED_VERSION = '1.85.1'
+GRPC_GENERATED_VERSION = '1.76.0'
 GRPC_VERSION = grpc.__version__
 _version_not_supported = False
 
@@ -25,7 +25,7 @@ if _version_not_supported:
     )
 
 
-class BillingServiceStub:
+class BillingServiceStub(object):
     """Public; every call needs "authorization: Bearer <access token>".
     """
 
@@ -42,12 +42,12 @@ class BillingServiceStub:
                 _registered_method=True)
 
 
-class BillingServiceServicer:
+class BillingServiceServicer(object):
     """Public; every call needs "authorization: Bearer <access token>".
     """
 
     def CreateCheckoutSession(self, request, context):
-        """Starts a payment and answers the page to send the user to. Repeating it with the same client key answers
+        """Starts a payment and returns the page to send the user to. Repeating it with the same client key answers
         the same session. INVALID_ARGUMENT for a price that isn't sold, UNAVAILABLE when Stripe is away.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -70,7 +70,7 @@ def add_BillingServiceServicer_to_server(servicer, server):
 
 
  # This class is part of an EXPERIMENTAL API.
-class BillingService:
+class BillingService(object):
     """Public; every call needs "authorization: Bearer <access token>".
     """
 

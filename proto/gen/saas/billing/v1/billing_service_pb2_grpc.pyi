@@ -34,7 +34,7 @@ class BillingServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> BillingServiceAsyncStub: ...
     CreateCheckoutSession: _grpc.UnaryUnaryMultiCallable[_billing_service_pb2.CreateCheckoutSessionRequest, _billing_service_pb2.CreateCheckoutSessionResponse]
-    """Starts a payment and answers the page to send the user to. Repeating it with the same client key answers
+    """Starts a payment and returns the page to send the user to. Repeating it with the same client key answers
     the same session. INVALID_ARGUMENT for a price that isn't sold, UNAVAILABLE when Stripe is away.
     """
 
@@ -44,7 +44,7 @@ class BillingServiceAsyncStub(BillingServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateCheckoutSession: _aio.UnaryUnaryMultiCallable[_billing_service_pb2.CreateCheckoutSessionRequest, _billing_service_pb2.CreateCheckoutSessionResponse]  # type: ignore[assignment]
-    """Starts a payment and answers the page to send the user to. Repeating it with the same client key answers
+    """Starts a payment and returns the page to send the user to. Repeating it with the same client key answers
     the same session. INVALID_ARGUMENT for a price that isn't sold, UNAVAILABLE when Stripe is away.
     """
 
@@ -57,7 +57,7 @@ class BillingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _billing_service_pb2.CreateCheckoutSessionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_billing_service_pb2.CreateCheckoutSessionResponse, _abc.Awaitable[_billing_service_pb2.CreateCheckoutSessionResponse]]:
-        """Starts a payment and answers the page to send the user to. Repeating it with the same client key answers
+        """Starts a payment and returns the page to send the user to. Repeating it with the same client key answers
         the same session. INVALID_ARGUMENT for a price that isn't sold, UNAVAILABLE when Stripe is away.
         """
 

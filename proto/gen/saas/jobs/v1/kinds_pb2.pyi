@@ -1,4 +1,3 @@
-from buf.validate import validate_pb2 as _validate_pb2
 from headrace.jobs.v1 import options_pb2 as _options_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message

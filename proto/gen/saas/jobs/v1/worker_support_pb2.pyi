@@ -1,6 +1,5 @@
 import datetime
 
-from buf.validate import validate_pb2 as _validate_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
@@ -87,7 +86,7 @@ class DrawFetchSequenceResponse(_message.Message):
     object_type: str
     object_id: str
     done: bool
-    def __init__(self, sequence: _Optional[int] = ..., event_id: _Optional[str] = ..., event_type: _Optional[str] = ..., object_type: _Optional[str] = ..., object_id: _Optional[str] = ..., done: _Optional[bool] = ...) -> None: ...
+    def __init__(self, sequence: _Optional[int] = ..., event_id: _Optional[str] = ..., event_type: _Optional[str] = ..., object_type: _Optional[str] = ..., object_id: _Optional[str] = ..., done: bool = ...) -> None: ...
 
 class ApplyStripeEventRequest(_message.Message):
     __slots__ = ("inbox_id", "sequence", "object_json")
@@ -103,7 +102,7 @@ class ApplyStripeEventResponse(_message.Message):
     __slots__ = ("applied",)
     APPLIED_FIELD_NUMBER: _ClassVar[int]
     applied: bool
-    def __init__(self, applied: _Optional[bool] = ...) -> None: ...
+    def __init__(self, applied: bool = ...) -> None: ...
 
 class RecordStripeEventsRequest(_message.Message):
     __slots__ = ("events_json",)

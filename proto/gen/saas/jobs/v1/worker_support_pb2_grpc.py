@@ -5,7 +5,7 @@ import warnings
 
 from saas.jobs.v1 import worker_support_pb2 as saas_dot_jobs_dot_v1_dot_worker__support__pb2
 
-GRPC_GENERATED_VERSION = '1.85.1'
+GRPC_GENERATED_VERSION = '1.76.0'
 GRPC_VERSION = grpc.__version__
 _version_not_supported = False
 
@@ -25,7 +25,7 @@ if _version_not_supported:
     )
 
 
-class WorkerSupportStub:
+class WorkerSupportStub(object):
     """The api's side of the handlers.
     buf:lint:ignore SERVICE_SUFFIX
     """
@@ -68,7 +68,7 @@ class WorkerSupportStub:
                 _registered_method=True)
 
 
-class WorkerSupportServicer:
+class WorkerSupportServicer(object):
     """The api's side of the handlers.
     buf:lint:ignore SERVICE_SUFFIX
     """
@@ -161,7 +161,7 @@ def add_WorkerSupportServicer_to_server(servicer, server):
 
 
  # This class is part of an EXPERIMENTAL API.
-class WorkerSupport:
+class WorkerSupport(object):
     """The api's side of the handlers.
     buf:lint:ignore SERVICE_SUFFIX
     """

@@ -21,7 +21,7 @@ AddBilling = Callable[[AsyncSession, User, pb.Account], Awaitable[None]]
 
 
 class AuthServicer(auth_service_pb2_grpc.AuthServiceServicer):
-    """Answers AuthService; errors are raised and become statuses in `api_service.rpc.errors`."""
+    """Returns AuthService; errors are raised and become statuses in `api_service.rpc.errors`."""
 
     def __init__(self, accounts: Accounts, access: Authenticator, database: Database, add_billing: AddBilling) -> None:
         self._accounts = accounts

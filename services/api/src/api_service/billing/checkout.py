@@ -69,7 +69,7 @@ class Checkouts:
         self._cancel_url = cancel_url
 
     async def start(self, user: User, *, price_id: str, client_key: str) -> CheckoutPage:
-        """Answers the page for a price; the same page for the same client key.
+        """Returns the page for a price; the same page for the same client key.
 
         Raises:
             PriceNotSoldError, ClientKeyReusedError, CheckoutExpiredError: As their names say.

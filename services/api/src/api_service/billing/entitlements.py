@@ -36,7 +36,7 @@ class BillingStanding:
 async def read_entitlements(
     session: AsyncSession, user_id: UUID, *, prices: PriceList, grace: timedelta
 ) -> BillingStanding:
-    """Answers how an account stands, by the database's clock.
+    """Returns how an account stands, by the database's clock.
 
     Args:
         session: The caller's transaction.

@@ -34,7 +34,7 @@ class EventFilter:
     """Whether an event is meant for this deployment.
 
     What isn't is left out of the inbox, so that it can still be read from Stripe's list of events once a wrong
-    setting has been mended.
+    setting has been fixed.
     """
 
     def __init__(self, *, livemode: bool) -> None:

@@ -23,7 +23,7 @@ class Notices:
 
         Args:
             session: The caller's transaction.
-            user: Who gets it; None where the object is nobody's: then there is no mail, and none is noted down.
+            user: Who gets it; None where the object is no one's: then there is no mail, and none is noted down.
             template: The mail's template; what happened.
             about: The id of the object that it happened to.
             parameters: What the template needs; never a secret.

@@ -11,7 +11,7 @@ SERVICE = pb.DESCRIPTOR.services_by_name["BillingService"].full_name
 
 
 class BillingServicer(billing_service_pb2_grpc.BillingServiceServicer):
-    """Answers BillingService; errors are raised and become statuses in `billing.rpc_errors`."""
+    """Returns BillingService; errors are raised and become statuses in `billing.rpc_errors`."""
 
     def __init__(self, database: Database, access: Authenticator, checkouts: Checkouts) -> None:
         self._database = database

@@ -19,7 +19,7 @@ _TOGETHER = 20
 
 
 class StripeWorkerCalls:
-    """Answers the four calls about Stripe; the contract says what each guarantees."""
+    """Returns the four calls about Stripe; the contract says what each guarantees."""
 
     def __init__(
         self, database: Database, inbox: Inbox, books: EventApplier, requeue: Requeue, filter_: EventFilter

@@ -12,7 +12,7 @@ SERVICE = pb.DESCRIPTOR.services_by_name["WorkerSupport"].full_name
 
 
 class WorkerSupportServicer(worker_support_pb2_grpc.WorkerSupportServicer):
-    """Answers WorkerSupport; errors are raised and become statuses in `api_service.rpc.errors`."""
+    """Returns WorkerSupport; errors are raised and become statuses in `api_service.rpc.errors`."""
 
     def __init__(self, sending: MailDelivery, stripe: StripeWorkerCalls) -> None:
         self._sending = sending

@@ -31,8 +31,8 @@ class Billing:
     """Billing as a whole.
 
     Attributes:
-        servicer: Answers BillingService.
-        support: Answers WorkerSupport's calls about Stripe.
+        servicer: Returns BillingService.
+        support: Returns WorkerSupport's calls about Stripe.
     """
 
     def __init__(

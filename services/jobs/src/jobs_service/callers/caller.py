@@ -1,4 +1,4 @@
-"""Who may call the jobs service, how each caller is known, and what each may do. `callers_file` reads them."""
+"""The callers of the jobs service: how each is identified, and what it may do. `file.py` reads them."""
 
 import contextlib
 import math
@@ -65,30 +65,30 @@ class Caller(BaseModel):
     @model_validator(mode="after")
     def _check(self) -> Self:
         if not self.token_sha256 and not self.identities:
-            raise ValueError("expected token_sha256 or identities: nobody could be known as this caller")
+            raise ValueError("expected token_sha256 or identities, by which calls of this caller are identified")
         if self.burst is not None and self.rate is None:
             raise ValueError("burst: needs rate")
         return self
 
     @property
     def capacity(self) -> float:
-        """How many calls may come at once after a pause; a second's worth unless said otherwise."""
+        """How many calls are allowed at once after a pause: `burst`, or by default what `rate` allows per second."""
         return float(self.burst or math.ceil(self.rate or 1))
 
     def may_enqueue(self, kind: str) -> bool:
-        """Says whether jobs of a kind are accepted from this caller."""
+        """Reports whether this caller may enqueue jobs of a kind."""
         return _fits(kind, self.kinds)
 
     def may_use_queue(self, queue: str) -> bool:
-        """Says whether this caller's jobs may stand in a queue."""
+        """Reports whether this caller may enqueue to a queue."""
         return _fits(queue, self.queues)
 
     def may_call(self, method: str) -> bool:
-        """Says whether a method ("Enqueue") is open to this caller."""
+        """Reports whether this caller may call a method ("Enqueue")."""
         return ANY in self.methods or method in self.methods
 
     def require_kind(self, kind: str, *, names: Sequence[str]) -> None:
-        """Checks that this caller may enqueue jobs of a kind, by one of all the names that it has, or has had.
+        """Checks that this caller may enqueue jobs of a kind, by its current name or a former one.
 
         Raises:
             RpcError: PERMISSION_DENIED (reason KIND_NOT_ALLOWED).
@@ -101,7 +101,7 @@ class Caller(BaseModel):
             )
 
     def require_queue(self, queue: str) -> None:
-        """Checks that this caller's jobs may stand in a queue.
+        """Checks that this caller may enqueue to a queue.
 
         Raises:
             RpcError: PERMISSION_DENIED (reason QUEUE_NOT_ALLOWED).
@@ -114,7 +114,7 @@ class Caller(BaseModel):
             )
 
     def require_method(self, method: str) -> None:
-        """Checks that a method ("Enqueue") is open to this caller.
+        """Checks that this caller may call a method ("Enqueue").
 
         Raises:
             RpcError: PERMISSION_DENIED (reason METHOD_NOT_ALLOWED).
@@ -127,7 +127,7 @@ class Caller(BaseModel):
             )
 
     def is_known_by(self, identity: str) -> bool:
-        """Says whether a name in a certificate ("dns:api.example.com") is one of this caller's."""
+        """Reports whether a name in a certificate ("dns:api.example.com") identifies this caller."""
         return any(pattern.fullmatch(identity) for pattern in self._identities)
 
     @cached_property
@@ -135,19 +135,19 @@ class Caller(BaseModel):
         return tuple(_pattern(identity) for identity in self.identities)
 
 
-@lru_cache(maxsize=4096)  # asked of every job, and nearly always of the same names
+@lru_cache(maxsize=4096)  # called for each job, nearly always with the same names
 def _fits(name: str, patterns: tuple[str, ...]) -> bool:
     return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def _pattern(identity: str) -> re.Pattern[str]:
-    """A star stands for a part of a name: no dot or slash in "dns:*.example.com", no slash in "uri:spiffe://d/ns/*"."""
+    """A star matches a part of a name: no dot or slash in "dns:*.example.com", no slash in "uri:spiffe://d/ns/*"."""
     part = "[^/]*" if identity.startswith("uri:") else "[^./@]*"
     return re.compile(part.join(re.escape(piece) for piece in identity.split("*")))
 
 
 class Callers:
-    """All callers that are known now."""
+    """All callers of the callers file."""
 
     def __init__(self, callers: Iterable[Caller]) -> None:
         self._set(callers)
@@ -156,10 +156,10 @@ class Callers:
         self._callers = {caller.name: caller for caller in callers}
         self._tokens = Tokens({name: caller.token_sha256 for name, caller in self._callers.items()})
         self.by_certificate = any(caller.identities for caller in self._callers.values())
-        """Whether somebody is known by a certificate."""
+        """Whether any caller is identified by a certificate."""
 
     def replace(self, callers: Iterable[Caller]) -> None:
-        """From now on these are all. A call that is being answered goes on as it began."""
+        """Replaces all callers. A call in progress keeps the caller that it started with."""
         self._set(callers)
 
     def __getitem__(self, name: str) -> Caller:
@@ -167,11 +167,11 @@ class Callers:
 
     @property
     def all(self) -> tuple[Caller, ...]:
-        """Each of them, in the file's order."""
+        """All callers, in the file's order."""
         return tuple(self._callers.values())
 
     def of_token(self, call: Call) -> Caller:
-        """The caller whose token a call carries.
+        """Returns the caller whose token a call has.
 
         Raises:
             RpcError: UNAUTHENTICATED.
@@ -179,13 +179,13 @@ class Callers:
         return self._callers[self._tokens.owner(call)]
 
     def of_certificate(self, peer: Mapping[str, Iterable[bytes]]) -> Caller:
-        """The caller that a connection's certificate names: the first in the file, should it name several.
+        """Returns the caller that a connection's certificate identifies; the first in the file if there are several.
 
         Args:
-            peer: What gRPC says of the other end (`ServicerContext.auth_context`).
+            peer: The connection's `ServicerContext.auth_context`.
 
         Raises:
-            RpcError: UNAUTHENTICATED: there is no certificate, or it names none.
+            RpcError: UNAUTHENTICATED: there is no certificate, or it identifies no caller.
         """
         identities = read_identities(peer)
         for caller in self._callers.values():
@@ -194,27 +194,27 @@ class Callers:
         if not identities:
             raise RpcError(
                 grpc.StatusCode.UNAUTHENTICATED,
-                'The call carries neither a token nor a client certificate; send the header "authorization: Bearer '
+                'The call has neither a token nor a client certificate; send the header "authorization: Bearer '
                 '<token>".',
                 error_info("TOKEN_MISSING"),
             )
         raise RpcError(
             grpc.StatusCode.UNAUTHENTICATED,
-            f"No caller is known by this certificate's names: {', '.join(identities)[:300]}.",
+            f"No caller has one of this certificate's names: {', '.join(identities)[:300]}.",
             error_info("IDENTITY_UNKNOWN", {"identities": ",".join(identities)}),
         )
 
     def current(self) -> Caller:
-        """Answers the caller whose call is being answered, as it was known when the call began.
+        """Returns the caller of the current call, as the file was when the call started.
 
         Raises:
-            LookupError: No call is being answered here.
+            LookupError: There is no current call.
         """
         return _current.get()
 
     @contextlib.contextmanager
     def calling(self, caller: Caller) -> Iterator[None]:
-        """Makes a caller the current one for a block."""
+        """Makes a caller the current one in a block."""
         token = _current.set(caller)
         try:
             yield

@@ -1,4 +1,4 @@
-"""The callers file: TOML, refused whole where it is wrong, and read anew when it changes.
+"""Reads the callers file: TOML, rejected as a whole if it is invalid, and read again when it changes.
 
     [[callers]]
     name = "api"
@@ -12,11 +12,11 @@
     burst = 400
     in_flight = 50
 
-A caller is known by a token or by its client certificate: `token_sha256` has one hash for each token in use (two while
-a token is replaced), `identities` patterns of names in the certificate, "dns:", "uri:" or "email:" for its alternative
-names and "cn:" for its common name. `kinds`, `queues` and `methods` may be ["*"]; `queues` is that when it is left out.
-`rate` (calls per second), `burst` (calls at once after a pause) and `in_flight` (calls being answered) are limits for
-each server; left out, there are none.
+A token or a client certificate identifies a caller. `token_sha256` has one hash for each token in use (two while a
+token is replaced). `identities` has patterns of names in the certificate: "dns:", "uri:" or "email:" for alternative
+names, "cn:" for the common name. `kinds`, `queues` and `methods` may be ["*"], which is the default of `queues`. `rate`
+(calls per second), `burst` (calls at once after a pause) and `in_flight` (calls in progress) are limits for each
+server; by default there are none.
 """
 
 import sys
@@ -37,7 +37,7 @@ log = structlog.get_logger()
 
 
 class CallersFileError(Exception):
-    """A callers file can't be used; the text has a line for each reason."""
+    """A callers file is invalid; the text has one line for each reason."""
 
 
 class _File(BaseModel):
@@ -50,7 +50,7 @@ def read_callers(path: Path) -> Callers:
     """Reads a callers file.
 
     Raises:
-        CallersFileError: It can't be read, is no TOML, or says something that it may not.
+        CallersFileError: It is unreadable, is not TOML, or has an invalid value.
     """
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -72,7 +72,7 @@ def read_callers(path: Path) -> Callers:
 
 
 def load_callers(path: Path) -> Callers:
-    """Reads the callers file of the settings; ends the program with exit code 2 where it can't be used."""
+    """Reads the callers file of the settings; ends the program with exit code 2 if it is invalid."""
     try:
         return read_callers(path)
     except CallersFileError as refused:
@@ -82,14 +82,14 @@ def load_callers(path: Path) -> Callers:
 
 
 async def watch_callers(path: Path, callers: Callers, *, since: Signature) -> None:
-    """Takes a changed file into use within some two seconds. Runs until it is cancelled.
+    """Applies changes of the file within about two seconds. Runs until it is cancelled.
 
-    One that can't be used changes nothing, and is said in the log.
+    An invalid file changes nothing; the log has the reasons.
 
     Args:
         path: The file.
-        callers: Where its content goes.
-        since: How the file looked before it was read at start.
+        callers: The callers to replace.
+        since: The file's signature before it was read at start.
     """
 
     def changed() -> None:
@@ -111,4 +111,4 @@ def _place(path: tuple[int | str, ...]) -> str:
 
 
 def _repeated(name: str, values: Iterable[str]) -> list[str]:
-    return [f"{name} {value!r} stands there {count} times" for value, count in Counter(values).items() if count > 1]
+    return [f"{name} {value!r} appears {count} times" for value, count in Counter(values).items() if count > 1]

@@ -1,7 +1,7 @@
-"""Who is calling, may they, and not too much: asked of every call but health checks and reflection.
+"""Checks each call's caller, permission and limits; health checks and reflection are exempt.
 
-Where a call carries a token, all of it is asked before the request is read. A caller that is known by its certificate
-is asked afterwards, for gRPC tells the certificate's names to a handler only; its connection was let in by then.
+A call with a token is checked before its request is read. A caller with a certificate is checked afterwards, because
+gRPC passes the certificate's names to handlers only.
 """
 
 import time
@@ -29,16 +29,16 @@ from jobs_service.callers.rate_limit import RateLimiter
 
 
 class AdmissionInterceptor(grpc.aio.ServerInterceptor):
-    """Lets a call pass when its caller is known, may call the method, and is within its limits."""
+    """Accepts a call if its caller is known, may call the method, and is within its limits."""
 
     def __init__(self, callers: Callers, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._callers = callers
-        self._meters: defaultdict[str, RateLimiter] = defaultdict(lambda: RateLimiter(clock))
+        self._limiters: defaultdict[str, RateLimiter] = defaultdict(lambda: RateLimiter(clock))
 
     async def intercept_service(
         self, continuation: Continuation, handler_call_details: grpc.HandlerCallDetails
     ) -> Handler | None:
-        """Called by gRPC once for each call, before the request is read."""
+        """Checks a call. gRPC calls this once for each call, before the request is read."""
         handler = await continuation(handler_call_details)
         if handler is None or handler_call_details.method.startswith(INFRASTRUCTURE):
             return handler
@@ -47,9 +47,9 @@ class AdmissionInterceptor(grpc.aio.ServerInterceptor):
             return self._guard(call, handler, None)
         try:
             caller = self._callers.of_token(call)
-            self._read_job(caller, call)
+            self._admit(caller, call)
         except RpcError as refusal:
-            if refusal.code is grpc.StatusCode.RESOURCE_EXHAUSTED:  # its meter has said so
+            if refusal.code is grpc.StatusCode.RESOURCE_EXHAUSTED:  # the rate limiter has logged it
                 return refusing_handler(rpc_status.to_status(refusal.status()))
             return refuse_unread(call, refusal)
         return self._guard(call, handler, caller)
@@ -61,17 +61,17 @@ class AdmissionInterceptor(grpc.aio.ServerInterceptor):
             caller = known
             if caller is None:
                 caller = self._callers.of_certificate(context.auth_context())
-                self._read_job(caller, call)
-            meter = self._meters[caller.name]
-            meter.begin(caller)
+                self._admit(caller, call)
+            limiter = self._limiters[caller.name]
+            limiter.begin(caller)
             try:
                 with self._callers.calling(caller):
                     return await proceed(request, context)
             finally:
-                meter.end()
+                limiter.end()
 
         return unary_handler(behaviour, handler.request_deserializer, handler.response_serializer)
 
-    def _read_job(self, caller: Caller, call: Call) -> None:
+    def _admit(self, caller: Caller, call: Call) -> None:
         caller.require_method(call.method.rpartition("/")[2])
-        self._meters[caller.name].read_job(caller)
+        self._limiters[caller.name].count(caller)

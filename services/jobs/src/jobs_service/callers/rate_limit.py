@@ -1,6 +1,6 @@
-"""How much one caller may ask for: calls per second, by a token bucket, and calls in flight.
+"""Limits one caller: calls per second, by a token bucket, and calls in flight.
 
-Each server counts for itself: three replicas let pass three times as much.
+Each server counts separately: three replicas together allow three times as much.
 """
 
 from collections.abc import Callable
@@ -13,33 +13,33 @@ from jobs_service.callers.caller import Caller
 
 log = structlog.get_logger()
 
-# How often the log says that a caller is limited: refused calls must not become a flood of lines.
-SAY_EVERY_SECONDS = 10.0
-# When a call may be over, so that another one has its place: nobody knows, so soon.
+# How often the log reports that a caller is limited, so that rejected calls don't flood the log.
+LOG_EVERY_SECONDS = 10.0
+# When another call may have finished is unknown, so soon.
 IN_FLIGHT_RETRY_SECONDS = 0.5
 
 
 class RateLimiter:
-    """What one caller has asked for lately. Its limits are the caller's of the moment, so they may change.
+    """The recent calls of one caller. The limits are passed with each call, so they may change.
 
     Args:
-        clock: Seconds that only grow.
+        clock: Returns monotonic seconds.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._tokens = float("inf")  # full, however much that is
+        self._tokens = float("inf")  # full, whatever the capacity is
         self._at = clock()
         self._in_flight = 0
-        self._refused = 0
-        self._said_at = float("-inf")
+        self._rejected = 0
+        self._logged_at = float("-inf")
 
-    def read_job(self, caller: Caller) -> None:
-        """Counts a call that comes in.
+    def count(self, caller: Caller) -> None:
+        """Counts a new call.
 
         Raises:
-            RpcError: RESOURCE_EXHAUSTED (reason CALLER_LIMITED), with RetryInfo: there are too many in flight, or were
-                too many of late. The call isn't counted then.
+            RpcError: RESOURCE_EXHAUSTED (reason CALLER_LIMITED), with RetryInfo: too many calls are in flight, or were
+                made recently. The call isn't counted.
         """
         self._require_room(caller)
         if caller.rate is None:
@@ -55,13 +55,13 @@ class RateLimiter:
         """Counts a call as in flight, until its `end`.
 
         Raises:
-            RpcError: As `admit`: others have come in meanwhile. The call isn't counted then.
+            RpcError: As `count`: other calls have started meanwhile. The call isn't counted.
         """
         self._require_room(caller)
         self._in_flight += 1
 
     def end(self) -> None:
-        """Counts a call as answered."""
+        """Counts a call as finished."""
         self._in_flight -= 1
 
     def _require_room(self, caller: Caller) -> None:
@@ -69,15 +69,15 @@ class RateLimiter:
             raise self._refuse(caller, "in_flight", f"{caller.in_flight} calls in flight", IN_FLIGHT_RETRY_SECONDS)
 
     def _refuse(self, caller: Caller, limit: str, words: str, seconds: float) -> RpcError:
-        self._refused += 1
+        self._rejected += 1
         now = self._clock()
-        if now - self._said_at >= SAY_EVERY_SECONDS:
-            log.warning("caller limited", caller=caller.name, limit=limit, refused=self._refused)
-            self._said_at = now
-            self._refused = 0
+        if now - self._logged_at >= LOG_EVERY_SECONDS:
+            log.warning("caller limited", caller=caller.name, limit=limit, rejected=self._rejected)
+            self._logged_at = now
+            self._rejected = 0
         return RpcError(
             grpc.StatusCode.RESOURCE_EXHAUSTED,
-            f"The caller {caller.name!r} is limited to {words}; try again later.",
+            f"The caller {caller.name!r} is limited to {words}; retry later.",
             error_info("CALLER_LIMITED", {"caller": caller.name, "limit": limit}),
             retry_info(seconds),
         )

@@ -1,6 +1,6 @@
 """The console: pages over JobsService for operators.
 
-It is a client like any other: it knows the contract and what reflection serves, and calls with the token of whoever is
-logged in. So each operator sees and does what the callers file gives them, redacted fields are veiled by the service
-itself, and every act stands in the audit under their name.
+It is an ordinary client: it uses the contract and reflection, and calls with the operator's own token. So the callers
+file decides what each operator may see and do, the service redacts fields itself, and the audit log has every action
+under the operator's name.
 """

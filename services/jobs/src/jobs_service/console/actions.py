@@ -1,4 +1,4 @@
-"""What the console's buttons do: each one call to the service, on the thing that its page is about."""
+"""What the console's buttons do: one call to the service each."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -7,7 +7,7 @@ from headrace.jobs.v1 import jobs_service_pb2 as pb
 
 
 class Action(NamedTuple):
-    """A button: the method that it calls, its request, and what is looked at afterwards."""
+    """A button: the method that it calls, its request, and the page to show afterwards."""
 
     method: str
     request: Callable[[str], Any]
@@ -33,4 +33,4 @@ ACTIONS = {
         "ResumePeriodicJob", lambda name: pb.ResumePeriodicJobRequest(name=name), lambda _: "/periodic"
     ),
 }
-"""By the sort of thing and what is done to it, as they stand in the address."""
+"""By the type of object and the action, as in the address."""

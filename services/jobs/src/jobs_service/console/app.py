@@ -1,4 +1,4 @@
-"""The console's addresses: who may open them, and what is answered."""
+"""The console's routes: login, pages and actions."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
@@ -27,35 +27,38 @@ from jobs_service.console.sessions import Sessions
 Show = Callable[[Call, Mapping[str, str]], Awaitable[Page]]
 
 SEE_OTHER = 303
-_UNKNOWN = "The jobs service knows no such token."
+_UNKNOWN = "The jobs service does not accept this token."
 _ELSEWHERE = ErrorPage(
-    403, "Not allowed", "This form was not posted by a page of the console. Open the page and try again."
+    403, "Not allowed", "This form was not sent by a page of the console. Open the page and send it again."
 )
-_NO_FORM = ErrorPage(400, "That can't be asked", "What was posted is no form of the console.")
-_NO_PAGE = ErrorPage(404, "Not there", "The console has no such page.")
+_NO_FORM = ErrorPage(400, "Invalid request", "The request is not a form of the console.")
+_NO_PAGE = ErrorPage(404, "Not found", "The console has no such page.")
 
 
 class Console:
     """The pages over one JobsService."""
 
     def __init__(self, channel: grpc.aio.Channel, sessions: Sessions, *, trace_url: str | None = None) -> None:
-        """Makes the pages; `app` serves them."""
+        """Creates the pages; `app` serves them."""
         self._service = JobsServiceStub(channel)
         self._sessions = sessions
         self._pages = HtmlPages(
             __package__ or "",
-            referrer_policy="same-origin",  # a form has to say that it comes from here
-            **{name: getattr(formatting, name) for name in ("ago", "as_json", "span", "state", "when", "worker_state")},
+            referrer_policy="same-origin",  # forms must send their origin
+            **{
+                name: getattr(formatting, name)
+                for name in ("ago", "as_json", "duration", "state", "when", "worker_state")
+            },
             states=formatting.STATES,
         )
-        self._screens = Pages(PayloadReader(channel), trace_url)
+        self._contents = Pages(PayloadReader(channel), trace_url)
         lists: dict[str, Show] = {
-            "/": self._screens.overview,
-            "/jobs": self._screens.jobs,
-            "/kinds": self._screens.kinds,
-            "/workers": self._screens.workers,
-            "/periodic": self._screens.periodic,
-            "/audit": self._screens.audit,
+            "/": self._contents.overview,
+            "/jobs": self._contents.jobs,
+            "/kinds": self._contents.kinds,
+            "/workers": self._contents.workers,
+            "/periodic": self._contents.periodic,
+            "/audit": self._contents.audit,
         }
         self.app = Starlette(
             routes=[
@@ -69,11 +72,11 @@ class Console:
             ],
             exception_handlers={404: self._no_page, 405: self._no_page},
         )
-        # Its redirects name scheme and host as they came: behind what speaks HTTPS, they would lead to plain HTTP.
+        # Its redirects repeat the request's scheme: behind a TLS-terminating proxy they would lead to plain HTTP.
         self.app.router.redirect_slashes = False
 
     async def _probe(self, _request: Request) -> Response:
-        """It needs nothing to be ready: a service that is away is told of on every page."""
+        """Always succeeds: each page reports an unavailable service itself."""
         return PlainTextResponse("ok\n")
 
     # ── Logging in and out ──
@@ -82,7 +85,7 @@ class Console:
         return self._login_page(request)
 
     async def _login(self, request: Request) -> Response:
-        if not self._sessions.comes_from_here(request):
+        if not self._sessions.has_own_origin(request):
             return self._problem(_ELSEWHERE)
         form = await read_form(request)
         if form is None:
@@ -96,14 +99,14 @@ class Console:
         except grpc.aio.AioRpcError as error:
             if error.code() is grpc.StatusCode.UNAUTHENTICATED:
                 return self._login_page(request, _UNKNOWN, status=401)
-            if error.code() is not grpc.StatusCode.PERMISSION_DENIED:  # that one is known, and may do something else
+            if error.code() is not grpc.StatusCode.PERMISSION_DENIED:  # a known caller, with other permissions
                 return self._problem(problem(error))
         response = RedirectResponse(_local(request.query_params.get("next", "/")), SEE_OTHER)
         self._sessions.begin(response, token)
         return response
 
     async def _logout(self, request: Request) -> Response:
-        if not self._sessions.comes_from_here(request):
+        if not self._sessions.has_own_origin(request):
             return self._problem(_ELSEWHERE)
         response = RedirectResponse("/login", SEE_OTHER)
         self._sessions.end(response)
@@ -113,14 +116,14 @@ class Console:
         following = urlencode({"next": _local(request.query_params.get("next", "/"))})
         return self._pages.page("login.html", "Log in", status=status, error=error, following=following)
 
-    def _log_in_first(self, request: Request) -> Response:
+    def _redirect_to_login(self, request: Request) -> Response:
         there = f"{request.url.path}?{request.url.query}" if request.url.query else request.url.path
         target = there if request.method == "GET" else "/"
         response = RedirectResponse(f"/login?{urlencode({'next': target})}", SEE_OTHER)
         self._sessions.end(response)
         return response
 
-    # ── Pages and acts of somebody who is logged in ──
+    # ── Pages and actions of an operator who is logged in ──
 
     def _list(self, show: Show) -> Callable[[Request], Awaitable[Response]]:
         async def endpoint(request: Request) -> Response:
@@ -129,42 +132,42 @@ class Console:
         return endpoint
 
     async def _job(self, request: Request) -> Response:
-        return await self._shown(request, lambda call: self._screens.job(call, request.path_params["job_id"]))
+        return await self._shown(request, lambda call: self._contents.job(call, request.path_params["job_id"]))
 
     async def _shown(self, request: Request, show: Callable[[Call], Awaitable[Page]]) -> Response:
-        async def answer(call: Call) -> Response:
-            screen = await show(call)
-            return self._pages.page(screen.template, screen.title, **screen.shown)
+        async def respond(call: Call) -> Response:
+            page = await show(call)
+            return self._pages.page(page.template, page.title, **page.shown)
 
-        return await self._as_caller(request, answer)
+        return await self._as_caller(request, respond)
 
     async def _act(self, request: Request) -> Response:
         act = ACTIONS.get((request.path_params["sort"], request.path_params["act"]))
         if act is None:
             return self._problem(_NO_PAGE)
-        if not self._sessions.comes_from_here(request):
+        if not self._sessions.has_own_origin(request):
             return self._problem(_ELSEWHERE)
         form = await read_form(request)
         if form is None or "name" not in form:
             return self._problem(_NO_FORM)
         name = form["name"]
 
-        async def answer(call: Call) -> Response:
+        async def respond(call: Call) -> Response:
             await call(act.method, act.request(name))
             return RedirectResponse(act.then(name), SEE_OTHER)
 
-        return await self._as_caller(request, answer)
+        return await self._as_caller(request, respond)
 
-    async def _as_caller(self, request: Request, answer: Callable[[Call], Awaitable[Response]]) -> Response:
+    async def _as_caller(self, request: Request, respond: Callable[[Call], Awaitable[Response]]) -> Response:
         token = self._sessions.token(request)
         if token is None:
-            return self._log_in_first(request)
+            return self._redirect_to_login(request)
         redact(token)
         try:
-            return await answer(self._calling(token))
+            return await respond(self._calling(token))
         except grpc.aio.AioRpcError as error:
-            if error.code() is grpc.StatusCode.UNAUTHENTICATED:  # the token was taken back
-                return self._log_in_first(request)
+            if error.code() is grpc.StatusCode.UNAUTHENTICATED:  # the token was revoked
+                return self._redirect_to_login(request)
             return self._problem(problem(error))
 
     def _calling(self, token: str) -> Call:
@@ -181,5 +184,5 @@ class Console:
 
 
 def _local(target: str) -> str:
-    """An address of the console's own; "/" for any other."""
+    """Returns the address if it is one of the console's, or else "/"."""
     return target if target.startswith("/") and not target.startswith(("//", "/\\")) else "/"

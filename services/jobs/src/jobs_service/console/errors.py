@@ -1,4 +1,4 @@
-"""What the service refuses, as a page says it."""
+"""Errors of the service as pages."""
 
 from typing import NamedTuple
 
@@ -13,7 +13,7 @@ log = structlog.get_logger()
 
 
 class ErrorPage(NamedTuple):
-    """What went wrong, for a page of its own."""
+    """A page that reports an error."""
 
     status: int
     title: str
@@ -22,33 +22,33 @@ class ErrorPage(NamedTuple):
 
 
 _KNOWN = {
-    StatusCode.INVALID_ARGUMENT: (400, "That can't be asked"),
+    StatusCode.INVALID_ARGUMENT: (400, "Invalid request"),
     StatusCode.PERMISSION_DENIED: (403, "Not allowed"),
-    StatusCode.NOT_FOUND: (404, "Not there"),
-    StatusCode.FAILED_PRECONDITION: (409, "Not now"),
-    StatusCode.RESOURCE_EXHAUSTED: (429, "Too much at once"),
-    StatusCode.UNAVAILABLE: (503, "The jobs service can't be reached"),
-    StatusCode.DEADLINE_EXCEEDED: (503, "The jobs service did not answer in time"),
+    StatusCode.NOT_FOUND: (404, "Not found"),
+    StatusCode.FAILED_PRECONDITION: (409, "Not possible now"),
+    StatusCode.RESOURCE_EXHAUSTED: (429, "Too many requests"),
+    StatusCode.UNAVAILABLE: (503, "The jobs service is unavailable"),
+    StatusCode.DEADLINE_EXCEEDED: (503, "The jobs service did not respond in time"),
 }
 
 
 def problem(error: AioRpcError) -> ErrorPage:
-    """Reads an error of a call.
+    """Returns the page for a call's error.
 
-    What the service says has details. What gRPC says for itself has none: it names machines and ports, and is for the
-    log, since whoever sees the page of a failed login is nobody yet.
+    The service's own errors have details. gRPC's errors have none, and contain hosts and ports: they go to the log
+    only, because a failed login shows a page before the operator is authenticated.
     """
     status, title = _KNOWN.get(error.code(), (502, "The jobs service failed"))
-    said = rpc_status.from_call(error)
-    if said is None:
-        log.warning("the jobs service did not answer", code=error.code().name, reason=error.details())
-        return ErrorPage(status, title, "The console's log says why. Try again in a moment.")
-    return ErrorPage(status, title, said.message, tuple(_violations(said)))
+    details = rpc_status.from_call(error)
+    if details is None:
+        log.warning("the jobs service did not respond", code=error.code().name, reason=error.details())
+        return ErrorPage(status, title, "The console's log has the reason. Retry in a moment.")
+    return ErrorPage(status, title, details.message, tuple(_violations(details)))
 
 
-def _violations(said: Status) -> list[str]:
+def _violations(status: Status) -> list[str]:
     found = []
-    for detail in said.details:
+    for detail in status.details:
         bad = error_details_pb2.BadRequest()
         if detail.Unpack(bad):
             found += [f"{violation.field}: {violation.description}" for violation in bad.field_violations]

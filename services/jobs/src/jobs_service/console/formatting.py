@@ -1,4 +1,4 @@
-"""How times, states and acts are written on the pages."""
+"""Formats times, states and messages for the pages."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -16,29 +16,29 @@ STATES = tuple(name.removeprefix("JOB_STATE_").lower() for name in job_pb2.JobSt
 
 
 def state(number: int) -> str:
-    """A job's state in River's words: "available"."""
+    """Returns a job's state: "available"."""
     return _word(job_pb2.JobState, "JOB_STATE_", number)
 
 
 def job_state(word: str) -> Any:
-    """The state that a word stands for; where it is none, one that the service refuses."""
+    """Returns the state with that name; for an unknown name a number that the service rejects."""
     return job_pb2.JobState.Value(f"JOB_STATE_{word.upper()}") if word in STATES else -1
 
 
 def worker_state(number: int) -> str:
-    """A worker's state: "live"."""
+    """Returns a worker's state: "live"."""
     return _word(worker_pb2.WorkerState, "WORKER_STATE_", number)
 
 
 def when(stamp: Timestamp) -> str:
-    """A time to the second, in UTC; a dash for none."""
+    """Returns a time to the second, in UTC; a dash if there is none."""
     if not stamp.ListFields():
         return NONE
     return f"{stamp.ToDatetime(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def ago(stamp: Timestamp) -> str:
-    """How long ago a time is, or how far ahead; a dash for none."""
+    """Returns how long ago or how far ahead a time is; a dash if there is none."""
     if not stamp.ListFields():
         return NONE
     distance = datetime.now(UTC) - stamp.ToDatetime(UTC)
@@ -47,8 +47,8 @@ def ago(stamp: Timestamp) -> str:
     return f"{_coarse(distance)} ago" if distance > timedelta() else f"in {_coarse(-distance)}"
 
 
-def span(length: Duration) -> str:
-    """A length of time: "2 min 5 s", "350 ms"."""
+def duration(length: Duration) -> str:
+    """Returns a duration: "2 min 5 s", "350 ms"."""
     exact = length.ToTimedelta()
     if exact < timedelta(seconds=1):
         return f"{exact / timedelta(milliseconds=1):.0f} ms"
@@ -56,12 +56,12 @@ def span(length: Duration) -> str:
 
 
 def as_json(message: Message) -> str:
-    """A message as JSON, indented."""
+    """Returns a message as indented JSON."""
     return json.dumps(MessageToDict(message, preserving_proto_field_name=True), indent=2, ensure_ascii=False)
 
 
 def _word(states: Any, prefix: str, number: int) -> str:
-    """A state's word; the bare number for one that a newer service has: the rest of the page still holds."""
+    """Returns a state's name, or its number if only a newer service knows it: the page must still work."""
     return states.Name(number).removeprefix(prefix).lower() if number in states.values() else str(number)
 
 

@@ -1,4 +1,4 @@
-"""What each page shows: the calls it makes, and what its template gets."""
+"""The contents of the pages: the calls that each makes, and the values for its template."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -15,11 +15,11 @@ PAGE_SIZE = 50
 NEXT_RUNS = 3
 
 Call = Callable[[str, Any], Awaitable[Any]]
-"""Calls a method by its name, with the token of whoever is logged in."""
+"""Calls a method by its name, with the operator's token."""
 
 
 class Page(NamedTuple):
-    """A page: its template, its title, and what the template gets."""
+    """A page: its template, its title, and the template's values."""
 
     template: str
     title: str
@@ -27,14 +27,14 @@ class Page(NamedTuple):
 
 
 class Pages:
-    """Makes the pages' contents. Each raises AioRpcError where the service refuses or can't be reached."""
+    """Creates the pages' contents. Each raises AioRpcError if the service rejects the call or is unavailable."""
 
     def __init__(self, payloads: PayloadReader, trace_url: str | None) -> None:
         self._payloads = payloads
         self._trace_url = trace_url
 
     async def overview(self, call: Call, _query: Mapping[str, str]) -> Page:
-        """The queues with their jobs, and what is paused."""
+        """Queues with their job counts, and pauses."""
         queues, stats, pauses = await asyncio.gather(
             call("ListQueues", pb.ListQueuesRequest()),
             call("GetQueueStats", pb.GetQueueStatsRequest()),
@@ -67,35 +67,35 @@ class Pages:
         return Page("jobs.html", "Jobs", {"jobs": page.jobs, "asked": asked, "following": following})
 
     async def job(self, call: Call, job_id: str) -> Page:
-        """One job, and why it does not run."""
-        answer = await call("ExplainJob", pb.ExplainJobRequest(job_id=job_id))
-        trace_url = self._trace_url and self._trace_url.replace(TRACE_ID, answer.job.trace_id)
+        """One job, and why it isn't running."""
+        response = await call("ExplainJob", pb.ExplainJobRequest(job_id=job_id))
+        trace_url = self._trace_url and self._trace_url.replace(TRACE_ID, response.job.trace_id)
         shown = {
-            "job": answer.job,
-            "explanation": answer.explanation,
-            "payload": await self._payloads.read(answer.job.payload),
-            "trace_url": trace_url if answer.job.trace_id else None,
+            "job": response.job,
+            "explanation": response.explanation,
+            "payload": await self._payloads.read(response.job.payload),
+            "trace_url": trace_url if response.job.trace_id else None,
         }
-        return Page("job.html", f"Job {answer.job.id}", shown)
+        return Page("job.html", f"Job {response.job.id}", shown)
 
     async def kinds(self, call: Call, _query: Mapping[str, str]) -> Page:
-        """The kinds of jobs, and what their payloads hold."""
-        answer = await call("ListKinds", pb.ListKindsRequest())
-        return Page("kinds.html", "Kinds", {"kinds": answer.kinds})
+        """Kinds of jobs and the fields of their payloads."""
+        response = await call("ListKinds", pb.ListKindsRequest())
+        return Page("kinds.html", "Kinds", {"kinds": response.kinds})
 
     async def workers(self, call: Call, _query: Mapping[str, str]) -> Page:
-        """The workers, also those that are gone."""
-        answer = await call("ListWorkers", pb.ListWorkersRequest(include_gone=True))
-        return Page("workers.html", "Workers", {"workers": answer.workers})
+        """Workers, including those that have stopped."""
+        response = await call("ListWorkers", pb.ListWorkersRequest(include_gone=True))
+        return Page("workers.html", "Workers", {"workers": response.workers})
 
     async def periodic(self, call: Call, _query: Mapping[str, str]) -> Page:
-        """The periodic jobs and their next runs."""
-        answer = await call("ListPeriodicJobs", pb.ListPeriodicJobsRequest(runs=NEXT_RUNS))
-        return Page("periodic.html", "Periodic jobs", {"periodic_jobs": answer.periodic_jobs})
+        """Periodic jobs and their next runs."""
+        response = await call("ListPeriodicJobs", pb.ListPeriodicJobsRequest(runs=NEXT_RUNS))
+        return Page("periodic.html", "Periodic jobs", {"periodic_jobs": response.periodic_jobs})
 
     async def audit(self, call: Call, query: Mapping[str, str]) -> Page:
-        """Who did what, newest first."""
+        """The audit log, newest first."""
         request = pb.ListAuditEntriesRequest(page_size=PAGE_SIZE, page_token=query.get("page", ""))
-        answer = await call("ListAuditEntries", request)
-        following = urlencode({"page": answer.next_page_token}) if answer.next_page_token else None
-        return Page("audit.html", "Audit", {"entries": answer.entries, "following": following})
+        response = await call("ListAuditEntries", request)
+        following = urlencode({"page": response.next_page_token}) if response.next_page_token else None
+        return Page("audit.html", "Audit", {"entries": response.entries, "following": following})

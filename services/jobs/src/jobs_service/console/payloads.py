@@ -1,4 +1,4 @@
-"""Payloads as JSON, by what the service itself says of their messages: the console is built without any kind."""
+"""Reads payloads as JSON, by reflection: the console contains no generated code of any kind."""
 
 import json
 
@@ -20,22 +20,22 @@ log = structlog.get_logger()
 TIMEOUT = 5.0
 """Seconds that the service may take to describe a message."""
 
-# A payload is whatever its caller packed. It may be of no known message, or no such message (KeyError, DecodeError); an
-# Any in it may be of a message that is not known (TypeError), or hold Anys as deep as its bytes reach (RecursionError);
-# and not every time, duration or number has a form in JSON (JsonError, ValueError).
+# A payload is whatever its caller has packed. Its message may be unknown, or its bytes invalid (KeyError, DecodeError).
+# An Any in it may be of an unknown message (TypeError), or contain deeply nested Anys (RecursionError). And not every
+# time, duration or number can be represented in JSON (JsonError, ValueError).
 _UNREADABLE = (KeyError, DecodeError, TypeError, RecursionError, JsonError, ValueError)
 
 
 class PayloadReader:
-    """Asks the service for a message's description each time, for it may have another one since."""
+    """Asks the service for a message's descriptor each time, because a new release may have changed it."""
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._reflection = ServerReflectionStub(channel)
 
     async def read(self, payload: Any) -> str | None:
-        """The payload as indented JSON; None where the service does not describe its message, or JSON can't say it.
+        """Returns the payload as indented JSON; None if its message is unknown, or JSON can't represent it.
 
-        No error of it is raised: a payload that can't be shown must not take away the rest of its job's page.
+        It raises no error: an unreadable payload must not prevent the rest of the job's page.
         """
         name = payload.TypeName()
         try:
@@ -46,11 +46,11 @@ class PayloadReader:
         except grpc.aio.AioRpcError as error:
             log.warning("the service did not describe a payload", kind=name, code=error.code().name)
         except _UNREADABLE:
-            pass  # what they say may hold values of the payload, and belongs in no log
+            pass  # their texts may contain values of the payload, which must not be logged
         return None
 
     async def _described(self, symbol: str) -> DescriptorDatabase:
-        """The file of a message with all that it imports, as our servers answer it; nothing for an unknown message."""
+        """Returns a message's file and all files that it imports; nothing for an unknown message."""
         described = DescriptorDatabase()
         asked = [ServerReflectionRequest(file_containing_symbol=symbol)]
         async for answer in self._reflection.ServerReflectionInfo(asked, timeout=TIMEOUT):

@@ -1,4 +1,4 @@
-"""The program `jobs-console`: pages over JobsService. Any number of replicas may run; none keeps anything."""
+"""The program `jobs-console`: web pages over JobsService. Any number of replicas may run; they store nothing."""
 
 import asyncio
 from contextlib import AsyncExitStack
@@ -15,9 +15,9 @@ from jobs_service.console.sessions import Sessions
 from jobs_service.console.settings import JobsConsoleSettings
 
 CALL_TIMEOUT = 10.0
-"""Seconds that a page waits for the service, repeats included."""
-MAX_ANSWER = 64 * 1024 * 1024
-"""Bytes: a job's page may have a payload and an output as large as the service takes them."""
+"""How many seconds a page waits for the service, retries included."""
+MAX_RESPONSE_BYTES = 64 * 1024 * 1024
+"""A job's page may contain a payload and an output of the largest size that the service accepts."""
 
 
 def main() -> None:
@@ -33,10 +33,10 @@ def main() -> None:
 
 
 async def serve(settings: JobsConsoleSettings, stop: asyncio.Event) -> None:
-    """Serves until told to stop, and lets pages under way finish."""
+    """Serves until `stop` is set, then lets pages in progress finish."""
     async with AsyncExitStack() as stack:
         channel = open_channel(
-            settings.jobs_console_target, tls=settings.tls, timeout=CALL_TIMEOUT, max_receive_bytes=MAX_ANSWER
+            settings.jobs_console_target, tls=settings.tls, timeout=CALL_TIMEOUT, max_receive_bytes=MAX_RESPONSE_BYTES
         )
         stack.push_async_callback(channel.close)
         sessions = Sessions(settings.jobs_console_keys, settings.jobs_console_session, settings.jobs_console_origin)

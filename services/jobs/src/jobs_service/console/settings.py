@@ -1,4 +1,4 @@
-"""Settings that the console reads: every variable, described once. The settings reference is generated from them."""
+"""Settings of the console. The settings reference is generated from this class."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -25,7 +25,7 @@ def _origin(url: str) -> str:
         or parts.fragment
     ):
         raise ValueError('expected scheme and host only, such as "https://jobs.example.com"')
-    # Browsers leave the usual port out: with it, no form would come from here.
+    # Browsers omit the default port: with it, no form would have the console's origin.
     return f"{parts.scheme}://{parts.netloc.lower().removesuffix(_DEFAULT_PORTS[parts.scheme])}"
 
 
@@ -41,23 +41,23 @@ class JobsConsoleSettings(Settings):
     jobs_console_address: Address = Field(
         default="127.0.0.1:8082",
         description=(
-            "Where the console listens, and answers GET /livez and GET /readyz. It speaks plain HTTP: put what speaks "
-            "HTTPS in front of it."
+            "Where the console listens, and serves GET /livez and GET /readyz. It serves plain HTTP: run it behind a "
+            "TLS-terminating proxy."
         ),
     )
     jobs_console_origin: Annotated[str, AfterValidator(_origin)] | None = Field(
         default=None,
         description=(
-            "How browsers reach it, where that is not JOBS_CONSOLE_ADDRESS. With https, browsers send the session's "
-            "cookie over HTTPS only."
+            "The console's address in browsers, if that isn't JOBS_CONSOLE_ADDRESS. With https, browsers send the "
+            "session's cookie over HTTPS only."
         ),
         examples=["https://jobs.example.com"],
     )
     jobs_console_keys: SecretKeys = Field(
         min_length=1,
         description=(
-            "Keys that seal the sessions: Base64, separated by commas. The first one is in use; keep an old one behind "
-            "it for JOBS_CONSOLE_SESSION after a change. The same for every console."
+            "Keys that encrypt the sessions: Base64, separated by commas. New sessions use the first one. After a "
+            "change, keep the old key behind it for JOBS_CONSOLE_SESSION. Use the same keys for every console."
         ),
         examples=["3q2+7wAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="],
     )
@@ -65,11 +65,11 @@ class JobsConsoleSettings(Settings):
         default=timedelta(hours=8),
         ge=timedelta(minutes=1),
         le=timedelta(days=7),
-        description="How long one is logged in.",
+        description="How long a session lasts.",
     )
     jobs_console_drain_timeout: Duration = Field(
         default=timedelta(seconds=10),
-        description="How long a console that was told to end lets pages under way finish.",
+        description="How long a console that is stopping lets pages in progress finish.",
     )
     jobs_console_target: str = Field(
         min_length=1,
@@ -79,27 +79,27 @@ class JobsConsoleSettings(Settings):
     jobs_console_tls_ca: Path | None = Field(
         default=None,
         description=(
-            "Whose certificate JobsService has to show (PEM). Unset, and the next two too: plain text, for a mesh or a "
-            "private network. All three are read anew when they change."
+            "The authority that signed JobsService's certificate (PEM). Leave this and the next two unset for plain "
+            "text, in a mesh or a private network. All three files are read again when they change."
         ),
     )
     jobs_console_tls_certificate: Path | None = Field(
         default=None,
         description=(
-            "The console's own certificate (PEM), where JobsService asks for one. It lets nobody in: whoever logs in "
-            "does so with a token."
+            "The console's own certificate (PEM), if JobsService requires one. It gives no permissions: operators log "
+            "in with a token."
         ),
     )
-    jobs_console_tls_key: Path | None = Field(default=None, description="Its key (PEM).")
+    jobs_console_tls_key: Path | None = Field(default=None, description="The key of that certificate (PEM).")
     jobs_console_trace_url: Annotated[str, AfterValidator(_trace_url)] | None = Field(
         default=None,
-        description="Where a job's trace is looked at; {trace_id} stands for its id. Unset: the id alone is shown.",
+        description="The address of a job's trace, with {trace_id} for its id. If unset, the page shows only the id.",
         examples=["https://jaeger.example.com/trace/{trace_id}"],
     )
 
     @property
     def tls(self) -> ClientTls | None:
-        """The certificates of calls to JobsService, where there are some."""
+        """The certificates for calls to JobsService; None for plain text."""
         return ClientTls.where_named(
             self.jobs_console_tls_ca, self.jobs_console_tls_certificate, self.jobs_console_tls_key
         )

@@ -1,1 +1,1 @@
-"""Between the wire and the engine: requests into its values, its values into responses, a module for each thing."""
+"""Between the wire and the engine: reads requests and writes responses, with one module for each type of message."""

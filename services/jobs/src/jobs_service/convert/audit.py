@@ -1,15 +1,15 @@
-"""Administrative acts on the wire."""
+"""Audit entries."""
 
 from headrace.jobs.v1 import audit_pb2
-from headrace.queue.control.audit_log import AuditEntry
+from headrace.queue import AuditEntry
 from jobs_service.convert.values import write_struct, write_time
 
 
-def write_act(act: AuditEntry) -> audit_pb2.AuditEntry:
-    """Writes an act."""
-    answer = audit_pb2.AuditEntry(
-        id=str(act.id), actor=act.actor, action=act.action, subject=act.subject, jobs=act.jobs
+def write_audit_entry(entry: AuditEntry) -> audit_pb2.AuditEntry:
+    """Writes an audit entry."""
+    written = audit_pb2.AuditEntry(
+        id=str(entry.id), actor=entry.actor, action=entry.action, subject=entry.subject, jobs=entry.jobs
     )
-    write_struct(answer.details, dict(act.details))
-    write_time(answer.at, act.at)
-    return answer
+    write_struct(written.details, dict(entry.details))
+    write_time(written.at, entry.at)
+    return written

@@ -1,11 +1,10 @@
-"""Why a job does not run: the engine's reasons on the wire."""
+"""Explanations: why a job isn't running."""
 
 from functools import singledispatch
 from typing import Any
 
 from headrace.jobs.v1 import explanation_pb2
-from headrace.queue import AttemptFailure, Explanation
-from headrace.queue.inspection import reasons
+from headrace.queue import AttemptFailure, Explanation, reasons
 from jobs_service.convert.jobs import STATES, write_error
 from jobs_service.convert.values import write_duration, write_time
 
@@ -13,16 +12,16 @@ Written = explanation_pb2.Explanation
 
 
 def write_explanation(explanation: Explanation) -> Written:
-    """Writes why a job does not run."""
-    answer = Written(summary=explanation.summary)
-    getattr(answer, explanation.reason.code).CopyFrom(_evidence(explanation.reason))
-    return answer
+    """Writes an explanation."""
+    written = Written(summary=explanation.summary)
+    getattr(written, explanation.reason.code).CopyFrom(_evidence(explanation.reason))
+    return written
 
 
 @singledispatch
 def _evidence(reason: Any) -> Any:
-    """What there is to know of a reason."""
-    raise TypeError(f"the contract has no words for {reason!r}")
+    """Writes the evidence of a reason."""
+    raise TypeError(f"the contract has no message for {reason!r}")
 
 
 @_evidence.register

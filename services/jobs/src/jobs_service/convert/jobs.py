@@ -1,9 +1,9 @@
-"""Jobs, and what narrows a list of them."""
+"""Jobs, and the filters of job lists."""
 
 from collections.abc import Iterable
 
 import grpc
-from google.protobuf import any_pb2, struct_pb2
+from google.protobuf import any_pb2
 
 from headrace.chassis.rpc.errors import RpcError, error_info
 from headrace.jobs.v1 import job_pb2
@@ -37,10 +37,10 @@ _STATES_READ = {theirs: ours for ours, theirs in STATES.items()}
 
 
 def read_job_id(text: str) -> int:
-    """Reads a job's id as we have given it out.
+    """Reads a job's id.
 
     Raises:
-        RpcError: NOT_FOUND: we never gave out such a one.
+        RpcError: NOT_FOUND: it is not an id that the service returns.
     """
     if text.isascii() and text.isdigit() and len(text) < 20 and str(int(text)) == text and int(text) <= MAX_ID:
         return int(text)
@@ -50,7 +50,7 @@ def read_job_id(text: str) -> int:
 
 
 def read_state(state: job_pb2.JobState) -> JobState:
-    """Reads a state. Raises ValueError for one that there isn't: the rules of the .proto file have told then."""
+    """Reads a state. Raises ValueError for an unknown one, which the rules of the .proto file have rejected before."""
     try:
         return _STATES_READ[state]
     except KeyError:
@@ -58,10 +58,10 @@ def read_state(state: job_pb2.JobState) -> JobState:
 
 
 def read_filter(sent: job_pb2.JobFilter, kinds: Kinds) -> JobFilter:
-    """Reads a filter that the rules of the .proto file have let pass; a kind stands for its former names as well.
+    """Reads a filter that satisfies the rules of the .proto file. A kind includes its former names.
 
     Raises:
-        RpcError: INVALID_ARGUMENT, with every field that Postgres or Python can't take.
+        RpcError: INVALID_ARGUMENT, with every field that Postgres or Python can't represent.
     """
     violations: Violations = []
     created_after = created_before = None
@@ -86,7 +86,7 @@ def read_filter(sent: job_pb2.JobFilter, kinds: Kinds) -> JobFilter:
 
 
 def names_of(name: str, kinds: Kinds) -> tuple[str, ...]:
-    """The names that a kind's jobs may bear. A former name, or one that is unknown here, stands for itself alone."""
+    """Returns all names of a kind. For a former name, or an unknown one, returns that name alone."""
     return kinds[name].names if name in kinds and kinds[name].name == name else (name,)
 
 
@@ -96,7 +96,7 @@ def _nul(field: str, words: Iterable[str]) -> Violations:
 
 def write_job(job: Job) -> job_pb2.Job:
     """Writes a job."""
-    answer = job_pb2.Job(
+    written = job_pb2.Job(
         id=str(job.id),
         kind=job.kind,
         queue=job.queue,
@@ -114,40 +114,35 @@ def write_job(job: Job) -> job_pb2.Job:
         tags=job.tags,
         deaths=job.deaths,
     )
-    write_duration(answer.timeout, job.timeout)
+    write_duration(written.timeout, job.timeout)
     for field, time in (
-        (answer.created_at, job.created_at),
-        (answer.ready_at, job.ready_at),
-        (answer.claimed_at, job.claimed_at),
-        (answer.finished_at, job.finished_at),
-        (answer.hung_since, job.hung_since),
-        (answer.cancel_requested_at, job.cancel_requested_at),
+        (written.created_at, job.created_at),
+        (written.ready_at, job.ready_at),
+        (written.claimed_at, job.claimed_at),
+        (written.finished_at, job.finished_at),
+        (written.hung_since, job.hung_since),
+        (written.cancel_requested_at, job.cancel_requested_at),
     ):
         write_time(field, time)
     if job.metadata is not None:
-        write_struct(answer.metadata, job.metadata)
-    for slot, value in ((answer.output, job.output), (answer.progress, job.progress)):
-        _write_said(slot, value)
-    return answer
-
-
-def _write_said(slot: struct_pb2.Value, value: object) -> None:
-    """Writes what a handler said, if it said anything: None is nothing."""
-    if value is not None:
-        write_value(slot, value)
+        write_struct(written.metadata, job.metadata)
+    for slot, value in ((written.output, job.output), (written.progress, job.progress)):
+        if value is not None:
+            write_value(slot, value)
+    return written
 
 
 def write_error(error: AttemptFailure) -> job_pb2.AttemptFailure:
     """Writes a failed attempt."""
-    answer = job_pb2.AttemptFailure(
+    written = job_pb2.AttemptFailure(
         attempt=error.attempt,
         lease=error.lease,
         type=error.type,
         message=error.message,
         traceback=error.traceback,
     )
-    write_time(answer.at, error.at)
-    return answer
+    write_time(written.at, error.at)
+    return written
 
 
 def _trace_id(traceparent: str | None) -> str:

@@ -1,35 +1,52 @@
-"""What .proto files say of their messages and fields: read from descriptors that were generated with their comments."""
+"""Reads the comments of .proto files from descriptor sets beside the generated modules.
 
+For `shop/kinds.proto`, that is `kinds.binpb` in the package `shop`. protoc writes it with `--descriptor_set_out` and
+`--include_source_info`. Without it, kinds and fields have no descriptions.
+"""
+
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
+from pathlib import PurePosixPath
 
 from google.protobuf import descriptor_pb2
 
-# Beside the generated code of saas/jobs/v1/kinds.proto; written by proto/generate.py.
-_PACKAGE, _FILE = "saas.jobs.v1", "kinds.binpb"
-# Where a file's descriptor has its messages, and a message's descriptor its own and its fields (descriptor.proto).
+from headrace.queue import Kinds
+
+# The field numbers of messages in a file's descriptor, and of fields and messages in a message's (descriptor.proto).
 _FILES_MESSAGES, _MESSAGES_FIELDS, _MESSAGES_MESSAGES = 4, 2, 3
 
 
+def kind_comments(kinds: Kinds) -> Mapping[str, str]:
+    """Returns the comments of kinds and of their fields, by full name."""
+    names = {kind.message_class.DESCRIPTOR.file.name for kind in kinds}
+    return {name: text for file in sorted(names) for name, text in _file_comments(file).items()}
+
+
 @cache
-def kind_comments() -> Mapping[str, str]:
-    """The comments of the job kinds and of their fields, by full names."""
-    data = (files(_PACKAGE) / _FILE).read_bytes()
+def _file_comments(file_name: str) -> Mapping[str, str]:
+    proto = PurePosixPath(file_name)
+    package = ".".join(proto.parent.parts)
+    if package not in sys.modules:  # a file at the top level, or one that was built at run time
+        return {}
+    described = files(package) / proto.with_suffix(".binpb").name
+    if not described.is_file():
+        return {}
     return {
         name: text
-        for file in descriptor_pb2.FileDescriptorSet.FromString(data).file
+        for file in descriptor_pb2.FileDescriptorSet.FromString(described.read_bytes()).file
         for name, text in read_comments(file).items()
     }
 
 
 def read_comments(file: descriptor_pb2.FileDescriptorProto) -> dict[str, str]:
-    """The comment above each message and field of a file, as one paragraph; those without one are left out."""
-    said = {tuple(place.path): place.leading_comments for place in file.source_code_info.location}
+    """Returns the comment above each message and field of a file, as one paragraph, if there is one."""
+    comments = {tuple(place.path): place.leading_comments for place in file.source_code_info.location}
     return {
-        name: " ".join(said[path].split())
+        name: " ".join(comments[path].split())
         for name, path in _places(file.message_type, file.package, (_FILES_MESSAGES,))
-        if said.get(path, "").strip()
+        if comments.get(path, "").strip()
     }
 
 

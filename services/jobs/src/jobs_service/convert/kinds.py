@@ -5,9 +5,9 @@ from typing import Any
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
-from buf.validate import validate_pb2
 from headrace.jobs.v1 import kind_pb2
 from headrace.queue import Kind, Pause
+from jobs_service.convert.field_rules import field_rules
 from jobs_service.convert.values import write_duration, write_time
 
 TYPES: Mapping[int, str] = {
@@ -64,19 +64,20 @@ def _fields(
 def _field(field: FieldDescriptor, comments: Mapping[str, str], above: tuple[Descriptor, ...]) -> kind_pb2.PayloadField:
     options: Any = field.GetOptions()
     key, value = _map_entry(field)
-    rules = options.Extensions[validate_pb2.field] if options.HasExtension(validate_pb2.field) else None
+    rules = field_rules(field)
     answer = kind_pb2.PayloadField(
         name=field.name,
         json_name=field.json_name,
         type=TYPES[value.type],
         repeated=field.is_repeated and key is None,
         map_key_type=TYPES[key.type] if key else "",
-        required=field.is_required or bool(rules and rules.required),
+        required=field.is_required or bool(rules and rules.get("required")),
         oneof=_oneof(field),
         redacted=options.debug_redact,
         description=comments.get(field.full_name, ""),
-        rules=rules,
     )
+    if rules is not None:
+        answer.rules.update(rules)
     if value.message_type is not None:
         answer.type_name = value.message_type.full_name
         answer.fields.extend(_fields(value.message_type, comments, above))

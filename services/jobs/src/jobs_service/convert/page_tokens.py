@@ -1,4 +1,4 @@
-"""Page tokens of lists: opaque to clients, and good only for the conditions that they were made for."""
+"""Page tokens of lists: opaque to clients, and valid only for the filter that they were made for."""
 
 import base64
 import binascii
@@ -14,34 +14,34 @@ _TOKEN = struct.Struct(">B8sq")
 _VERSION = 1
 
 Conditions = JobFilter | tuple[str, ...]
-"""What is listed: jobs by a filter; of other things the name of the list, and the values of its conditions."""
+"""What is listed: for jobs a filter, for other lists their name and the values of their conditions."""
 
 
 def write_page_token(wanted: Conditions, before_id: int) -> str:
-    """Makes the token that asks for what lies below the id `before_id`."""
+    """Returns the token of the page that begins below the id `before_id`."""
     return base64.urlsafe_b64encode(_TOKEN.pack(_VERSION, _fingerprint(wanted), before_id)).decode()
 
 
 def read_page_token(wanted: Conditions, token: str) -> int | None:
-    """Answers the id below which the page begins; None for the first page.
+    """Returns the id below which the page begins; None for the first page.
 
     Raises:
-        RpcError: INVALID_ARGUMENT: the token is none of ours, or was made for other filters.
+        RpcError: INVALID_ARGUMENT: the token is invalid, or belongs to another filter.
     """
     if not token:
         return None
     try:
         version, fingerprint, before_id = _TOKEN.unpack(base64.b64decode(token.encode(), b"-_", validate=True))
     except (binascii.Error, struct.error):
-        raise _refused("is none that this service has given out") from None
+        raise _invalid("is not a token of this service") from None
     if version != _VERSION or before_id < 1:
-        raise _refused("is none that this service has given out")
+        raise _invalid("is not a token of this service")
     if fingerprint != _fingerprint(wanted):
-        raise _refused("was given out for other filters; ask for the first page again")
+        raise _invalid("belongs to another filter; start again with the first page")
     return int(before_id)
 
 
-def _refused(reason: str) -> RpcError:
+def _invalid(reason: str) -> RpcError:
     return RpcError(
         grpc.StatusCode.INVALID_ARGUMENT,
         f"The page_token {reason}.",

@@ -9,8 +9,15 @@ from google.protobuf.message import Message
 from google.rpc.error_details_pb2 import BadRequest
 
 from headrace.jobs.v1 import periodic_job_pb2
-from headrace.queue import Enqueuer, MissedTicks, NewJob, Periodic, PeriodicJob, ValidatedJob
-from headrace.queue.periodic.definition import periodic_violations
+from headrace.queue import (
+    Enqueuer,
+    MissedTicks,
+    NewJob,
+    Periodic,
+    PeriodicJob,
+    ValidatedJob,
+    periodic_violations,
+)
 from headrace.redaction.messages import redacted_fields
 from jobs_service.convert.errors import refusal
 from jobs_service.convert.jobs import TYPE_URL_PREFIX
@@ -23,14 +30,14 @@ _MISSED = {
     periodic_job_pb2.MISSED_RUNS_ALL: MissedTicks.ALL,
 }
 _MISSED_WRITTEN = {ours: theirs for theirs, ours in _MISSED.items()}
-# The engine's names of what the contract calls otherwise.
+# The contract's names, where the engine's differ.
 _FIELDS = {"missed": "missed_runs", "window": "missed_window"}
 FIELD = "periodic_job"
-"""What requests call the periodic job that they carry."""
+"""The requests' field for the periodic job."""
 
 
 def read_periodic(sent: periodic_job_pb2.PeriodicJob, enqueuer: Enqueuer) -> tuple[Periodic, ValidatedJob]:
-    """Reads a periodic job, and checks its payload as the door checks a job's; answers what was found of it, too.
+    """Reads a periodic job and validates its payload like a job's. Also returns the validated payload.
 
     Raises:
         RpcError: INVALID_ARGUMENT with every bad field, UNIMPLEMENTED (KIND_UNKNOWN), OUT_OF_RANGE (PAYLOAD_TOO_LARGE).
@@ -62,28 +69,28 @@ def read_periodic(sent: periodic_job_pb2.PeriodicJob, enqueuer: Enqueuer) -> tup
 
 
 def _read_payload(payload: any_pb2.Any, enqueuer: Enqueuer, violations: Violations) -> ValidatedJob:
-    """Validates the payload. Raises RpcError if it, or what was found before, is not valid."""
-    checked = enqueuer.validate(NewJob(payload))
-    if not isinstance(checked, ValidatedJob):
-        error = under(refusal(checked), FIELD)
+    """Validates the payload. Raises if it is invalid, or if there are violations already."""
+    validated = enqueuer.validate(NewJob(payload))
+    if not isinstance(validated, ValidatedJob):
+        error = under(refusal(validated), FIELD)
         if violations and (broken := [detail for detail in error.details if isinstance(detail, BadRequest)]):
             raise refuse([*violations, *((v.field, v.description) for v in broken[0].field_violations)])
         raise refuse(violations) if violations else error
-    violations += still_veiled(redacted_fields(checked.message) if isinstance(checked.message, Message) else ())
+    violations += still_redacted(redacted_fields(validated.message) if isinstance(validated.message, Message) else ())
     if violations:
         raise refuse(violations)
-    return checked
+    return validated
 
 
-def still_veiled(paths: Iterable[str]) -> Violations:
-    """What is wrong with values that were veiled when they were read, and are sent back so."""
-    why = "is veiled, as it was answered: give it its value, or none, for this would be stored as it is"
+def still_redacted(paths: Iterable[str]) -> Violations:
+    """Returns the violations of fields that were redacted in a response and are sent back unchanged."""
+    why = "is redacted, as in the response: set its value or leave it unset, because it is stored as sent"
     return [(f"{FIELD}.payload.{path}", why) for path in paths]
 
 
 def write_periodic(periodic: PeriodicJob) -> periodic_job_pb2.PeriodicJob:
     """Writes a periodic job."""
-    answer = periodic_job_pb2.PeriodicJob(
+    written = periodic_job_pb2.PeriodicJob(
         name=periodic.name,
         payload=any_pb2.Any(type_url=TYPE_URL_PREFIX + periodic.kind, value=periodic.payload),
         cron=periodic.cron,
@@ -93,11 +100,11 @@ def write_periodic(periodic: PeriodicJob) -> periodic_job_pb2.PeriodicJob:
         paused_by=periodic.paused_by or "",
     )
     if periodic.every is not None:
-        write_duration(answer.every, periodic.every)
+        write_duration(written.every, periodic.every)
     if periodic.window is not None:
-        write_duration(answer.missed_window, periodic.window)
+        write_duration(written.missed_window, periodic.window)
     for time in periodic.next_runs:
-        write_time(answer.next_runs.add(), time)
-    write_time(answer.last_run, periodic.last_at)
-    write_time(answer.paused_at, periodic.paused_at)
-    return answer
+        write_time(written.next_runs.add(), time)
+    write_time(written.last_run, periodic.last_at)
+    write_time(written.paused_at, periodic.paused_at)
+    return written

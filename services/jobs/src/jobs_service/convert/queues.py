@@ -1,12 +1,11 @@
-"""Queues, how they are doing, and what is paused."""
+"""Queues, their statistics, and pauses."""
 
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, Literal, TypedDict
 
 from headrace.jobs.v1 import queue_pb2
-from headrace.queue import BoundedCount, JobState, Pause, Queue
-from headrace.queue.inspection.queue_stats import QueueStats
+from headrace.queue import BoundedCount, JobState, Pause, Queue, QueueStats
 from jobs_service.convert.jobs import STATES
 from jobs_service.convert.values import Violations, noting, read_duration, refuse, write_duration, write_time
 
@@ -19,14 +18,14 @@ FINAL: tuple[Literal["completed", "cancelled", "discarded", "quarantined"], ...]
 
 
 def write_queue(queue: Queue, max_depth: int | None = None) -> queue_pb2.Queue:
-    """Writes a queue, with how many jobs the deployment lets wait in it."""
-    answer = queue_pb2.Queue(
+    """Writes a queue, with the deployment's limit of available jobs."""
+    written = queue_pb2.Queue(
         name=queue.name, paused_by=queue.paused_by or "", max_running=queue.max_running, max_depth=max_depth
     )
-    write_time(answer.paused_at, queue.paused_at)
+    write_time(written.paused_at, queue.paused_at)
     for state, kept in queue.retention.items():
-        write_duration(getattr(answer.retention, state), kept)
-    return answer
+        write_duration(getattr(written.retention, state), kept)
+    return written
 
 
 class Kept(TypedDict, total=False):
@@ -39,10 +38,10 @@ class Kept(TypedDict, total=False):
 
 
 def read_retention(sent: queue_pb2.Retention) -> Kept:
-    """Reads a retention; what is unset is left out.
+    """Reads a retention. Unset fields are left out.
 
     Raises:
-        RpcError: INVALID_ARGUMENT, with every time that Python can't hold.
+        RpcError: INVALID_ARGUMENT, with every field that has no valid duration.
     """
     violations: Violations = []
     kept = Kept()
@@ -58,21 +57,21 @@ def read_retention(sent: queue_pb2.Retention) -> Kept:
 def write_pause(pause: Pause) -> queue_pb2.Pause:
     """Writes a pause."""
     scope: dict[str, Any] = {"all": True} if pause.what == "all" else {pause.what: pause.name}
-    answer = queue_pb2.Pause(**scope, paused_by=pause.paused_by)
-    write_time(answer.paused_at, pause.paused_at)
-    return answer
+    written = queue_pb2.Pause(**scope, paused_by=pause.paused_by)
+    write_time(written.paused_at, pause.paused_at)
+    return written
 
 
 def write_stats(queue: str, counts: Mapping[JobState, BoundedCount], flow: QueueStats | None) -> queue_pb2.QueueStats:
-    """Writes how a queue is doing.
+    """Writes a queue's statistics.
 
     Args:
         queue: Its name.
-        counts: How many jobs were counted, by state.
-        flow: How it moves; None where nothing stands in line and no live worker claims from it.
+        counts: The counted jobs by state.
+        flow: Its throughput; None if it has no available jobs and no live worker.
     """
     flow = flow or QueueStats(queue, oldest_wait=None, jobs_per_second=0, workers=0)
-    answer = queue_pb2.QueueStats(
+    written = queue_pb2.QueueStats(
         queue=queue,
         counts=[
             queue_pb2.StateCount(state=STATES[state], jobs=counts[state].jobs, more=counts[state].more)
@@ -82,7 +81,7 @@ def write_stats(queue: str, counts: Mapping[JobState, BoundedCount], flow: Queue
         jobs_per_second=flow.jobs_per_second,
         workers=flow.workers,
     )
-    write_duration(answer.oldest_wait, flow.oldest_wait)
-    in_line = counts.get(JobState.AVAILABLE, BoundedCount(0, more=False))
-    write_duration(answer.drain_time, flow.time_for(in_line.jobs))
-    return answer
+    write_duration(written.oldest_wait, flow.oldest_wait)
+    available = counts.get(JobState.AVAILABLE, BoundedCount(0, more=False))
+    write_duration(written.drain_time, flow.time_for(available.jobs))
+    return written

@@ -1,4 +1,4 @@
-"""Values that several messages have: times, durations, JSON."""
+"""Values that several messages share: times, durations, JSON."""
 
 import math
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ Violations = list[tuple[str, str]]
 
 
 def refuse(violations: Violations) -> RpcError:
-    """INVALID_ARGUMENT that names every bad field."""
+    """Returns INVALID_ARGUMENT with every invalid field."""
     named = ", ".join(field for field, _ in violations)
     return RpcError(
         StatusCode.INVALID_ARGUMENT,
@@ -34,7 +34,7 @@ def merged(violations: Violations, more: Violations) -> Violations:
 
 
 def under(error: RpcError, field: str) -> RpcError:
-    """The same error, its bad fields being those of the request's field `field`."""
+    """Returns the same error with its invalid fields below the request's field `field`."""
     details = [_under(detail, field) if isinstance(detail, BadRequest) else detail for detail in error.details]
     return RpcError(error.code, error.message, *details)
 
@@ -45,7 +45,7 @@ def _under(detail: BadRequest, field: str) -> BadRequest:
 
 @contextmanager
 def noting(violations: Violations, field: str) -> Iterator[None]:
-    """Notes a time that Python can't hold, unless the rules have noted that field before."""
+    """Adds a violation for a time that Python can't represent, unless the field has one already."""
     try:
         yield
     except (ValueError, OverflowError):
@@ -54,23 +54,23 @@ def noting(violations: Violations, field: str) -> Iterator[None]:
 
 
 def read_time(time: timestamp_pb2.Timestamp) -> datetime:
-    """Reads a time, to the microsecond. Raises ValueError where Python can't hold it."""
+    """Reads a time, to the microsecond. Raises ValueError if Python can't represent it."""
     return time.ToDatetime(tzinfo=UTC)
 
 
 def read_duration(duration: duration_pb2.Duration) -> timedelta:
-    """Reads a duration, to the microsecond. Raises ValueError or OverflowError where Python can't hold it."""
+    """Reads a duration, to the microsecond. Raises ValueError or OverflowError if Python can't represent it."""
     return duration.ToTimedelta()
 
 
 def write_time(field: timestamp_pb2.Timestamp, time: datetime | None) -> None:
-    """Writes a time into a field, which stays unset where there is none."""
+    """Writes a time to a field; None leaves it unset."""
     if time is not None:
         field.FromDatetime(time)
 
 
 def write_duration(field: duration_pb2.Duration, duration: timedelta | None) -> None:
-    """Writes a duration into a field, which stays unset where there is none."""
+    """Writes a duration to a field; None leaves it unset."""
     if duration is not None:
         field.FromTimedelta(duration)
 
@@ -79,7 +79,7 @@ def read_struct(struct: struct_pb2.Struct) -> dict[str, Any]:
     """Reads a JSON object. Whole numbers become integers, as they do in JSON texts.
 
     Raises:
-        ValueError: A value is unset, or a number is none of JSON's.
+        ValueError: A value is unset, or a number is not finite.
     """
     return {name: read_value(value) for name, value in struct.fields.items()}
 
@@ -92,7 +92,7 @@ def read_value(value: struct_pb2.Value) -> Any:
         case "number_value":
             number = value.number_value
             if not math.isfinite(number):
-                raise ValueError(f"{number} is no JSON number")
+                raise ValueError(f"{number} is not a JSON number")
             return int(number) if number.is_integer() and abs(number) < 2**53 else number
         case "string_value":
             return value.string_value
@@ -103,11 +103,11 @@ def read_value(value: struct_pb2.Value) -> Any:
         case "list_value":
             return [read_value(item) for item in value.list_value.values]
         case _:
-            raise ValueError("a value is unset; null is null_value")
+            raise ValueError("a value is unset; for null, set null_value")
 
 
 def write_value(field: struct_pb2.Value, value: Any) -> None:
-    """Writes a JSON value into a field. Integers beyond 2^53 lose digits, as in any JSON reader that has doubles."""
+    """Writes a JSON value to a field. Integers beyond 2^53 lose digits, as in any JSON reader that uses doubles."""
     match value:
         case None:
             field.null_value = struct_pb2.NULL_VALUE
@@ -124,11 +124,11 @@ def write_value(field: struct_pb2.Value, value: Any) -> None:
             for item in value:
                 write_value(field.list_value.values.add(), item)
         case _:
-            raise TypeError(f"{type(value).__name__} is none of JSON's types")
+            raise TypeError(f"{type(value).__name__} is not a JSON type")
 
 
 def write_struct(field: struct_pb2.Struct, values: dict[str, Any]) -> None:
-    """Writes a JSON object into a field."""
+    """Writes a JSON object to a field."""
     field.SetInParent()
     for name, value in values.items():
         write_value(field.fields[name], value)
@@ -137,5 +137,5 @@ def write_struct(field: struct_pb2.Struct, values: dict[str, Any]) -> None:
 def _double(number: float) -> float:
     try:
         return float(number)
-    except OverflowError:  # Postgres' numbers have no bound
+    except OverflowError:  # numbers in Postgres have no limit
         return math.copysign(math.inf, number)

@@ -15,7 +15,7 @@ _STATES: dict[WorkerState, worker_pb2.WorkerState] = {
 
 def write_worker(worker: WorkerInfo) -> worker_pb2.Worker:
     """Writes a worker."""
-    answer = worker_pb2.Worker(
+    written = worker_pb2.Worker(
         id=str(worker.id),
         name=worker.name,
         state=_STATES[worker.state],
@@ -25,8 +25,8 @@ def write_worker(worker: WorkerInfo) -> worker_pb2.Worker:
         slots=worker.slots or 0,
         enabled=worker.enabled,
     )
-    write_time(answer.started_at, worker.started_at)
-    write_time(answer.beat_at, worker.beat_at)
-    write_duration(answer.silence, worker.silence)
-    write_time(answer.hung_since, worker.hung_since)
-    return answer
+    write_time(written.started_at, worker.started_at)
+    write_time(written.beat_at, worker.beat_at)
+    write_duration(written.silence, worker.silence)
+    write_time(written.hung_since, worker.hung_since)
+    return written

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Mapping
 import grpc
 
 from headrace.chassis.rpc.errors import RpcError, error_info, retry_info
-from headrace.queue.inspection.queues import count_available
+from headrace.queue import count_available_async
 from jobs_service.database import Database
 
 FRESH_SECONDS = 1.0
@@ -80,7 +80,7 @@ class _QueueDepth:
             if self._is_fresh():
                 return
             began = self._clock()
-            self._jobs = await self._database.run(lambda c: count_available(c, self._queue, limit=self._limit))
+            self._jobs = await self._database.call(count_available_async, self._queue, limit=self._limit)
             ended = self._clock()
             self._fresh_until = ended + max(FRESH_SECONDS, PAUSE_FACTOR * (ended - began))
 

@@ -17,7 +17,7 @@ from headrace.chassis.rpc.errors import RpcError
 from headrace.chassis.rpc.validation import request_violations
 from headrace.chassis.telemetry.context_only_tracing import records
 from headrace.jobs.v1 import jobs_service_pb2
-from headrace.queue import BatchTooLargeError, Enqueued, Enqueuer, TraceParent, ValidatedJob, tracing
+from headrace.queue import BatchTooLargeError, Enqueued, Enqueuer, TraceParent, ValidatedJob, current_trace
 from jobs_service.callers.caller import Caller
 from jobs_service.convert.enqueue import read_enqueue, trace_context
 from jobs_service.convert.errors import refusal, violations_of
@@ -70,7 +70,7 @@ class RequestEnqueuer:
             raise BatchTooLargeError(len(requests), limit)
         results: dict[int, Enqueued | RpcError] = {}
         jobs: dict[int, ValidatedJob] = {}
-        origin = tracing.current()
+        origin = current_trace()
         broken = request_violations(message)  # of all requests at once; of each only if that finds something
         for place, request in enumerate(requests):
             try:

@@ -1,44 +1,46 @@
-"""What was done, and by whom."""
+"""ListAuditEntries."""
 
 # ruff: noqa: N802, ARG002 (names and parameters are the contract's)
 
 from typing import Any
 
 from headrace.jobs.v1 import jobs_service_pb2 as pb
-from headrace.queue.control.audit_log import list_audit_entries
-from jobs_service.convert.audit import write_act
+from headrace.queue import list_audit_entries_async
+from jobs_service.convert.audit import write_audit_entry
 from jobs_service.convert.page_tokens import read_page_token, write_page_token
 from jobs_service.convert.values import refuse
 from jobs_service.rpc.base import Methods
 
 DEFAULT_PAGE = 50
-# A page ends early rather than being larger than what clients take by default, which is 4 MiB.
+# A larger page ends early: clients accept responses of up to 4 MiB by default.
 PAGE_BYTES = 3 * 1024 * 1024
 
 
 class AuditMethods(Methods):
-    """Tells of administrative acts."""
+    """Lists audit entries."""
 
     async def ListAuditEntries(self, request: pb.ListAuditEntriesRequest, context: Any) -> pb.ListAuditEntriesResponse:
-        """Lists acts, newest first."""
+        """Lists audit entries, newest first."""
         conditions = ("audit", request.actor, request.subject)
         if bad := [field for field in ("actor", "subject") if "\0" in getattr(request, field)]:
             raise refuse([(field, "must not contain NUL") for field in bad])
         before = read_page_token(conditions, request.page_token)
         size = request.page_size or DEFAULT_PAGE
-        acts = await self._database.run(
-            lambda c: list_audit_entries(
-                c, actor=request.actor or None, subject=request.subject or None, limit=size + 1, before_id=before
-            )
+        entries = await self._database.call(
+            list_audit_entries_async,
+            actor=request.actor or None,
+            subject=request.subject or None,
+            limit=size + 1,
+            before_id=before,
         )
-        answer = pb.ListAuditEntriesResponse()
+        response = pb.ListAuditEntriesResponse()
         space = PAGE_BYTES
-        for act in acts[:size]:
-            written = write_act(act)
+        for entry in entries[:size]:
+            written = write_audit_entry(entry)
             space -= written.ByteSize()
-            if space < 0 and answer.entries:
+            if space < 0 and response.entries:
                 break
-            answer.entries.append(written)
-        if len(answer.entries) < len(acts):
-            answer.next_page_token = write_page_token(conditions, acts[len(answer.entries) - 1].id)
-        return answer
+            response.entries.append(written)
+        if len(response.entries) < len(entries):
+            response.next_page_token = write_page_token(conditions, entries[len(response.entries) - 1].id)
+        return response

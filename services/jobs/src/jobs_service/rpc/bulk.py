@@ -1,4 +1,4 @@
-"""What is done to all jobs that match a filter, or only counted."""
+"""CancelJobs, RetryJobs and DeleteJobs: what a caller may do to all jobs that match a filter."""
 
 # ruff: noqa: N802 (names and parameters are the contract's)
 
@@ -11,9 +11,7 @@ from google.protobuf.json_format import MessageToDict
 from headrace.chassis.rpc.errors import RpcError, bad_request, error_info
 from headrace.jobs.v1 import job_pb2
 from headrace.jobs.v1 import jobs_service_pb2 as pb
-from headrace.queue import Action, JobFilter
-from headrace.queue.control.bulk import act_on, batches, find_actionable
-from headrace.queue.inspection.search import Found
+from headrace.queue import Action, Found, JobFilter, act_on_async, batches, find_actionable_async
 from jobs_service.convert.jobs import read_filter
 from jobs_service.rpc.base import Methods
 
@@ -26,10 +24,10 @@ class _Counts(NamedTuple):
 
 
 class BulkMethods(Methods):
-    """Acts on many jobs, from the newest to the oldest, each batch of them in a transaction of its own.
+    """Acts on many jobs, from the newest to the oldest, with one transaction for each batch.
 
-    Each batch is recorded with the number of jobs that it changed. A call that ends early, by its deadline or with its
-    client, leaves what was done: called again, it goes on with the rest.
+    Each batch gets an audit entry with the number of jobs that it changed. If a call ends early, by its deadline or
+    because its client disconnects, the batches that are done stay done. Another call continues with the rest.
     """
 
     async def CancelJobs(self, request: pb.CancelJobsRequest, context: Any) -> pb.CancelJobsResponse:
@@ -54,9 +52,9 @@ class BulkMethods(Methods):
         if wanted == JobFilter():
             raise RpcError(
                 grpc.StatusCode.INVALID_ARGUMENT,
-                "The filter is empty, which would mean every job there is: name all states, if that is what is meant.",
+                "The filter is empty, which would match every job. To match every job, list all states.",
                 error_info("FILTER_EMPTY"),
-                bad_request([("filter", "must ask something; to mean all jobs, name all states")]),
+                bad_request([("filter", "must have a condition; to match all jobs, list all states")]),
             )
         details = MessageToDict(sent, preserving_proto_field_name=True)
         matched = changed = 0
@@ -71,30 +69,28 @@ class BulkMethods(Methods):
             if found.before_id is None:
                 break
             before_id = found.before_id
-        if not matched and not dry_run:  # that nothing matched is on record, too
+        if not matched and not dry_run:  # record that nothing matched, too
             await self._act_on_batch(method, action, [], details)
         return _Counts(matched, changed)
 
     async def _find(self, action: Action, wanted: JobFilter, before_id: int | None) -> Found:
-        return await self._database.run(
-            lambda connection: find_actionable(connection, action, wanted, before_id=before_id)
-        )
+        return await self._database.call(find_actionable_async, action, wanted, before_id=before_id)
 
     async def _act_on_batch(self, method: str, action: Action, ids: Sequence[int], details: dict[str, Any]) -> int:
         return await self._act(
             method,
             SUBJECT,
-            lambda connection: act_on(connection, action, ids),
+            lambda connection: act_on_async(connection, action, ids, schema=self._schema),
             details={"filter": details},
             jobs=lambda changed: changed,
         )
 
 
 def _require_time(context: Any, changed: int) -> None:
-    """Ends a call that nobody waits for any more, rather than doing what its client may have asked for anew."""
+    """Ends a call whose deadline has passed: its client may have repeated the call already."""
     left = context.time_remaining()
     if left is not None and left <= 0:
         raise RpcError(
             grpc.StatusCode.DEADLINE_EXCEEDED,
-            f"The deadline passed when {changed} jobs were changed; they stay so. Call again to go on with the rest.",
+            f"The deadline passed after {changed} jobs were changed. Call again to continue with the rest.",
         )

@@ -1,4 +1,4 @@
-"""Enqueue and EnqueueBatch: how jobs come in."""
+"""Enqueue and EnqueueBatch."""
 
 # ruff: noqa: N802, ARG002 (names and parameters are the contract's)
 
@@ -19,27 +19,27 @@ from jobs_service.rpc.base import Methods
 SELF_VALIDATING = tuple(
     f"headrace.jobs.v1.JobsService/{method}" for method in ("Enqueue", "EnqueueBatch", "ExplainJob")
 )
-"""Methods that check the rules of their items themselves, each for itself and together with its payload."""
+"""Methods that validate their items themselves, each item separately and together with its payload."""
 
 
 class EnqueueMethods(Methods):
-    """Accepts jobs."""
+    """Enqueues jobs."""
 
     def __init__(self, enqueuer: Enqueuer, database: Database, callers: Callers, depths: QueueDepthLimits) -> None:
         super().__init__(enqueuer, database, callers, depths)
         self._request_enqueuer = RequestEnqueuer(enqueuer, database, depths)
 
     async def Enqueue(self, request: pb.EnqueueRequest, context: Any) -> pb.EnqueueResponse:
-        """Accepts one job."""
+        """Enqueues one job."""
         (result,) = await self._request_enqueuer.enqueue([request], self._callers.current(), message=request)
         if isinstance(result, RpcError):
             raise result
-        answer = pb.EnqueueResponse()
-        write_enqueued(answer, result)
-        return answer
+        response = pb.EnqueueResponse()
+        write_enqueued(response, result)
+        return response
 
     async def EnqueueBatch(self, request: pb.EnqueueBatchRequest, context: Any) -> pb.EnqueueBatchResponse:
-        """Accepts many jobs, each on its own."""
+        """Enqueues many jobs, each accepted or rejected separately."""
         if not request.requests:
             raise RpcError(
                 grpc.StatusCode.INVALID_ARGUMENT,
@@ -47,10 +47,10 @@ class EnqueueMethods(Methods):
                 error_info("REQUEST_INVALID"),
                 bad_request([("requests", "must contain at least 1 item")]),
             )
-        answer = pb.EnqueueBatchResponse()
+        response = pb.EnqueueBatchResponse()
         for result in await self._request_enqueuer.enqueue(request.requests, self._callers.current(), message=request):
             if isinstance(result, RpcError):
-                answer.results.add(refused=result.status())
+                response.results.add(refused=result.status())
             else:
-                write_enqueued(answer.results.add().accepted, result)
-        return answer
+                write_enqueued(response.results.add().accepted, result)
+        return response

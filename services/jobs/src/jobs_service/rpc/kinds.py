@@ -1,11 +1,11 @@
-"""Kinds, as clients need them."""
+"""ListKinds."""
 
 # ruff: noqa: N802, ARG002 (names and parameters are the contract's)
 
 from typing import Any
 
 from headrace.jobs.v1 import jobs_service_pb2 as pb
-from headrace.queue import Kind, Pause, WorkerInfo, WorkerState, list_pauses, list_workers
+from headrace.queue import Kind, Pause, WorkerInfo, WorkerState, list_pauses_async, list_workers_async
 from jobs_service.convert.kind_comments import kind_comments
 from jobs_service.convert.kinds import write_kind
 from jobs_service.database import Connection
@@ -13,18 +13,19 @@ from jobs_service.rpc.base import Methods
 
 
 class KindsMethods(Methods):
-    """Tells of kinds."""
+    """Lists kinds."""
 
     async def ListKinds(self, request: pb.ListKindsRequest, context: Any) -> pb.ListKindsResponse:
         """Lists the kinds that the caller may enqueue."""
-        workers, pauses = await self._database.run(_look)
+        workers, pauses = await self._database.run(lambda c: _workers_and_pauses(c, self._schema))
         paused = {pause.name: pause for pause in pauses if pause.what == "kind"}
         caller = self._callers.current()
+        comments = kind_comments(self._enqueuer.kinds)
         return pb.ListKindsResponse(
             kinds=[
                 write_kind(
                     kind,
-                    kind_comments(),
+                    comments,
                     worker_version=_worker_version(kind, workers),
                     pause=paused.get(kind.name),
                 )
@@ -34,8 +35,8 @@ class KindsMethods(Methods):
         )
 
 
-async def _look(connection: Connection) -> tuple[list[WorkerInfo], list[Pause]]:
-    return await list_workers(connection), await list_pauses(connection)
+async def _workers_and_pauses(connection: Connection, schema: str) -> tuple[list[WorkerInfo], list[Pause]]:
+    return await list_workers_async(connection, schema=schema), await list_pauses_async(connection, schema=schema)
 
 
 def _worker_version(kind: Kind, workers: list[WorkerInfo]) -> int:

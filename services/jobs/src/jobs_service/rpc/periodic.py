@@ -1,4 +1,4 @@
-"""Periodic jobs: made, changed, paused and looked at, at run time."""
+"""Creating, changing, pausing and listing periodic jobs at run time."""
 
 # ruff: noqa: N802, ARG002 (names and parameters are the contract's)
 
@@ -15,79 +15,85 @@ from headrace.queue import (
     Periodic,
     PeriodicJob,
     PeriodicNotFoundError,
-    create_periodic,
-    delete_periodic,
-    get_periodic,
-    list_periodic,
-    pause_periodic,
-    resume_periodic,
-    update_periodic,
+    create_periodic_async,
+    delete_periodic_async,
+    get_periodic_async,
+    list_periodic_async,
+    pause_periodic_async,
+    redact_payload,
+    resume_periodic_async,
+    update_periodic_async,
 )
-from headrace.queue.inspection.redaction import redact_payload
-from jobs_service.convert.periodic import read_periodic, still_veiled
+from jobs_service.convert.periodic import read_periodic, still_redacted
 from jobs_service.convert.values import refuse
 from jobs_service.database import Connection
 from jobs_service.rpc.base import Methods
 
-# What the service sets, and the payload, have no place in the record of a change.
+# The audit entry of a change contains neither the payload nor the fields that the service sets.
 _NOT_RECORDED = ("payload", "declared", "last_run", "next_runs", "paused_at", "paused_by")
 
 
 class PeriodicMethods(Methods):
-    """Acts on periodic jobs. A caller makes only those whose jobs it could enqueue."""
+    """Acts on periodic jobs. A caller may create only those whose jobs it may enqueue."""
 
     async def CreatePeriodicJob(
         self, request: pb.CreatePeriodicJobRequest, context: Any
     ) -> pb.CreatePeriodicJobResponse:
-        """Makes a periodic job."""
-        made = await self._define("CreatePeriodicJob", request.periodic_job, create_periodic)
-        return pb.CreatePeriodicJobResponse(periodic_job=self._seen.periodic(made))
+        """Creates a periodic job."""
+        created = await self._define("CreatePeriodicJob", request.periodic_job, create_periodic_async)
+        return pb.CreatePeriodicJobResponse(periodic_job=self._seen.periodic(created))
 
     async def GetPeriodicJob(self, request: pb.GetPeriodicJobRequest, context: Any) -> pb.GetPeriodicJobResponse:
-        """Answers one periodic job, with its next runs."""
+        """Returns one periodic job with its next runs."""
         name, runs = _known(request.name), request.runs or 1
-        found = await self._database.run(lambda c: get_periodic(c, name, runs=runs))
+        found = await self._database.call(get_periodic_async, name, runs=runs)
         return pb.GetPeriodicJobResponse(periodic_job=self._seen.periodic(found))
 
     async def ListPeriodicJobs(self, request: pb.ListPeriodicJobsRequest, context: Any) -> pb.ListPeriodicJobsResponse:
         """Lists all periodic jobs, by name."""
-        found = await self._database.run(lambda c: list_periodic(c, runs=request.runs or 1))
+        found = await self._database.call(list_periodic_async, runs=request.runs or 1)
         return pb.ListPeriodicJobsResponse(periodic_jobs=[self._seen.periodic(periodic) for periodic in found])
 
     async def UpdatePeriodicJob(
         self, request: pb.UpdatePeriodicJobRequest, context: Any
     ) -> pb.UpdatePeriodicJobResponse:
-        """Gives a periodic job a new definition."""
+        """Replaces the definition of a periodic job."""
         payload, caller = request.periodic_job.payload, self._callers.current()
 
-        async def changing(connection: Connection, periodic: Periodic, *, kinds: Kinds) -> PeriodicJob:
+        async def update(connection: Connection, periodic: Periodic, *, kinds: Kinds, schema: str) -> PeriodicJob:
             if not caller.see_redacted:
-                await _refuse_what_was_shown(connection, periodic.name, payload, kinds)
-            return await update_periodic(connection, periodic, kinds=kinds)
+                await _reject_redacted(connection, periodic.name, payload, kinds, schema)
+            return await update_periodic_async(connection, periodic, kinds=kinds, schema=schema)
 
-        changed = await self._define("UpdatePeriodicJob", request.periodic_job, changing)
-        return pb.UpdatePeriodicJobResponse(periodic_job=self._seen.periodic(changed))
+        updated = await self._define("UpdatePeriodicJob", request.periodic_job, update)
+        return pb.UpdatePeriodicJobResponse(periodic_job=self._seen.periodic(updated))
 
     async def PausePeriodicJob(self, request: pb.PausePeriodicJobRequest, context: Any) -> pb.PausePeriodicJobResponse:
-        """Stops the ticks of a periodic job."""
+        """Pauses a periodic job: it enqueues no jobs."""
         name, caller = _known(request.name), self._callers.current().name
-        paused = await self._act("PausePeriodicJob", _subject(name), lambda c: pause_periodic(c, name, by=caller))
+        paused = await self._act(
+            "PausePeriodicJob", _subject(name), lambda c: pause_periodic_async(c, name, by=caller, schema=self._schema)
+        )
         return pb.PausePeriodicJobResponse(periodic_job=self._seen.periodic(paused))
 
     async def ResumePeriodicJob(
         self, request: pb.ResumePeriodicJobRequest, context: Any
     ) -> pb.ResumePeriodicJobResponse:
-        """Lets a periodic job tick again."""
+        """Resumes a periodic job."""
         name = _known(request.name)
-        resumed = await self._act("ResumePeriodicJob", _subject(name), lambda c: resume_periodic(c, name))
+        resumed = await self._act(
+            "ResumePeriodicJob", _subject(name), lambda c: resume_periodic_async(c, name, schema=self._schema)
+        )
         return pb.ResumePeriodicJobResponse(periodic_job=self._seen.periodic(resumed))
 
     async def DeletePeriodicJob(
         self, request: pb.DeletePeriodicJobRequest, context: Any
     ) -> pb.DeletePeriodicJobResponse:
-        """Forgets a periodic job."""
+        """Deletes a periodic job."""
         name = _known(request.name)
-        await self._act("DeletePeriodicJob", _subject(name), lambda c: delete_periodic(c, name))
+        await self._act(
+            "DeletePeriodicJob", _subject(name), lambda c: delete_periodic_async(c, name, schema=self._schema)
+        )
         return pb.DeletePeriodicJobResponse()
 
     async def _define(
@@ -99,17 +105,17 @@ class PeriodicMethods(Methods):
         caller.require_queue(payload.queue)
 
         async def defined(connection: Connection) -> PeriodicJob:
-            return await define(connection, periodic, kinds=self._enqueuer.kinds)
+            return await define(connection, periodic, kinds=self._enqueuer.kinds, schema=self._schema)
 
         return await self._act(method, _subject(periodic.name), defined, details=_details(sent, payload.kind.name))
 
 
-async def _refuse_what_was_shown(connection: Connection, name: str, payload: any_pb2.Any, kinds: Kinds) -> None:
-    """Refuses the very payload that its caller was shown: what was veiled in it, a number, say, is unset there."""
-    stored = await get_periodic(connection, name)
-    shown, veiled_fields = redact_payload(stored.kind, stored.payload, kinds)
-    if veiled_fields and (stored.kind, shown) == (payload.TypeName(), payload.value):
-        raise refuse(still_veiled(veiled_fields))
+async def _reject_redacted(connection: Connection, name: str, payload: any_pb2.Any, kinds: Kinds, schema: str) -> None:
+    """Rejects a payload as the service has returned it: its redacted fields, for example a number, are unset."""
+    stored = await get_periodic_async(connection, name, schema=schema)
+    returned, redacted = redact_payload(stored.kind, stored.payload, kinds)
+    if redacted and (stored.kind, returned) == (payload.TypeName(), payload.value):
+        raise refuse(still_redacted(redacted))
 
 
 def _details(sent: periodic_job_pb2.PeriodicJob, kind: str) -> dict[str, Any]:
@@ -121,7 +127,7 @@ def _details(sent: periodic_job_pb2.PeriodicJob, kind: str) -> dict[str, Any]:
 
 
 def _known(name: str) -> str:
-    """Refuses a name that no periodic job can have, as Postgres could not even look for it."""
+    """Rejects a name that no periodic job can have, and that Postgres could not search for."""
     if not name.isprintable():
         raise PeriodicNotFoundError(name)
     return name

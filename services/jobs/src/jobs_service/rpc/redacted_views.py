@@ -1,10 +1,9 @@
-"""What a caller sees of a job: all but what its kind redacts, unless the caller has the right to see that too."""
+"""Redacts jobs for callers that may not see redacted fields."""
 
 from dataclasses import replace
 
 from headrace.jobs.v1 import explanation_pb2, job_pb2, periodic_job_pb2
-from headrace.queue import Explanation, Job, Kinds, PeriodicJob
-from headrace.queue.inspection.redaction import redact_job, redact_payload
+from headrace.queue import Explanation, Job, Kinds, PeriodicJob, redact_job, redact_payload
 from jobs_service.callers.caller import Callers
 from jobs_service.convert.explanations import write_explanation
 from jobs_service.convert.jobs import TYPE_URL_PREFIX, write_job
@@ -12,7 +11,7 @@ from jobs_service.convert.periodic import write_periodic
 
 
 class RedactedViews:
-    """Writes answers for the caller whose call is being answered (`see_redacted` in the callers file)."""
+    """Writes responses for the current caller: redacted, unless the callers file has `see_redacted` for it."""
 
     def __init__(self, kinds: Kinds, callers: Callers) -> None:
         self._kinds = kinds
@@ -20,18 +19,18 @@ class RedactedViews:
 
     def job(self, job: Job) -> job_pb2.Job:
         """Writes a job."""
-        seen, paths = self._veiled(job)
-        answer = write_job(seen)
-        answer.veiled_fields.extend(paths)
-        if job.kind in self._kinds:  # the message that reflection knows, where the job came under a former name
-            answer.payload.type_url = TYPE_URL_PREFIX + self._kinds[job.kind].name
-        return answer
+        seen, paths = self._redacted(job)
+        written = write_job(seen)
+        written.veiled_fields.extend(paths)
+        if job.kind in self._kinds:  # reflection knows the message by its current name only
+            written.payload.type_url = TYPE_URL_PREFIX + self._kinds[job.kind].name
+        return written
 
     def explanation(self, explanation: Explanation) -> explanation_pb2.Explanation:
-        """Writes why a job does not run: its errors are evidence, too."""
+        """Writes why a job isn't running, with the job's errors redacted as well."""
         if explanation.job is None:
             return write_explanation(explanation)
-        seen, _ = self._veiled(explanation.job)
+        seen, _ = self._redacted(explanation.job)
         return write_explanation(explanation.seen_as(seen))
 
     def periodic(self, periodic: PeriodicJob) -> periodic_job_pb2.PeriodicJob:
@@ -39,9 +38,9 @@ class RedactedViews:
         if self._callers.current().see_redacted:
             return write_periodic(periodic)
         payload, paths = redact_payload(periodic.kind, periodic.payload, self._kinds)
-        answer = write_periodic(replace(periodic, payload=payload))
-        answer.veiled_fields.extend(paths)
-        return answer
+        written = write_periodic(replace(periodic, payload=payload))
+        written.veiled_fields.extend(paths)
+        return written
 
-    def _veiled(self, job: Job) -> tuple[Job, tuple[str, ...]]:
+    def _redacted(self, job: Job) -> tuple[Job, tuple[str, ...]]:
         return (job, ()) if self._callers.current().see_redacted else redact_job(job, self._kinds)

@@ -1,7 +1,7 @@
-"""JobsService as it is served: its parts put together.
+"""JobsService: the methods of all its parts in one class.
 
-Each method reads its request, asks the engine in one transaction, writes the answer. Errors are raised as the engine
-raises them; the server's boundary turns them into statuses (`refusals`).
+Each method reads its request, calls the engine in one transaction and writes the response. The engine's errors are
+raised as they are; the server turns them into gRPC statuses (convert/errors.py).
 """
 
 from jobs_service.rpc.audit import AuditMethods

@@ -1,7 +1,7 @@
-"""GET /livez and GET /readyz of the server, over plain HTTP: for probes that can't speak gRPC with TLS.
+"""GET /livez and GET /readyz of the server over plain HTTP, for probes that can't use gRPC with TLS.
 
-They say what gRPC health says as "liveness" and "readiness". They are answered by the event loop itself, so that a loop
-that stands still is silent, and its probe times out.
+They report the same as gRPC health's "liveness" and "readiness". The event loop serves them, so that a probe of a
+blocked loop times out.
 """
 
 from typing import Any
@@ -13,7 +13,7 @@ from starlette.routing import Route
 
 
 class ServerHealth:
-    """What the probes are answered; `app` answers them."""
+    """The state that probes read; `app` serves it."""
 
     def __init__(self) -> None:
         self.ready = False
@@ -25,4 +25,4 @@ class ServerHealth:
     async def _readyz(self, _request: Request) -> Response:
         if self.ready:
             return JSONResponse({"status": "ok"})
-        return JSONResponse({"status": "not ready", "reason": "Postgres does not answer: see the log"}, 503)
+        return JSONResponse({"status": "not ready", "reason": "Postgres is unavailable: see the log"}, 503)

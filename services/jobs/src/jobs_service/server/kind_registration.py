@@ -1,12 +1,11 @@
-"""Notes in the register of kinds how the server's kinds look, as workers do: once, as soon as Postgres lets it."""
+"""Registers the server's kinds in the database, as workers do: once, as soon as Postgres is available."""
 
 import asyncio
 
 import psycopg
 import structlog
 
-from headrace.queue import DatabaseUnavailableError, Kinds
-from headrace.queue.kinds.revisions import register_kinds
+from headrace.queue import DatabaseUnavailableError, Kinds, register_kinds_async
 from jobs_service.database import Database
 
 log = structlog.get_logger()
@@ -15,15 +14,15 @@ RETRY_SECONDS = 1.0
 
 
 async def register(database: Database, kinds: Kinds) -> None:
-    """Registers the kinds, however long Postgres is away, or its tables lack; says why it waits, once."""
-    waits = False
+    """Registers the kinds, retrying while Postgres is down or its tables are missing. Logs the reason once."""
+    is_logged = False
     while True:
         try:
-            await database.run(lambda connection: register_kinds(connection, kinds))
-        except (DatabaseUnavailableError, psycopg.Error) as error:  # the latter: no permission, for one
-            if not waits:
+            await database.call(register_kinds_async, kinds)
+        except (DatabaseUnavailableError, psycopg.Error) as error:  # the latter, for example, without permission
+            if not is_logged:
                 log.warning("kinds not registered yet", reason=str(error).strip())
-            waits = True
+            is_logged = True
             await asyncio.sleep(RETRY_SECONDS)
         else:
             return

@@ -1,7 +1,4 @@
-"""The program `jobs-server`: JobsService over the engine, on gRPC.
-
-Only what it needs to answer is started; jobs are run by workers, programs of their own.
-"""
+"""The program `jobs-server`: serves JobsService over gRPC, for the kinds in JOBS_KINDS. It runs no jobs."""
 
 import asyncio
 import contextlib
@@ -26,7 +23,7 @@ from jobs_service.callers.interceptor import AdmissionInterceptor
 from jobs_service.convert.errors import TRANSLATIONS
 from jobs_service.database import Database
 from jobs_service.enqueue.queue_depth import QueueDepthLimits
-from jobs_service.kinds import build_kinds
+from jobs_service.kinds import load_kinds
 from jobs_service.rpc.enqueue import SELF_VALIDATING
 from jobs_service.rpc.servicer import JobsServicer
 from jobs_service.server.health import ServerHealth
@@ -38,16 +35,16 @@ log = structlog.get_logger()
 
 
 class JobsServer:
-    """The server, from entering to leaving: then it takes no new calls and lets those under way finish."""
+    """The server. Entering starts it; leaving rejects new calls and lets calls in progress finish."""
 
     def __init__(
         self, settings: JobsServerSettings, callers: Callers, kinds: Kinds, *, callers_seen: Signature | None = None
     ) -> None:
-        """`callers_seen` is how the callers file looked before it was read; unset, it is not watched."""
+        """`callers_seen` is the signature of the callers file before it was read. If unset, the file is not watched."""
         self.port = 0
-        """Where it listens, once entered."""
+        """The port that it listens on, once entered."""
         self.health_port = 0
-        """Where it answers probes over HTTP, once entered, if it is to."""
+        """The port of the HTTP health endpoints, once entered, if there are any."""
         self._health = ServerHealth()
         self._health_address = settings.jobs_server_health_address
         self._callers = callers
@@ -57,6 +54,7 @@ class JobsServer:
         self._drain_seconds = settings.jobs_drain_timeout.total_seconds()
         self._database = Database(
             settings.jobs_database_url,
+            schema=settings.jobs_schema,
             pool_size=settings.jobs_pool_size,
             waiting=settings.jobs_pool_waiting,
             timeout=settings.jobs_database_timeout,
@@ -65,6 +63,7 @@ class JobsServer:
             kinds,
             limits=Limits(payload_bytes=settings.jobs_payload_limit, batch=settings.jobs_batch_limit),
             hash_keys=settings.jobs_hash_keys,
+            schema=settings.jobs_schema,
         )
         self._grpc = GrpcServer(
             address=settings.jobs_grpc_address,
@@ -123,7 +122,7 @@ def main() -> None:
     require_usable("JOBS_GRPC_TLS_*", settings.tls)
     callers_seen = file_signature(settings.jobs_callers_file)
     callers = load_callers(settings.jobs_callers_file)
-    kinds = build_kinds(settings)
+    kinds = load_kinds(settings.jobs_kinds, settings)
     start_logging()
     telemetry = start_telemetry("jobs-server")
 

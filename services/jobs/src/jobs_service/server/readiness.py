@@ -1,4 +1,4 @@
-"""Whether the server can answer: watched in the background, so that a probe costs nothing and never waits."""
+"""Checks in the background whether the server is ready, so that a probe returns at once."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 import psycopg
 import structlog
 
-from headrace.queue import DatabaseUnavailableError, JobNotFoundError, get_job
+from headrace.queue import DatabaseUnavailableError, JobNotFoundError, get_job_async
 from jobs_service.convert.jobs import MAX_ID
 from jobs_service.database import Database
 
@@ -16,10 +16,10 @@ INTERVAL_SECONDS = 1.0
 
 
 async def watch_readiness(database: Database, announce: Callable[[bool], Awaitable[None]]) -> None:
-    """Asks the database once a second, and announces whenever the answer has changed. Runs until it is cancelled."""
+    """Queries the database once a second and announces every change. Runs until it is cancelled."""
     was: bool | None = None
     while True:
-        reason = await _reason_to_wait(database)
+        reason = await _reason_not_ready(database)
         ready = reason is None
         if ready is not was:
             if ready:
@@ -31,12 +31,12 @@ async def watch_readiness(database: Database, announce: Callable[[bool], Awaitab
         await asyncio.sleep(INTERVAL_SECONDS)
 
 
-async def _reason_to_wait(database: Database) -> str | None:
-    """Looks up a job that can't exist: one index probe, which needs the connection, the tables and the permission."""
+async def _reason_not_ready(database: Database) -> str | None:
+    """Looks up a job that can't exist: one index probe, which needs a connection, the tables and permission."""
     try:
-        await database.run(lambda connection: get_job(connection, MAX_ID))
+        await database.call(get_job_async, MAX_ID)
     except JobNotFoundError:
         return None
-    except (DatabaseUnavailableError, psycopg.Error) as error:  # the latter: no permission, for one
+    except (DatabaseUnavailableError, psycopg.Error) as error:  # the latter, for example, without permission
         return str(error)
     return None

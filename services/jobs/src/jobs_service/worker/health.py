@@ -1,7 +1,7 @@
-"""Answers GET /livez and GET /readyz from a thread of its own.
+"""Serves GET /livez and GET /readyz from a separate thread.
 
-So a blocked event loop is seen: an endpoint on that very loop could only fall silent. /livez looks at the loop and at
-nothing else, since a restart mends no database; /readyz says whether the worker is at work, or why it isn't.
+So a blocked event loop can be reported: an endpoint on that loop could only time out. /livez checks the loop only,
+because a restart fixes no database. /readyz reports whether the worker is running jobs, or why it isn't.
 """
 
 import json
@@ -23,9 +23,9 @@ class WorkerHealth:
 
     Args:
         address: Where to listen, "host:port"; port 0 means a free one.
-        loop_lag: Answers how many seconds ago the event loop last moved; called from another thread.
-        stall_limit: How long it may stand still.
-        waiting_for: Answers what the worker waits for, None when it is at work; called from another thread.
+        loop_lag: Returns how many seconds ago the event loop last ran; called from another thread.
+        stall_limit: How long the loop may be blocked.
+        waiting_for: Returns what the worker waits for, None if it is ready; called from another thread.
     """
 
     def __init__(
@@ -43,10 +43,10 @@ class WorkerHealth:
         self._server: ThreadingHTTPServer | None = None
 
     def start(self) -> int:
-        """Begins to answer, and says on which port.
+        """Starts the server and returns its port.
 
         Raises:
-            OSError: The address can't be listened on.
+            OSError: The address can't be bound.
         """
         host, port = split_address(self._address)
         server = _Server6 if ":" in host else _Server
@@ -57,13 +57,13 @@ class WorkerHealth:
         return port
 
     def stop(self) -> None:
-        """Answers no more. Blocks until the thread has seen it, half a second at most."""
+        """Stops the server. Blocks until its thread has stopped, at most half a second."""
         if self._server is not None:
             self._server.shutdown()
             self._server.server_close()
 
-    def answer(self, path: str) -> tuple[int, dict[str, object]]:
-        """The status and the JSON that a path is answered with."""
+    def response(self, path: str) -> tuple[int, dict[str, object]]:
+        """Returns the status and the JSON for a path."""
         if path == "/livez":
             lag = self._loop_lag()
             alive = lag <= self._stall_limit
@@ -86,11 +86,11 @@ class _Server6(_Server):
 
 def _handler_of(health: WorkerHealth) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
-        timeout = 5  # a client that says nothing keeps no thread
+        timeout = 5  # a client that sends nothing must not occupy a thread
 
         def do_GET(self) -> None:
-            status, told = health.answer(self.path.partition("?")[0])
-            body = json.dumps(told).encode() + b"\n"
+            status, content = health.response(self.path.partition("?")[0])
+            body = json.dumps(content).encode() + b"\n"
             self.send_response(status)
             self.send_header("content-type", "application/json")
             self.send_header("content-length", str(len(body)))
@@ -98,6 +98,6 @@ def _handler_of(health: WorkerHealth) -> type[BaseHTTPRequestHandler]:
             self.wfile.write(body)
 
         def log_message(self, *_: object) -> None:
-            """A probe every few seconds is no news."""
+            """Logs nothing: probes come every few seconds."""
 
     return Handler

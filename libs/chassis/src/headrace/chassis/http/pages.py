@@ -45,7 +45,7 @@ class HtmlPages:
         }
 
     def page(self, template: str, title: str, *, status: int = 200, **context: Any) -> HTMLResponse:
-        """Answers a page.
+        """Returns a page.
 
         Raises:
             jinja2.TemplateNotFound: There is no such template.

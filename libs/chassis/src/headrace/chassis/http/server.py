@@ -33,7 +33,7 @@ class HttpServer:
         self._serving: asyncio.Task[None] | None = None
 
     async def start(self) -> int:
-        """Starts serving and answers the port.
+        """Starts serving and returns the port.
 
         Raises:
             OSError: The address can't be listened on.

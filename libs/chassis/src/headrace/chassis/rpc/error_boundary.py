@@ -24,7 +24,7 @@ class StatusLayer(Layer):
     """Ends a call that raised `RpcError` with its code, sentence and details."""
 
     async def around(self, call: Call, request: Any, context: Context, proceed: Proceed) -> Any:  # noqa: ARG002
-        """Answers, or aborts."""
+        """Returns, or aborts."""
         try:
             return await proceed(request, context)
         except RpcError as error:
@@ -38,7 +38,7 @@ class ErrorMappingLayer(Layer):
         self._translations = translations
 
     async def around(self, call: Call, request: Any, context: Context, proceed: Proceed) -> Any:
-        """Answers, or raises `RpcError`."""
+        """Returns, or raises `RpcError`."""
         try:
             return await proceed(request, context)
         except RpcError:

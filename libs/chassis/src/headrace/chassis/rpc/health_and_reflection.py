@@ -21,7 +21,7 @@ REFLECTION_V1 = "grpc.reflection.v1.ServerReflection"
 
 
 def add_health(servicer: health.aio.HealthServicer, server: grpc.aio.Server) -> None:
-    """Answers health checks."""
+    """Returns health checks."""
     serialize = health_pb2.HealthCheckResponse.SerializeToString
 
     async def check(received: bytes, context: Context) -> Any:

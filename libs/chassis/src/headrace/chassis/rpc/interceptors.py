@@ -45,14 +45,14 @@ class Layer(abc.ABC):
 
     @abc.abstractmethod
     async def around(self, call: Call, request: Any, context: Context, proceed: Proceed) -> Any:
-        """Answers the call, commonly by `return await proceed(request, context)`.
+        """Returns the call, commonly by `return await proceed(request, context)`.
 
         `request` is still the bytes as they were received, for decoding and validation come last, right before the
         servicer. May raise `RpcError`.
         """
 
     def wrap(self, call: Call, handler: Handler) -> Handler:
-        """Answers a handler that runs `around` around the given one."""
+        """Returns a handler that runs `around` around the given one."""
         proceed: Any = handler.unary_unary
         # Of the function, not the bound method: gRPC asks each call whether this is a coroutine function.
         behaviour = partial(type(self).around, self, call, proceed=proceed)

@@ -30,7 +30,7 @@ class RestartingServer:
         """Prepares a server.
 
         Args:
-            make: Answers a server that isn't started and its port: the given one, or any where that is 0. Raises
+            make: Returns a server that isn't started and its port: the given one, or any where that is 0. Raises
                 RuntimeError where the port is taken, CertificatesError where its certificates can't be used.
         """
         self._make = make
@@ -39,7 +39,7 @@ class RestartingServer:
         self._ending: dict[grpc.aio.Server, asyncio.Task[None]] = {}
 
     async def start(self) -> int:
-        """Starts serving, and answers the port.
+        """Starts serving, and returns the port.
 
         Raises:
             RuntimeError: The address can't be listened on.

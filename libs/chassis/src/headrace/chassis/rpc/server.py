@@ -118,7 +118,7 @@ class GrpcServer:
         self._services.append(service)
 
     async def start(self) -> int:
-        """Starts listening and answers the port; not serving until `set_serving(True)`.
+        """Starts listening and returns the port; not serving until `set_serving(True)`.
 
         Raises:
             RuntimeError: The address can't be listened on.

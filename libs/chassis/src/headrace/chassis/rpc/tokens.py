@@ -35,7 +35,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 def token_hash(token: str) -> str:
-    """Answers the SHA-256 of a token in hex, the form that settings and callers files hold.
+    """Returns the SHA-256 of a token in hex, the form that settings and callers files hold.
 
     A plain hash is enough for a token of 128 random bits or more; it is no way to keep a password.
     """
@@ -48,7 +48,7 @@ def is_token_hash(text: str) -> bool:
 
 
 def current_caller() -> str:
-    """Answers the name of the caller whose call is being answered.
+    """Returns the name of the caller whose call is being answered.
 
     Raises:
         LookupError: There is no `TokenInterceptor` before this call.
@@ -64,7 +64,7 @@ class Tokens:
         self._known = [(name, digest.encode()) for name, digests in hashes.items() for digest in digests]
 
     def owner(self, call: Call) -> str:
-        """Answers the name of the caller whose token a call carries.
+        """Returns the name of the caller whose token a call carries.
 
         Raises:
             RpcError: UNAUTHENTICATED: it carries none, or one that is not known.
@@ -87,7 +87,7 @@ class Tokens:
 
 
 def refuse_unread(call: Call, refusal: RpcError) -> Handler:
-    """Answers a handler that refuses a call before its request is read.
+    """Returns a handler that refuses a call before its request is read.
 
     Such calls leave a line in the log and no span: strangers shall not fill our traces.
     """

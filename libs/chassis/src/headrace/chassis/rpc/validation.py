@@ -85,7 +85,7 @@ def validate_request(message: Message) -> None:
 
 
 def request_violations(message: Message) -> list[tuple[str, str]]:
-    """Answers every violated field's path ("items[3].name") with what is wrong with it."""
+    """Returns every violated field's path ("items[3].name") with what is wrong with it."""
     try:
         found = protovalidate.collect_violations(message)
     except protovalidate.EvaluationError as error:  # a rule's own slip, such as an index beyond a list's end

@@ -19,10 +19,10 @@ _SAMPLED = TraceFlags(TraceFlags.SAMPLED)
 
 
 class ContextOnlyTracerProvider(trace.TracerProvider):
-    """Answers tracers whose spans are contexts only."""
+    """Returns tracers whose spans are contexts only."""
 
     def get_tracer(self, *_args: Any, **_options: Any) -> trace.Tracer:
-        """Answers the same tracer, whoever asks."""
+        """Returns the same tracer, whoever asks."""
         return _TRACER
 
     def shutdown(self) -> None:

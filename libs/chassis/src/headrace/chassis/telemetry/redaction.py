@@ -29,10 +29,10 @@ def veil_event(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> M
     What is logged as an id (`id`, `mail_id`) stays: a line that doesn't say what it is about is of no use. Messages of
     protobuf are written without their redacted fields wherever they are logged.
     """
-    veil = current_redactor() or Redactor()
+    redactor = current_redactor() or Redactor()
     for key in event.keys() - _OURS:
         if not (key == "id" or key.endswith("_id")):
-            event[key] = _unseen(event[key], veil)
+            event[key] = _unseen(event[key], redactor)
     return event
 
 
@@ -47,9 +47,9 @@ class VeilingProcessor(SpanProcessor):
         self._following.on_start(span, parent_context)
 
     def on_end(self, span: ReadableSpan) -> None:
-        """Hands it on, veiled."""
-        veil = current_redactor()
-        self._following.on_end(span if veil is None else _veiled_span(span, veil))
+        """Hands it on, redacted."""
+        redactor = current_redactor()
+        self._following.on_end(span if redactor is None else _veiled_span(span, redactor))
 
     def shutdown(self) -> None:
         """Hands it on."""
@@ -60,50 +60,51 @@ class VeilingProcessor(SpanProcessor):
         return self._following.force_flush(timeout_millis)
 
 
-def _veiled_span(span: ReadableSpan, veil: Redactor) -> ReadableSpan:
+def _veiled_span(span: ReadableSpan, redactor: Redactor) -> ReadableSpan:
     attributes = span.attributes or {}
     conventional = any(name in attributes for name in _CONVENTIONAL)
     if conventional and not span.events and not span.status.description:
         return span
     told = span.status.description
     return ReadableSpan(
-        name=span.name if conventional else veil.text(span.name),
+        name=span.name if conventional else redactor.text(span.name),
         context=span.context,
         parent=span.parent,
         resource=span.resource,
-        attributes=attributes if conventional else _attributes(attributes, veil),
+        attributes=attributes if conventional else _attributes(attributes, redactor),
         events=[
-            Event(veil.text(each.name), _attributes(each.attributes, veil), each.timestamp) for each in span.events
+            Event(redactor.text(each.name), _attributes(each.attributes, redactor), each.timestamp)
+            for each in span.events
         ],
         links=span.links,
         kind=span.kind,
-        status=Status(span.status.status_code, veil.text(told)) if told else span.status,
+        status=Status(span.status.status_code, redactor.text(told)) if told else span.status,
         start_time=span.start_time,
         end_time=span.end_time,
         instrumentation_scope=span.instrumentation_scope,
     )
 
 
-def _attributes(attributes: Mapping[str, Any] | None, veil: Redactor) -> dict[str, Any]:
-    return {name: _unseen(value, veil) for name, value in (attributes or {}).items()}
+def _attributes(attributes: Mapping[str, Any] | None, redactor: Redactor) -> dict[str, Any]:
+    return {name: _unseen(value, redactor) for name, value in (attributes or {}).items()}
 
 
-def _unseen(value: Any, veil: Redactor) -> Any:
+def _unseen(value: Any, redactor: Redactor) -> Any:
     """A value without what is hidden; what is neither text nor a collection stays, unless its text says too much."""
     match value:
         case str():
-            return veil.text(value)
+            return redactor.text(value)
         case bool() | None:
             return value
         case Mapping():
-            return {_unseen(key, veil): _unseen(each, veil) for key, each in value.items()}
+            return {_unseen(key, redactor): _unseen(each, redactor) for key, each in value.items()}
         case bytes():
             written = repr(value)
         case Sequence() | set() | frozenset():
-            return [_unseen(each, veil) for each in value]
+            return [_unseen(each, redactor) for each in value]
         case Message():
-            return veil.text(repr(redacted(value)[0]))
+            return redactor.text(repr(redacted(value)[0]))
         case _:
             written = repr(value)
-    seen = veil.text(written)
+    seen = redactor.text(written)
     return value if seen == written else seen

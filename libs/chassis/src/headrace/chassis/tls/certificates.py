@@ -75,7 +75,7 @@ class _Renewal:
         self._lock = threading.Lock()
 
     def fetch(self) -> grpc.ServerCertificateConfiguration | None:
-        """Answers what the files hold now, or None for «as before»."""
+        """Returns what the files hold now, or None for «as before»."""
         with self._lock:
             now = file_signature(*self._tls.files)
             if now == self._known:

@@ -1,1 +1,1 @@
-"""Takes available jobs from the table and hands them to execution."""
+"""Claims available jobs from the database and hands them to the executor."""

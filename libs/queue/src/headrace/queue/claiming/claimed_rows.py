@@ -1,4 +1,4 @@
-"""The rows that a claim returns, as running jobs."""
+"""Makes running jobs from the rows of a claim."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ KIND_COLUMN = 3  # of claim.sql
 
 
 def running_jobs(handlers: Handlers, queue: str, claim_no: int, rows: Sequence[Sequence[Any]]) -> list[RunningJob]:
-    """Jobs from the rows of claim.sql. By position: a dictionary per job would cost as much as the job itself."""
+    """Returns the jobs in rows of claim.sql, whose first row, the mark, was taken off.
+
+    By position throughout: a dictionary per job would cost as much as the rest of its claim.
+    """
     kinds = {name: handlers[name].kind for name in {row[KIND_COLUMN] for row in rows}}
     return [
         RunningJob(
@@ -28,10 +31,10 @@ def running_jobs(handlers: Handlers, queue: str, claim_no: int, rows: Sequence[S
             timeout_ms / 1000,
             caller,
             TraceParent(traceparent, tracestate or "", baggage or "") if traceparent else None,
-            claim_no,
-            waited_ms or 0.0,
             metadata,
             tuple(tags) if tags else (),
+            claim_no,
+            waited_ms or 0.0,
         )
         for (
             _,

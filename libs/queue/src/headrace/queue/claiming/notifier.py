@@ -1,7 +1,7 @@
-"""Listens for queues that got something to do, on a connection of its own.
+"""Listens for notifications that a queue has available jobs, on a separate connection.
 
-Notifications only make things faster: what is missed is found by the poll. Behind a pooler in transaction mode, where
-nothing can be listened to, the worker runs without.
+Notifications only make claims sooner: the poll finds what they miss. Behind a pooler in transaction mode a session
+can't listen, and the worker runs without a notifier.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import psycopg
 
-from headrace.queue.db.connections import connect
+from headrace.queue.db.connections import UNAVAILABLE, connect
 from headrace.queue.db.reconnect import ReconnectBackoff
 from headrace.queue.db.statements import ready_channel
 
@@ -19,13 +19,13 @@ logger = logging.getLogger(__name__)
 
 
 class Notifier:
-    """The worker's ear.
+    """Listens for notifications, and reconnects after any error.
 
     Args:
         dsn: The jobs database, not through a pooler in transaction mode.
         schema: The installation's schema.
-        on_ready: Called with the name of a queue that got something into its line.
-        on_connected: Called whenever listening has begun (again): something may have been missed before.
+        on_ready: Called with the name of a queue that has available jobs.
+        on_connected: Called after each connect, because notifications may have been missed before.
     """
 
     def __init__(
@@ -49,6 +49,6 @@ class Notifier:
                     self._on_connected()
                     async for notification in connection.notifies():
                         self._on_ready(notification.payload)
-            except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+            except UNAVAILABLE as error:
                 reason = str(error).strip()
-                await backoff.wait(logger, f"no notifications until Postgres is back, polling meanwhile: {reason}")
+                await backoff.wait(logger, f"no notifications until Postgres is available, polling instead: {reason}")

@@ -1,9 +1,1 @@
-"""The command `headrace`: what an operator does to an installation from a shell. One module per noun."""
-
-try:
-    from headrace.queue.cli.app import app, main
-except ModuleNotFoundError as error:  # the command is installed with the engine, and what it is made of is not
-    error.add_note("The command headrace needs the extra `cli`: pip install 'headrace-queue[cli]'")
-    raise
-
-__all__ = ["app", "main"]
+"""The engine's commands of `headrace`, one module per command. Entry points of `headrace.commands` name them."""

@@ -1,8 +1,7 @@
-"""`headrace explain`: why a job does not run, in words."""
+"""`headrace explain`: why a job isn't running, in words or as JSON."""
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Iterator
 from dataclasses import fields
@@ -12,7 +11,7 @@ from typing import Annotated, Any
 import psycopg
 import typer
 
-from headrace.queue.cli.options import Schema, reported
+from headrace.queue.cli.options import DatabaseUrl, Schema, reported
 from headrace.queue.db.statements import DEFAULT_SCHEMA
 from headrace.queue.inspection.explain import Explanation, explain_job
 from headrace.queue.inspection.reason_text import format_duration, format_time
@@ -23,19 +22,13 @@ CONNECT_TIMEOUT = 5
 
 def explain(
     job_id: Annotated[int, typer.Argument(metavar="JOB", help="The job's id.")],
-    database_url: Annotated[
-        str,
-        typer.Option(
-            envvar=["JOBS_DATABASE_URL", "JOBS_MIGRATION_DATABASE_URL"],
-            help="The jobs database, as a role that may read it.",
-        ),
-    ],
+    database_url: DatabaseUrl = "",
     schema: Schema = DEFAULT_SCHEMA,
-    as_json: Annotated[bool, typer.Option("--json", help="For a program to read.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Say why a job does not run, with the evidence. Exit with 1 when there is no such job."""
+    """Say why a job isn't running, with the evidence. Exits with 1 if the job doesn't exist."""
     with reported():
-        explanation = asyncio.run(_explained(database_url, job_id, schema))
+        explanation = _explained(database_url, job_id, schema)
     job = explanation.job
     assert job is not None
     if as_json:
@@ -48,11 +41,11 @@ def explain(
             typer.echo(f"  {name.replace('_', ' ')}: {written}")
 
 
-async def _explained(database_url: str, job_id: int, schema: str) -> Explanation:
-    async with await psycopg.AsyncConnection.connect(
+def _explained(database_url: str, job_id: int, schema: str) -> Explanation:
+    with psycopg.connect(
         database_url, autocommit=True, connect_timeout=CONNECT_TIMEOUT, application_name=f"{schema} explain"
     ) as connection:
-        return await explain_job(connection, job_id, schema=schema)
+        return explain_job(connection, job_id, schema=schema)
 
 
 def _as_json(explanation: Explanation) -> dict[str, Any]:
@@ -76,7 +69,7 @@ def _evidence(explanation: Explanation) -> Iterator[tuple[str, Any]]:
 
 
 def _written(value: Any) -> str | None:
-    """For a person; None for what there isn't."""
+    """As text; None for what there isn't."""
     match value:
         case None | "" | ():
             return None
@@ -91,13 +84,13 @@ def _written(value: Any) -> str | None:
         case tuple():
             return ", ".join(map(str, value))
         case AttemptFailure():
-            # Not its message: what a handler says may quote a payload, and who runs this may not be meant to see that.
+            # Without its message, which may quote a payload that the operator is not meant to see.
             return f"{value.type} in attempt {value.attempt}, at {format_time(value.at)}"
     return str(value)
 
 
 def _plain(value: Any) -> Any:
-    """For JSON: times as RFC 3339 has them, lengths of time in seconds."""
+    """For JSON: times by RFC 3339, durations in seconds."""
     match value:
         case datetime():
             return value.isoformat()

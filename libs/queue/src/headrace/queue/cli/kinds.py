@@ -1,18 +1,19 @@
-"""`headrace kinds`: whether a release may be deployed over the jobs that are queued now."""
+"""`headrace kinds`: checks whether a release can run the jobs that are queued now."""
 
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator
 from dataclasses import asdict
-from importlib import import_module
+from types import ModuleType
 from typing import Annotated, Any
 
 import psycopg
 import typer
 
-from headrace.queue.cli.options import Schema
+from headrace.queue.app import Headrace
+from headrace.queue.cli.modules import ObjectNotFoundError, import_object
+from headrace.queue.cli.options import OwnersDatabaseUrl, Schema
 from headrace.queue.db.migrate import require_current
 from headrace.queue.db.statements import DEFAULT_SCHEMA
 from headrace.queue.errors import QueueError
@@ -22,55 +23,43 @@ from headrace.queue.kinds.release_check import SCANNED, Finding, KindsReport, ch
 
 SURVIVES, BREAKS, FAILED = 0, 1, 2
 
-kinds = typer.Typer(no_args_is_help=True, help="Look after the kinds of jobs that a release brings.")
-
-
-class KindsNotFoundError(QueueError):
-    """What `--kinds` names has no kinds."""
+kinds = typer.Typer(no_args_is_help=True, help="Check that a release can run the queued jobs.")
 
 
 @kinds.callback()
 def _kinds() -> None:
-    """Keeps `check` a command of its own, however few there are."""
+    """Keeps `check` a subcommand, even while it is the only one."""
 
 
 @kinds.command()
 def check(
-    database_url: Annotated[
-        str,
-        typer.Option(
-            envvar=["JOBS_MIGRATION_DATABASE_URL", "JOBS_DATABASE_URL"],
-            help="The jobs database, as a role that may read it.",
-        ),
-    ],
     sources: Annotated[
         str,
         typer.Option(
             "--kinds",
             envvar="JOBS_KINDS",
             help=(
-                "Where the release's kinds are: Python modules, such as shop.jobs.v1.kinds_pb2, or module:name of a "
-                "Kinds; separated by commas."
+                "The kinds of the release: Python modules, for example shop.jobs.v1.kinds_pb2, or module:name of a "
+                "Headrace app or Kinds; separated by commas."
             ),
         ),
     ],
+    database_url: OwnersDatabaseUrl = "",
     elsewhere: Annotated[
         str,
         typer.Option(
             envvar="JOBS_KINDS_ELSEWHERE",
-            help="Kinds that other programs run, to be left out: names or patterns (shop.*), separated by commas.",
+            help="Kinds to leave out, since other programs run them: names or patterns (shop.*), separated by commas.",
         ),
     ] = "",
-    scan: Annotated[
-        int, typer.Option(min=1, help="How many payloads of a kind and version are read at most.")
-    ] = SCANNED,
-    as_json: Annotated[bool, typer.Option("--json", help="Answer in JSON.")] = False,
+    scan: Annotated[int, typer.Option(min=1, help="The most payloads to read per kind and version.")] = SCANNED,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     schema: Schema = DEFAULT_SCHEMA,
 ) -> None:
     """Compare the kinds of this release with the registered ones and with the jobs that are queued.
 
-    Exits with 1 when queued jobs could not be run by it, with 2 when that can't be found out. To be run before a
-    release is deployed, after `headrace migrate up`.
+    Exits with 1 if the release can't run the queued jobs, and with 2 if that can't be determined. Run it before you
+    deploy a release, after `headrace migrate up`.
     """
     try:
         built = load_kinds(_words(sources))
@@ -86,43 +75,39 @@ def check(
 
 
 def load_kinds(sources: list[str]) -> Kinds:
-    """The kinds of Python modules: of generated ones, of those with `@job_kind`, or those of a Kinds in one.
-
-    Modules are looked for as `python -m` would: in the working directory, too.
+    """Returns the kinds of Python modules, or of a `Kinds` or an app in one.
 
     Raises:
-        KindsNotFoundError: A module or a name in it isn't there, or there is no kind in it.
-        QueueError: The kinds don't go together.
+        ObjectNotFoundError: A module or an object can't be found, or has no kinds.
+        QueueError: The kinds can't be used together.
     """
-    if "" not in sys.path:
-        sys.path.insert(0, "")
-    classes = []
+    classes: list[type[Any]] = []
     for source in sources:
-        found = list(_classes(source))
+        try:
+            found = list(_classes(source))
+        except ObjectNotFoundError as error:
+            raise ObjectNotFoundError(f"--kinds: {error}") from None
         if not found:
-            raise KindsNotFoundError(f"--kinds: {source} has no kinds")
+            raise ObjectNotFoundError(f"--kinds: {source} has no kinds")
         classes += found
     if not classes:
-        raise KindsNotFoundError("--kinds: name at least one module")
+        raise ObjectNotFoundError("--kinds: name at least one module")
     return Kinds(dict.fromkeys(classes))
 
 
 def _classes(source: str) -> Iterator[type[Any]]:
-    module_name, _, name = source.partition(":")
-    try:
-        module = import_module(module_name)
-        found: Any = getattr(module, name) if name else module
-    except ModuleNotFoundError as error:
-        raise KindsNotFoundError(f"--kinds: there is no module {error.name}") from None
-    except AttributeError:
-        raise KindsNotFoundError(f"--kinds: {module_name} has no {name}") from None
-    if not name:
-        file: Any = getattr(module, "DESCRIPTOR", None)
-        yield from (each for each in vars(module).values() if isinstance(each, type) and DECLARED in vars(each))
-        found = Kinds.of_file(file) if hasattr(file, "message_types_by_name") else Kinds([])
-    if not isinstance(found, Kinds):
-        raise KindsNotFoundError(f"--kinds: {source} is no Kinds")
-    yield from (kind.message_class for kind in found)
+    module, found = import_object(source)
+    match found:
+        case Kinds():
+            yield from (kind.message_class for kind in found)
+        case Headrace():
+            yield from (kind.message_class for kind in found.handlers.kinds)
+        case ModuleType():
+            yield from (each for each in vars(module).values() if isinstance(each, type) and DECLARED in vars(each))
+            if file := getattr(module, "DESCRIPTOR", None):  # a generated module
+                yield from (kind.message_class for kind in Kinds.of_file(file))
+        case _:
+            raise ObjectNotFoundError(f"{source} is not a module, a Kinds or a Headrace app")
 
 
 def _words(text: str) -> list[str]:

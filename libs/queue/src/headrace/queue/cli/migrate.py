@@ -1,4 +1,4 @@
-"""`headrace migrate`: the tables, brought to a version and back."""
+"""`headrace migrate`: brings the tables to a version."""
 
 from __future__ import annotations
 
@@ -6,22 +6,26 @@ from typing import Annotated
 
 import typer
 
-from headrace.queue.cli.options import DatabaseUrl, Schema, reported
+from headrace.queue.cli.options import OwnersDatabaseUrl, Schema, reported
 from headrace.queue.db import migrate as migrations
 from headrace.queue.db.statements import DEFAULT_SCHEMA
 
-migrate = typer.Typer(no_args_is_help=True, help="Bring the jobs database to the version that this code needs.")
+migrate = typer.Typer(no_args_is_help=True, help="Bring the jobs database to the version that this release needs.")
 
 
 @migrate.command()
 def up(
-    database_url: DatabaseUrl,
+    database_url: OwnersDatabaseUrl = "",
     schema: Schema = DEFAULT_SCHEMA,
-    server_role: Annotated[str, typer.Option(envvar="JOBS_SERVER_ROLE", help="The jobs server's role.")] = "",
-    worker_role: Annotated[str, typer.Option(envvar="JOBS_WORKER_ROLE", help="The workers' role.")] = "",
-    reader_role: Annotated[str, typer.Option(envvar="JOBS_READER_ROLE", help="A role that may only look.")] = "",
+    server_role: Annotated[
+        str, typer.Option(envvar="JOBS_SERVER_ROLE", help="The database role of the jobs server.")
+    ] = "",
+    worker_role: Annotated[str, typer.Option(envvar="JOBS_WORKER_ROLE", help="The database role of the workers.")] = "",
+    reader_role: Annotated[
+        str, typer.Option(envvar="JOBS_READER_ROLE", help="A database role that may only read.")
+    ] = "",
 ) -> None:
-    """Apply what is missing, and grant the named roles what they need."""
+    """Apply the missing migrations, and grant the named roles what they need."""
     named: dict[migrations.DatabaseRole, str] = {"server": server_role, "worker": worker_role, "reader": reader_role}
     with reported():
         applied = migrations.up(database_url, schema=schema, grants={k: v for k, v in named.items() if v})
@@ -32,32 +36,32 @@ def up(
 
 @migrate.command()
 def down(
-    to: Annotated[int, typer.Option(help="The version to go back to; 0 takes back everything, the jobs included.")],
-    database_url: DatabaseUrl,
+    to: Annotated[int, typer.Option(help="The version to go back to; 0 removes everything, including the jobs.")],
+    database_url: OwnersDatabaseUrl = "",
     schema: Schema = DEFAULT_SCHEMA,
 ) -> None:
-    """Take back every migration above a version. What only the later ones know is lost."""
+    """Undo every migration above a version. Data that only later versions keep is lost."""
     with reported():
-        taken_back = migrations.down(database_url, to=to, schema=schema)
-    for migration in taken_back:
-        typer.echo(f"took back {migration}")
+        reverted = migrations.down(database_url, to=to, schema=schema)
+    for migration in reverted:
+        typer.echo(f"reverted {migration}")
     typer.echo(f"schema {schema} is at version {to}")
 
 
 @migrate.command("print")
 def print_(
-    start: Annotated[int, typer.Option("--from", help="The version that the schema is at.")] = 0,
-    to: Annotated[int | None, typer.Option(help="The version to lead to; the last one if left out.")] = None,
+    start: Annotated[int, typer.Option("--from", help="The current version of the schema.")] = 0,
+    to: Annotated[int | None, typer.Option(help="The version to reach; by default the last one.")] = None,
     schema: Schema = DEFAULT_SCHEMA,
 ) -> None:
-    """Print the SQL that leads from one version to another, to be run by psql."""
+    """Print the SQL that leads from one version to another, for psql."""
     with reported():
         typer.echo(migrations.script(start=start, to=to, schema=schema), nl=False)
 
 
 @migrate.command()
-def status(database_url: DatabaseUrl, schema: Schema = DEFAULT_SCHEMA) -> None:
-    """List the migrations; exit with 1 when one is missing."""
+def status(database_url: OwnersDatabaseUrl = "", schema: Schema = DEFAULT_SCHEMA) -> None:
+    """List the migrations. Exits with 1 if one is missing."""
     with reported():
         listed = migrations.status(database_url, schema=schema)
     for migration in listed:

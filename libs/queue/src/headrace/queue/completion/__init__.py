@@ -1,1 +1,1 @@
-"""Writes what attempts came to, and watches the transactions that handlers complete jobs in."""
+"""Writes the results of attempts, and watches the transactions in which handlers complete their own jobs."""

@@ -1,6 +1,6 @@
-"""Writes what handlers report about their progress: the latest per job, at most once a second for all of them together.
+"""Writes the progress that handlers report: the latest report per job, in one statement a second.
 
-Reports are for people who look on. They are kept while Postgres is away, and never hold up a job.
+Reports are for operators. They are kept while Postgres is unavailable, and never delay a job.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ INTERVAL = timedelta(seconds=1)
 
 
 class Progress:
-    """The worker's writer of progress. To be made inside a running event loop."""
+    """Writes the worker's progress reports. To be created inside a running event loop."""
 
-    def __init__(self, link: ReconnectingConnection, schema: str) -> None:
-        self._link = link
+    def __init__(self, connection: ReconnectingConnection, schema: str) -> None:
+        self._connection = connection
         self._report = statement("report_progress", schema)
         self._loop = asyncio.get_running_loop()
         self._latest: dict[tuple[int, int], str] = {}
         self._wake = asyncio.Event()
 
     def report(self, job_id: int, lease: int, value: str) -> None:
-        """Takes a report, as JSON text; it is written soon. May be called from any thread."""
+        """Takes a report, as JSON text, to be written soon. May be called from any thread."""
         with suppress(RuntimeError):  # the loop has been closed meanwhile
             self._loop.call_soon_threadsafe(self._take, (job_id, lease), value)
 
@@ -41,16 +41,16 @@ class Progress:
             await self._wake.wait()
             try:
                 await self.flush()
-            except DatabaseUnavailableError as away:
-                await backoff.wait(logger, f"reports of progress are kept until Postgres is back: {away}")
+            except DatabaseUnavailableError as error:
+                await backoff.wait(logger, f"progress reports are kept until Postgres is available: {error}")
                 continue
             backoff.reset()
             await asyncio.sleep(INTERVAL.total_seconds())
 
     async def flush(self) -> None:
-        """Writes what has been reported. Raises DatabaseUnavailableError."""
+        """Writes all reports. Raises DatabaseUnavailableError."""
         self._wake.clear()
-        # Sorted by id, as outcomes are, so that they wait for each other instead of deadlocking.
+        # Sorted by id, like outcomes, so that the statements wait for each other instead of deadlocking.
         if sending := sorted(self._latest.items()):
             self._latest = {}
             params = {
@@ -59,7 +59,7 @@ class Progress:
                 "values": [value for _, value in sending],
             }
             try:
-                await self._link.execute(self._report, params)
+                await self._connection.execute(self._report, params)
             except BaseException:
                 self._latest = dict(sending) | self._latest
                 self._wake.set()

@@ -1,1 +1,1 @@
-"""What an operator changes: jobs, queues, pauses, limits, bulk acts, and the log of those changes."""
+"""Changes jobs and queues on behalf of an operator: cancel, retry, delete, pause, limit; and logs these changes."""

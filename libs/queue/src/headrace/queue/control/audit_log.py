@@ -1,7 +1,7 @@
-"""Who did what: administrative acts, each recorded in the transaction of the act itself.
+"""The audit log: who changed what. Each change is recorded in its own transaction, so that both or neither commit.
 
-So neither is there without the other. The engine records nothing by itself: who acts, and what it is called, is known
-to the service or the program in front of it. Nothing here is ever changed; workers forget what is past its retention.
+The engine records nothing by itself: the service or program that calls it knows who acts, and what the action is
+called. Entries are never changed. Workers delete those that are older than their retention.
 """
 
 from __future__ import annotations
@@ -11,37 +11,35 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from psycopg import AsyncConnection
-
 from headrace.queue.db.jsonb import encoded
-from headrace.queue.db.statements import DEFAULT_SCHEMA, rows
+from headrace.queue.db.statements import DEFAULT_SCHEMA, statement
+from headrace.queue.db.transaction import Plan, Query, both
 
 DETAIL_BYTES = 16 * 1024
-"""Larger details are left out, and their size is recorded in their place: an act is never refused for its record."""
+"""Larger details are left out, and their size is recorded instead: a change must not fail because of its record."""
 
 
 @dataclass(frozen=True)
 class AuditEntry:
-    """One administrative act."""
+    """One administrative change."""
 
     id: int
     """Grows with time."""
     at: datetime
-    """When: the database's time."""
+    """When, by the database's clock."""
     actor: str
-    """Who: a caller's name, or an operator's."""
+    """Who: the name of a caller, or of an operator."""
     action: str
-    """What: "CancelJob"."""
+    """What was done: "CancelJob"."""
     subject: str
     """To what: "job:17", "queue:email", "kind:…", "periodic:…", "filter" or "all"."""
     details: Mapping[str, Any]
-    """How: what was asked for, as JSON has it; never the payload of a job."""
+    """What was requested, as JSON. Never the payload of a job."""
     jobs: int
-    """How many jobs it changed."""
+    """How many jobs were changed."""
 
 
-async def record_audit_entry(
-    connection: AsyncConnection[Any],
+def record_audit_entry_plan(
     *,
     actor: str,
     action: str,
@@ -49,37 +47,61 @@ async def record_audit_entry(
     details: Mapping[str, Any] | None = None,
     jobs: int = 0,
     schema: str = DEFAULT_SCHEMA,
-) -> int:
-    """Records an act in the connection's transaction, which is to be the act's own; answers the record's id.
+) -> Plan[int]:
+    """Records a change. Call it in the transaction of the change.
+
+    Args:
+        actor: Who: the name of a caller, or of an operator.
+        action: What was done: "CancelJob".
+        subject: To what: "job:17", "queue:email", "kind:…", "periodic:…", "filter" or "all".
+        details: What was requested, as JSON. Never the payload of a job.
+        jobs: How many jobs were changed.
+        schema: The installation's schema.
+
+    Returns:
+        The entry's id.
 
     Raises:
-        TypeError: The details are no JSON.
+        TypeError: The details are not JSON.
     """
     params = {"actor": actor, "action": action, "subject": subject, "details": _details(details or {}), "jobs": jobs}
-    [row] = await rows(connection, "record_audit_entry", params, schema=schema)
-    recorded: int = row["id"]
-    return recorded
+    [row] = yield Query(statement("record_audit_entry", schema), params, alone=True)
+    entry_id: int = row["id"]
+    return entry_id
 
 
-async def list_audit_entries(
-    connection: AsyncConnection[Any],
+record_audit_entry, record_audit_entry_async = both(record_audit_entry_plan)
+
+
+def list_audit_entries_plan(
     *,
     actor: str | None = None,
     subject: str | None = None,
     limit: int = 50,
     before_id: int | None = None,
     schema: str = DEFAULT_SCHEMA,
-) -> list[AuditEntry]:
-    """Acts, newest first: of an actor, on a subject, or all; those below `before_id`, at most `limit`.
+) -> Plan[list[AuditEntry]]:
+    """Returns entries, newest first: those below `before_id`, at most `limit`.
 
-    An act's id is given out before its transaction commits, so one that was slow to commit may appear below others.
+    An entry gets its id before its transaction commits, so one that was slow to commit may appear below others.
+
+    Args:
+        actor: Only entries of this actor.
+        subject: Only entries about this subject.
+        limit: The most entries to return.
+        before_id: Only entries with a lower id than this.
+        schema: The installation's schema.
     """
     params = {"actor": actor, "subject": subject, "limit": limit, "before_id": before_id}
-    return [AuditEntry(**row) for row in await rows(connection, "list_audit_entries", params, schema=schema)]
+    rows = yield Query(statement("list_audit_entries", schema), params, alone=True)
+    return [AuditEntry(**row) for row in rows]
+
+
+list_audit_entries, list_audit_entries_async = both(list_audit_entries_plan)
 
 
 def _details(details: Mapping[str, Any]) -> str:
     try:
-        return encoded(dict(details), what="the details of an act", limit=DETAIL_BYTES)
+        return encoded(dict(details), what="the details of an audit entry", limit=DETAIL_BYTES)
     except ValueError as error:
-        return encoded({"left_out": str(error)}, what="the details of an act", limit=DETAIL_BYTES)
+        return encoded({"left_out": str(error)}, what="the details of an audit entry", limit=DETAIL_BYTES)

@@ -1,8 +1,8 @@
-"""What a person may do to many jobs at once: retry, cancel or delete all that match a filter.
+"""Retries, cancels or deletes all jobs that match a filter.
 
-In batches, from the newest job to the oldest, so that no lock is held for long; jobs that are enqueued meanwhile are
-left alone. On a connection in autocommit mode each batch is a transaction of its own, and what is broken off can be
-repeated.
+Jobs are changed in batches, from the newest to the oldest, so that no lock is held for long. Jobs that are enqueued
+meanwhile are left alone. On a connection in autocommit mode each batch is its own transaction, and a call that was
+interrupted can be repeated; in a caller's transaction all batches belong to it.
 """
 
 from __future__ import annotations
@@ -10,30 +10,28 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any
-
-from psycopg import AsyncConnection
 
 from headrace.queue.arguments import require_type
 from headrace.queue.db.statements import DEFAULT_SCHEMA, statement
+from headrace.queue.db.transaction import Plan, Query, both
 from headrace.queue.inspection.search import SCAN, Found, JobFilter, search
 from headrace.queue.job import JobState
 
-# Jobs that are locked by one statement.
+# How many jobs one statement locks.
 BATCH = 1000
-# Jobs that are looked for at once: that locks nothing, and costs the least by the job when it is many.
-LOOK = SCAN
+# How many jobs are searched for at once. A search locks nothing, and costs least per job when it finds many.
+PAGE = SCAN
 
 
 class Action(StrEnum):
-    """What can be done to many jobs."""
+    """What can be done to many jobs at once."""
 
     RETRY = "retry"
-    """Back into line with a fresh retry budget: those that wait for a time, or were set aside."""
+    """Makes jobs available now, with all their retries: those that wait for a time, or were set aside."""
     CANCEL = "cancel"
-    """Waiting ones at once, running ones through their workers."""
+    """Cancels waiting jobs at once, and running jobs through their workers."""
     DELETE = "delete"
-    """Waiting ones as well, except those that run. Their idempotency keys stay."""
+    """Deletes all jobs except running ones. Their idempotency keys are kept."""
 
 
 POSSIBLE: Mapping[Action, tuple[JobState, ...]] = {
@@ -47,103 +45,133 @@ POSSIBLE: Mapping[Action, tuple[JobState, ...]] = {
     Action.CANCEL: (JobState.SCHEDULED, JobState.AVAILABLE, JobState.RETRYABLE, JobState.RUNNING),
     Action.DELETE: tuple(state for state in JobState if state is not JobState.RUNNING),
 }
-"""The states in which a job can be acted on."""
+"""The states of the jobs that each action can change."""
 
 
 @dataclass(frozen=True)
 class BulkResult:
-    """What was done."""
+    """How many jobs matched, and how many were changed."""
 
     matched: int
-    """Jobs that the filter, and what can be done in a job's state, allowed for."""
+    """The jobs that match the filter and are in a state in which the action can change them."""
     changed: int
-    """Those that it was done to: none in a dry run; else all, but for jobs that changed in the same moment."""
+    """The jobs that were changed: none in a dry run, else all except those whose state changed at the same moment."""
 
 
-async def retry_jobs(
-    connection: AsyncConnection[Any], wanted: JobFilter, *, dry_run: bool = False, schema: str = DEFAULT_SCHEMA
-) -> BulkResult:
-    """Puts jobs back into line with a fresh retry budget: those that wait for a time, or were set aside.
+def retry_jobs_plan(wanted: JobFilter, *, dry_run: bool = False, schema: str = DEFAULT_SCHEMA) -> Plan[BulkResult]:
+    """Makes jobs available now, with all their retries.
 
-    Raises:
-        ValueError: The filter is empty. To mean all jobs, name their states.
-    """
-    return await _act(connection, Action.RETRY, wanted, dry_run=dry_run, schema=schema)
+    It changes scheduled, retryable, cancelled, discarded and quarantined jobs.
 
-
-async def cancel_jobs(
-    connection: AsyncConnection[Any], wanted: JobFilter, *, dry_run: bool = False, schema: str = DEFAULT_SCHEMA
-) -> BulkResult:
-    """Cancels jobs: waiting ones at once, running ones through their workers.
+    Args:
+        wanted: Which jobs.
+        dry_run: Whether to count the jobs only.
+        schema: The installation's schema.
 
     Raises:
-        ValueError: The filter is empty. To mean all jobs, name their states.
+        ValueError: The filter is empty. To select all jobs, name all states.
     """
-    return await _act(connection, Action.CANCEL, wanted, dry_run=dry_run, schema=schema)
+    return (yield from _change(Action.RETRY, wanted, dry_run=dry_run, schema=schema))
 
 
-async def delete_jobs(
-    connection: AsyncConnection[Any], wanted: JobFilter, *, dry_run: bool = False, schema: str = DEFAULT_SCHEMA
-) -> BulkResult:
-    """Deletes jobs, waiting ones as well, except those that run. Their idempotency keys stay.
+retry_jobs, retry_jobs_async = both(retry_jobs_plan)
+
+
+def cancel_jobs_plan(wanted: JobFilter, *, dry_run: bool = False, schema: str = DEFAULT_SCHEMA) -> Plan[BulkResult]:
+    """Cancels waiting jobs at once, and running jobs through their workers.
+
+    Args:
+        wanted: Which jobs.
+        dry_run: Whether to count the jobs only.
+        schema: The installation's schema.
 
     Raises:
-        ValueError: The filter is empty. To mean all jobs, name their states.
+        ValueError: The filter is empty. To select all jobs, name all states.
     """
-    return await _act(connection, Action.DELETE, wanted, dry_run=dry_run, schema=schema)
+    return (yield from _change(Action.CANCEL, wanted, dry_run=dry_run, schema=schema))
 
 
-async def find_actionable(
-    connection: AsyncConnection[Any],
+cancel_jobs, cancel_jobs_async = both(cancel_jobs_plan)
+
+
+def delete_jobs_plan(wanted: JobFilter, *, dry_run: bool = False, schema: str = DEFAULT_SCHEMA) -> Plan[BulkResult]:
+    """Deletes all matching jobs except running ones. Their idempotency keys are kept.
+
+    Args:
+        wanted: Which jobs.
+        dry_run: Whether to count the jobs only.
+        schema: The installation's schema.
+
+    Raises:
+        ValueError: The filter is empty. To select all jobs, name all states.
+    """
+    return (yield from _change(Action.DELETE, wanted, dry_run=dry_run, schema=schema))
+
+
+delete_jobs, delete_jobs_async = both(delete_jobs_plan)
+
+
+def find_actionable_plan(
     action: Action,
     wanted: JobFilter,
     *,
-    limit: int = LOOK,
+    limit: int = PAGE,
     before_id: int | None = None,
     schema: str = DEFAULT_SCHEMA,
-) -> Found:
-    """The next jobs that match and are in a state in which they can be acted on: below `before_id`, at most `limit`.
+) -> Plan[Found]:
+    """Returns the next jobs that match and that the action can change: below `before_id`, at most `limit`.
 
-    They may be few, or none, and still not be the last ones: see `Found.before_id`.
+    They may be few, or none, without being the last ones: see `Found.before_id`.
+
+    Args:
+        action: What is to be done to them.
+        wanted: Which jobs.
+        limit: The most jobs to return.
+        before_id: Where to continue: the `before_id` of the jobs before.
+        schema: The installation's schema.
 
     Raises:
-        ValueError: The filter is empty. To mean all jobs, name their states.
+        ValueError: The filter is empty. To select all jobs, name all states.
     """
     require_type("bulk actions", JobFilter, wanted=wanted)
     if wanted == JobFilter():
-        raise ValueError("an empty filter means every job there is: name the states, if that is what is meant")
+        raise ValueError("an empty filter would select every job: to do so on purpose, name all states")
     states = tuple(state for state in POSSIBLE[action] if not wanted.states or state in wanted.states)
     if not states:
         return Found([], None)
-    return await search(connection, replace(wanted, states=states), limit=limit, before_id=before_id, schema=schema)
+    filtered = replace(wanted, states=states)
+    return (yield from search(filtered, limit=limit, before_id=before_id, schema=schema))
 
 
-async def act_on(
-    connection: AsyncConnection[Any], action: Action, ids: Sequence[int], *, schema: str = DEFAULT_SCHEMA
-) -> int:
-    """Acts on these jobs in one statement, which locks them; answers how many it was done to.
+find_actionable, find_actionable_async = both(find_actionable_plan)
 
-    Jobs that can't be acted on in the state that they are in, or that are gone, are left out.
+
+def act_on_plan(action: Action, ids: Sequence[int], *, schema: str = DEFAULT_SCHEMA) -> Plan[int]:
+    """Changes these jobs in one statement, which locks them. Returns how many were changed.
+
+    Jobs that the action can't change in their state, or that were deleted, are left out.
     """
-    return (await connection.execute(statement(f"{action}_jobs", schema), {"ids": list(ids)})).rowcount
+    return len((yield Query(statement(f"{action}_jobs", schema), {"ids": list(ids)}, alone=True)))
+
+
+act_on, act_on_async = both(act_on_plan)
 
 
 def batches(ids: Sequence[int]) -> Iterator[Sequence[int]]:
-    """Jobs in such numbers as are acted on in one transaction."""
+    """Splits jobs into batches, each for one transaction."""
     for begin in range(0, len(ids), BATCH):
         yield ids[begin : begin + BATCH]
 
 
-async def _act(
-    connection: AsyncConnection[Any], action: Action, wanted: JobFilter, *, dry_run: bool, schema: str
-) -> BulkResult:
+def _change(action: Action, wanted: JobFilter, *, dry_run: bool, schema: str) -> Plan[BulkResult]:
     matched = changed = 0
     before_id: int | None = None
     while True:
-        found = await find_actionable(connection, action, wanted, before_id=before_id, schema=schema)
+        # The statements of a search are `alone`, so in autocommit mode each batch below commits by itself.
+        found = yield from find_actionable_plan(action, wanted, before_id=before_id, schema=schema)
         matched += len(found.ids)
         for ids in batches(found.ids) if not dry_run else ():
-            changed += await act_on(connection, action, ids, schema=schema)
+            changed += yield from act_on_plan(action, ids, schema=schema)
         if found.before_id is None:
             return BulkResult(matched, changed)
         before_id = found.before_id

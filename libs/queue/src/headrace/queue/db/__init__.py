@@ -1,1 +1,1 @@
-"""Statements, connections, transactions, migrations: how the engine speaks to Postgres."""
+"""Everything that talks to Postgres: statements, connections, transactions, migrations."""

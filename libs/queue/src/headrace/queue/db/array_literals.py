@@ -1,7 +1,7 @@
-"""Lists as array literals, for statements that are given many rows at once: `%(queues)s::text[]`.
+"""Encodes lists as array literals, for statements that take many rows at once: `%(queues)s::text[]`.
 
-psycopg can write lists, too, but asks for each element what it is and how to write it; for a thousand jobs of fifteen
-columns that takes longer than Postgres does.
+psycopg can encode lists too, but looks up the encoder of each element. For a thousand jobs of fifteen columns that
+takes longer than Postgres does.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ T = TypeVar("T")
 
 
 def numbers(values: Iterable[int | None]) -> str:
-    """An array of numbers."""
+    """Returns an array of numbers."""
     return "{" + ",".join(["null" if value is None else str(value) for value in values]) + "}"
 
 
 def texts(values: Iterable[str | None]) -> str:
-    """An array of texts; or of anything else that Postgres reads from text, such as JSON or arrays."""
+    """Returns an array of texts, or of anything else that Postgres reads from text, such as JSON or arrays."""
     listed = list(values)
     known = [value for value in listed if value is not None]
     if known and len(known) == len(listed):  # the usual case, in the time of one join
@@ -30,7 +30,7 @@ def texts(values: Iterable[str | None]) -> str:
 
 
 def blobs(values: Iterable[bytes | None]) -> str:
-    """An array of bytes."""
+    """Returns an array of byte strings."""
     return "{" + ",".join(["null" if value is None else f'"\\\\x{value.hex()}"' for value in values]) + "}"
 
 
@@ -40,7 +40,7 @@ def sparse(write: Callable[[list[T | None]], str], values: list[T | None]) -> st
 
 
 def times(values: Iterable[datetime | None]) -> str:
-    """An array of times, which have time zones."""
+    """Returns an array of times with time zones."""
     return texts(None if value is None else value.isoformat() for value in values)
 
 

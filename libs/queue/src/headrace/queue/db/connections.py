@@ -1,10 +1,10 @@
-"""One database connection per purpose of the worker, made when it is needed and thrown away on any error.
+"""A worker's database connections: one per purpose, opened when it is needed and closed on any error.
 
-A worker process holds at most five: claims, outcomes, maintenance, notifications, and the beat thread's own.
+A worker process has at most five: claims, outcomes, maintenance, notifications, and the heartbeat thread's.
 
-What a session keeps (prepared statements, settings) is lost behind a pooler in transaction mode, or left to strangers.
-So a pooled connection keeps nothing: each statement goes out in one message with its settings in front, for its
-transaction.
+Behind a pooler in transaction mode, the state of a session (prepared statements, settings) is lost, or seen by other
+clients. So a pooled connection keeps no state: each statement is sent in one message together with its settings, which
+hold for its transaction.
 """
 
 from __future__ import annotations
@@ -18,26 +18,27 @@ from typing import Any, LiteralString, Self
 import psycopg
 from psycopg.rows import DictRow, Row, dict_row
 
+from headrace.queue.db.cursors import ADAPTERS
 from headrace.queue.errors import DatabaseUnavailableError
 
 CONNECT_TIMEOUT = 5
-# A peer that vanished without a good-bye is noticed within some 15 s, whether a connection is idle or waits for an
-# answer. Not used on Unix sockets, where nobody vanishes so.
-VIGILANCE: dict[str, Any] = {
+# A peer that vanished without closing the connection is noticed within about 15 s, whether the connection is idle or
+# waits for a result. Unix sockets ignore these settings, and don't need them.
+KEEPALIVE: dict[str, Any] = {
     "keepalives_idle": 5,
     "keepalives_interval": 5,
     "keepalives_count": 2,
     "tcp_user_timeout": 15_000,
 }
-# A statement that takes longer than this on the server is broken off there.
+# The server cancels a statement that takes longer than this.
 STATEMENT_TIMEOUT = timedelta(seconds=10)
-# Then its answer is late, not slow: the client waits longer than the server does.
-ANSWER_TIMEOUT = timedelta(seconds=15)
+# The client waits longer than that: a result that is not there by then is lost, not slow.
+RESULT_TIMEOUT = timedelta(seconds=15)
 
-# What says that Postgres is away. A server that turned read-only is the old primary after a failover.
-AWAY = (psycopg.OperationalError, psycopg.InterfaceError, psycopg.errors.ReadOnlySqlTransaction, TimeoutError)
+# The errors that mean that Postgres is unavailable. A server that became read-only is the old primary of a failover.
+UNAVAILABLE = (psycopg.OperationalError, psycopg.InterfaceError, psycopg.errors.ReadOnlySqlTransaction, TimeoutError)
 
-# The hot statements have one good plan each, whatever the statistics say at the moment: from the index, row by row.
+# Each hot statement has one good plan, whatever the statistics are at the moment: row by row from its index.
 SETTINGS = {
     "statement_timeout": str(int(STATEMENT_TIMEOUT / timedelta(milliseconds=1))),
     "jit": "off",
@@ -50,12 +51,12 @@ Connection = psycopg.AsyncConnection[DictRow]
 
 
 class PooledCursor(psycopg.AsyncClientCursor[Row]):
-    """Sends each statement together with the settings that it needs, as one message and so as one transaction."""
+    """Sends each statement together with the settings that it needs, in one message and therefore one transaction."""
 
     _settings: LiteralString = " ".join(f"set local {name} = {value};" for name, value in SETTINGS.items())
 
     async def execute(self, query: Any, *args: Any, **kwargs: Any) -> Self:
-        """The same as everywhere; the statement must be text, and so is the answer, whatever was asked for."""
+        """Runs a statement. The statement must be text, and so are its results, whatever format was requested."""
         await super().execute(self._settings + query, *args, **{**kwargs, "binary": False})
         await self.set_result(-1)
         return self
@@ -70,7 +71,8 @@ async def connect(dsn: str, *, purpose: str, schema: str, pooled: bool = False) 
         row_factory=dict_row,
         application_name=f"{schema} {purpose}",
         connect_timeout=CONNECT_TIMEOUT,
-        **VIGILANCE,
+        context=ADAPTERS,
+        **KEEPALIVE,
     )
     if pooled:
         connection.cursor_factory = PooledCursor
@@ -78,13 +80,13 @@ async def connect(dsn: str, *, purpose: str, schema: str, pooled: bool = False) 
 
 
 class ReconnectingConnection:
-    """One of the worker's connections, reopened after any error. Its statements run one after the other.
+    """One of the worker's connections, opened again after any error. Its statements run one after the other.
 
     Args:
         dsn: The jobs database.
         purpose: Shown to operators as a part of application_name.
         schema: The installation's schema.
-        pooled: The connection leads through a pooler in transaction mode, or may do so.
+        pooled: Whether the connection may lead through a pooler in transaction mode.
     """
 
     def __init__(self, dsn: str, *, purpose: str, schema: str, pooled: bool = False) -> None:
@@ -95,37 +97,37 @@ class ReconnectingConnection:
         self._lock = asyncio.Lock()
         self._connection: Connection | None = None
         self.generation = 0
-        """Grows with each new connection."""
+        """The number of connections so far."""
 
     @asynccontextmanager
     async def use(self) -> AsyncIterator[Connection]:
-        """The connection, alone, for a block that must take no longer than 15 s.
+        """Gives a block exclusive use of the connection. The block must take no longer than 15 s.
 
         Raises:
-            DatabaseUnavailableError: Postgres can't be reached, broke the connection off, or did not answer in time.
-                Whether a statement of the block was committed is not known then.
+            DatabaseUnavailableError: Postgres is unreachable, closed the connection, or did not respond in time.
+                Whether a statement of the block was committed is unknown.
         """
         async with self._lock:
             try:
-                async with asyncio.timeout(ANSWER_TIMEOUT.total_seconds()):
+                async with asyncio.timeout(RESULT_TIMEOUT.total_seconds()):
                     connection = self._connection or await self._connect()
                     yield connection
-            except AWAY as error:
+            except UNAVAILABLE as error:
                 await self._discard()
-                reason = str(error).strip() or f"no answer within {ANSWER_TIMEOUT.total_seconds():.0f} s"
+                reason = str(error).strip() or f"no response within {RESULT_TIMEOUT.total_seconds():.0f} s"
                 raise DatabaseUnavailableError(f"{self._purpose}: {reason}") from error
-            except BaseException:  # cancelled, or a bug: what the connection is in the middle of is anyone's guess
+            except BaseException:  # cancelled, or a bug: the connection may be in the middle of anything
                 await self._discard()
                 raise
 
     async def execute(self, query: Any, params: dict[str, Any] | None = None) -> list[DictRow]:
-        """Runs one statement and answers its rows. Raises DatabaseUnavailableError."""
+        """Runs one statement and returns its rows. Raises DatabaseUnavailableError."""
         async with self.use() as connection:
             cursor = await connection.execute(query, params)
             return await cursor.fetchall() if cursor.description is not None else []
 
     async def close(self) -> None:
-        """Closes the connection; it would be made anew when needed."""
+        """Closes the connection. The next use opens another one."""
         await self._discard()
 
     async def _connect(self) -> Connection:

@@ -1,7 +1,8 @@
-"""The migrations as they are in the package: numbered pairs of plain SQL files, up and down.
+"""The migrations in the package: numbered pairs of plain SQL files, up and down.
 
 A file whose first line says so runs statement by statement outside of transactions, as `create index concurrently`
-must; it can be run again after it was broken off. Every other one is a transaction.
+requires. It can be run again after it was interrupted. Every other file runs in one transaction. `{function name}`
+in a file is replaced by functions/name.sql, so that the text of a function stands in one place.
 """
 
 from __future__ import annotations
@@ -12,12 +13,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from typing import LiteralString
 
 from headrace.queue.db.statements import fill
 
 OUTSIDE = "-- outside of transactions"
 _FILE_NAME = re.compile(r"(\d{4})_(\w+)\.up\.sql")
+_FUNCTION = re.compile(r"\{function (\w+)\}")
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,11 @@ def migration_files() -> tuple[MigrationFile, ...]:
     for file in folder.iterdir():
         if match := _FILE_NAME.fullmatch(file.name):
             down = folder / file.name.replace(".up.", ".down.")
-            texts = (file.read_text(encoding="utf-8"), down.read_text(encoding="utf-8"))
-            found.append(MigrationFile(int(match[1]), match[2], *texts))
+            found.append(MigrationFile(int(match[1]), match[2], _read(file), _read(down)))
     return tuple(sorted(found, key=lambda file: file.version))
+
+
+def _read(file: Traversable) -> str:
+    functions = files(__package__) / "functions"
+    text = file.read_text(encoding="utf-8")
+    return _FUNCTION.sub(lambda found: (functions / f"{found[1]}.sql").read_text(encoding="utf-8"), text)

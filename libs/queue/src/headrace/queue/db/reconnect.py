@@ -1,4 +1,4 @@
-"""The pauses between tries while the database is away."""
+"""The pauses between attempts to reach the database while it is unavailable."""
 
 from __future__ import annotations
 
@@ -6,26 +6,28 @@ import asyncio
 import logging
 import random
 
+from headrace.queue.backoff import exponential_wait
+
 SHORTEST_WAIT, LONGEST_WAIT = 0.1, 2.0
 
 
 class ReconnectBackoff:
-    """The pauses between tries while the database is away: from 0.1 s up to 2 s, spread by chance.
+    """Pauses of 0.1 s that double up to 2 s, with jitter.
 
-    They stay short, since everything else in the system waits for the same return.
+    They stay short: every other component waits for the database too, so nothing is gained by waiting longer.
     """
 
     def __init__(self) -> None:
-        self._tries = 0
+        self._attempts = 0
 
     def reset(self) -> None:
-        """It worked."""
-        self._tries = 0
+        """Begins with the shortest pause again. Call it when the database was reached."""
+        self._attempts = 0
 
-    async def wait(self, log: logging.Logger, complaint: str) -> None:
-        """Waits a little longer than the last time; complains on the first time only."""
-        if self._tries == 0:
-            log.warning("%s", complaint)
-        longest = min(SHORTEST_WAIT * 2**self._tries, LONGEST_WAIT)
-        self._tries += 1
+    async def wait(self, log: logging.Logger, warning: str) -> None:
+        """Pauses, each time a little longer. Logs the warning before the first pause only."""
+        if self._attempts == 0:
+            log.warning("%s", warning)
+        self._attempts += 1
+        longest = exponential_wait(self._attempts, base=SHORTEST_WAIT, factor=2, cap=LONGEST_WAIT)
         await asyncio.sleep(random.uniform(longest / 2, longest))

@@ -1,36 +1,37 @@
-"""Runs a plan of statements in a caller's own transaction, whatever kind of connection that is.
+"""Runs a plan of statements in a caller's own transaction, on any kind of connection.
 
-A plan is a generator that yields statements and is sent their rows; it is written once, and driven here by
-blocking or by asynchronous I/O. SQLAlchemy's connections and sessions are taken apart to the psycopg connection
-below them, so that the statements belong to the transaction that SQLAlchemy has begun. On a connection in autocommit
-mode, outside of any transaction, a plan is a transaction of its own: it is never committed in parts.
+A plan is a generator. It yields a statement, is sent the statement's rows, and in the end returns a result. An error of
+Postgres is thrown into it where it yielded: the plan may raise another error, or continue with other statements. A plan
+is written once, without I/O. `run` drives it with blocking I/O, `run_async` with asynchronous I/O.
+
+On a connection in autocommit mode, outside of any transaction, a plan runs in its own transaction, so that it is never
+committed in parts; `Query.alone` is the exception. In every other case the caller commits.
 """
 
 from __future__ import annotations
 
+import functools
 import inspect
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Generator, Iterable, Mapping
 from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, LiteralString, TypeVar
+from typing import Any, Concatenate, LiteralString, ParamSpec, TypeVar
 
 import psycopg
-from psycopg.pq import TransactionStatus
-from psycopg.rows import dict_row
 
+from headrace.queue.db.caller_connection import (
+    AnyAsyncConnection,
+    AnyConnection,
+    commits_each,
+    psycopg_async_connection,
+    psycopg_connection,
+)
+from headrace.queue.db.cursors import AsyncCursor, Cursor
 from headrace.queue.db.statements import hint
-
-if TYPE_CHECKING:
-    from sqlalchemy import Connection as SQLAlchemyConnection
-    from sqlalchemy.ext.asyncio import AsyncConnection as SQLAlchemyAsyncConnection
-    from sqlalchemy.ext.asyncio import AsyncSession
-    from sqlalchemy.orm import Session
-
-    AnyConnection = psycopg.Connection[Any] | SQLAlchemyConnection | Session
-    AnyAsyncConnection = psycopg.AsyncConnection[Any] | SQLAlchemyAsyncConnection | AsyncSession
 
 Row = Mapping[str, Any]
 Result = TypeVar("Result")
+Params = ParamSpec("Params")
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,10 @@ class Query:
     text: LiteralString
     params: Mapping[str, Any]
     alone: bool = False
-    """It is all that there is of its plan, which then needs no transaction around it: two round trips less."""
+    """Where this comes first, the plan needs no transaction around it, which saves two round trips.
+
+    It is the only statement, the plan only reads, or each of its statements may be committed by itself.
+    """
 
 
 @dataclass(frozen=True)
@@ -54,60 +58,106 @@ class CopyIn:
 Plan = Generator[Query | CopyIn, list[Row], Result]
 
 
-def run(connection: AnyConnection, plan: Plan[Result]) -> Result:
+def run(connection: AnyConnection, plan: Plan[Result], *, called: str = "") -> Result:
     """Runs a plan on a blocking connection. Commits nothing that the caller has begun.
 
+    Args:
+        connection: The caller's.
+        plan: The statements.
+        called: The name of the function that a user of the engine called, for errors.
+
     Raises:
-        TypeError: The connection is of no kind that is known here.
+        TypeError: The connection is not a blocking one over psycopg.
     """
-    driver = psycopg_connection(connection)
-    # The class is named, since a connection may have been given cursors with another style of parameters.
-    with ExitStack() as whole, psycopg.Cursor(driver, row_factory=dict_row) as cursor:
-        rows: list[Row] | None = None
+    driver = psycopg_connection(connection, called)
+    with ExitStack() as transaction, Cursor(driver) as cursor:
+        step: Callable[[], Query | CopyIn] = functools.partial(next, plan)
+        first = True
         while True:
             try:
-                query = next(plan) if rows is None else plan.send(rows)
+                query = step()
             except StopIteration as stop:
                 result: Result = stop.value
                 return result
-            if rows is None and commits_each(driver) and not _alone(query):
-                whole.enter_context(driver.transaction())
+            if first and commits_each(driver) and not _is_alone(query):
+                transaction.enter_context(driver.transaction())
+            first = False
             try:
                 _do(cursor, query)
             except psycopg.Error as error:
                 hint(error)
-                plan.throw(error)  # it may have a word of its own for that
-                raise
-            rows = [*cursor.fetchall()] if cursor.description else []
+                step = functools.partial(plan.throw, error)
+            else:
+                step = functools.partial(plan.send, list(cursor.fetchall()) if cursor.description else [])
 
 
-async def run_async(connection: AnyAsyncConnection, plan: Plan[Result]) -> Result:
-    """Runs a plan on an asynchronous connection. Commits nothing that the caller has begun.
-
-    Raises:
-        TypeError: The connection is of no kind that is known here.
-    """
-    driver = await psycopg_async_connection(connection)
-    async with AsyncExitStack() as whole, psycopg.AsyncCursor(driver, row_factory=dict_row) as cursor:
-        rows: list[Row] | None = None
+async def run_async(connection: AnyAsyncConnection, plan: Plan[Result], *, called: str = "") -> Result:
+    """Runs a plan on an asynchronous connection; see `run`."""
+    driver = await psycopg_async_connection(connection, called)
+    async with AsyncExitStack() as transaction, AsyncCursor(driver) as cursor:
+        step: Callable[[], Query | CopyIn] = functools.partial(next, plan)
+        first = True
         while True:
             try:
-                query = next(plan) if rows is None else plan.send(rows)
+                query = step()
             except StopIteration as stop:
                 result: Result = stop.value
                 return result
-            if rows is None and commits_each(driver) and not _alone(query):
-                await whole.enter_async_context(driver.transaction())
+            if first and commits_each(driver) and not _is_alone(query):
+                await transaction.enter_async_context(driver.transaction())
+            first = False
             try:
                 await _do_async(cursor, query)
             except psycopg.Error as error:
                 hint(error)
-                plan.throw(error)
-                raise
-            rows = [*await cursor.fetchall()] if cursor.description else []
+                step = functools.partial(plan.throw, error)
+            else:
+                step = functools.partial(plan.send, list(await cursor.fetchall()) if cursor.description else [])
 
 
-def _do(cursor: psycopg.Cursor[Any], query: Query | CopyIn) -> None:
+def both(
+    plan: Callable[Params, Plan[Result]],
+) -> tuple[
+    Callable[Concatenate[AnyConnection, Params], Result],
+    Callable[Concatenate[AnyAsyncConnection, Params], Coroutine[Any, Any, Result]],
+]:
+    """Makes the two public forms of a plan: a blocking function and an asynchronous one.
+
+    Each takes a connection, followed by the plan's own arguments:
+
+        def get_job_plan(job_id: int, *, schema: str = DEFAULT_SCHEMA) -> Plan[Job]: ...
+
+        get_job, get_job_async = both(get_job_plan)
+
+    Args:
+        plan: A generator function whose name ends in "_plan". Its docstring documents both forms.
+    """
+    name = plan.__name__.removesuffix("_plan")
+    plan.__qualname__ = name  # Python's errors about missing arguments show it
+
+    def blocking(connection: AnyConnection, /, *args: Params.args, **kwargs: Params.kwargs) -> Result:
+        return run(connection, plan(*args, **kwargs), called=name)
+
+    async def asynchronous(connection: AnyAsyncConnection, /, *args: Params.args, **kwargs: Params.kwargs) -> Result:
+        return await run_async(connection, plan(*args, **kwargs), called=f"{name}_async")
+
+    _present(blocking, plan, name, "AnyConnection")
+    _present(asynchronous, plan, f"{name}_async", "AnyAsyncConnection")
+    return blocking, asynchronous
+
+
+def _present(form: Callable[..., Any], plan: Callable[..., Any], name: str, connection: str) -> None:
+    """Gives a form its name, signature and docstring, for `help` and for error messages."""
+    functools.update_wrapper(form, plan, assigned=("__module__", "__doc__"))
+    form.__name__ = form.__qualname__ = name
+    own = inspect.signature(plan)
+    first = inspect.Parameter("connection", inspect.Parameter.POSITIONAL_ONLY, annotation=connection)
+    result = str(own.return_annotation).removeprefix("Plan[").removesuffix("]")
+    signature = own.replace(parameters=[first, *own.parameters.values()], return_annotation=result)
+    form.__signature__ = signature  # type: ignore[attr-defined]
+
+
+def _do(cursor: Cursor, query: Query | CopyIn) -> None:
     if isinstance(query, Query):
         cursor.execute(query.text, query.params)
         return
@@ -116,7 +166,7 @@ def _do(cursor: psycopg.Cursor[Any], query: Query | CopyIn) -> None:
             copy.write(block)
 
 
-async def _do_async(cursor: psycopg.AsyncCursor[Any], query: Query | CopyIn) -> None:
+async def _do_async(cursor: AsyncCursor, query: Query | CopyIn) -> None:
     if isinstance(query, Query):
         await cursor.execute(query.text, query.params)
         return
@@ -125,60 +175,5 @@ async def _do_async(cursor: psycopg.AsyncCursor[Any], query: Query | CopyIn) -> 
             await copy.write(block)
 
 
-def _alone(query: Query | CopyIn) -> bool:
+def _is_alone(query: Query | CopyIn) -> bool:
     return isinstance(query, Query) and query.alone
-
-
-def commits_each(connection: psycopg.Connection[Any] | psycopg.AsyncConnection[Any]) -> bool:
-    """Whether each statement would be committed by itself: there is no transaction, and none begins by itself."""
-    return connection.autocommit and connection.info.transaction_status == TransactionStatus.IDLE
-
-
-def psycopg_connection(connection: Any) -> psycopg.Connection[Any]:
-    """The psycopg connection below a blocking connection or session. Raises TypeError."""
-    if isinstance(connection, psycopg.Connection):
-        return connection
-    driver = None
-    if not _is_async(connection):
-        if hasattr(connection, "get_bind"):  # a Session: its connection, with its transaction begun
-            connection = connection.connection()
-        elif hasattr(connection, "in_transaction") and not connection.in_transaction():
-            connection.begin()  # as SQLAlchemy itself would at the first statement
-        driver = getattr(getattr(connection, "connection", None), "driver_connection", None)
-    if not isinstance(driver, psycopg.Connection):
-        expected = "psycopg.Connection, or a SQLAlchemy Connection or Session over psycopg"
-        raise TypeError(_wrong(connection, driver, expected))
-    return driver
-
-
-async def psycopg_async_connection(connection: Any) -> psycopg.AsyncConnection[Any]:
-    """The psycopg connection below an asynchronous connection or session. Raises TypeError."""
-    if isinstance(connection, psycopg.AsyncConnection):
-        return connection
-    driver = None
-    if _is_async(connection):
-        if hasattr(connection, "get_bind"):  # an AsyncSession
-            connection = await connection.connection()
-        elif not connection.in_transaction():
-            await connection.begin()
-        driver = (await connection.get_raw_connection()).driver_connection
-    if not isinstance(driver, psycopg.AsyncConnection):
-        expected = "psycopg.AsyncConnection, or a SQLAlchemy AsyncConnection or AsyncSession over psycopg"
-        raise TypeError(_wrong(connection, driver, expected))
-    return driver
-
-
-def _is_async(connection: Any) -> bool:
-    """Whether it is SQLAlchemy's AsyncConnection or AsyncSession. Told by its methods: SQLAlchemy is optional."""
-    if hasattr(connection, "get_raw_connection"):
-        return True
-    return inspect.iscoroutinefunction(getattr(connection, "connection", None))
-
-
-def _wrong(connection: object, driver: object, expected: str) -> str:
-    over = f" over {_type_name(driver)}" if driver is not None else ""
-    return f"it takes a {expected}; this is a {_type_name(connection)}{over}"
-
-
-def _type_name(thing: object) -> str:
-    return f"{type(thing).__module__}.{type(thing).__qualname__}"

@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from headrace.queue import tracing
 from headrace.queue.db.array_literals import blobs, numbers, sparse, texts, times
+from headrace.queue.db.caller_connection import AnyAsyncConnection, AnyConnection
 from headrace.queue.db.statements import DEFAULT_SCHEMA, checked_schema, statement
 from headrace.queue.db.transaction import Plan, Query, run, run_async
 from headrace.queue.enqueue.bulk import copy_jobs
@@ -26,14 +27,11 @@ from headrace.queue.enqueue.validation import ValidatedJob, Validator
 from headrace.queue.errors import BatchTooLargeError, EnqueueError, KeyReusedError
 from headrace.queue.kinds.kind import Kinds
 
-if TYPE_CHECKING:
-    from headrace.queue.db.transaction import AnyAsyncConnection, AnyConnection
-
 Result = Enqueued | EnqueueError
 
 
 class Enqueuer:
-    """Enqueues jobs of the given kinds, over psycopg or SQLAlchemy connections and sessions.
+    """Enqueues jobs of the given kinds, over connections of psycopg, SQLAlchemy and Django.
 
     Whatever it does is part of the connection's transaction, which it never commits, and exactly as durable as that.
     On a connection in autocommit mode that is in no transaction, each call is a transaction.
@@ -103,7 +101,7 @@ class Enqueuer:
         """Enqueues jobs in the transaction of the connection.
 
         Args:
-            connection: A psycopg connection, or a SQLAlchemy connection or session.
+            connection: A blocking connection of psycopg or Django, or a connection or session of SQLAlchemy.
             jobs: New jobs, or what this enqueuer's `validate` returned.
 
         Returns:
@@ -115,18 +113,13 @@ class Enqueuer:
                 not a list of NewJob.
             psycopg.Error: Postgres rejected a statement; the transaction is aborted.
         """
-        if not self._middleware:
-            return run(connection, self.plan(jobs))
-        return self._middleware.around(lambda jobs: run(connection, self.plan(jobs)))(_unvalidated(jobs))
+        return self._enqueue(connection, jobs, "enqueue_many")
 
     async def enqueue_many_async(
         self, connection: AnyAsyncConnection, jobs: Sequence[NewJob | ValidatedJob]
     ) -> list[Result]:
         """Does the same as `enqueue_many` on an asynchronous connection or session."""
-        if not self._middleware:
-            return await run_async(connection, self.plan(jobs))
-        enqueue = self._middleware.around_async(lambda jobs: run_async(connection, self.plan(jobs)))
-        return await enqueue(_unvalidated(jobs))
+        return await self._enqueue_async(connection, jobs, "enqueue_many_async")
 
     def enqueue(self, connection: AnyConnection, job: NewJob) -> Enqueued:
         """Enqueues one job in the transaction of the connection.
@@ -136,11 +129,11 @@ class Enqueuer:
             TypeError: See `enqueue_many`.
             psycopg.Error: See `enqueue_many`.
         """
-        return _enqueued(self.enqueue_many(connection, [job]))
+        return _enqueued(self._enqueue(connection, [job], "enqueue"))
 
     async def enqueue_async(self, connection: AnyAsyncConnection, job: NewJob) -> Enqueued:
         """Does the same as `enqueue` on an asynchronous connection or session."""
-        return _enqueued(await self.enqueue_many_async(connection, [job]))
+        return _enqueued(await self._enqueue_async(connection, [job], "enqueue_async"))
 
     def find_existing(self, connection: AnyConnection, job: NewJob) -> ExistingJob | None:
         """Returns the job that this one would be a duplicate of; None if it would be enqueued.
@@ -150,11 +143,11 @@ class Enqueuer:
         Raises:
             EnqueueError: The job would be rejected.
         """
-        return run(connection, self._look_up(job))
+        return run(connection, self.find_existing_plan(job), called="find_existing")
 
     async def find_existing_async(self, connection: AnyAsyncConnection, job: NewJob) -> ExistingJob | None:
         """Does the same as `find_existing` on an asynchronous connection or session."""
-        return await run_async(connection, self._look_up(job))
+        return await run_async(connection, self.find_existing_plan(job), called="find_existing_async")
 
     def enqueue_many_fast(self, connection: AnyConnection, jobs: Iterable[NewJob]) -> int:
         """Enqueues any number of jobs by COPY, in the transaction of the connection; all of them or none.
@@ -171,12 +164,28 @@ class Enqueuer:
             psycopg.Error: Postgres rejected a statement; the transaction is aborted.
         """
         self._require_no_middleware()
-        return run(connection, copy_jobs(jobs, self._validator.validate, self._schema))
+        plan = copy_jobs(jobs, self._validator.validate, self._schema)
+        return run(connection, plan, called="enqueue_many_fast")
 
     async def enqueue_many_fast_async(self, connection: AnyAsyncConnection, jobs: Iterable[NewJob]) -> int:
         """Does the same as `enqueue_many_fast` on an asynchronous connection or session."""
         self._require_no_middleware()
-        return await run_async(connection, copy_jobs(jobs, self._validator.validate, self._schema))
+        plan = copy_jobs(jobs, self._validator.validate, self._schema)
+        return await run_async(connection, plan, called="enqueue_many_fast_async")
+
+    def _enqueue(self, connection: AnyConnection, jobs: Sequence[NewJob | ValidatedJob], called: str) -> list[Result]:
+        if not self._middleware:
+            return run(connection, self.plan(jobs), called=called)
+        enqueue = self._middleware.around(lambda jobs: run(connection, self.plan(jobs), called=called))
+        return enqueue(_unvalidated(jobs))
+
+    async def _enqueue_async(
+        self, connection: AnyAsyncConnection, jobs: Sequence[NewJob | ValidatedJob], called: str
+    ) -> list[Result]:
+        if not self._middleware:
+            return await run_async(connection, self.plan(jobs), called=called)
+        enqueue = self._middleware.around_async(lambda jobs: run_async(connection, self.plan(jobs), called=called))
+        return await enqueue(_unvalidated(jobs))
 
     def _require_no_middleware(self) -> None:
         if self._middleware:
@@ -265,7 +274,8 @@ class Enqueuer:
                     case KeyReusedError(job_id=job_id, key=key) if job_id in moved:
                         results[place] = KeyReusedError(key, moved[job_id][1])
 
-    def _look_up(self, job: NewJob) -> Plan[ExistingJob | None]:
+    def find_existing_plan(self, job: NewJob) -> Plan[ExistingJob | None]:
+        """Returns the statements of `find_existing`, for the engine itself."""
         item = self._validator.validate(job)
         if not isinstance(item, ValidatedJob):
             raise item

@@ -16,7 +16,6 @@ from headrace.queue.enqueue.new_job import Limits, NewJob
 from headrace.queue.enqueue.uniqueness import Unique
 from headrace.queue.errors import (
     EnqueueError,
-    KindUnknownError,
     OptionInvalidError,
     PayloadInvalidError,
     PayloadTooLargeError,
@@ -89,7 +88,8 @@ class Validator:
     def __init__(self, kinds: Kinds, limits: Limits) -> None:
         self._kinds = kinds
         self._limits = limits
-        self._by_name = {name: _Known(kind, _defaults(kind, name)) for kind in kinds for name in kind.names}
+        # Filled as jobs come: kinds can be added at any time.
+        self._by_name: dict[str, _Known] = {}
         self._by_class: dict[type[Any], _Known] = {}
 
     def validate(self, job: NewJob) -> ValidatedJob | EnqueueError:
@@ -135,10 +135,11 @@ class Validator:
         return known, known.kind.codec.encode(payload)
 
     def _named(self, name: str) -> _Known:
-        try:
-            return self._by_name[name]
-        except KeyError:
-            raise KindUnknownError(name, self._kinds.names) from None
+        known = self._by_name.get(name)
+        if known is None:
+            kind = self._kinds[name]
+            known = self._by_name[name] = _Known(kind, _defaults(kind, name))
+        return known
 
 
 def _defaults(kind: Kind, name: str) -> RowOptions:

@@ -1,1 +1,1 @@
-"""What happens to jobs, published as it happens, and listeners to it."""
+"""Publishes what happens to jobs, as it happens, and listens for it."""

@@ -1,4 +1,4 @@
-"""What happens to a job, as an event, and its wire form."""
+"""What happens to jobs, as events, and their encoding in notifications."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ class EventType(StrEnum):
 
     COMPLETED = "completed"
     FAILED = "failed"
-    """An attempt failed; the job will be tried again."""
+    """An attempt failed; the job will be retried."""
     DISCARDED = "discarded"
     CANCELLED = "cancelled"
     QUARANTINED = "quarantined"
     SNOOZED = "snoozed"
-    HANDED_BACK = "handed_back"
-    """A worker that ends could not finish it; the attempt is unspent."""
+    RELEASED = "released"
+    """A worker stopped before the job had ended. The job is available again; the attempt doesn't count."""
     RESCUED = "rescued"
-    """Its worker died; it is in line again."""
+    """Its worker died; the job is available again."""
 
 
 @dataclass(frozen=True)
 class Event:
-    """Something happened to a job."""
+    """Something that happened to a job."""
 
     what: EventType
     job_id: int
@@ -34,20 +34,20 @@ class Event:
     queue: str
     attempt: int
     worker: str
-    """The worker that tells it; for RESCUED, and what else became of a dead worker's job, the rescuer."""
+    """The worker that publishes the event. For a job of a dead worker, that is the rescuer."""
 
 
 @dataclass(frozen=True)
 class EventsMissed:
-    """Events were missed here."""
+    """Events are missing at this point."""
 
     reason: str
     events: int | None = None
-    """How many; None: unknown."""
+    """How many; None if unknown."""
 
 
 def encode_events(worker: str, events: list[Event], missed: int, *, longest: int) -> list[str]:
-    """Events of one worker as texts of at most `longest` bytes each."""
+    """Returns the events of one worker as texts of at most `longest` bytes each."""
     texts: list[str] = []
     rest: list[list[Any]] = [[e.what, e.job_id, e.kind, e.queue, e.attempt] for e in events]
     while rest or missed:
@@ -60,9 +60,11 @@ def encode_events(worker: str, events: list[Event], missed: int, *, longest: int
 
 
 def decode_events(text: str) -> list[Event | EventsMissed]:
-    """What a text of `packed` tells."""
+    """Returns the events in a text of `encode_events`."""
     worker, missed, events = json.loads(text)
-    heard: list[Event | EventsMissed] = [EventsMissed("more happened than could be told", missed)] if missed else []
-    return heard + [
+    decoded: list[Event | EventsMissed] = []
+    if missed:
+        decoded.append(EventsMissed("more events happened than can be published", missed))
+    return decoded + [
         Event(EventType(what), job_id, kind, queue, attempt, worker) for what, job_id, kind, queue, attempt in events
     ]

@@ -1,8 +1,8 @@
-"""What happens to jobs, as it happens: heard in any process that can listen to the database.
+"""Listens for what happens to jobs, in any process that can listen for notifications of the database.
 
-Events are for watching: a console, a test, a metric. They are told after the fact is committed, by the worker that
-caused it, in batches some ten times a second, and only while somebody listens. They may be missed, and then that is
-said; what must not be missed belongs into the handler's transaction, or is read from the jobs themselves.
+Events are for observers: a console, a test, a metric. The worker that caused an event publishes it after the commit, in
+batches about ten times a second, and only while a listener is connected. Events can be missed, and a listener is told
+so. What must not be missed belongs in the handler's transaction, or is read from the jobs themselves.
 """
 
 from __future__ import annotations
@@ -11,10 +11,9 @@ import logging
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 
-import psycopg
 from psycopg.sql import SQL, Identifier
 
-from headrace.queue.db.connections import Connection, connect
+from headrace.queue.db.connections import UNAVAILABLE, Connection, connect
 from headrace.queue.db.reconnect import ReconnectBackoff
 from headrace.queue.db.statements import DEFAULT_SCHEMA, events_channel, statement
 from headrace.queue.events.event import Event, EventsMissed, decode_events
@@ -23,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 
 class EventListener:
-    """The ear of a process.
+    """Listens for the events of all workers.
 
         async with EventListener(dsn).listen() as events:
             async for event in events:
@@ -41,10 +40,10 @@ class EventListener:
 
     @asynccontextmanager
     async def listen(self) -> AsyncGenerator[AsyncIterator[Event | EventsMissed], None]:
-        """Listens from the moment it is entered, and goes on after any absence of the database.
+        """Listens from the moment it is entered. Reconnects after any outage of the database.
 
         Raises:
-            psycopg.OperationalError: The database can't be reached at the start.
+            psycopg.OperationalError: The database is unreachable at the start.
         """
         first = await self._connect()
         events = self._events(first)
@@ -56,20 +55,20 @@ class EventListener:
 
     async def _events(self, connection: Connection) -> AsyncGenerator[Event | EventsMissed, None]:
         backoff = ReconnectBackoff()
-        reason = "it was closed"
+        reason = "the connection was closed"
         while True:
             try:
                 async with connection:
                     async for notification in connection.notifies():
                         for event in decode_events(notification.payload):
                             yield event
-            except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+            except UNAVAILABLE as error:
                 reason = str(error).strip()
             while connection.closed:
-                await backoff.wait(logger, f"no events until Postgres is back: {reason}")
+                await backoff.wait(logger, f"no events until Postgres is available: {reason}")
                 try:
                     connection = await self._connect()
-                except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+                except UNAVAILABLE as error:
                     reason = str(error).strip()
             backoff.reset()
             yield EventsMissed("the connection was lost")
@@ -78,7 +77,7 @@ class EventListener:
         connection = await connect(self._dsn, purpose="events", schema=self._schema)
         try:
             await connection.execute(SQL("listen {}").format(self._channel))
-            # As long as somebody holds this lock, workers know that somebody listens.
+            # While any session holds this lock, workers know that there is a listener.
             await connection.execute(statement("announce_listener", self._schema))
         except BaseException:
             await connection.close()

@@ -1,4 +1,4 @@
-"""Tells what happens to this worker's jobs: its subscribers at once, other processes in batches, while any listens."""
+"""Publishes what happens to this worker's jobs: to subscribers at once, to listening processes in batches."""
 
 from __future__ import annotations
 
@@ -10,40 +10,29 @@ from headrace.queue.db.connections import ReconnectingConnection
 from headrace.queue.db.statements import statement
 from headrace.queue.errors import DatabaseUnavailableError
 from headrace.queue.events.event import Event, EventType, encode_events
-from headrace.queue.job import JobState
 
 logger = logging.getLogger(__name__)
 INTERVAL = timedelta(milliseconds=100)
-# Postgres refuses notifications of 8,000 bytes.
+# Postgres rejects notifications of 8,000 bytes.
 LONGEST_TEXT = 7_500
-# What more happens in an interval is told as a number only.
+# Of further events in an interval, only the number is published.
 MOST = 5_000
 
-TOLD = {
-    JobState.COMPLETED: EventType.COMPLETED,
-    JobState.RETRYABLE: EventType.FAILED,
-    JobState.DISCARDED: EventType.DISCARDED,
-    JobState.CANCELLED: EventType.CANCELLED,
-    JobState.QUARANTINED: EventType.QUARANTINED,
-    JobState.SCHEDULED: EventType.SNOOZED,
-    JobState.AVAILABLE: EventType.HANDED_BACK,
-}
-
 JobEvent = tuple[EventType, int, str, str, int]
-"""What, to which job (id, kind, queue), in which attempt."""
+"""The type, the job's id, kind and queue, and the attempt."""
 
 
 class EventPublisher:
-    """The worker's voice.
+    """Publishes the events of one worker.
 
     Args:
-        link: Its connection.
+        connection: The connection for maintenance.
         worker: The worker's name.
         schema: The installation's schema.
     """
 
-    def __init__(self, link: ReconnectingConnection, worker: str, schema: str) -> None:
-        self._link = link
+    def __init__(self, connection: ReconnectingConnection, worker: str, schema: str) -> None:
+        self._connection = connection
         self._worker = worker
         self._is_heard = statement("is_heard", schema)
         self._publish = statement("publish_events", schema)
@@ -52,34 +41,34 @@ class EventPublisher:
         self._missed = 0
 
     def subscribe(self, callback: Callable[[Event], None]) -> Callable[[], None]:
-        """Calls back with every event, on the event loop; answers a function that ends it."""
+        """Calls a function with every event, on the event loop. Returns a function that ends the subscription."""
         self._subscribers.append(callback)
         return lambda: self._subscribers.remove(callback)
 
-    def publish(self, happened: Sequence[JobEvent]) -> None:
-        """These things have happened, and are committed."""
-        kept = happened[: MOST - len(self._events)]
+    def publish(self, events: Sequence[JobEvent]) -> None:
+        """Takes events whose transactions are committed: subscribers get them now, listeners soon."""
+        kept = events[: MOST - len(self._events)]
         self._events += kept
-        self._missed += len(happened) - len(kept)
-        for each in happened if self._subscribers else ():
+        self._missed += len(events) - len(kept)
+        for each in events if self._subscribers else ():
             for callback in tuple(self._subscribers):
                 try:
                     callback(Event(*each, self._worker))
-                except Exception:  # a bad subscriber must not stop the work
-                    logger.exception("a subscriber raised at the event %r of job %d", str(each[0]), each[1])
+                except Exception:  # a faulty subscriber must not stop the worker
+                    logger.exception("a subscriber raised an exception for event %r of job %d", str(each[0]), each[1])
 
     async def step(self) -> None:
-        """Publishes what has gathered, if anybody listens. Raises DatabaseUnavailableError."""
-        events, self._events = self._events, []
+        """Publishes the events since the last step, if there is a listener. Raises DatabaseUnavailableError."""
+        taken, self._events = self._events, []
         missed, self._missed = self._missed, 0
-        if not events and not missed:
+        if not taken and not missed:
             return
         try:
-            [row] = await self._link.execute(self._is_heard)
+            [row] = await self._connection.execute(self._is_heard)
             if row["heard"]:
-                told = [Event(*event, self._worker) for event in events]
-                texts = encode_events(self._worker, told, missed, longest=LONGEST_TEXT)
-                await self._link.execute(self._publish, {"texts": texts})
+                events = [Event(*event, self._worker) for event in taken]
+                texts = encode_events(self._worker, events, missed, longest=LONGEST_TEXT)
+                await self._connection.execute(self._publish, {"texts": texts})
         except DatabaseUnavailableError:
-            self._missed += len(events) + missed
+            self._missed += len(taken) + missed
             raise

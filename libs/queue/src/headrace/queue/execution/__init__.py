@@ -1,1 +1,1 @@
-"""Runs a claimed job's handler within its timeout, to a result."""
+"""Runs the handlers of claimed jobs, each within its timeout, to a result."""

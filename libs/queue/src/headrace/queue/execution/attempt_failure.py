@@ -1,4 +1,4 @@
-"""What is kept of an attempt that has failed: in words, since the exception itself may have been raised elsewhere."""
+"""A failed attempt as text, because its exception may have been raised in another process."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import traceback
 from headrace.queue.errors import QueueError
 from headrace.redaction import redacted_text
 
-# More than the table keeps; it bounds what a process sends.
+# More than the table keeps. It limits what a handler's process sends.
 LONGEST_TEXT = 20_000
 
 
 class AttemptFailedError(QueueError):
-    """An attempt has failed where its exception can't come from: in a process of its own, or a thread that was to end.
+    """An attempt failed in a handler's process or thread, and the original exception can't be raised here.
 
-    Middleware on the event loop sees it in the exception's stead.
+    Middleware on the event loop sees it instead of that exception.
     """
 
     def __init__(self, type_: str, message: str, trace: str = "") -> None:
@@ -27,13 +27,13 @@ class AttemptFailedError(QueueError):
 
     @classmethod
     def of(cls, error: BaseException) -> AttemptFailedError:
-        """What is kept of whatever a handler has raised: without the values that are not to be seen."""
+        """Returns any exception of a handler as text, with secrets redacted."""
         if isinstance(error, AttemptFailedError):
             return error
         try:
             message = str(error)
-        except Exception:  # noqa: BLE001  (a handler's own exception class may be as broken as the handler)
-            message = "its text can't be read: __str__ itself raised"
+        except Exception:  # noqa: BLE001  (the exception's class is the handler's, and may be broken)
+            message = "the exception has no text: its __str__ raised an exception"
         trace = "".join(traceback.format_exception(error))
-        # Veiled before it is cut: half a value would not be found any more.
+        # Redacted before it is cut: half of a secret would not be recognized.
         return cls(type(error).__name__, redacted_text(message)[:LONGEST_TEXT], redacted_text(trace)[-LONGEST_TEXT:])

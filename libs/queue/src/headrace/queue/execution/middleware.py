@@ -1,8 +1,8 @@
-"""What is put around the work of handlers: for all kinds, or for some.
+"""Middleware around handlers, for all kinds or for some.
 
-A middleware gets the message, the job, and what comes next, and answers an outcome, as a handler does. An `async def`
-one runs on the event loop and goes around handlers of every mode. A plain one goes around plain functions, in their
-thread or process. The chains are put together once per worker; without middleware there is none.
+A middleware takes the message, the job and the next call, and returns an outcome, as a handler does. An `async def`
+middleware runs on the event loop and wraps handlers of every mode. A plain one wraps plain functions, in their thread
+or process. The calls are composed once per worker; without middleware they cost nothing.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ Work = Callable[[Any, RunningJob], Awaitable[Outcome | None]]
 PlainWork = Callable[[Any, RunningJob], Outcome | None]
 AsyncMiddleware = Callable[[Any, RunningJob, Work], Awaitable[Outcome | None]]
 PlainMiddleware = Callable[[Any, RunningJob, PlainWork], Outcome | None]
-Answer = TypeVar("Answer")
+Returned = TypeVar("Returned")
 
 
 def wrapped(
-    work: Callable[[Any, RunningJob], Answer],
-    middleware: Sequence[Callable[[Any, RunningJob, Callable[[Any, RunningJob], Answer]], Answer]],
-) -> Callable[[Any, RunningJob], Answer]:
-    """The work with middleware around it, the first outermost. Without any, the work itself."""
+    work: Callable[[Any, RunningJob], Returned],
+    middleware: Sequence[Callable[[Any, RunningJob, Callable[[Any, RunningJob], Returned]], Returned]],
+) -> Callable[[Any, RunningJob], Returned]:
+    """Returns the work wrapped in middleware, the first one outermost. Without middleware, returns the work itself."""
     for each in reversed(middleware):
-        work = _around(each, work)
+        work = _wrapped_in(each, work)
     return work
 
 
-def _around(
-    middleware: Callable[[Any, RunningJob, Callable[[Any, RunningJob], Answer]], Answer],
-    call_next: Callable[[Any, RunningJob], Answer],
-) -> Callable[[Any, RunningJob], Answer]:
+def _wrapped_in(
+    middleware: Callable[[Any, RunningJob, Callable[[Any, RunningJob], Returned]], Returned],
+    call_next: Callable[[Any, RunningJob], Returned],
+) -> Callable[[Any, RunningJob], Returned]:
     return lambda message, job: middleware(message, job, call_next)

@@ -1,4 +1,4 @@
-"""What a handler may say about its attempt. Returning nothing means Done; an exception means a failed attempt."""
+"""What a handler may return. None means Done. An exception means that the attempt failed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from headrace.queue.arguments import require_type
 class Done:
     """The job is completed.
 
-    `output` is kept with the job: any JSON value of up to 256 KiB. One that is none makes a failed attempt.
+    `output` is kept with the job: any JSON value of up to 256 KiB. With any other value the attempt fails.
     """
 
     output: Any = None
@@ -21,38 +21,38 @@ class Done:
 
 @dataclass(frozen=True)
 class Retry:
-    """The attempt failed. Tried again after `after`, or by the backoff when that is None, while retries are left."""
+    """The attempt failed. While retries are left, the job is retried after `after`, or after the backoff if None."""
 
     error: str
     after: timedelta | None = None
 
     def __post_init__(self) -> None:
-        """Fails where the mistake is made, in the handler, and not where the outcome is read."""
+        """Raises where the mistake is made, in the handler, instead of where the outcome is read."""
         if self.after is not None:
             require_type("Retry", timedelta, after=self.after)
 
 
 @dataclass(frozen=True)
 class Snooze:
-    """Not now: the job waits for `delay` and runs again. The attempt is not spent."""
+    """The job waits for `delay` and runs again. The attempt doesn't count against `max_retries`."""
 
     delay: timedelta
 
     def __post_init__(self) -> None:
-        """As of Retry."""
+        """Raises in the handler, as for Retry."""
         require_type("Snooze", timedelta, delay=self.delay)
 
 
 @dataclass(frozen=True)
 class Cancel:
-    """The job is not to be done any more. Final."""
+    """The job is cancelled: it need not be done any more. Final."""
 
     reason: str
 
 
 @dataclass(frozen=True)
 class Discard:
-    """The job can't be done, and trying again would not help. Final, whatever retries are left."""
+    """The job is discarded: it can't be done, and a retry would not help. Final, whatever retries are left."""
 
     reason: str
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import random
 from dataclasses import dataclass, field
 from datetime import timedelta
 from numbers import Real
 
 from headrace.queue.arguments import require_type
+from headrace.queue.backoff import exponential_wait
 
 
 @dataclass(frozen=True)
@@ -21,9 +21,13 @@ class RetryPolicy:
         base: The wait after the first attempt.
         factor: What each wait is multiplied by, at least 1.
         cap: The longest wait, before jitter; at most a year.
-        jitter: Each wait is spread evenly over ± this share of it, 0 to 1, so that what failed together does not come
-            back together.
-        rng: Where the jitter comes from; a test can seed it.
+        jitter: Each wait is spread evenly over ± this share of it, 0 to 1, so that jobs that failed together don't run
+            again together.
+        rng: The source of the jitter; a test can seed it.
+
+    Raises:
+        TypeError: An argument has the wrong type; the text names it.
+        ValueError: An argument is out of range; the text names it.
     """
 
     base: timedelta = timedelta(seconds=3)
@@ -33,7 +37,7 @@ class RetryPolicy:
     rng: random.Random = field(default_factory=random.Random, compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        """Refuses values that make no sense; the text names the field."""
+        """Rejects values that are out of range."""
         require_type("retry policy", timedelta, base=self.base, cap=self.cap)
         require_type("retry policy", Real, factor=self.factor, jitter=self.jitter)
         if self.base <= timedelta(0) or not self.base <= self.cap <= timedelta(days=365):
@@ -42,9 +46,7 @@ class RetryPolicy:
             raise ValueError("retry policy: factor must be at least 1, and jitter 0 to 1")
 
     def delay(self, attempt: int) -> timedelta:
-        """The wait after the given attempt, counted from 1."""
+        """Returns the wait after an attempt, which counts from 1."""
         base, cap = self.base.total_seconds(), self.cap.total_seconds()
-        # Compared as logarithms, since the power itself may overflow a float.
-        reached = (attempt - 1) * math.log(self.factor) >= math.log(cap / base)
-        seconds = cap if reached else min(base * self.factor ** (attempt - 1), cap)
+        seconds = exponential_wait(attempt, base=base, factor=self.factor, cap=cap)
         return timedelta(seconds=seconds * self.rng.uniform(1 - self.jitter, 1 + self.jitter))

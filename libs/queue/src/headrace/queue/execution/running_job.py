@@ -1,4 +1,4 @@
-"""The current job, as its handler sees it."""
+"""The job that a handler runs, as the handler sees it."""
 
 from __future__ import annotations
 
@@ -14,15 +14,16 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 
-from headrace.queue.db.jsonb import encoded
-from headrace.queue.db.transaction import (
-    Plan,
+from headrace.queue.db.caller_connection import (
+    AnyAsyncConnection,
+    AnyConnection,
     commits_each,
     psycopg_async_connection,
     psycopg_connection,
-    run,
-    run_async,
 )
+from headrace.queue.db.jsonb import encoded
+from headrace.queue.db.statements import DEFAULT_SCHEMA
+from headrace.queue.db.transaction import Plan, run, run_async
 from headrace.queue.execution.transactional_completion import completion
 from headrace.queue.job import TraceParent
 from headrace.queue.kinds.kind import Kind
@@ -31,14 +32,14 @@ from headrace.redaction import Secret, redact
 if TYPE_CHECKING:
     from google.protobuf.message import Message
 
-    from headrace.queue.db.transaction import AnyAsyncConnection, AnyConnection
-
 OUTPUT_LIMIT = 256 * 1024
 PROGRESS_LIMIT = 4 * 1024
+ReportProgress = Callable[[int, int, str], None]
+"""Takes a report: the job's id, its lease, and the progress as JSON text."""
 
 
 class Stop(Enum):
-    """Why a running job is told to stop."""
+    """Why a running job has to stop."""
 
     TIMEOUT = "timeout"
     CANCELLED = "cancelled"
@@ -46,21 +47,18 @@ class Stop(Enum):
     LEASE_LOST = "lease_lost"
 
 
-@dataclass(frozen=True)
-class Home:
-    """What a running job's own calls need of its worker."""
-
-    schema: str
-    report: Callable[[int, int, str], None]
-    """Takes progress: id, lease, JSON text."""
+def _ignore(job_id: int, lease: int, progress: str) -> None:
+    """Takes the progress of a job that no worker runs, as in a test of a handler."""
 
 
 @dataclass(eq=False, slots=True)
 class RunningJob:
-    """An attempt in flight.
+    """One attempt of a job, while it runs.
 
-    `id` is the same on every attempt: use it to make effects elsewhere idempotent. `lease` only grows, and the engine
-    has voided every earlier one: use (id, lease) to fence effects elsewhere.
+    `id` is the same on every attempt: use it to make effects elsewhere idempotent. `lease` grows with every attempt,
+    and only the newest one counts: use (id, lease) to fence effects elsewhere.
+
+    Fields that begin with an underscore are the engine's.
     """
 
     id: int
@@ -68,51 +66,56 @@ class RunningJob:
     kind: Kind
     queue: str
     version: int
-    payload: bytes = field(repr=False)
+    """The version of the kind that the payload was written in."""
+    payload_bytes: bytes = field(repr=False)
+    """The payload as it is stored, for fields that the message can't read any more."""
     attempt: int
+    """Counts from 1."""
     max_retries: int
     timeout: float
     """Of this attempt, in seconds."""
     caller: str
     trace: TraceParent | None
-    claim_no: int
-    waited_ms: float
+    """The trace context that the job was enqueued in."""
     metadata: Mapping[str, Any] | None = None
-    """What its enqueuer gave it; a periodic job's says which tick it is."""
+    """What the caller enqueued it with. A periodic job's metadata contains its tick; see `scheduled_at`."""
     tags: tuple[str, ...] = ()
-    """What its enqueuer tagged it with."""
+    _claim_no: int = field(default=0, repr=False)
+    _waited_ms: float = field(default=0.0, repr=False)
     deadline: float = 0.0
     """When the timeout strikes, on the clock of `time.monotonic`."""
     stop_reason: Stop | None = None
-    task: asyncio.Task[None] | None = field(default=None, repr=False)
-    interruptible: bool = False
-    """Whether an async handler is at work, which a cancellation of the task reaches."""
-    completed_in: bool = False
-    """Whether the handler has completed it in a transaction of its own, committed or not."""
-    home: Home | None = field(default=None, repr=False)
-    _stopping: threading.Event | None = field(default=None, init=False, repr=False)
+    """Why the job has to stop; None as long as it may run."""
+    _schema: str = field(default=DEFAULT_SCHEMA, repr=False)
+    _report_progress: ReportProgress = field(default=_ignore, repr=False)
+    _task: asyncio.Task[None] | None = field(default=None, repr=False)
+    _interruptible: bool = field(default=False, repr=False)
+    """Whether an async handler runs, which a cancellation of the task interrupts."""
+    _completed_in: bool = field(default=False, repr=False)
+    """Whether the handler has completed the job in its own transaction, committed or not."""
+    _stop_event: threading.Event | None = field(default=None, init=False, repr=False)
 
     @property
     def stopping(self) -> threading.Event:
-        """Set when the job is to stop. A plain function in a thread has to look at it; an async one is cancelled.
+        """Set when the job has to stop. Check it in a thread; an async handler is cancelled.
 
-        To leave work undone, raise: returning means that it is done.
+        To stop before the work is finished, raise an exception. Returning means that the job is done.
         """
         with _stop_lock:
-            if self._stopping is None:  # made for who asks: an event costs more than all else of a job
-                self._stopping = threading.Event()
+            if self._stop_event is None:  # created on demand: it would cost more than the rest of the job
+                self._stop_event = threading.Event()
                 if self.stop_reason is not None:
-                    self._stopping.set()
-            return self._stopping
+                    self._stop_event.set()
+            return self._stop_event
 
     @property
     def traceparent(self) -> str | None:
-        """The creation context's traceparent."""
+        """The W3C traceparent of the trace context that the job was enqueued in."""
         return self.trace.traceparent if self.trace else None
 
     @property
     def scheduled_at(self) -> datetime | None:
-        """The tick that a periodic job was made for, which may be earlier than its start by any time; else None."""
+        """The tick that a periodic job belongs to, however late it runs. None for other jobs."""
         text = (self.metadata or {}).get("scheduled_at")
         return datetime.fromisoformat(text) if text else None
 
@@ -122,48 +125,48 @@ class RunningJob:
         return max(0.0, self.deadline - time.monotonic())
 
     def redact(self, secret: Message | Secret) -> None:
-        """Keeps a value, or the redacted ones of a message, out of this attempt's errors, log lines and spans.
+        """Keeps a value, or the redacted fields of a message, out of this attempt's errors, log lines and spans.
 
-        The payload's own are hidden from the start. This is for what the handler gets hold of beside it: the address
-        that a mail goes to, an answer from elsewhere. To be called within the handler, or a task or thread of it.
+        The payload's own secrets are redacted already. Use it for what the handler obtains elsewhere, such as an
+        address or a response. Call it in the handler, or in a task or thread that the handler started.
         """
         redact(secret)
 
     def report_progress(self, progress: Any) -> None:
-        """Says how far the job has come, for those who look on: `Job.progress`. From any thread, and without waiting.
+        """Reports how far the job is; operators see it as `Job.progress`. Doesn't block. Callable from any thread.
 
-        The latest report is kept; it is written within about a second, and outlives the job's end.
+        The latest report is kept. It is written within about a second, and stays after the job has ended.
 
         Args:
-            progress: Any JSON value of up to 4 KiB, such as {"done": 70, "of": 200}.
+            progress: Any JSON value of up to 4 KiB, for example {"done": 70, "of": 200}.
 
         Raises:
-            TypeError: The value is none of JSON's.
-            ValueError: It is too large, or can't be stored.
+            TypeError: The value is not JSON.
+            ValueError: The value is too large, or can't be stored.
         """
-        assert self.home is not None
-        self.home.report(self.id, self.lease, encoded(progress, what="the progress", limit=PROGRESS_LIMIT))
+        text = encoded(progress, what="the progress", limit=PROGRESS_LIMIT)
+        self._report_progress(self.id, self.lease, text)
 
     async def complete_in_async(self, connection: AnyAsyncConnection, *, output: Any = None) -> None:
         """Completes the job in the transaction of a psycopg or SQLAlchemy connection or session; commits nothing.
 
-        The job is completed exactly if the caller's transaction commits, together with the effects in it. It must be a
-        transaction of the jobs database. Call it last: the job's row is locked until the commit. When the handler
-        returns and the transaction was rolled back, the attempt has failed.
+        The job is completed exactly if the caller's transaction commits, together with its other effects. It must be a
+        transaction of the jobs database. Call it last: the job's row is locked until the commit. If the handler returns
+        and the transaction was rolled back, the attempt has failed.
 
         Raises:
-            LeaseLostError: The attempt no longer counts. The transaction is broken: committing it commits nothing.
-            TypeError: The connection is of another kind, or the output is no JSON.
+            LeaseLostError: The attempt no longer counts. The transaction is aborted: committing it has no effect.
+            TypeError: The connection is of another kind, or the output is not JSON.
             ValueError: The output is too large, or can't be stored; or the connection is in autocommit mode and in no
-                transaction, so that the effects have been committed already, or are to be, without the completion.
+                transaction, so that the effects would be committed without the completion.
         """
-        driver = await psycopg_async_connection(connection)
+        driver = await psycopg_async_connection(connection, "complete_in_async")
         self._require_transaction(driver)
         await run_async(driver, self._completion(output))
 
     def complete_in(self, connection: AnyConnection, *, output: Any = None) -> None:
-        """The same, on a blocking connection or session, for handlers in threads and processes."""
-        driver = psycopg_connection(connection)
+        """Does the same on a blocking connection or session, for handlers in threads and processes."""
+        driver = psycopg_connection(connection, "complete_in")
         self._require_transaction(driver)
         run(driver, self._completion(output))
 
@@ -175,26 +178,25 @@ class RunningJob:
             )
 
     def _completion(self, output: Any) -> Plan[None]:
-        assert self.home is not None
         text = None if output is None else encoded(output, what="the output", limit=OUTPUT_LIMIT)
-        self.completed_in = True
-        yield from completion(self.id, self.lease, text, self.home.schema)
+        self._completed_in = True
+        yield from completion(self.id, self.lease, text, self._schema)
 
-    def stop(self, reason: Stop) -> None:
+    def _stop(self, reason: Stop) -> None:
         """Tells the job to stop. To be called on the event loop.
 
-        The first reason stands. Another one interrupts again an async handler that swallowed the first, or still tidies
-        up after it; the same one, said twice, doesn't.
+        The first reason stays. A second, different reason interrupts an async handler again that has swallowed the
+        first one or is still cleaning up; the same reason doesn't.
         """
         with _stop_lock:
             if self.stop_reason is reason:
                 return
             if self.stop_reason is None:
                 self.stop_reason = reason
-                if self._stopping is not None:
-                    self._stopping.set()
-        if self.interruptible and self.task is not None:
-            self.task.cancel()
+                if self._stop_event is not None:
+                    self._stop_event.set()
+        if self._interruptible and self._task is not None:
+            self._task.cancel()
 
 
 _stop_lock = threading.Lock()
@@ -202,7 +204,7 @@ _current: ContextVar[RunningJob | None] = ContextVar("headrace_current_job", def
 
 
 def current_job() -> RunningJob | None:
-    """The job that the calling code is a part of, None outside of handlers."""
+    """Returns the job that the calling code is a part of, or None outside of handlers."""
     return _current.get()
 
 

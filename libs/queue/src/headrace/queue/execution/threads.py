@@ -1,7 +1,7 @@
-"""Runs plain handlers, each in a thread of its own.
+"""Runs plain handlers, each in a separate thread.
 
-A thread can't be stopped from outside: it keeps its slot until it returns, so that a job never runs twice at once. It
-can look at `job.stopping`.
+A thread can't be stopped from outside. It keeps its slot until it returns, so that a job never runs twice at once. The
+handler can check `job.stopping`.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from headrace.queue.execution.running_job import RunningJob, Stop
 
 
 def in_thread(work: PlainWork) -> Work:
-    """Makes a plain handler one that can be awaited. A cancellation reaches it when its thread has returned."""
+    """Returns a plain handler as one that can be awaited. A cancellation takes effect when its thread has returned."""
 
     async def run(message: Any, job: RunningJob) -> Outcome | None:
-        job.interruptible = False
+        job._interruptible = False
         context = contextvars.copy_context()
         try:
             outcome = await _call(lambda: context.run(work, message, job))
         finally:
-            job.interruptible = True
+            job._interruptible = True
         if job.stop_reason is Stop.TIMEOUT:
             raise asyncio.CancelledError
         return outcome
@@ -37,9 +37,9 @@ def in_thread(work: PlainWork) -> Work:
 
 
 async def _call(call: Callable[[], Outcome | None]) -> Outcome | None:
-    """Runs a call in a thread. A daemon, so that one that never returns can't keep the process alive."""
+    """Makes a call in a thread. It is a daemon: a call that never returns can't keep the process alive."""
     loop = asyncio.get_running_loop()
-    # The exception travels as a value: a future refuses StopIteration, which a careless `next()` raises.
+    # The exception is passed as a value: a future rejects StopIteration, which a careless `next()` raises.
     done: asyncio.Future[tuple[Outcome | None, BaseException | None]] = loop.create_future()
 
     def settle(result: Outcome | None, error: BaseException | None) -> None:
@@ -49,10 +49,10 @@ async def _call(call: Callable[[], Outcome | None]) -> Outcome | None:
     def run() -> None:
         try:
             result, error = call(), None
-        except (Exception, SystemExit, asyncio.CancelledError) as raised:  # noqa: BLE001  (handed over to who waits)
+        except (Exception, SystemExit, asyncio.CancelledError) as raised:  # noqa: BLE001  (raised again by the caller)
             result, error = None, raised
         except BaseException as raised:  # noqa: BLE001
-            # In a thread it is no more than a failed attempt; in the event loop KeyboardInterrupt would end the worker.
+            # In a thread it is a failed attempt. Raised in the event loop, KeyboardInterrupt would stop the worker.
             result, error = None, AttemptFailedError.of(raised)
         with suppress(RuntimeError):  # the loop has been closed meanwhile
             loop.call_soon_threadsafe(settle, result, error)

@@ -1,7 +1,7 @@
-"""Completes a job in the transaction of its handler's own effects: exactly once, by construction.
+"""Completes a job in the transaction of its handler's own effects, so that both happen exactly once.
 
-Either both are committed or neither is. Where the lease is lost, somebody else has the job, and the transaction is
-broken: it can't be committed any more, whatever the handler does with the error.
+Either both are committed or neither is. If the lease is lost, another attempt has the job. Then the transaction is
+aborted: it can't be committed any more, whatever the handler does with the error.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from headrace.queue.errors import LeaseLostError
 
 
 def completion(job_id: int, lease: int, output: str | None, schema: str) -> Plan[None]:
-    """The statements that complete a job; `output` is JSON text.
+    """Returns the statements that complete a job; `output` is JSON text.
 
     Raises:
-        LeaseLostError: The attempt no longer counts. The transaction is broken.
+        LeaseLostError: The attempt no longer counts. The transaction is aborted.
     """
     params: dict[str, Any] = {"job_id": job_id, "lease": lease, "output": output}
     if not (yield Query(statement("complete_in", schema), params)):

@@ -1,1 +1,1 @@
-"""Looks at jobs, queues and workers, and explains why a job is not running."""
+"""Reads jobs, queues and workers, and explains why a job is not running."""

@@ -1,27 +1,27 @@
-"""Why is this job not running? One answer out of a closed set, with the evidence: the first reason that holds.
+"""Explains why a job is not running: one reason out of a closed set, the first one that holds, with its evidence.
 
-A job that has not ended and does not run waits for a time, or stands in line. In line it is claimed unless something is
-paused, or no worker is there that knows its kind, and among those its version, and among those its queue, and among
-those one with jobs enabled; or its queue is full; or others stand before it, or every slot is taken.
+A job that has not ended and is not running waits for a time, or is available. An available job is claimed, unless
+something is paused; or no live worker knows its kind, or of these none knows its version, or of these none claims from
+its queue, or all of these have jobs disabled; or its queue is full; or other jobs are ahead of it, or no slot is free.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from psycopg import AsyncConnection
 from psycopg.errors import QueryCanceled
-from psycopg.rows import tuple_row
 
-from headrace.queue.db.statements import DEFAULT_SCHEMA, rows
+from headrace.queue.arguments import require_type
+from headrace.queue.db.statements import DEFAULT_SCHEMA, statement
+from headrace.queue.db.transaction import Plan, Query, Row, both
 from headrace.queue.enqueue.enqueuer import Enqueuer
 from headrace.queue.enqueue.new_job import NewJob
 from headrace.queue.errors import JobNotFoundError
-from headrace.queue.inspection.jobs import get_job
+from headrace.queue.inspection.jobs import get_job_plan
 from headrace.queue.inspection.queue_stats import PRESENT_WITHIN, time_at
 from headrace.queue.inspection.reason_text import reason_text
 from headrace.queue.inspection.reasons import (
@@ -47,30 +47,31 @@ from headrace.queue.inspection.reasons import (
 from headrace.queue.inspection.search import MAX_ID
 from headrace.queue.job import AttemptFailure, Job, JobState
 
-# Jobs before it that are looked at: some 50 ms.
+# How many jobs ahead of it are counted, which takes about 50 ms.
 MOST_BEFORE = 10_000
 UNCOUNTED = -1
-PATIENCE = timedelta(seconds=1)
+# How long counting may take.
+TIME_LIMIT = timedelta(seconds=1)
 MOST_NAMES = 10
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """Why a job does not run."""
+    """Why a job is not running."""
 
     job: Job | None
-    """The job; None where there is none."""
+    """The job. None: there is no such job."""
     reason: Reason
     at: datetime
-    """When that was so, by the database's clock."""
+    """When the reason held, by the database's clock."""
 
     @property
     def summary(self) -> str:
-        """In a sentence or two, for a person. Says nothing of what is in a payload."""
+        """The reason in a sentence or two. It quotes nothing from a payload."""
         return reason_text(self.reason, self.at)
 
     def seen_as(self, job: Job) -> Explanation:
-        """The same, of the job as somebody may see it: with its errors in the place of the original's."""
+        """Returns the explanation with a redacted view of its job, and with the errors of that view as its evidence."""
         match self.reason:
             case Finished() | WaitsForRetry():
                 return replace(self, job=job, reason=replace(self.reason, last_error=_last(job)))
@@ -79,73 +80,76 @@ class Explanation:
         return replace(self, job=job)
 
 
-async def explain_job(connection: AsyncConnection[Any], job_id: int, *, schema: str = DEFAULT_SCHEMA) -> Explanation:
-    """Why a job does not run, or that it does, or has ended.
+def explain_job_plan(job_id: int, *, schema: str = DEFAULT_SCHEMA) -> Plan[Explanation]:
+    """Returns why a job is not running, or that it is running or has ended.
 
-    One statement, and so one moment. Costs some 50 ms at most, however long the line is. Where vacuum is held back and
-    the head of the line is all dead entries, counting is given up after a second, and the answer says so (`more`).
+    All evidence is from one statement, and so from one moment. It takes about 50 ms at most, however long the queue is.
+    Where vacuum is held back, counting the jobs ahead may have to pass many dead index entries. It then stops after a
+    second, and the reason shows that (`more`).
 
     Raises:
-        JobNotFoundError: There is none of that id, or no longer.
+        JobNotFoundError: There is no job with that id, or it was deleted.
+        TypeError: The id is not an int, or the connection is not of a supported kind.
     """
+    require_type("explain_job", int, job_id=job_id)
     if not 0 < job_id <= MAX_ID:
         raise JobNotFoundError(job_id)
-    try:
-        async with _patience(connection):
-            row = await _look(connection, job_id, MOST_BEFORE, schema)
-    except QueryCanceled:
-        row = await _look(connection, job_id, UNCOUNTED, schema)
+    row = yield from _look(job_id, schema)
     if row is None:
         raise JobNotFoundError(job_id)
-    evidence = row.pop("evidence")
-    job = Job.from_row(row)
+    evidence = row["evidence"]
+    job = Job.from_row({name: value for name, value in row.items() if name != "evidence"})
     return Explanation(job, _reason(job, evidence), datetime.fromisoformat(evidence["at"]))
 
 
-async def explain_enqueue(
-    connection: AsyncConnection[Any], enqueuer: Enqueuer, wanted: NewJob, *, schema: str = DEFAULT_SCHEMA
-) -> Explanation:
-    """What would become of an enqueue: it is a duplicate of a job, or would be accepted. Nothing is written or locked.
+explain_job, explain_job_async = both(explain_job_plan)
 
-    What a transaction has taken that is still open is not seen; the door would wait for it.
+
+def explain_enqueue_plan(enqueuer: Enqueuer, job: NewJob, *, schema: str = DEFAULT_SCHEMA) -> Plan[Explanation]:
+    """Returns what enqueueing a job would do: it is a duplicate of another job, or would be accepted.
+
+    Nothing is written or locked. What another transaction has enqueued and not committed yet is not seen, while an
+    enqueue would wait for that transaction.
+
+    Args:
+        enqueuer: What would enqueue the job.
+        job: The job.
+        schema: The installation's schema.
 
     Raises:
-        EnqueueError: The door would not let it in, as one of its children.
+        EnqueueError: The job would be rejected; the class says why.
     """
-    existing = await enqueuer.find_existing_async(connection, wanted)
-    at = await _now(connection)
+    existing = yield from enqueuer.find_existing_plan(job)
+    [row] = yield Query("select clock_timestamp() as at", {}, alone=True)
     if existing is None:
-        return Explanation(None, NotEnqueued(), at)
+        return Explanation(None, NotEnqueued(), row["at"])
+    found: Job | None = None
+    with contextlib.suppress(JobNotFoundError):
+        found = yield from get_job_plan(existing.job_id, schema=schema)
+    state = found.state if found else None
+    return Explanation(found, Duplicate(existing.job_id, state, existing.by, existing.until), row["at"])
+
+
+explain_enqueue, explain_enqueue_async = both(explain_enqueue_plan)
+
+
+def _look(job_id: int, schema: str) -> Plan[Row | None]:
+    """Reads the job with its evidence, without the count of jobs ahead where that takes longer than TIME_LIMIT."""
+    text = statement("explain_job", schema)
+    params = {"job_id": job_id, "most": MOST_BEFORE, "present_within": PRESENT_WITHIN}
+    # The time limit is set below a savepoint: rolling back to it restores the caller's own limit.
+    yield Query("savepoint headrace_explain", {})
+    limit = {"milliseconds": str(TIME_LIMIT // timedelta(milliseconds=1))}
+    yield Query("select set_config('statement_timeout', %(milliseconds)s, true)", limit)
+    rows: list[Row] | None
     try:
-        job = await get_job(connection, existing.job_id, schema=schema)
-    except JobNotFoundError:
-        job = None
-    return Explanation(job, Duplicate(existing.job_id, job.state if job else None, existing.by, existing.until), at)
-
-
-@asynccontextmanager
-async def _patience(connection: AsyncConnection[Any]) -> AsyncIterator[None]:
-    """A transaction, or a part of the one there is, whose statements may take no longer than PATIENCE."""
-    milliseconds = str(int(PATIENCE / timedelta(milliseconds=1)))
-    change = "select current_setting('statement_timeout'), set_config('statement_timeout', %s, true)"
-    async with connection.transaction(), connection.cursor(row_factory=tuple_row) as cursor:
-        [(before, _)] = await (await cursor.execute(change, [milliseconds])).fetchall()
-        yield
-        await cursor.execute(change, [before])
-
-
-async def _look(connection: AsyncConnection[Any], job_id: int, most: int, schema: str) -> dict[str, Any] | None:
-    params = {"job_id": job_id, "most": most, "present_within": PRESENT_WITHIN}
-    found = await rows(connection, "explain_job", params, schema=schema)
-    return found[0] if found else None
-
-
-async def _now(connection: AsyncConnection[Any]) -> datetime:
-    async with connection.cursor(row_factory=tuple_row) as cursor:
-        row = await (await cursor.execute("select clock_timestamp()")).fetchone()
-    assert row is not None
-    at: datetime = row[0]
-    return at
+        rows = yield Query(text, params)
+    except QueryCanceled:
+        rows = None
+    yield Query("rollback to savepoint headrace_explain; release savepoint headrace_explain", {})
+    if rows is None:
+        rows = yield Query(text, {**params, "most": UNCOUNTED})
+    return rows[0] if rows else None
 
 
 def _reason(job: Job, evidence: Mapping[str, Any]) -> Reason:
@@ -158,9 +162,9 @@ def _reason(job: Job, evidence: Mapping[str, Any]) -> Reason:
             return _held(job, evidence)
         case JobState.PENDING:
             return Pending()
-        case JobState.SCHEDULED if not evidence["in_line"]:
+        case JobState.SCHEDULED if not evidence["available"]:
             return Scheduled(_known(job.ready_at))
-        case JobState.RETRYABLE if not evidence["in_line"]:
+        case JobState.RETRYABLE if not evidence["available"]:
             return WaitsForRetry(_known(job.ready_at), job.attempt, job.max_retries + 1, _last(job))
     return next(_obstacles(job, evidence))
 
@@ -174,7 +178,7 @@ def _held(job: Job, evidence: Mapping[str, Any]) -> Reason:
 
 
 def _obstacles(job: Job, evidence: Mapping[str, Any]) -> Iterator[Reason]:
-    """What is in the way of a job that stands in line, the weightiest first; ends with `Next`."""
+    """Yields what keeps an available job from being claimed, the most important first. The last is `Next`."""
     if pauses := evidence["pauses"]:
         first = pauses[0]
         at = datetime.fromisoformat(first["paused_at"])
@@ -196,14 +200,14 @@ def _obstacles(job: Job, evidence: Mapping[str, Any]) -> Iterator[Reason]:
     before, more = evidence["before"], evidence["more"]
     if (limit := evidence["limit"]) and limit["running"] >= limit["max_running"]:
         yield QueueFull(job.queue, limit["max_running"], before, more)
-    moving = [worker for worker in enabled if not worker["hung"]]
-    # A worker of an older version does not say what is free.
-    free = sum(1 if worker["free"] is None else worker["free"] for worker in moving)
+    responsive = [worker for worker in enabled if not worker["hung"]]
+    # A worker reports its free slots with its first heartbeat.
+    free = sum(1 if worker["free"] is None else worker["free"] for worker in responsive)
     if before or more or not free:
-        rate = sum(worker["rate"] for worker in moving)
-        known = moving and (before or not more)
+        rate = sum(worker["rate"] for worker in responsive)
+        known = responsive and (before or not more)
         eta = time_at(rate, before if free else before + 1) if known else None
-        yield Behind(before, more, rate, eta, free, len(enabled), len(enabled) - len(moving))
+        yield Behind(before, more, rate, eta, free, len(enabled), len(enabled) - len(responsive))
     yield Next(_known(job.ready_at))
 
 
@@ -212,6 +216,6 @@ def _last(job: Job) -> AttemptFailure | None:
 
 
 def _known(time: datetime | None) -> datetime:
-    """A time that a job in its state has."""
+    """Returns a time that every job in the given state has."""
     assert time is not None
     return time

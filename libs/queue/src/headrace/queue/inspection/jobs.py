@@ -1,15 +1,13 @@
-"""Reading jobs: one, a page of them, or how many there are."""
+"""Reads jobs: one, a page of them, or how many there are."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
-
-from psycopg import AsyncConnection
 
 from headrace.queue.arguments import require_type
-from headrace.queue.db.statements import DEFAULT_SCHEMA, rows
+from headrace.queue.db.statements import DEFAULT_SCHEMA, statement
+from headrace.queue.db.transaction import Plan, Query, both
 from headrace.queue.errors import JobNotFoundError
 from headrace.queue.inspection.search import MAX_ID, JobFilter, search
 from headrace.queue.job import Job, JobState
@@ -21,58 +19,69 @@ class JobPage(list[Job]):
     def __init__(self, jobs: Iterable[Job], before_id: int | None) -> None:
         super().__init__(jobs)
         self.before_id = before_id
-        """To be given for the next page; None when this is the last."""
+        """Pass it to `list_jobs` for the next page. None: this is the last page."""
 
 
-async def get_job(connection: AsyncConnection[Any], job_id: int, *, schema: str = DEFAULT_SCHEMA) -> Job:
-    """One job.
+def get_job_plan(job_id: int, *, schema: str = DEFAULT_SCHEMA) -> Plan[Job]:
+    """Returns one job.
 
     Raises:
-        JobNotFoundError: There is none of that id, or no longer.
-        TypeError: An id is a number, and this is none.
+        JobNotFoundError: There is no job with that id, or it was deleted.
+        TypeError: The id is not an int, or the connection is not of a supported kind.
     """
     require_type("get_job", int, job_id=job_id)
     if not 0 < job_id <= MAX_ID:
         raise JobNotFoundError(job_id)
-    found = await rows(connection, "get_job", {"job_id": job_id}, schema=schema)
-    if not found:
+    rows = yield Query(statement("get_job", schema), {"job_id": job_id}, alone=True)
+    if not rows:
         raise JobNotFoundError(job_id)
-    return Job.from_row(found[0])
+    return Job.from_row(rows[0])
 
 
-async def list_jobs(
-    connection: AsyncConnection[Any],
+get_job, get_job_async = both(get_job_plan)
+
+
+def list_jobs_plan(
     wanted: JobFilter | None = None,
     *,
     limit: int = 50,
     before_id: int | None = None,
     schema: str = DEFAULT_SCHEMA,
-) -> JobPage:
-    """A page of jobs, newest first: those below `before_id`, at most `limit`.
+) -> Plan[JobPage]:
+    """Returns a page of jobs, newest first: those below `before_id`, at most `limit`.
 
-    Pages are stable: asked for one after the other, each with the `before_id` of the page before, they list every job
+    Pages are stable: requested one after the other, each with the `before_id` of the page before, they list every job
     that exists and matches throughout exactly once. A page may be short, or even empty, and still have a `before_id`: a
-    look goes through 20,000 jobs or so at most, and then answers what it has. It reads the index that knows best:
+    call reads about 20,000 jobs at most, then returns what it has found. It reads the index that suits the filter best:
 
         any states but completed   their own small indexes, unless more than 20,000 jobs wait
         tags                       the index of tags
         queues, kinds              the index of queues and kinds
         times                      found by bisecting the ids, which are given out in the order of time
 
-    Jobs are read after they were found: one that changed in the moment between is listed as it is then.
+    Jobs are read after they were found: one that changed in between is listed as it is by then.
+
+    Args:
+        wanted: Which jobs. None: all.
+        limit: The most jobs of the page.
+        before_id: Where the page begins: the `before_id` of the page before. None: at the newest job.
+        schema: The installation's schema.
 
     Raises:
         ValueError: `limit` is below 1.
-        TypeError: Something is of another type.
+        TypeError: An argument is of the wrong type, or the connection is not of a supported kind.
     """
     require_type("list_jobs", int, limit=limit, before_id=MAX_ID if before_id is None else before_id)
     if wanted is not None:
         require_type("list_jobs", JobFilter, wanted=wanted)
     if limit < 1:
         raise ValueError(f"list_jobs: limit must be at least 1, not {limit}")
-    found = await search(connection, wanted or JobFilter(), limit=limit, before_id=before_id, schema=schema)
-    jobs = await rows(connection, "list_jobs", {"ids": found.ids}, schema=schema)
+    found = yield from search(wanted or JobFilter(), limit=limit, before_id=before_id, schema=schema)
+    jobs = yield Query(statement("list_jobs", schema), {"ids": found.ids})
     return JobPage(map(Job.from_row, jobs), found.before_id)
+
+
+list_jobs, list_jobs_async = both(list_jobs_plan)
 
 
 @dataclass(frozen=True)
@@ -83,39 +92,32 @@ class BoundedCount:
     more: bool
 
 
-async def count_jobs(
-    connection: AsyncConnection[Any], *, schema: str = DEFAULT_SCHEMA
-) -> dict[str, dict[JobState, int]]:
-    """How many jobs there are, per queue and state; what there is none of is left out.
+def count_jobs_plan(*, schema: str = DEFAULT_SCHEMA) -> Plan[dict[str, dict[JobState, int]]]:
+    """Returns how many jobs there are, per queue and state. States without jobs are left out.
 
-    Exact. Takes as long as live jobs are many; finished ones cost nothing.
+    The counts are exact. The time it takes grows with the number of unfinished jobs; finished jobs cost nothing.
     """
-    counts = await count_jobs_up_to(connection, None, schema=schema)
+    counts = yield from count_jobs_up_to_plan(None, schema=schema)
     return {queue: {state: counted.jobs for state, counted in states.items()} for queue, states in counts.items()}
 
 
-async def count_jobs_up_to(
-    connection: AsyncConnection[Any], most: int | None, *, schema: str = DEFAULT_SCHEMA
-) -> dict[str, dict[JobState, BoundedCount]]:
-    """How many jobs there are, per queue and state, as `count_jobs`, but without a long look at long lines.
+count_jobs, count_jobs_async = both(count_jobs_plan)
+
+
+def count_jobs_up_to_plan(
+    most: int | None, *, schema: str = DEFAULT_SCHEMA
+) -> Plan[dict[str, dict[JobState, BoundedCount]]]:
+    """Returns how many jobs there are, per queue and state, as `count_jobs` does, but counts long queues in part only.
 
     Args:
-        connection: Any.
-        most: So many are counted of each queue's line, and so many of all jobs that wait for a time, those that are due
-            first. None: all.
+        most: How many available jobs are counted of each queue, and how many of all scheduled and retryable jobs,
+            beginning with those that are due first. None: all.
         schema: The installation's schema.
     """
     counts: dict[str, dict[JobState, BoundedCount]] = {}
-    for row in await rows(connection, "count_jobs", {"most": most}, schema=schema):
+    for row in (yield Query(statement("count_jobs", schema), {"most": most}, alone=True)):
         counts.setdefault(row["queue"], {})[JobState(row["state"])] = BoundedCount(row["jobs"], row["more"])
     return counts
 
 
-async def recount_jobs(connection: AsyncConnection[Any], *, schema: str = DEFAULT_SCHEMA) -> None:
-    """Counts finished jobs anew: after workers of an older version, which don't count, have run beside newer ones.
-
-    Nothing is finished meanwhile, about a second per five million jobs.
-    """
-    async with connection.transaction():
-        await rows(connection, "lock_tallies", schema=schema)
-        await rows(connection, "recount", schema=schema)
+count_jobs_up_to, count_jobs_up_to_async = both(count_jobs_up_to_plan)

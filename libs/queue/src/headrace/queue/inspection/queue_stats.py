@@ -1,61 +1,61 @@
-"""How queues move: how long the longest wait is, how many jobs end per second, how many workers serve them."""
+"""Statistics of queues: the longest wait, how many jobs end per second, how many workers claim from them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
 
-from psycopg import AsyncConnection
+from headrace.queue.db.statements import DEFAULT_SCHEMA, statement
+from headrace.queue.db.transaction import Plan, Query, both
 
-from headrace.queue.db.statements import DEFAULT_SCHEMA, rows
-
-# A worker that has not beaten for longer than this is not there any more, though nobody may be left to declare it dead.
-# Longer than a rescuer's lease: what the beats alone can say is said by then.
+# A worker without a heartbeat for longer than this is treated as stopped, even where no other worker is left to declare
+# it dead. Longer than a rescuer's lease, by whose end a dead worker is declared dead.
 PRESENT_WITHIN = timedelta(seconds=10)
-# Beyond this a time says nothing, and one day Python could not hold it.
-LONGEST_GUESS = timedelta(days=3660)
+# A longer estimate means nothing, and Python's timedelta could overflow.
+LONGEST_ESTIMATE = timedelta(days=3660)
 
 
 @dataclass(frozen=True)
 class QueueStats:
-    """How a queue moves. Times are the database's."""
+    """The statistics of a queue. Times are the database's."""
 
     queue: str
     oldest_wait: timedelta | None
-    """How long the job has waited that stands longest in line; None when none does."""
+    """How long the job that was available first has been waiting. None: no job is available."""
     jobs_per_second: float
     """How many attempts of its jobs the live workers end per second, over about the last minute."""
     workers: int
     """How many live workers claim from it."""
 
     def time_for(self, jobs: int) -> timedelta | None:
-        """How long so many jobs take at that rate; None when the rate is 0 and there are any."""
+        """Returns how long so many jobs take at that rate. None: the rate is 0, and `jobs` is not."""
         return time_at(self.jobs_per_second, jobs)
 
 
-async def queue_stats(
-    connection: AsyncConnection[Any], queues: Sequence[str] | None = None, *, schema: str = DEFAULT_SCHEMA
-) -> dict[str, QueueStats]:
-    """How queues move, by name: those that a live worker claims from or that jobs stand in line of.
+def queue_stats_plan(
+    queues: Sequence[str] | None = None, *, schema: str = DEFAULT_SCHEMA
+) -> Plan[dict[str, QueueStats]]:
+    """Returns the statistics of queues, by name: of those that a live worker claims from, or that have available jobs.
 
-    Costs as much as queues and workers are many; how many jobs wait does not count.
+    The time it takes grows with the number of queues and workers, not of jobs.
 
     Args:
-        connection: Any, as the server, a worker or a reader.
-        queues: Only these of them; None for all.
+        queues: Only these queues. None: all.
         schema: The installation's schema.
     """
     params = {"queues": None if queues is None else list(queues), "present_within": PRESENT_WITHIN}
-    found = await rows(connection, "queue_stats", params, schema=schema)
-    return {row["queue"]: QueueStats(**row) for row in found}
+    rows = yield Query(statement("queue_stats", schema), params, alone=True)
+    return {row["queue"]: QueueStats(**row) for row in rows}
+
+
+queue_stats, queue_stats_async = both(queue_stats_plan)
 
 
 def time_at(per_second: float, jobs: int) -> timedelta | None:
-    """How long so many jobs take at a rate; None when that is 0 and there are any. At most ten years."""
+    """Returns how long so many jobs take at a rate, at most ten years. None: the rate is 0, and `jobs` is not."""
     if jobs <= 0:
         return timedelta(0)
     if per_second <= 0:
         return None
-    return min(timedelta(seconds=min(jobs / per_second, LONGEST_GUESS.total_seconds())), LONGEST_GUESS)
+    return min(timedelta(seconds=min(jobs / per_second, LONGEST_ESTIMATE.total_seconds())), LONGEST_ESTIMATE)

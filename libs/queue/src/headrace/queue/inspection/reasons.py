@@ -1,4 +1,4 @@
-"""The reasons why a job does not run: a closed set, each with its evidence. `explain` finds the one that holds.
+"""The reasons why a job is not running: a closed set, each with its evidence. explain.py finds the one that holds.
 
 A reason's `code` is its name in the contract.
 """
@@ -24,7 +24,7 @@ class Finished:
 
 @dataclass(frozen=True)
 class Quarantined:
-    """It was set aside without spending an attempt: it can't be decoded, or too many workers died with it."""
+    """It was set aside without using up an attempt: it can't be decoded, or too many workers died while running it."""
 
     code: ClassVar = "quarantined"
     quarantined_at: datetime
@@ -34,7 +34,7 @@ class Quarantined:
 
 @dataclass(frozen=True)
 class Hung:
-    """It runs, but its worker's event loop does not move. The process lives, so nobody else gets the job."""
+    """It is running, but its worker's event loop is blocked. The process is alive, so no other worker gets the job."""
 
     code: ClassVar = "hung"
     worker: str
@@ -44,21 +44,21 @@ class Hung:
 
 @dataclass(frozen=True)
 class Running:
-    """It runs."""
+    """It is running."""
 
     code: ClassVar = "running"
     worker: str
     claimed_at: datetime
     deadline: datetime
-    """When its timeout ends the attempt."""
+    """When its attempt times out."""
     silence: timedelta
-    """How long ago its worker last gave a sign of life."""
+    """How long ago its worker's last heartbeat was."""
     cancel_requested_at: datetime | None
 
 
 @dataclass(frozen=True)
 class Scheduled:
-    """It waits for its time."""
+    """It is scheduled for later."""
 
     code: ClassVar = "scheduled"
     run_at: datetime
@@ -66,7 +66,7 @@ class Scheduled:
 
 @dataclass(frozen=True)
 class WaitsForRetry:
-    """An attempt failed; it waits for the next one."""
+    """An attempt failed, and the next one is not due yet."""
 
     code: ClassVar = "waits_for_retry"
     retry_at: datetime
@@ -89,11 +89,11 @@ class Paused:
     code: ClassVar = "paused"
     what: Literal["all", "kind", "queue"]
     name: str
-    """Of the kind or the queue."""
+    """The name of the kind or the queue; empty for all."""
     paused_at: datetime
     paused_by: str
     others: int = 0
-    """How many more pauses hold it: each has to be ended."""
+    """How many other pauses block it too."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ class KindNotKnown:
     kind: str
     live_workers: int
     last_known_at: datetime | None
-    """When a worker was last there that knew it; None when none is on record."""
+    """When the last worker that knew it was seen. None: no worker on record knew it."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ class VersionNotKnown:
     kind: str
     version: int
     worker_version: int
-    """The highest that one of them runs."""
+    """The highest version that a live worker runs."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ class QueueUnserved:
     code: ClassVar = "queue_unserved"
     queue: str
     served_queues: tuple[str, ...]
-    """Those that they claim from."""
+    """The queues that these workers claim from."""
 
 
 @dataclass(frozen=True)
@@ -139,39 +139,39 @@ class JobsDisabled:
 
 @dataclass(frozen=True)
 class QueueFull:
-    """As many jobs of its queue run as may run at once."""
+    """As many jobs of its queue are running as its limit allows."""
 
     code: ClassVar = "queue_full"
     queue: str
     max_running: int
     jobs_before: int
     more: bool
-    """Whether there are more of them than were counted."""
+    """Whether there are more of these jobs than were counted."""
 
 
 @dataclass(frozen=True)
 class Behind:
-    """It stands in line behind others, or first in a line that nobody has a free slot for."""
+    """Other jobs are ahead of it in its queue, or it is the first one and no worker has a free slot."""
 
     code: ClassVar = "behind"
     jobs_before: int
-    """Those that could be claimed."""
+    """How many jobs ahead of it could be claimed."""
     more: bool
-    """Whether there may be more of them: the look ends after 10,000 jobs."""
+    """Whether there may be more: counting stops after 10,000 jobs."""
     jobs_per_second: float
     eta: timedelta | None
-    """How long it takes at that rate until it is its turn. None when the rate is 0, or no worker moves."""
+    """How long it takes at that rate until it is claimed. None: the rate is 0, or every worker hangs."""
     free_slots: int
-    """How many more jobs of the queue the workers could take at their last beat."""
+    """How many more jobs of the queue the workers could claim at their last heartbeat."""
     workers: int
     """How many live workers could run it."""
     hung_workers: int
-    """How many of those don't move."""
+    """How many of these workers hang."""
 
 
 @dataclass(frozen=True)
 class Next:
-    """Nothing is in its way."""
+    """Nothing blocks it."""
 
     code: ClassVar = "next"
     ready_at: datetime
@@ -179,20 +179,20 @@ class Next:
 
 @dataclass(frozen=True)
 class Duplicate:
-    """There is no such job: an earlier one stands for it."""
+    """Enqueueing it would create no job: it is a duplicate of an earlier one."""
 
     code: ClassVar = "duplicate"
     job_id: int
     state: JobState | None
-    """Where that job stands; None when its row is gone and only its key is left."""
+    """The state of the earlier job. None: it was deleted, and only its key is left."""
     by: Literal["key", "unique"]
     until: datetime | None
-    """When that ends; None when it is open."""
+    """Until when it is a duplicate. None: until the earlier job's state changes."""
 
 
 @dataclass(frozen=True)
 class NotEnqueued:
-    """There is no such job, and enqueuing it would be accepted."""
+    """There is no such job, and enqueueing it would be accepted."""
 
     code: ClassVar = "not_enqueued"
 

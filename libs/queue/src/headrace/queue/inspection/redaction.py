@@ -1,7 +1,7 @@
-"""A job as somebody may see it who must not see what its kind redacts: in services, consoles and command lines.
+"""Redacts jobs for viewers who must not see what a job's kind marks as redacted.
 
-The payload is veiled field by field; what it redacts is taken out of everything else that a job says as well: errors,
-output, progress, metadata and tags. What can't be looked into is not seen at all.
+The payload is redacted field by field. The values of redacted fields are also removed from everything else on the job:
+errors, output, progress, metadata and tags. A payload that can't be decoded is removed as a whole.
 """
 
 from __future__ import annotations
@@ -15,55 +15,55 @@ from headrace.queue.kinds.kind import Kinds
 from headrace.redaction import Redactor
 
 EVERYTHING = ("*",)
-"""The path of a payload that nobody here can read: its kind is unknown, or its bytes are none of it."""
+"""The path of a payload that can't be decoded here: its kind is unknown, or its bytes are not a message of its kind."""
 
 
 def redact_job(job: Job, kinds: Kinds) -> tuple[Job, tuple[str, ...]]:
-    """The job without redacted values, and the paths of the payload's fields that were veiled: "address.street".
+    """Returns the job without redacted values, and the paths of the payload's redacted fields: "address.street".
 
-    A payload that can't be read is empty then, and its path is "*".
+    A payload that can't be decoded becomes empty, and its path is "*".
     """
     payload, paths = redact_payload(job.kind, job.payload, kinds)
     if not paths or paths == EVERYTHING:
         return replace(job, payload=payload), paths
     codec = kinds[job.kind].codec
-    veil = Redactor()
+    redactor = Redactor()
     for secret in codec.secrets(codec.decode(job.payload)):
-        veil.redact(secret)
-    seen = replace(
+        redactor.redact(secret)
+    redacted = replace(
         job,
         payload=payload,
         errors=[
-            replace(error, message=veil.text(error.message), traceback=veil.text(error.traceback))
+            replace(error, message=redactor.text(error.message), traceback=redactor.text(error.traceback))
             for error in job.errors
         ],
-        output=_unseen(job.output, veil),
-        progress=_unseen(job.progress, veil),
-        metadata=_unseen(job.metadata, veil),
-        tags=[veil.text(tag) for tag in job.tags],
+        output=_redacted(job.output, redactor),
+        progress=_redacted(job.progress, redactor),
+        metadata=_redacted(job.metadata, redactor),
+        tags=[redactor.text(tag) for tag in job.tags],
     )
-    return seen, paths
+    return redacted, paths
 
 
 def redact_payload(kind: str, payload: bytes, kinds: Kinds) -> tuple[bytes, tuple[str, ...]]:
-    """A payload without redacted values, and the paths of what was veiled; see `redact_job`."""
+    """Returns a payload without redacted values, and the paths of the redacted fields; see `redact_job`."""
     try:
         return kinds[kind].codec.redacted(payload)
     except (KindUnknownError, PayloadUnreadableError):
         return b"", EVERYTHING if payload else ()
 
 
-def _unseen(value: Any, veil: Redactor) -> Any:
-    """A JSON value without what is hidden; a number that is hidden becomes a text."""
+def _redacted(value: Any, redactor: Redactor) -> Any:
+    """Returns a JSON value without redacted values. A number that is one becomes a string."""
     match value:
         case str():
-            return veil.text(value)
+            return redactor.text(value)
         case dict():
-            return {veil.text(key): _unseen(each, veil) for key, each in value.items()}
+            return {redactor.text(key): _redacted(each, redactor) for key, each in value.items()}
         case list():
-            return [_unseen(each, veil) for each in value]
+            return [_redacted(each, redactor) for each in value]
         case int() | float() if not isinstance(value, bool):
-            written = repr(value)
-            seen = veil.text(written)
-            return value if seen == written else seen
+            text = repr(value)
+            redacted = redactor.text(text)
+            return value if redacted == text else redacted
     return value

@@ -1,4 +1,4 @@
-"""Reading workers: who they are, how they are, what they say of themselves with each beat."""
+"""Reads workers: which there are, their state, and what they report with each heartbeat."""
 
 from __future__ import annotations
 
@@ -8,32 +8,31 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from psycopg import AsyncConnection
+from headrace.queue.db.statements import DEFAULT_SCHEMA, statement
+from headrace.queue.db.transaction import Plan, Query, both
 
-from headrace.queue.db.statements import DEFAULT_SCHEMA, rows
-
-# Heartbeat come every second; half a second later where one failed.
+# A heartbeat comes every second, or half a second later where one failed.
 SILENT_AFTER = timedelta(seconds=3)
 
 
 class WorkerState(StrEnum):
-    """How a worker is."""
+    """The state of a worker."""
 
     LIVE = "live"
-    """It beats, and its event loop moves."""
+    """Its heartbeat comes, and its event loop runs."""
     HUNG = "hung"
-    """It beats, but its event loop does not move. Its jobs are not run by others."""
+    """Its heartbeat comes, but its event loop is blocked. No other worker runs its jobs."""
     SILENT = "silent"
-    """It has stopped beating, and nobody has declared it dead yet."""
+    """Its heartbeat has stopped, and no other worker has declared it dead yet."""
     DEAD = "dead"
-    """It was declared dead, and what it ran was handed to others."""
+    """It was declared dead, and its jobs were released to other workers."""
     STOPPED = "stopped"
-    """It has ended as it should."""
+    """It was stopped in an orderly way."""
 
 
 @dataclass(frozen=True)
 class WorkerInfo:
-    """A worker as it stood when it was read: one process, from its start to its end. Times are the database's."""
+    """A worker, which is one process from its start to its end, as it was read. Times are the database's."""
 
     id: int
     name: str
@@ -43,31 +42,32 @@ class WorkerInfo:
     """The kinds that it knows, with the highest version of each that it runs."""
     started_at: datetime
     beat_at: datetime
-    """Its last sign of life."""
+    """Its last heartbeat."""
     silence: timedelta
     """How long ago that was."""
     hung_since: datetime | None
     running: int | None
-    """How many jobs it ran at its last beat. None: its version does not say."""
-    slots: int | None
-    """How many it runs at once. None: its version does not say."""
+    """How many jobs it ran at its last heartbeat. None: it has not reported yet."""
+    slots: int
+    """How many it runs at once."""
     enabled: bool
     """Whether it claims jobs."""
     rates: Mapping[str, float]
     """How many attempts of each queue it ends per second, over about the last minute."""
 
 
-async def list_workers(
-    connection: AsyncConnection[Any], *, include_gone: bool = False, schema: str = DEFAULT_SCHEMA
-) -> list[WorkerInfo]:
-    """Workers, the newest first: those that live or have fallen silent.
+def list_workers_plan(*, include_gone: bool = False, schema: str = DEFAULT_SCHEMA) -> Plan[list[WorkerInfo]]:
+    """Returns workers, newest first: those that are live, hung or silent.
 
     Args:
-        connection: In a transaction or not.
-        include_gone: Whether those are listed as well that ended or died within the last day.
+        include_gone: Whether to include those that stopped or died within the last day.
         schema: The installation's schema.
     """
-    return [_read(row) for row in await rows(connection, "list_workers", {"gone": include_gone}, schema=schema)]
+    rows = yield Query(statement("list_workers", schema), {"gone": include_gone}, alone=True)
+    return [_read(row) for row in rows]
+
+
+list_workers, list_workers_async = both(list_workers_plan)
 
 
 def _read(row: Mapping[str, Any]) -> WorkerInfo:

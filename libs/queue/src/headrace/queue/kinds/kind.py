@@ -100,18 +100,32 @@ class Kinds:
         defaults: Defaults | None = None,
         overrides: Mapping[str, KindOverride] | None = None,
     ) -> None:
-        overrides = overrides or {}
-        made = [_kind(message, defaults or Defaults(), overrides) for message in messages]
-        self._kinds = {kind.name: kind for kind in sorted(made, key=lambda kind: kind.name)}
+        self._defaults = defaults or Defaults()
+        self._overrides = dict(overrides or {})
+        self._kinds: dict[str, Kind] = {}
         self._by_any_name: dict[str, Kind] = {}
-        for kind in made:
-            for name in kind.names:
-                if self._by_any_name.setdefault(name, kind).message_class is not kind.message_class:
-                    raise KindMisconfiguredError(f"two classes are declared to be the kind {name}")
-        if unknown := sorted(set(overrides) - set(self._by_any_name)):
+        for message in messages:
+            self.add(message)
+        if unknown := sorted(set(self._overrides) - set(self._by_any_name)):
             raise NotAJobKindError(
                 f"overrides for {', '.join(unknown)}: no such kind; known are {', '.join(self._kinds)}"
             )
+
+    def add(self, payload_class: type[Any]) -> Kind:
+        """Makes a class a kind that is known here, unless it is one already, and returns its kind.
+
+        Raises:
+            NotAJobKindError: It is neither a message with the job option nor a class with `@job_kind`.
+            KindMisconfiguredError: One of its options is out of range, or another class has one of its names.
+        """
+        kind = _kind(payload_class, self._defaults, self._overrides)
+        for name in kind.names:
+            known = self._by_any_name.get(name, kind)
+            if known.message_class is not payload_class:
+                raise KindMisconfiguredError(f"two classes are declared to be the kind {name}")
+        self._by_any_name |= dict.fromkeys(kind.names, kind)
+        self._kinds = dict(sorted({**self._kinds, kind.name: kind}.items()))
+        return kind
 
     @classmethod
     def of_file(

@@ -274,11 +274,11 @@ _VERSION_UNKNOWN = "deploy a release that knows that version, or let the workers
 _UNREADABLE = "they would be quarantined: keep the old field, with its number and type, until these jobs have finished"
 _CHANGED = (
     "restore the field until these jobs have finished; or raise the kind's version and let the handler read older "
-    "payloads (job.version, job.payload)"
+    "payloads (job.version, job.payload_bytes)"
 )
 _STEPPED = (
     "the version was raised, so the handler is trusted with payloads of the older version; it can read this only from "
-    "job.payload"
+    "job.payload_bytes"
 )
 _ROLLED_BACK = (
     "this release ran here before the field was added, and the version was not raised for it: its workers run such "

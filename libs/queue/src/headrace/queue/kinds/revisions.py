@@ -11,14 +11,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from headrace.queue.db.caller_connection import AnyConnection
 from headrace.queue.db.statements import DEFAULT_SCHEMA, statement
-from headrace.queue.db.transaction import Plan, Query, run, run_async
+from headrace.queue.db.transaction import Plan, Query, both, run
 from headrace.queue.kinds.kind import Kind, Kinds
 
 if TYPE_CHECKING:
     from google.protobuf.descriptor import Descriptor
-
-    from headrace.queue.db.transaction import AnyAsyncConnection, AnyConnection
 
 
 @dataclass(frozen=True)
@@ -33,18 +32,6 @@ class Revision:
     """When it was first registered."""
 
 
-async def register_kinds(connection: AnyAsyncConnection, kinds: Kinds, *, schema: str = DEFAULT_SCHEMA) -> None:
-    """Registers how the kinds look here, in the transaction of the connection. Known forms are left as they are."""
-    await run_async(connection, registration(kinds, schema))
-
-
-def registered_kinds(
-    connection: AnyConnection, names: Iterable[str], *, schema: str = DEFAULT_SCHEMA
-) -> list[Revision]:
-    """Returns the registered forms of these kinds, in the order in which they were first registered."""
-    return run(connection, _registered(list(names), schema))
-
-
 def fingerprint_of(kind: Kind) -> bytes | None:
     """Returns the fingerprint of a kind's form here; None if its payload is JSON."""
     if kind.codec.descriptor is None:
@@ -54,8 +41,8 @@ def fingerprint_of(kind: Kind) -> bytes | None:
     return fingerprint(kind.codec.descriptor)
 
 
-def registration(kinds: Kinds, schema: str) -> Plan[None]:
-    """Returns the statements of `register_kinds`."""
+def register_kinds_plan(kinds: Kinds, *, schema: str = DEFAULT_SCHEMA) -> Plan[None]:
+    """Registers the forms of the kinds here. Known forms are left as they are."""
     forms = [(kind, message) for kind in kinds if (message := kind.codec.descriptor) is not None]
     if not forms:
         return
@@ -68,6 +55,16 @@ def registration(kinds: Kinds, schema: str) -> Plan[None]:
         "descriptors": [descriptor_set(message) for _, message in forms],
     }
     yield Query(statement("register_kinds", schema), params)
+
+
+register_kinds, register_kinds_async = both(register_kinds_plan)
+
+
+def registered_kinds(
+    connection: AnyConnection, names: Iterable[str], *, schema: str = DEFAULT_SCHEMA
+) -> list[Revision]:
+    """Returns the registered forms of these kinds, in the order in which they were first registered."""
+    return run(connection, _registered(list(names), schema), called="registered_kinds")
 
 
 def _registered(names: list[str], schema: str) -> Plan[list[Revision]]:

@@ -1,1 +1,1 @@
-"""Chores that every worker shares: promote due jobs, rescue dead workers' jobs, delete expired rows."""
+"""Tasks that all workers share: promote due jobs, rescue the jobs of dead workers, delete expired rows."""

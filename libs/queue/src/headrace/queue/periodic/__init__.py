@@ -1,1 +1,1 @@
-"""Jobs that are enqueued on a schedule."""
+"""Enqueues jobs on a schedule."""

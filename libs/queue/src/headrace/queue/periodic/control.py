@@ -1,7 +1,7 @@
-"""What a person may do to periodic jobs at run time: make, change, pause, resume, delete, list.
+"""Creates, updates, pauses, resumes, deletes and lists periodic jobs at run time.
 
-A definition that workers declare in code can be changed, too: the change stands until the code says something new. One
-that is deleted comes back when a worker that declares it starts: pause it instead.
+A definition that workers declare in code can be changed too. The change holds until the declaration in code changes.
+One that is deleted is created again when a worker that declares it starts: pause it instead.
 """
 
 from __future__ import annotations
@@ -12,9 +12,8 @@ from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any
 
-from psycopg import AsyncConnection
-
-from headrace.queue.db.statements import DEFAULT_SCHEMA, rows
+from headrace.queue.db.statements import DEFAULT_SCHEMA, statement
+from headrace.queue.db.transaction import Plan, Query, Row, both
 from headrace.queue.errors import PeriodicExistsError, PeriodicNotFoundError
 from headrace.queue.kinds.kind import Kinds
 from headrace.queue.periodic.definition import MissedTicks, Periodic, schedule
@@ -23,7 +22,7 @@ from headrace.queue.periodic.schedule import Schedule
 
 @dataclass(frozen=True)
 class PeriodicJob:
-    """A periodic job as it stood when it was read. Times are the database's."""
+    """A periodic job as it was read. Times are the database's."""
 
     name: str
     kind: str
@@ -34,97 +33,115 @@ class PeriodicJob:
     missed: MissedTicks
     window: timedelta | None
     declared: bool
-    """Whether workers declare it in code: it ticks while one of them runs."""
+    """Whether workers declare it in code. If so, it ticks while one of these workers runs."""
     last_at: datetime | None
-    """Its last tick, made up for or skipped."""
+    """Its last tick, whether it enqueued a job or was skipped."""
     paused_at: datetime | None
     paused_by: str | None
     next_runs: tuple[datetime, ...]
-    """Its next ticks, the first of which may be due already; none while it is paused."""
+    """Its next ticks. The first may be due already. Empty while it is paused."""
 
 
-async def create_periodic(
-    connection: AsyncConnection[Any], periodic: Periodic, *, kinds: Kinds, schema: str = DEFAULT_SCHEMA
-) -> PeriodicJob:
-    """Makes a periodic job. It ticks while any worker runs that knows its kind.
+def create_periodic_plan(periodic: Periodic, *, kinds: Kinds, schema: str = DEFAULT_SCHEMA) -> Plan[PeriodicJob]:
+    """Creates a periodic job. It ticks while any worker runs that knows its kind.
 
     Raises:
-        PeriodicExistsError: There is one of that name.
+        PeriodicExistsError: There is a periodic job of that name already.
         EnqueueError: The payload is of an unknown kind, or breaks its kind's rules.
     """
-    params = {**periodic.row(kinds), "next_at": periodic.first_tick(await _now(connection, schema))}
-    made = await rows(connection, "create_periodic", params, schema=schema)
-    if not made:
+    definition = periodic.row(kinds)
+    now = yield from _now(schema)
+    params = {**definition, "next_at": periodic.first_tick(now)}
+    created = yield Query(statement("create_periodic", schema), params)
+    if not created:
         raise PeriodicExistsError(periodic.name)
-    return _read(made[0])
+    return _read(created[0])
 
 
-async def update_periodic(
-    connection: AsyncConnection[Any], periodic: Periodic, *, kinds: Kinds, schema: str = DEFAULT_SCHEMA
-) -> PeriodicJob:
+create_periodic, create_periodic_async = both(create_periodic_plan)
+
+
+def update_periodic_plan(periodic: Periodic, *, kinds: Kinds, schema: str = DEFAULT_SCHEMA) -> Plan[PeriodicJob]:
     """Gives the periodic job of that name a new definition. A changed schedule counts from now on.
 
     Raises:
-        PeriodicNotFoundError: There is none of that name.
+        PeriodicNotFoundError: There is no periodic job of that name.
         EnqueueError: The payload is of an unknown kind, or breaks its kind's rules.
     """
-    params = {**periodic.row(kinds), "next_at": periodic.next_tick(await _now(connection, schema))}
-    return await _one(connection, "update_periodic", periodic.name, params, schema)
+    definition = periodic.row(kinds)
+    now = yield from _now(schema)
+    params = {**definition, "next_at": periodic.next_tick(now)}
+    return (yield from _change("update_periodic", periodic.name, params, schema))
 
 
-async def pause_periodic(
-    connection: AsyncConnection[Any], name: str, *, by: str, schema: str = DEFAULT_SCHEMA
-) -> PeriodicJob:
-    """Stops the ticks of a periodic job; what it would have made meanwhile is not made up for.
-
-    Raises:
-        PeriodicNotFoundError: There is none of that name.
-    """
-    return await _one(connection, "pause_periodic", name, {"by": by}, schema)
+update_periodic, update_periodic_async = both(update_periodic_plan)
 
 
-async def resume_periodic(connection: AsyncConnection[Any], name: str, *, schema: str = DEFAULT_SCHEMA) -> PeriodicJob:
-    """Lets a periodic job tick again: the next time is the first one after now.
+def pause_periodic_plan(name: str, *, by: str, schema: str = DEFAULT_SCHEMA) -> Plan[PeriodicJob]:
+    """Stops the ticks of a periodic job. Ticks during the pause are not made up for.
 
-    Raises:
-        PeriodicNotFoundError: There is none of that name.
-    """
-    async with connection.transaction():
-        before = await get_periodic(connection, name, schema=schema)
-        now = await _now(connection, schema)
-        next_at = schedule(before.every, before.cron, before.time_zone, origin=before.last_at or now).after(now)
-        return await _one(connection, "resume_periodic", name, {"next_at": next_at}, schema)
-
-
-async def delete_periodic(connection: AsyncConnection[Any], name: str, *, schema: str = DEFAULT_SCHEMA) -> None:
-    """Forgets a periodic job; the jobs that it has made stay.
+    Args:
+        name: The periodic job.
+        by: Who pauses it. For one that is paused already, the first name is kept.
+        schema: The installation's schema.
 
     Raises:
-        PeriodicNotFoundError: There is none of that name.
+        PeriodicNotFoundError: There is no periodic job of that name.
     """
-    if not await rows(connection, "delete_periodic", {"name": name}, schema=schema):
+    return (yield from _change("pause_periodic", name, {"by": by}, schema))
+
+
+pause_periodic, pause_periodic_async = both(pause_periodic_plan)
+
+
+def resume_periodic_plan(name: str, *, schema: str = DEFAULT_SCHEMA) -> Plan[PeriodicJob]:
+    """Lets a periodic job tick again. Its next tick is the first one after now.
+
+    Raises:
+        PeriodicNotFoundError: There is no periodic job of that name.
+    """
+    row = yield from _find(name, schema)
+    origin = row["last_at"] or row["now"]
+    next_at = schedule(row["every"], row["cron"], row["time_zone"], origin=origin).after(row["now"])
+    return (yield from _change("resume_periodic", name, {"next_at": next_at}, schema))
+
+
+resume_periodic, resume_periodic_async = both(resume_periodic_plan)
+
+
+def delete_periodic_plan(name: str, *, schema: str = DEFAULT_SCHEMA) -> Plan[None]:
+    """Deletes a periodic job. The jobs that it has enqueued are kept.
+
+    Raises:
+        PeriodicNotFoundError: There is no periodic job of that name.
+    """
+    if not (yield Query(statement("delete_periodic", schema), {"name": name}, alone=True)):
         raise PeriodicNotFoundError(name)
 
 
-async def get_periodic(
-    connection: AsyncConnection[Any], name: str, *, runs: int = 1, schema: str = DEFAULT_SCHEMA
-) -> PeriodicJob:
-    """One periodic job, with its next ticks, at most `runs` of them.
+delete_periodic, delete_periodic_async = both(delete_periodic_plan)
+
+
+def get_periodic_plan(name: str, *, runs: int = 1, schema: str = DEFAULT_SCHEMA) -> Plan[PeriodicJob]:
+    """Returns one periodic job, with its next ticks, at most `runs` of them.
 
     Raises:
-        PeriodicNotFoundError: There is none of that name.
+        PeriodicNotFoundError: There is no periodic job of that name.
     """
-    found = await rows(connection, "list_periodic", {"name": name}, schema=schema)
-    if not found:
-        raise PeriodicNotFoundError(name)
-    return _read(found[0], runs)
+    row = yield from _find(name, schema, alone=True)
+    return _read(row, runs)
 
 
-async def list_periodic(
-    connection: AsyncConnection[Any], *, runs: int = 1, schema: str = DEFAULT_SCHEMA
-) -> list[PeriodicJob]:
-    """All periodic jobs by name, each with its next ticks, at most `runs` of them."""
-    return [_read(row, runs) for row in await rows(connection, "list_periodic", {"name": None}, schema=schema)]
+get_periodic, get_periodic_async = both(get_periodic_plan)
+
+
+def list_periodic_plan(*, runs: int = 1, schema: str = DEFAULT_SCHEMA) -> Plan[list[PeriodicJob]]:
+    """Returns all periodic jobs by name, each with its next ticks, at most `runs` of them."""
+    rows = yield Query(statement("list_periodic", schema), {"name": None}, alone=True)
+    return [_read(row, runs) for row in rows]
+
+
+list_periodic, list_periodic_async = both(list_periodic_plan)
 
 
 def _read(row: Mapping[str, Any], runs: int = 1) -> PeriodicJob:
@@ -157,16 +174,22 @@ def _from(ticks: Schedule, first: datetime) -> Iterator[datetime]:
         first = ticks.after(first)
 
 
-async def _now(connection: AsyncConnection[Any], schema: str) -> datetime:
-    [row] = await rows(connection, "clock", schema=schema)
+def _now(schema: str) -> Plan[datetime]:
+    [row] = yield Query(statement("clock", schema), {})
     now: datetime = row["now"]
     return now
 
 
-async def _one(
-    connection: AsyncConnection[Any], statement_name: str, name: str, params: dict[str, Any], schema: str
-) -> PeriodicJob:
-    found = await rows(connection, statement_name, {**params, "name": name}, schema=schema)
-    if not found:
+def _find(name: str, schema: str, *, alone: bool = False) -> Plan[Row]:
+    rows = yield Query(statement("list_periodic", schema), {"name": name}, alone)
+    if not rows:
         raise PeriodicNotFoundError(name)
-    return _read(found[0])
+    return rows[0]
+
+
+def _change(statement_name: str, name: str, params: dict[str, Any], schema: str) -> Plan[PeriodicJob]:
+    """Runs a statement that changes one periodic job, and returns the job afterwards."""
+    changed = yield Query(statement(statement_name, schema), {**params, "name": name})
+    if not changed:
+        raise PeriodicNotFoundError(name)
+    return _read(changed[0])

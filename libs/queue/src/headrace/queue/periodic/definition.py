@@ -1,7 +1,7 @@
-"""Jobs that come back: what a definition says, and which of its ticks are due.
+"""Periodic jobs: their definitions, and which ticks of a definition are due.
 
-Definitions live in the database. A worker declares those of its code at its start; others are made, and all are changed
-and paused, at run time (see periodic_control.py). The scheduler of every worker ticks them.
+Definitions are kept in the database. A worker declares those of its code when it starts. Others are created, and all
+are changed and paused, at run time (control.py). The scheduler of every worker ticks them.
 """
 
 from __future__ import annotations
@@ -18,46 +18,46 @@ from headrace.queue.errors import PeriodicInvalidError, Violation
 from headrace.queue.kinds.kind import Kinds
 from headrace.queue.periodic.schedule import Cron, Interval, Schedule, TimeZoneUnknownError, zone
 
-# A tick that is decided about within this time was not missed.
+# A tick that is handled within this time was not missed.
 ON_TIME = timedelta(seconds=30)
-# So many ticks are made up for in one transaction.
+# How many ticks are made up for in one transaction.
 MOST_AT_ONCE = 100
 MAX_NAME_LENGTH = 200
 LONGEST = timedelta(days=3660)
-# Whoever looks for the ticks of a minute that was missed goes through each of them.
+# Finding the ticks of a missed minute means computing each of them.
 SHORTEST = timedelta(milliseconds=100)
 _INSTANT = timedelta(microseconds=1)
 _SPANS = (timedelta(minutes=1), timedelta(hours=1), timedelta(days=1), timedelta(days=32), timedelta(days=366))
 
 
 class MissedTicks(StrEnum):
-    """Which ticks are made up for that passed while no worker ran."""
+    """Which ticks are made up for after a time in which no worker ran."""
 
     SKIP = "skip"
     """None."""
     ONE = "one"
     """The last one."""
     ALL = "all"
-    """Each, oldest first."""
+    """Each of them, oldest first."""
 
 
 @dataclass(frozen=True)
 class Periodic:
-    """A job that comes back: exactly one job per tick, with any number of replicas.
+    """A job that is enqueued on a schedule: exactly one job per tick, with any number of workers.
 
-    The job's metadata says which tick it is: `{"periodic": name, "scheduled_at": ISO time}`.
+    The job's metadata holds the tick: `{"periodic": name, "scheduled_at": ISO time}`.
 
     Args:
-        name: Unique in the installation; up to 200 characters.
-        payload: Of every one of its jobs.
-        every: The interval between ticks, 0.1 s at least; the first one is now.
-        cron: Or a cron expression: minute hour day month weekday, with an optional field for seconds in front.
-        time_zone: Of the cron expression; an IANA name. For what a clock change does see schedules.py.
-        missed: What is made up for after a time in which no worker ran. A pause leaves nothing to be made up for.
-        window: How late a missed tick may be made up for; None means any time.
+        name: Unique in the installation. Up to 200 characters.
+        payload: The payload of each of its jobs.
+        every: The interval between ticks, at least 0.1 s. The first tick is now.
+        cron: Instead of `every`, a cron expression: minute hour day month weekday, optionally preceded by seconds.
+        time_zone: The time zone of the cron expression, an IANA name. schedule.py documents what clock changes do.
+        missed: Which ticks are made up for after a time in which no worker ran. Ticks during a pause never are.
+        window: How late a missed tick may be made up for. None: any time.
 
     Raises:
-        PeriodicInvalidError: Something makes no sense; the text names it. It is a ValueError.
+        PeriodicInvalidError: An argument is invalid; the text names it. It is a ValueError.
     """
 
     name: str
@@ -70,7 +70,7 @@ class Periodic:
     window: timedelta | None = None
 
     def __post_init__(self) -> None:
-        """Refuses what makes no sense."""
+        """Rejects invalid definitions."""
         self._require_types()
         for violation in periodic_violations(
             name=self.name,
@@ -95,11 +95,11 @@ class Periodic:
         return PeriodicInvalidError(self.name, field, reason)
 
     def row(self, kinds: Kinds) -> dict[str, Any]:
-        """The definition as parameters of the statements that write it, its payload checked like a job's.
+        """Returns the definition as parameters of the statements that write it. Its payload is validated like a job's.
 
         Raises:
-            KindUnknownError: The payload is of none of the kinds.
-            PayloadUnreadableError: It can't be written.
+            KindUnknownError: The payload is not of one of the kinds.
+            PayloadUnreadableError: It can't be encoded.
             PayloadInvalidError: It breaks its kind's rules.
         """
         kind = kinds.of(self.payload)
@@ -117,11 +117,11 @@ class Periodic:
         }
 
     def first_tick(self, now: datetime) -> datetime:
-        """The first tick of a new definition: now, or by the cron expression."""
+        """Returns the first tick of a new definition: now, or the cron expression's first one after now."""
         return now if self.cron is None else Cron(self.cron, self.time_zone).after(now)
 
     def next_tick(self, now: datetime) -> datetime:
-        """The first tick after now of a definition that has ticked before, by another schedule or before a pause."""
+        """Returns the first tick after now of a definition that was changed or resumed."""
         return schedule(self.every, self.cron, self.time_zone, origin=now).after(now)
 
 
@@ -134,22 +134,22 @@ def periodic_violations(
     missed: MissedTicks,
     window: timedelta | None,
 ) -> Iterator[Violation]:
-    """All that makes no sense in a definition, its payload aside."""
+    """Yields everything that is invalid in a definition, apart from its payload."""
     if not 1 <= len(name) <= MAX_NAME_LENGTH or not name.isprintable():
-        yield Violation("name", f"a name has 1 to {MAX_NAME_LENGTH} printable characters")
+        yield Violation("name", f"name must have 1 to {MAX_NAME_LENGTH} printable characters")
     if (every is None) == (cron is None):
         yield Violation("every", "give either every or cron")
     for field, time, least in (("every", every, SHORTEST), ("window", window, _INSTANT)):
         if time is not None and not least <= time <= LONGEST:
-            yield Violation(field, f"{field} must be at least {least} and at most ten years, and is {time}")
+            yield Violation(field, f"{field} must be at least {least} and at most ten years, not {time}")
     if missed is MissedTicks.ALL and window is None:
-        yield Violation("window", "missed=ALL needs a window, lest a long absence ends in a flood of jobs")
+        yield Violation("window", "missed=ALL needs a window, which bounds how many jobs a long outage leads to")
     try:
         MissedTicks(missed)
     except ValueError as error:
         yield Violation("missed", str(error))
     try:
-        zone(time_zone)  # also where nothing is counted in it
+        zone(time_zone)  # also where there is no cron expression to use it
     except TimeZoneUnknownError as error:
         yield Violation("time_zone", str(error))
         time_zone = "UTC"
@@ -161,36 +161,36 @@ def periodic_violations(
 
 
 def fingerprint(row: Mapping[str, Any]) -> bytes:
-    """What tells whether code declares something else than it did before."""
-    said = repr([(name, row[name]) for name in sorted(row)])
-    return hashlib.sha256(said.encode()).digest()
+    """Returns a hash that differs where the declaration in code has changed."""
+    declared = repr([(name, row[name]) for name in sorted(row)])
+    return hashlib.sha256(declared.encode()).digest()
 
 
 def schedule(every: timedelta | None, cron: str | None, time_zone: str, *, origin: datetime) -> Schedule:
-    """The schedule of a definition or its row; intervals are counted from `origin`. Raises ValueError."""
+    """Returns the schedule of a definition or its row. Intervals are counted from `origin`. Raises ValueError."""
     if cron is not None:
         return Cron(cron, time_zone)
     if every is None:
-        raise ValueError("there is neither an interval nor a cron expression")
+        raise ValueError("the definition has neither an interval nor a cron expression")
     return Interval(every, origin)
 
 
 @dataclass(frozen=True)
 class Ticks:
-    """What a look at a definition has decided."""
+    """What is to be done about the ticks of a definition that have passed."""
 
     due: list[datetime]
     """The ticks that get a job, oldest first."""
     next_at: datetime
-    """The first one that nothing is decided about; may be due already."""
+    """The first tick that is left for later. It may be due already."""
     last_at: datetime | None
-    """The last one that something is decided about."""
+    """The last tick that was handled, with a job or without."""
 
 
 def decide(
     schedule_: Schedule, next_at: datetime, now: datetime, missed: MissedTicks, window: timedelta | None
 ) -> Ticks:
-    """Decides about the ticks from `next_at` to now."""
+    """Decides which ticks from `next_at` to now get a job."""
     if next_at > now:
         return Ticks([], next_at, None)
     if missed is MissedTicks.ALL and window is not None:
@@ -204,7 +204,7 @@ def decide(
 
 
 def _ticks(schedule_: Schedule, begin: datetime, now: datetime) -> list[datetime]:
-    """The first ticks from `begin` to now."""
+    """Returns the first ticks from `begin` to now."""
     ticks: list[datetime] = []
     tick = schedule_.after(begin - _INSTANT)
     while tick <= now and len(ticks) < MOST_AT_ONCE:
@@ -214,7 +214,7 @@ def _ticks(schedule_: Schedule, begin: datetime, now: datetime) -> list[datetime
 
 
 def _last_tick(schedule_: Schedule, next_at: datetime, now: datetime) -> datetime | None:
-    """The last tick from `next_at` to now. Looks into longer and longer spans, since there may be millions of ticks."""
+    """Returns the last tick from `next_at` to now. Searches longer and longer spans: there may be millions of ticks."""
     begin = next_at
     for span in _SPANS:
         begin = max(next_at, now - span)

@@ -1,6 +1,6 @@
-"""Declares and ticks periodic jobs: as plans of statements, whoever runs them, each in a transaction.
+"""Declares and ticks periodic jobs, as plans of statements. Each plan runs in one transaction.
 
-Whoever gets a periodic job's row decides about its ticks and makes their jobs in the same transaction.
+The worker that locks a periodic job's row decides about its ticks, and enqueues their jobs in the same transaction.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ CALLER = "periodic"
 
 
 class Ticker:
-    """A worker's part in the periodic jobs.
+    """Ticks the periodic jobs that one worker is responsible for.
 
     Args:
-        kinds: Periodic jobs of other kinds are left to other workers.
-        periodic: What this worker declares.
+        kinds: The kinds that the worker knows. Periodic jobs of other kinds are left to other workers.
+        periodic: The definitions that the worker declares.
         schema: The installation's schema.
 
     Raises:
         EnqueueError: A declared payload is of an unknown kind, or breaks its kind's rules.
-        ValueError: Two of them have the same name.
+        ValueError: Two definitions have the same name.
     """
 
     def __init__(self, kinds: Kinds, periodic: Sequence[Periodic], schema: str) -> None:
@@ -43,7 +43,7 @@ class Ticker:
             require_type("periodic jobs of a worker", Periodic, **{"each of them": each})
         names = Counter(each.name for each in periodic)
         if twice := sorted(name for name, count in names.items() if count > 1):
-            raise ValueError(f"periodic jobs: {', '.join(twice)} is declared twice; a name stands for one definition")
+            raise ValueError(f"periodic jobs: {', '.join(twice)} is declared twice: give each definition its own name")
         self._kinds = kinds
         self._periodic = {each.name: each for each in periodic}
         self._rows = {each.name: each.row(kinds) for each in periodic}
@@ -52,11 +52,11 @@ class Ticker:
         self._declare = statement("declare_periodic", schema)
         self._take = statement("take_periodic", schema)
         self._move = statement("move_periodic", schema)
-        # Definitions that make no sense here, such as a time zone that this machine doesn't know: left to others.
+        # Definitions that can't be read here, for example because this machine lacks the time zone.
         self._unreadable: set[str] = set()
 
     def mine(self) -> dict[str, Any]:
-        """Which periodic jobs this worker ticks, as parameters."""
+        """Returns which periodic jobs this worker ticks, as parameters of statements."""
         return {
             "names": list(self._periodic),
             "kinds": list(self._kinds.all_names),
@@ -64,7 +64,7 @@ class Ticker:
         }
 
     def declare(self) -> Plan[None]:
-        """Declares what this worker's code says."""
+        """Writes the definitions that this worker declares."""
         if not self._periodic:
             return
         [row] = yield Query(self._clock, {})
@@ -78,7 +78,7 @@ class Ticker:
             yield Query(self._declare, params)
 
     def tick(self) -> Plan[bool]:
-        """Makes the jobs of one periodic job that is due; answers whether there was one to be had."""
+        """Enqueues the jobs of one periodic job that is due and not locked. Returns whether there was one."""
         rows = yield Query(self._take, self.mine())
         if not rows:
             return False
@@ -112,7 +112,7 @@ class Ticker:
         except EnqueueError as unreadable:
             refused = unreadable
         if refused is not None:
-            logger.error("the periodic job %s made no job for its tick: %s", row["name"], refused)
+            logger.error("the periodic job %s enqueued no job for its tick: %s", row["name"], refused)
 
 
 def _metadata(name: str, tick: datetime) -> dict[str, str]:
@@ -120,11 +120,11 @@ def _metadata(name: str, tick: datetime) -> dict[str, str]:
 
 
 def _decide(row: Mapping[str, Any]) -> Ticks:
-    """What is due of a row of take_periodic.sql. Raises ValueError."""
+    """Decides about the ticks of a row of take_periodic.sql. Raises ValueError."""
     begin, now, last = row["next_at"], row["now"], row["last_at"]
     found = schedule(row["every"], row["cron"], row["time_zone"], origin=begin or last or now)
     if begin is None:
         begin = found.after(now)
-    elif last is not None and begin <= last:  # the clock was set back: nothing ticks twice
+    elif last is not None and begin <= last:  # the clock was set back: a tick must not come twice
         begin = found.after(last)
     return decide(found, begin, now, MissedTicks(row["missed"]), row["missed_window"])

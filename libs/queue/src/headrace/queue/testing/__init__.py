@@ -1,17 +1,17 @@
-"""For the tests of your own program: what does my handler answer, what did my code enqueue, what becomes of it?
+"""For the tests of a program: what a handler returns, what your code enqueues, and what becomes of those jobs.
 
-A `Kit` works on a connection or session whose transaction the test rolls back, with the engine's real statements and no
-stand-ins. So tests need no clean-up, see nothing of each other, and run in parallel on one database.
+A `Kit` works on a connection or session whose transaction the test rolls back. It uses the engine's real statements and
+no fakes. Tests need no clean-up, don't see each other's jobs, and run in parallel on one database.
 
-    kit = Kit(handlers)
+    kit = Kit(app)
 
-    def test_a_new_customer_is_welcomed(session):                # its transaction is rolled back by the fixture
+    def test_a_new_customer_is_welcomed(session):                # the fixture rolls its transaction back
         sign_up(session, "ada@example.org")
         [welcome] = kit.enqueued(session, SendWelcome)
-        assert welcome.message.to == "ada@example.org"
+        assert welcome.payload.to == "ada@example.org"
 
-        kit.move_clock(session, timedelta(days=1))               # what is scheduled within a day comes due
-        [job, *_] = kit.drain(session)
+        kit.move_clock(session, timedelta(days=1))               # what is scheduled within a day becomes available
+        [job] = kit.drain(session, SendWelcome)
         assert job.state is JobState.COMPLETED
 """
 

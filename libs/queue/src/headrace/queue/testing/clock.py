@@ -1,4 +1,4 @@
-"""The clock of a test's transaction: the database's, set ahead. Only this transaction sees it."""
+"""Moves the database's clock ahead, for the transaction of a test alone."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from headrace.queue.db.transaction import Plan, Query
 
 
 def moved_clock(by: timedelta, schema: str) -> Plan[datetime]:
-    """Moves it ahead; answers what it shows then.
+    """Moves the clock ahead and returns the time that it shows then.
 
     Raises:
         ValueError: `by` is below 0.
-        TypeError: It is no timedelta.
+        TypeError: `by` is not a timedelta.
     """
     require_type("move_clock", timedelta, by=by)
     if by < timedelta(0):
-        raise ValueError(f"a clock moves ahead: by must be at least 0, and is {by}")
+        raise ValueError(f"the clock only moves ahead: by must be at least 0, not {by}")
     yield Query(statement("move_clock", schema), {"by": by})
     [row] = yield Query(statement("clock", schema), {})
     now: datetime = row["now"]

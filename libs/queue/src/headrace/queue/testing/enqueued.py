@@ -1,4 +1,4 @@
-"""What the transaction of a test has enqueued: typed messages, with the options that they were given."""
+"""Reads what the transaction of a test has enqueued: typed payloads, with the options that are in force."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ Payload = TypeVar("Payload")
 
 @dataclass(frozen=True)
 class EnqueuedJob(Generic[Payload]):
-    """A job that was enqueued, with the values in force: the call's, or else its kind's."""
+    """An enqueued job with the options in force: those of the call, else those of its kind."""
 
-    message: Payload
+    payload: Payload
     id: int
     state: JobState
     queue: str
@@ -27,25 +27,25 @@ class EnqueuedJob(Generic[Payload]):
     max_retries: int
     timeout: timedelta
     run_at: datetime | None
-    """The time that it waits for; None when it doesn't."""
+    """When it becomes available; None if it is available at once."""
     caller: str
     key: str
-    """Its idempotency key; empty when it has none."""
+    """Its idempotency key; empty if it has none."""
     tags: list[str]
     metadata: dict[str, Any] | None
 
 
-def enqueued(kinds: Kinds, message_classes: Sequence[type[Payload]], schema: str) -> Plan[list[EnqueuedJob[Payload]]]:
-    """The statement that reads them.
+def enqueued(kinds: Kinds, payload_classes: Sequence[type[Payload]], schema: str) -> Plan[list[EnqueuedJob[Payload]]]:
+    """Returns the jobs that the current transaction has enqueued, of these classes or of all.
 
     Raises:
-        KindUnknownError: One is of none of the kinds.
+        KindUnknownError: A class or a job is not of a known kind.
     """
-    wanted = [kinds.of(each).name for each in message_classes] or None
+    wanted = [kinds.of(each).name for each in payload_classes] or None
     rows = yield Query(statement("enqueued", schema), {"kinds": wanted})
     return [
         EnqueuedJob(
-            message=kinds[row["kind"]].codec.decode(row["payload"]),
+            payload=kinds[row["kind"]].codec.decode(row["payload"]),
             id=row["id"],
             state=JobState(row["state"]),
             queue=row["queue"],

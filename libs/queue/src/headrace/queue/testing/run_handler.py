@@ -5,15 +5,28 @@ from __future__ import annotations
 import asyncio
 import inspect
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from headrace.queue.errors import KindUnknownError
+from headrace.queue.execution.attempt_result import not_an_outcome
 from headrace.queue.execution.handlers import Handlers
-from headrace.queue.execution.middleware import Work, wrapped
+from headrace.queue.execution.middleware import PlainWork, Work, wrapped
 from headrace.queue.execution.outcomes import Done, Outcome
-from headrace.queue.execution.running_job import Home, RunningJob, enter_job
-from headrace.queue.execution.threads import in_thread
+from headrace.queue.execution.running_job import RunningJob, enter_job
+from headrace.queue.kinds.kind import Kind
+
+
+def handled_kind(handlers: Handlers, payload: Any) -> Kind:
+    """Returns the kind of a payload or its class.
+
+    Raises:
+        KindUnknownError: The kind is unknown, or has no handler.
+    """
+    kind = handlers.kinds.of(payload)
+    if kind not in handlers.handled:
+        raise KindUnknownError(kind.name, [each.name for each in handlers.handled])
+    return kind
 
 
 async def run_handler(
@@ -25,49 +38,46 @@ async def run_handler(
     caller: str,
     metadata: Mapping[str, Any] | None,
     schema: str,
+    run_plain: Callable[[PlainWork], Work],
 ) -> Outcome:
-    """See Kit.run."""
-    kind = handlers.kinds.of(payload)
-    if kind not in handlers.handled:
-        raise KindUnknownError(kind.name, [each.name for each in handlers.handled])
+    """Runs the handler of a payload; see `Kit.run`."""
+    kind = handled_kind(handlers, payload)
     data = kind.codec.encode(payload)
-    message = kind.codec.check(data)
+    decoded = kind.codec.check(data)
     job = RunningJob(
         id=job_id,
         lease=attempt,
         kind=kind,
         queue=kind.queue,
         version=kind.version,
-        payload=data,
+        payload_bytes=data,
         attempt=attempt,
         max_retries=kind.max_retries,
         timeout=kind.timeout.total_seconds(),
         caller=caller,
         trace=None,
-        claim_no=1,
-        waited_ms=0.0,
         metadata=metadata,
         deadline=time.monotonic() + kind.timeout.total_seconds(),
-        home=Home(schema, report=lambda *_: None),
+        _schema=schema,
     )
-    # A task of its own, so that the job is the current one in there alone.
-    outcome = await asyncio.create_task(_enter(_work(handlers, kind.name), message, job))
+    # A separate task, so that the job is the current one in there alone.
+    outcome = await asyncio.create_task(_enter(_work(handlers, kind.name, run_plain), decoded, job))
     if outcome is None:
         return Done()
     if not isinstance(outcome, Outcome):
-        raise TypeError(f"the handler returned {type(outcome).__name__}, which is no outcome")
+        raise TypeError(not_an_outcome(outcome))
     return outcome
 
 
-async def _enter(work: Work, message: Any, job: RunningJob) -> Outcome | None:
+async def _enter(work: Work, payload: Any, job: RunningJob) -> Outcome | None:
     enter_job(job)
-    outcome = await work(message, job)
-    # An async function whose mode is a process of its own, which would await it there.
+    outcome = await work(payload, job)
+    # An async handler in mode "process": its process would await it.
     return await outcome if inspect.isawaitable(outcome) else outcome
 
 
-def _work(handlers: Handlers, name: str) -> Work:
+def _work(handlers: Handlers, name: str, run_plain: Callable[[PlainWork], Work]) -> Work:
     handler = handlers[name]
     async_middleware, plain_middleware = handlers.middleware_for(handler)
-    work = handler.function if handler.mode == "async" else in_thread(wrapped(handler.function, plain_middleware))
+    work = handler.function if handler.mode == "async" else run_plain(wrapped(handler.function, plain_middleware))
     return wrapped(work, async_middleware)

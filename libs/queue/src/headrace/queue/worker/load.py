@@ -1,7 +1,7 @@
-"""What a worker says of itself with each beat: how much it runs, how fast, and how much more it could take.
+"""What a worker reports with each heartbeat: how many jobs it runs, how fast, and how many more it can take.
 
-Read by the beat thread once a second, from numbers that the worker keeps anyway: nothing is counted per job. What ended
-is what was claimed and does not run any more.
+The heartbeat thread reads it once a second, from numbers that the worker keeps anyway: nothing is counted per job. The
+jobs that have ended are those that were claimed and no longer run.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-# Over how many seconds a rate looks back: what ended that long ago counts for a third of what ends now.
+# The seconds that a rate looks back: what ended that long ago counts for a third of what ends now.
 MEMORY = 60.0
-# After so many seconds without work, what comes is a new burst: its rate has not to climb out of the rest before it.
+# After this many seconds without work, a rate starts from scratch: it doesn't climb slowly out of the pause.
 REST = 5.0
 
 
@@ -23,33 +23,33 @@ class LoadSource(Protocol):
 
     @property
     def queues(self) -> Sequence[str]:
-        """The queues that it works off."""
+        """The worker's queues."""
 
     @property
     def running(self) -> int:
-        """How many jobs it runs now."""
+        """How many jobs are running."""
 
     def running_in(self, queue: str) -> int:
-        """How many jobs of the queue it runs now."""
+        """Returns how many jobs of the queue are running."""
 
     def ended(self, queue: str) -> int:
-        """How many attempts of the queue have ended since it started."""
+        """Returns how many attempts of the queue have ended since the worker started."""
 
     def room(self, queue: str) -> int:
-        """How many more jobs of the queue it could take."""
+        """Returns how many more jobs of the queue it can take."""
 
 
 class Rate:
-    """How many things happen per second: a mean over about the last minute that forgets exponentially.
+    """How many things happen per second: an exponential mean over about the last minute.
 
-    In its first minute it is the mean since the beginning, rather than one that has still to come up from 0.
+    In its first minute it is the mean since the start, so that it doesn't have to climb from 0.
     """
 
     def __init__(self) -> None:
         self.begin()
 
     def begin(self) -> None:
-        """Forgets what was."""
+        """Starts from scratch."""
         self._mean = 0.0
         self._weight = 0.0
 
@@ -59,7 +59,7 @@ class Rate:
         return max(self._mean / self._weight, 0.0) if self._weight else 0.0
 
     def observe(self, happened: int, seconds: float) -> None:
-        """So many things happened in so many seconds since the last time."""
+        """Notes how many things happened in the seconds since the last time."""
         if seconds <= 0:
             return
         share = 1 - math.exp(-seconds / MEMORY)
@@ -68,11 +68,11 @@ class Rate:
 
 
 class LoadMeter:
-    """A worker's signs of life.
+    """Measures a worker's load.
 
     Args:
         load: The worker's own numbers.
-        clock: Seconds that only grow.
+        clock: Returns seconds that only grow.
     """
 
     def __init__(self, load: LoadSource, clock: Callable[[], float] = time.monotonic) -> None:
@@ -84,7 +84,7 @@ class LoadMeter:
         self._rested = dict.fromkeys(load.queues, math.inf)
 
     def read(self) -> Mapping[str, Any]:
-        """The signs as parameters of beat.sql. To be called by one thread."""
+        """Returns the load, as parameters of beat.sql. To be called by one thread."""
         now = self._clock()
         since, self._looked_at = now - self._looked_at, now
         for queue, rate in self._rates.items():

@@ -1,4 +1,4 @@
-"""A loop of a worker: one step again and again, through outages."""
+"""A worker's loop: one step again and again, also after outages of the database."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from datetime import timedelta
 
 from headrace.queue.db.reconnect import ReconnectBackoff
@@ -15,33 +14,20 @@ from headrace.queue.errors import DatabaseUnavailableError
 logger = logging.getLogger(__name__)
 
 
-async def repeat(
-    step: Callable[[], Awaitable[timedelta | None]],
-    *,
-    every: timedelta,
-    name: str,
-    wake: asyncio.Event | None = None,
-) -> None:
-    """Does a step again and again until cancelled, and outlives the database's absence.
+async def repeat(step: Callable[[], Awaitable[timedelta | None]], *, every: timedelta, name: str) -> None:
+    """Repeats a step until cancelled. While the database is unavailable, it tries again after short pauses.
 
     Args:
-        step: Answers how long to pause until the next one; None means `every`.
-        every: The usual pause, spread by ± 10 % so that replicas don't march in step.
-        name: The role, for the log.
-        wake: Ends a pause early.
+        step: Returns the pause until the next one; None means `every`.
+        every: The usual pause, ± 10 %, so that workers that started together don't stay in step.
+        name: What the step does, for the log.
     """
     backoff = ReconnectBackoff()
     while True:
         try:
             pause = await step()
             backoff.reset()
-        except DatabaseUnavailableError as away:
-            await backoff.wait(logger, f"{name} pauses until Postgres is back: {away}")
+        except DatabaseUnavailableError as error:
+            await backoff.wait(logger, f"{name} pauses until Postgres is available: {error}")
             continue
-        seconds = (every if pause is None else pause).total_seconds() * random.uniform(0.9, 1.1)
-        if wake is None:
-            await asyncio.sleep(seconds)
-        else:
-            with suppress(TimeoutError):
-                await asyncio.wait_for(wake.wait(), seconds)
-            wake.clear()
+        await asyncio.sleep((every if pause is None else pause).total_seconds() * random.uniform(0.9, 1.1))

@@ -1,4 +1,4 @@
-"""A worker as the whole program: it works until it is told to end, and ends well."""
+"""Runs a worker as a whole program, until a signal stops it."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ def run_worker(
     periodic: Sequence[Periodic] = (),
     schema: str = DEFAULT_SCHEMA,
 ) -> None:
-    """Works off jobs until SIGTERM or SIGINT, which is what Ctrl-C sends; then drains, and returns.
+    """Runs jobs until SIGTERM or SIGINT (Ctrl-C), then drains and returns. A second signal ends the program at once.
 
-    A second signal ends the program at once. The arguments are the worker's. To be called in the main thread, where no
-    event loop runs; a program that has one awaits `Worker(...).run()`.
+    Call it in the main thread, while no event loop runs there. In a program with its own event loop, await
+    `Worker(...).run()` instead. The arguments are those of Worker.
 
     Raises:
         ValueError: See Worker.
         EnqueueError: See Worker.
-        RuntimeError: It is called elsewhere.
+        RuntimeError: It was called in another thread, or in an event loop.
     """
     _require_main_thread()
     tune_garbage_collector()
@@ -41,10 +41,11 @@ def run_worker(
 
 
 def tune_garbage_collector() -> None:
-    """Lets the garbage collector leave alone what is there already, and look for cycles less often.
+    """Has the garbage collector ignore all existing objects, and look for cycles less often.
 
-    For programs that are workers, or that only enqueue, once everything is imported. The objects of a job are freed as
-    soon as it has ended; with the collector's defaults, hundreds in flight have it look at them again and again.
+    For programs that are workers or only enqueue; call it once everything is imported. The objects of a job are freed
+    without the collector as soon as it ends. With its defaults, hundreds of running jobs make it look at them again and
+    again.
     """
     gc.collect()
     gc.freeze()
@@ -53,12 +54,12 @@ def tune_garbage_collector() -> None:
 
 def _require_main_thread() -> None:
     if threading.current_thread() is not threading.main_thread():
-        raise RuntimeError("run_worker waits for signals, which only the main thread can: elsewhere, run a Worker")
+        raise RuntimeError("run_worker waits for signals, which only the main thread can: in another one, run a Worker")
     try:
         asyncio.get_running_loop()
     except RuntimeError:
         return
-    raise RuntimeError("run_worker brings an event loop, and one runs here already: await Worker(…).run() in it")
+    raise RuntimeError("run_worker starts an event loop, and one is running here: await Worker(…).run() in it")
 
 
 async def _until_signal(
@@ -71,13 +72,13 @@ async def _until_signal(
 ) -> None:
     worker = Worker(dsn, handlers, settings=settings, retry=retry, periodic=periodic, schema=schema)
     loop = asyncio.get_running_loop()
-    ends = (signal.SIGINT, signal.SIGTERM)
+    signals = (signal.SIGINT, signal.SIGTERM)
 
     def stop() -> None:
         worker.stop()
-        for number in ends:
+        for number in signals:
             loop.remove_signal_handler(number)
 
-    for number in ends:
+    for number in signals:
         loop.add_signal_handler(number, stop)
     await worker.run()

@@ -16,7 +16,7 @@ MAX_NAME_LENGTH = 200
 
 
 def process_name() -> str:
-    """A name for this process that operators can find it by: host, pid, and a little chance."""
+    """Returns a name that identifies this process to operators: host, process id, and a random suffix."""
     return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(2)}"
 
 
@@ -26,21 +26,22 @@ class WorkerSettings:
 
     Args:
         slots: How many jobs run at once.
-        queue_slots: At most so many of the slots for a queue; a queue that isn't named may use all, one with 0 rests.
-        enabled: False keeps the worker idle: it does the upkeep, but claims nothing.
-        poll_interval: How often the line is looked at where no notification comes.
-        drain_timeout: How long running jobs may go on after `stop`; then they are handed back.
-        listen: Whether to be woken by notifications. Behind a pooler in transaction mode, such as PgBouncer, that isn't
-            possible: with False the worker polls, and keeps nothing in its database sessions, at the price of having
-            each statement planned anew.
-        max_deaths: At how many worker deaths a job that was in flight is quarantined.
+        queue_slots: How many of the slots a queue may use at most. A queue that isn't named may use all of them; with 0
+            the worker doesn't claim from it.
+        enabled: With False, the worker claims nothing, but takes part in maintenance.
+        poll_interval: How often every queue is claimed from without a notification.
+        drain_timeout: How long running jobs may continue after `stop` before they are released.
+        listen: Whether the worker listens for notifications. It can't behind a pooler in transaction mode, such as
+            PgBouncer. With False, it polls, and keeps no state in its database sessions; Postgres then plans each
+            statement again.
+        max_deaths: After how many worker deaths a job that was running is quarantined.
         retention: How long finished jobs are kept.
-        audit_retention: How long records of administrative acts are kept; a day at least.
+        audit_retention: How long audit entries are kept; at least a day.
         name: Shown to operators.
 
     Raises:
         ValueError: A value is out of range; the text names it.
-        TypeError: A value is of another type; the text names it.
+        TypeError: A value has the wrong type; the text names it.
     """
 
     slots: int = 10
@@ -55,7 +56,7 @@ class WorkerSettings:
     name: str = field(default_factory=process_name)
 
     def __post_init__(self) -> None:
-        """Refuses values that make no sense."""
+        """Rejects values of a wrong type or out of range."""
         where = "worker settings"
         require_type(where, int, slots=self.slots, max_deaths=self.max_deaths)
         require_type(where, timedelta, poll_interval=self.poll_interval, drain_timeout=self.drain_timeout)

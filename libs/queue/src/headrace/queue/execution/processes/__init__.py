@@ -1,1 +1,1 @@
-"""Handlers that run in child processes."""
+"""Runs handlers in child processes."""

@@ -1,9 +1,9 @@
-"""What a worker and the processes of its handlers say to each other, over a pair of sockets.
+"""The protocol between a worker and the processes of its handlers, over a pair of sockets.
 
-A frame is two lengths, a JSON head of that many bytes, and a body. The worker begins with one frame that holds the
-handlers, and the process answers `ready`. Then there is a frame per job, whose body is the payload; the process answers
-`begun`, any number of `progress`, and one `outcome` or `failure`. Each side takes the end of the stream for the other's
-death.
+A frame consists of two lengths, a JSON head and a body. The worker first sends a frame with the handlers, and the
+process replies `ready`. Then the worker sends a frame per job, whose body is the payload. The process replies `begun`,
+any number of `progress`, and one `outcome` or `failure`. At the end of the stream, each side assumes that the other one
+has died.
 """
 
 from __future__ import annotations
@@ -16,41 +16,38 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
-from opentelemetry import propagate
-
+from headrace.queue import tracing
 from headrace.queue.db.jsonb import encoded
+from headrace.queue.execution.attempt_result import not_an_outcome
 from headrace.queue.execution.outcomes import Cancel, Discard, Done, Outcome, Retry, Snooze
-from headrace.queue.execution.running_job import OUTPUT_LIMIT, Home, RunningJob
+from headrace.queue.execution.running_job import OUTPUT_LIMIT, ReportProgress, RunningJob
 from headrace.queue.job import TraceParent
 from headrace.queue.kinds.kind import Kind
 from headrace.redaction import redacted_text
 
 Header = dict[str, Any]
 _LENGTHS = struct.Struct(">II")
-# A head holds an output at most, or a traceback; what is longer was not written by us.
+# A head contains an output or a traceback at most. A longer one was not written by the engine.
 LONGEST_HEAD = 16 * 1024 * 1024
-_SENT = (
-    *("id", "lease", "queue", "version", "attempt", "max_retries", "timeout"),
-    *("caller", "claim_no", "waited_ms", "metadata", "tags"),
-)
+_SENT = ("id", "lease", "queue", "version", "attempt", "max_retries", "timeout", "caller", "metadata", "tags")
 
 
 class BrokenFrameError(Exception):
-    """What came is no frame: something else has written into the socket."""
+    """The bytes are not a frame: the handler has written to the socket."""
 
 
 def encode_frame(head: Header, body: bytes = b"") -> bytes:
-    """A frame."""
+    """Returns a frame."""
     text = json.dumps(head).encode()
     return _LENGTHS.pack(len(text), len(body)) + text + body
 
 
 async def read_frame_async(reader: asyncio.StreamReader) -> Header:
-    """The next frame's head, in the worker.
+    """Reads the next frame's head, in the worker.
 
     Raises:
         asyncio.IncompleteReadError: The process has closed its end.
-        BrokenFrameError: It is no frame.
+        BrokenFrameError: The bytes are not a frame.
     """
     length, _ = _LENGTHS.unpack(await reader.readexactly(_LENGTHS.size))
     if length > LONGEST_HEAD:
@@ -59,7 +56,7 @@ async def read_frame_async(reader: asyncio.StreamReader) -> Header:
 
 
 def read_frame(read: Callable[[int], bytes]) -> tuple[Header, bytes] | None:
-    """The next frame, in the process; None when the worker has closed its end."""
+    """Reads the next frame, in the process. Returns None if the worker has closed its end."""
     lengths = read(_LENGTHS.size)
     if len(lengths) < _LENGTHS.size:
         return None
@@ -68,29 +65,33 @@ def read_frame(read: Callable[[int], bytes]) -> tuple[Header, bytes] | None:
 
 
 def encode_job(job: RunningJob, memory_limit: int | None) -> Header:
-    """A job as a head, with the current span's context. Its payload is the body."""
-    headers: dict[str, str] = {}
-    propagate.inject(headers)
+    """Returns a job as a head, with the current span's context. Its payload is the body."""
     return {
         "kind": job.kind.name,
         "job": {name: getattr(job, name) for name in _SENT},
-        "trace": job.trace and [job.trace.traceparent, job.trace.tracestate, job.trace.baggage],
+        "trace": job.trace and _headers(job.trace),
         "remaining": job.remaining,
         "memory_limit": memory_limit,
-        "context": headers,
+        "context": _headers(tracing.current()),
     }
 
 
-def decode_job(head: Header, payload: bytes, kind: Kind, home: Home) -> RunningJob:
-    """The job that a head and a body say."""
-    trace = TraceParent(*head["trace"]) if head["trace"] else None
-    deadline = time.monotonic() + head["remaining"]
-    said = {**head["job"], "tags": tuple(head["job"]["tags"])}
-    return RunningJob(**said, kind=kind, payload=payload, trace=trace, deadline=deadline, home=home)
+def decode_job(head: Header, payload: bytes, kind: Kind, *, schema: str, report_progress: ReportProgress) -> RunningJob:
+    """Returns the job of a head and a body, in the process."""
+    fields = {**head["job"], "tags": tuple(head["job"]["tags"])}
+    return RunningJob(
+        **fields,
+        kind=kind,
+        payload_bytes=payload,
+        trace=TraceParent(*head["trace"]) if head["trace"] else None,
+        deadline=time.monotonic() + head["remaining"],
+        _schema=schema,
+        _report_progress=report_progress,
+    )
 
 
 def encode_outcome(outcome: Outcome | None) -> Header:
-    """An outcome as a head. Raises what a handler's answer would raise in the worker."""
+    """Returns an outcome as a head. Raises the same errors as the worker does for an invalid outcome."""
     match outcome:
         case None | Done(output=None):
             return {"outcome": "Done", "output": None}
@@ -106,11 +107,11 @@ def encode_outcome(outcome: Outcome | None) -> Header:
             return {"outcome": "Snooze", "delay": _seconds(delay)}
         case Cancel(reason=reason) | Discard(reason=reason):
             return {"outcome": type(outcome).__name__, "reason": redacted_text(str(reason))}
-    raise TypeError(f"the handler returned {type(outcome).__name__}, which is no outcome")
+    raise TypeError(not_an_outcome(outcome))
 
 
 def decode_outcome(head: Header) -> Outcome | None:
-    """The outcome that a head says."""
+    """Returns the outcome of a head."""
     match head:
         case {"outcome": "Done", "output": None}:
             return None
@@ -127,6 +128,10 @@ def decode_outcome(head: Header) -> Outcome | None:
     raise BrokenFrameError
 
 
+def _headers(trace: TraceParent) -> list[str]:
+    return [trace.traceparent, trace.tracestate, trace.baggage]
+
+
 def _head(text: bytes) -> Header:
     try:
         head = json.loads(text)
@@ -139,5 +144,5 @@ def _head(text: bytes) -> Header:
 
 def _seconds(delay: timedelta) -> float:
     if not isinstance(delay, timedelta):
-        raise TypeError(f"the handler returned a delay that is no timedelta but {type(delay).__name__!r}")
+        raise TypeError(f"the handler returned a delay of type {type(delay).__name__}: use a timedelta")
     return delay.total_seconds()

@@ -1,6 +1,6 @@
--- What became of these attempts, completed in their handlers' own transactions: `completed` says that it was committed,
--- `open` that it is still going on; where it is neither, it was rolled back. Attempts that have lost their lease are left out.
--- The locks are held for this statement only, and nobody is waited for.
+-- How the transactions ended in which handlers have completed these attempts' jobs. `completed`: it was committed.
+-- `open`: it has not ended. If neither, it was rolled back. Attempts whose jobs have a newer lease are left out. Locks
+-- are held for this statement only, and it waits for no lock.
 with held as (
   select id, lease from unnest(%(ids)s::bigint[], %(leases)s::integer[]) as held (id, lease)
 ),

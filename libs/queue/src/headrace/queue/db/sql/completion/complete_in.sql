@@ -1,5 +1,5 @@
--- Completes a job in the transaction of its handler's own effects, only under the lease that the attempt runs with.
--- Answers no row when that is lost. Locks the job's row until the caller commits.
+-- Completes a job in the transaction of its handler's own effects, only under the lease of the attempt. Returns no row
+-- if the job has a newer lease. Locks the job's row until the caller commits.
 with done as (
   update {schema}.jobs
   set state = 'completed', finished_at = clock_timestamp(), output = %(output)s::jsonb

@@ -1,6 +1,6 @@
--- Writes every outcome but a plain completion, each only under the lease that the attempt was run with. `spent` says whether the
--- attempt counts against the retry budget. A job that somebody wants cancelled does not come back into line.
--- Answers id and new state of those that counted. At most 10 errors are kept.
+-- Writes every outcome except plain completions, each only under the lease of its attempt. `spent` says whether the
+-- attempt counts against max_retries. A job that is to be cancelled does not become available again. Returns the ids
+-- and new states of the jobs whose outcomes counted. At most 10 errors are kept per job.
 with decided as materialized (
   select held.*,
          (case when jobs.cancel_requested_at is not null and held.state in ('available', 'scheduled', 'retryable')
@@ -21,7 +21,8 @@ settled as (
       due_at = case when outcome in ('scheduled', 'retryable')
                     then (select {schema}.clock()) + make_interval(secs => delay_ms / 1000.0) end,
       set_aside = case when outcome in ('cancelled', 'discarded', 'quarantined') then outcome end,
-      finished_at = case when outcome in ('completed', 'cancelled', 'discarded', 'quarantined') then clock_timestamp() end,
+      finished_at = case when outcome in ('completed', 'cancelled', 'discarded', 'quarantined')
+                         then clock_timestamp() end,
       worker_id = case when outcome in ('completed', 'cancelled', 'discarded', 'quarantined') then worker_id end,
       output = coalesce(decided.output, jobs.output),
       errors = case when error is null then errors else (

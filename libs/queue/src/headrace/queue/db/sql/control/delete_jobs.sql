@@ -1,4 +1,5 @@
--- Deletes jobs, except running ones. Locks their rows, in the order of their ids. Answers the ids of those that are gone.
+-- Deletes jobs, except running ones. Locks their rows, in the order of their ids. Returns the ids of those that it has
+-- deleted.
 with job as (
   select id from {schema}.jobs where id = any(%(ids)s::bigint[]) and state <> 'running' order by id for update
 ),

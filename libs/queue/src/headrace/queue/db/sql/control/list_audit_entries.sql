@@ -1,4 +1,4 @@
--- A page of administrative acts, newest first. By the primary key, or the index of subjects or actors.
+-- Reads a page of audit entries, newest first. Index: the primary key, or the index of subjects or actors.
 select id, at, actor, action, subject, details, jobs
 from {schema}.audit_log
 where (%(actor)s::text is null or actor = %(actor)s)

@@ -1,4 +1,4 @@
--- The condition of a JobFilter, for the statements that look jobs up. What is NULL asks nothing.
+-- The condition of a JobFilter, for the statements that search for jobs. NULL is not a condition.
 (%(states)s::text[] is null or state::text = any(%(states)s::text[]))
   and (%(kinds)s::text[] is null or kind = any(%(kinds)s::text[]))
   and (%(queues)s::text[] is null or queue = any(%(queues)s::text[]))

@@ -1,5 +1,5 @@
--- Lets a kind run again. Cursors have passed its jobs: the counter tells every worker, at its next claim, to go back to the
--- first entry; the notification makes that now.
+-- Ends the pause of a kind. Cursors have passed its jobs: the counter makes each worker go back to the first entry at
+-- its next claim, and the notification makes it claim now.
 with resumed as (
   delete from {schema}.paused_kinds where kind = %(kind)s returning kind
 ),

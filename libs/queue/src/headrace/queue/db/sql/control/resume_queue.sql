@@ -1,4 +1,4 @@
--- Lets a queue run again and wakes its workers.
+-- Ends the pause of a queue and wakes its workers.
 with resumed as (
   insert into {schema}.queues (name) values (%(queue)s)
   on conflict (name) do update set paused_at = null, paused_by = null

@@ -1,6 +1,6 @@
--- Puts jobs back into line now with a fresh budget, ahead of every cursor. Their leases go on growing. A cancellation that
--- a worker has not noted yet is withdrawn, lest it hit the new attempt. Locks the jobs' rows, in the order of their ids, then
--- their workers'. Answers the ids of those that are in line again.
+-- Makes jobs available now, with all their retries, ahead of every cursor. Their leases keep growing. A cancellation
+-- that a worker has not noticed yet is withdrawn, because it must not stop the new attempt. Locks the jobs' rows, in
+-- the order of their ids, then their workers'. Returns the ids of the jobs that are available again.
 with job as (
   select id, queue, worker_id, state as before from {schema}.jobs
   where id = any(%(ids)s::bigint[]) and state in ('scheduled', 'retryable', 'cancelled', 'discarded', 'quarantined')

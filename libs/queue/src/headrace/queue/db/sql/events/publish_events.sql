@@ -1,2 +1,2 @@
--- Tells those who listen, in one transaction for many events.
+-- Sends events to all listeners, in one transaction.
 select pg_notify('{events}', text) from unnest(%(texts)s::text[]) as text

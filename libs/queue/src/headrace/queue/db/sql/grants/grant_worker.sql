@@ -10,4 +10,4 @@ grant select, update on {schema}.chores to {role};
 grant usage on all sequences in schema {schema} to {role};
 grant select, update on {schema}.wakes to {role};
 grant select, insert on {schema}.kind_descriptors to {role};
-grant execute on function {schema}.forget_acts to {role};
+grant execute on function {schema}.clean_audit_log to {role};

@@ -1,14 +1,14 @@
--- Why a job does not run: its row, and with it everything that may be in its way, as of one moment. Looks at the line only
--- where the job stands in it, and there at %(most)s jobs before it at most (-1: at none), backwards from its place: what
--- was claimed at the head of a long line is not walked over. Index: jobs_ready, backwards, which row comparison and limit
--- leave the planner as the only way; slot_log's key for a queue with a limit. Locks nothing.
+-- Reads a job, and with it everything that may keep it from running, as of one moment. Where the job is available, it
+-- reads at most %(most)s jobs ahead of it in its queue (-1: none), backwards from its place, so that jobs that were
+-- claimed at the head of a long queue are not read. Index: jobs_ready, backwards, which row comparison and limit leave
+-- the planner as the only way; slot_log's key for a queue with a limit. Locks nothing.
 with subject as materialized (
 {include get_job}
 ),
 place as materialized (
   select id, kind, version, queue, priority, worker_id,
-         ready_xid is not null or due_at <= {schema}.clock() as in_line,
-         coalesce(ready_xid, '18446744073709551615') as ready_xid  -- due, but not put into line yet: it will stand last
+         ready_xid is not null or due_at <= {schema}.clock() as available,
+         coalesce(ready_xid, '18446744073709551615') as ready_xid  -- due, not available yet: it will be the last one
   from {schema}.jobs
   where id = %(job_id)s
 ),
@@ -17,7 +17,8 @@ present as materialized (
          versions[array_position(kinds, place.kind)] as version, place.queue = any(queues) as serves,
          (free ->> place.queue)::integer as free, coalesce((rates ->> place.queue)::float8, 0) as rate
   from place join {schema}.workers
-    on place.in_line and dead_at is null and stopped_at is null and beat_at > clock_timestamp() - %(present_within)s::interval
+    on place.available and dead_at is null and stopped_at is null
+    and beat_at > clock_timestamp() - %(present_within)s::interval
 ),
 pauses as materialized (
   select paused.*
@@ -34,9 +35,10 @@ before as materialized (
     where ready_xid is not null
       and (queue, priority, ready_xid, id) < (place.queue, place.priority, place.ready_xid, place.id)
       and queue >= place.queue
-    order by queue desc, priority desc, ready_xid desc, id desc limit (select %(most)s::integer + 1)  -- unknown to the planner
+    order by queue desc, priority desc, ready_xid desc, id desc
+    limit (select %(most)s::integer + 1)  -- unknown to the planner
   ) as job
-  where place.in_line
+  where place.available
 ),
 claimable as (
   select each.kind, max(each.version) as version
@@ -53,23 +55,27 @@ limited as (
     where job.state = 'running'
   ) as running
   from place join {schema}.queues on queues.name = place.queue
-  where place.in_line and max_running is not null
+  where place.available and max_running is not null
 )
 select subject.*, json_build_object(
   'at', clock_timestamp(),
-  'in_line', place.in_line is true,
+  'available', place.available is true,
   'silence', (
-    select extract(epoch from clock_timestamp() - beat_at)::float8 from {schema}.workers where workers.id = place.worker_id
+    select extract(epoch from clock_timestamp() - beat_at)::float8
+    from {schema}.workers
+    where workers.id = place.worker_id
   ),
   'pauses', (select json_agg(pauses order by what = 'all' desc, what) from pauses),
   'workers', (
     select json_agg(json_build_object(
-      'name', name, 'queues', queues, 'enabled', enabled, 'hung', hung, 'version', version, 'serves', serves, 'free', free,
-      'rate', rate
+      'name', name, 'queues', queues, 'enabled', enabled, 'hung', hung, 'version', version, 'serves', serves,
+      'free', free, 'rate', rate
     ) order by name) from present
   ),
   'last_known_at', (
-    select max(coalesce(stopped_at, dead_at, beat_at)) from {schema}.workers where place.in_line and place.kind = any(kinds)
+    select max(coalesce(stopped_at, dead_at, beat_at))
+    from {schema}.workers
+    where place.available and place.kind = any(kinds)
   ),
   'more', (select count(*) from before) > %(most)s,
   'before', (

@@ -1,4 +1,4 @@
--- One job, with the worker that runs it or ran it last.
+-- Reads one job, with the worker that runs it or ran it last.
 select jobs.id, jobs.kind, jobs.queue, jobs.state::text, jobs.priority, jobs.attempt, jobs.max_retries, jobs.timeout_ms,
        jobs.version, jobs.payload, jobs.caller, jobs.lease, workers.name as worker, jobs.created_at,
        coalesce(jobs.due_at, jobs.ready_at) as ready_at, jobs.claimed_at, jobs.finished_at,

@@ -1,5 +1,5 @@
--- The lowest id of the jobs that were created at or after a time, by bisection: ids are given out in the order of time, give or
--- take a transaction. Some twenty probes. Index: the primary key.
+-- Finds the lowest id of the jobs that were created at or after a time, by bisection: ids are given out in the order of
+-- time, except for transactions that run at the same time. About twenty probes. Index: the primary key.
 with recursive search (low, high) as (
   select coalesce((select min(id) from {schema}.jobs), 1), coalesce((select max(id) from {schema}.jobs), 0) + 1
   union all

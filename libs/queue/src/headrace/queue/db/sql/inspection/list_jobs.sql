@@ -1,4 +1,4 @@
--- Jobs by their ids, newest first, each with the worker that runs it or ran it last. Index: the primary key.
+-- Reads jobs by their ids, newest first, each with the worker that runs it or ran it last. Index: the primary key.
 select jobs.id, jobs.kind, jobs.queue, jobs.state::text, jobs.priority, jobs.attempt, jobs.max_retries, jobs.timeout_ms,
        jobs.version, jobs.payload, jobs.caller, jobs.lease, workers.name as worker, jobs.created_at,
        coalesce(jobs.due_at, jobs.ready_at) as ready_at, jobs.claimed_at, jobs.finished_at,

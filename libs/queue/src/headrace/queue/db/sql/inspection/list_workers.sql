@@ -1,4 +1,4 @@
--- Workers, the newest first: those that live, and, where wanted, those that ended or died within the last day.
+-- Lists workers, newest first: those that are alive, and on request those that stopped or died within the last day.
 select id, name, queues, kinds, versions, started_at, beat_at, clock_timestamp() - beat_at as silence, hung_since,
        dead_at, stopped_at, slots, enabled, running, rates
 from {schema}.workers

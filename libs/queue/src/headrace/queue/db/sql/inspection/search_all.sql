@@ -1,5 +1,5 @@
--- Jobs that match, newest first: looks at %(scan)s jobs at most, and answers below which id it has not looked (0: nothing is
--- left). Index: the primary key, backwards.
+-- Finds matching jobs, newest first: reads at most %(scan)s jobs, and returns the id below which it has read nothing
+-- (0: nothing is left). Index: the primary key, backwards.
 with scanned as materialized (
   select 0 as source, %(scan)s as most, id, state, kind, queue, tags, created_at
   from {schema}.jobs

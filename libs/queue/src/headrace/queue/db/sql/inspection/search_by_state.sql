@@ -1,6 +1,6 @@
--- Jobs in any states but completed that match, newest first: looks at %(scan)s jobs of each state at most, and answers below
--- which id it has not looked (0: nothing is left). Indexes: jobs_set_aside, backwards; jobs_ready, jobs_due and jobs_claimed
--- from each worker's floor on, which hold live jobs only and are read whole.
+-- Finds matching jobs in any states but completed, newest first: reads at most %(scan)s jobs of each state, and returns
+-- the id below which it has read nothing (0: nothing is left). Indexes: jobs_set_aside, backwards; jobs_ready, jobs_due
+-- and jobs_claimed from each worker's floor on, which hold unfinished jobs only and are read whole.
 with scanned as materialized (
   select state_wanted::text as source, %(scan)s as most, job.*
   from unnest(array['cancelled', 'discarded', 'quarantined']::{schema}.job_state[]) as state_wanted
@@ -9,7 +9,8 @@ with scanned as materialized (
     from {schema}.jobs
     where set_aside is not null
       and (set_aside, id) < (state_wanted, %(before)s::bigint) and (set_aside, id) >= (state_wanted, %(from)s::bigint)
-    order by set_aside desc, id desc limit (select %(scan)s::bigint)  -- unseen by the planner, or it reads all and sorts
+    order by set_aside desc, id desc
+    limit (select %(scan)s::bigint)  -- unknown to the planner, which would read all and sort them
   ) as job
   where state_wanted::text = any(%(states)s::text[])
   union all
@@ -34,8 +35,9 @@ with scanned as materialized (
     from {schema}.workers as worker cross join lateral (
       select id, state, kind, queue, tags, created_at
       from {schema}.jobs
-      where worker_id is not null and (worker_id, claim_no) >= (worker.id, worker.claim_floor) and worker_id <= worker.id
-      order by worker_id, claim_no limit (select 1000000000)  -- some limit, for the planner: makes it a look into the index
+      where worker_id is not null
+        and (worker_id, claim_no) >= (worker.id, worker.claim_floor) and worker_id <= worker.id
+      order by worker_id, claim_no limit (select 1000000000)  -- without a limit, the planner does not use the index
     ) as job
     where job.state = 'running' and 'running' = any(%(states)s::text[])
       and job.id < %(before)s and job.id >= %(from)s

@@ -1,5 +1,5 @@
--- Jobs with certain tags that match, newest first: looks at %(scan)s of them at most, and answers below which id it has not
--- looked (0: nothing is left). Index: jobs_tagged.
+-- Finds matching jobs with certain tags, newest first: reads at most %(scan)s of them, and returns the id below which
+-- it has read nothing (0: nothing is left). Index: jobs_tagged.
 with scanned as materialized (
   select 0 as source, %(scan)s as most, id, state, kind, queue, tags, created_at
   from {schema}.jobs

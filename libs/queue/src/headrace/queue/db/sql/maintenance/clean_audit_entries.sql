@@ -1,2 +1,2 @@
--- Forgets the oldest administrative acts, a page at a time, by the one way that a worker has to them.
-select {schema}.forget_acts(%(audit)s, %(page)s) as deleted
+-- Deletes the oldest audit entries, a page at a time. Workers may delete them only with this function.
+select {schema}.clean_audit_log(%(audit)s, %(page)s) as deleted

@@ -1,6 +1,7 @@
--- Deletes finished jobs that are past their retention, one page of the primary key at a time. The chore's row makes it one
--- process at a time, and remembers the page; a page that is not full ends the pass, and the next begins after a pause.
--- A queue's own retention of a state goes before the general one. The deletion looks at the row itself, so that a job that is retried in the same moment is not deleted.
+-- Deletes finished jobs after their retention, one page of the primary key at a time. The row in chores lets one
+-- process at a time do it, and records the page. A page that is not full ends the pass; the next one begins after a
+-- pause. A queue's own retention of a state overrides the general one. The deletion checks the row itself, so that it
+-- spares a job that is being retried.
 with chore as (
   select position from {schema}.chores
   where name = 'clean_jobs' and next_at <= clock_timestamp() for update skip locked

@@ -1,4 +1,4 @@
--- Forgets idempotency keys that have expired. Index: idempotency_keys_expiry.
+-- Deletes expired idempotency keys. Index: idempotency_keys_expiry.
 delete from {schema}.idempotency_keys
 where (caller, kind, key) in (
   select caller, kind, key from {schema}.idempotency_keys where expires_at < now()

@@ -1,6 +1,6 @@
--- Forgets the uniquenesses of jobs that are gone, a page at a time in the order of the jobs' ids. Index: unique_keys_job.
--- The chore's row makes it one process at a time. A row counts as seen only with the job that it named then: one that is
--- taken over in the same moment is left alone, and one that is locked is skipped.
+-- Deletes the unique keys of deleted jobs, a page at a time in the order of the jobs' ids. Index: unique_keys_job. The
+-- row in chores lets one process at a time do it. A key is deleted only if it still names the job that it named in the
+-- page, so a key that another job has taken over is kept. A locked key is skipped.
 with chore as (
   select position from {schema}.chores
   where name = 'clean_uniques' and next_at <= clock_timestamp() for update skip locked
@@ -9,14 +9,14 @@ page as materialized (
   select key, job_id from {schema}.unique_keys
   where job_id > (select position from chore) order by job_id limit %(page)s
 ),
-gone as materialized (
+expired as materialized (
   select held.key
   from {schema}.unique_keys as held join page on held.key = page.key and held.job_id = page.job_id
   where not exists (select from {schema}.jobs where id = page.job_id)
   for update of held skip locked
 ),
 deleted as (
-  delete from {schema}.unique_keys where key = any(array(select key from gone)) returning key
+  delete from {schema}.unique_keys where key = any(array(select key from expired)) returning key
 ),
 seen as (
   select count(*) as rows, max(job_id) as last from page

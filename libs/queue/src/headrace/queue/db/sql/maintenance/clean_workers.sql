@@ -1,2 +1,2 @@
--- Forgets workers that are gone for longer than their jobs are kept.
+-- Deletes workers that have stopped or died so long ago that none of their jobs is kept.
 delete from {schema}.workers where coalesce(dead_at, stopped_at) < now() - %(longest)s::interval

@@ -1,4 +1,4 @@
--- Folds the changes of the counts into one row per queue and state. Leaves the sums as they are for every reader.
+-- Adds up the changes of the counts, into one row per queue and state. Every reader sees the same sums as before.
 with taken as (
   delete from {schema}.tallies
   where ctid = any(array(select ctid from {schema}.tallies limit %(most)s for update skip locked))

@@ -1,5 +1,5 @@
--- How many milliseconds until the next job is due, and until the next tick of a periodic job that this worker ticks; NULL
--- when there is none. Index: jobs_due.
+-- How many milliseconds until the next job is due, and until the next tick of a periodic job that this worker handles;
+-- NULL if there is none. Index: jobs_due.
 select
   (select (extract(epoch from due_at - {schema}.clock()) * 1000)::float8
    from {schema}.jobs where due_at is not null order by due_at limit 1) as job,

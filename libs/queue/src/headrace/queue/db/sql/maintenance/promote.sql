@@ -1,5 +1,5 @@
--- Puts due jobs into line, re-keyed to this transaction and so ahead of every cursor. Any number may run it at once.
--- Index: jobs_due. Answers the queues that got something.
+-- Makes due jobs available. Their new keys begin with this transaction, and so are ahead of every cursor. Any number of
+-- workers may run it at once. Index: jobs_due. Returns the queues of the jobs.
 with due as (
   update {schema}.jobs
   set state = 'available', ready_xid = pg_current_xact_id(), ready_at = due_at, due_at = null

@@ -1,6 +1,6 @@
--- Takes the jobs of dead workers out of their hands, the attempt unspent: back into line, or quarantined as poison when
--- they were in flight at %(max_deaths)s deaths, or cancelled when somebody wanted that. Index: jobs_claimed, from each
--- worker's claim_floor on. Repeating it finds what a dead worker's last claim committed too late.
+-- Rescues the jobs of dead workers; their attempts don't count. They become available; or quarantined, after
+-- %(max_deaths)s worker deaths; or cancelled, if they were to be cancelled. Index: jobs_claimed, from each worker's
+-- claim_floor on. Running it again finds the jobs of a dead worker's last claim if that was committed late.
 with lost as (
   select jobs.id, workers.name as worker,
          (case when jobs.cancel_requested_at is not null then 'cancelled'
@@ -24,7 +24,8 @@ rescued as (
           select entry, place
           from jsonb_array_elements(coalesce(errors, '[]'::jsonb) || jsonb_build_object(
             'attempt', attempt, 'lease', lease, 'at', clock_timestamp(), 'type', 'worker_lost',
-            'message', format('worker %%s died with this job in flight (death %%s of %%s)', worker, deaths + 1, %(max_deaths)s),
+            'message', format('worker %%s died while it ran this job (death %%s of %%s)', worker, deaths + 1,
+                              %(max_deaths)s),
             'traceback', ''
           )) with ordinality as kept (entry, place)
           order by place desc limit 10
@@ -32,7 +33,8 @@ rescued as (
       ) end
   from lost
   where jobs.id = lost.id and jobs.state = 'running'
-  returning jobs.id, lease, kind, queue, attempt + 1 as attempt, jobs.state, lost.worker, traceparent, tracestate, baggage,
+  returning jobs.id, lease, kind, queue, attempt + 1 as attempt, jobs.state, lost.worker,
+            traceparent, tracestate, baggage,
             (extract(epoch from clock_timestamp() - claimed_at) * 1000)::float8 as ran_ms
 ),
 counted as (

@@ -1,2 +1,2 @@
--- The beats of all workers that should be alive.
+-- The latest heartbeats of all workers that are not stopped and not declared dead.
 select id, beat from {schema}.workers where dead_at is null and stopped_at is null

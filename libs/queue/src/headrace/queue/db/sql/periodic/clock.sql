@@ -1,2 +1,2 @@
--- The installation's time: the database's, unless a test has set it ahead.
+-- Returns the installation's time: the database's, unless a test has moved it.
 select {schema}.clock() as now

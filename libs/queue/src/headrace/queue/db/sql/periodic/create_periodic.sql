@@ -1,4 +1,4 @@
--- Makes a periodic job at run time; no row where there is one of that name.
+-- Creates a periodic job at run time. Returns no row where there is one of that name.
 insert into {schema}.periodic_jobs as p (
   name, kind, payload, every, cron, time_zone, missed, missed_window, declared, next_at
 )

@@ -1,5 +1,5 @@
--- Declares a periodic job of a worker's code. What was changed at run time stands until the code says something new; a pause
--- stands even then. A changed schedule counts at once.
+-- Declares a periodic job of a worker's code. A change at run time holds until the declaration changes; a pause holds
+-- even then. A changed schedule counts at once.
 insert into {schema}.periodic_jobs as p (
   name, kind, payload, every, cron, time_zone, missed, missed_window, declared, next_at
 )

@@ -1,4 +1,5 @@
--- Pauses a periodic job: no ticks, and none to be made up for. The first to do so is remembered.
+-- Pauses a periodic job: it does not tick, and the missed ticks are not made up for. Who was the first to do so, and
+-- when, is kept.
 update {schema}.periodic_jobs as p
 set paused_at = coalesce(paused_at, clock_timestamp()), paused_by = coalesce(paused_by, %(by)s), next_at = null
 where name = %(name)s

@@ -1,4 +1,4 @@
--- Gives a periodic job a new definition at run time; its pause, and what code has declared, stay noted.
+-- Gives a periodic job a new definition at run time. Its pause, and its declaration in code, stay recorded.
 update {schema}.periodic_jobs as p
 set kind = %(kind)s, payload = %(payload)s, every = %(every)s, cron = %(cron)s, time_zone = %(time_zone)s,
     missed = %(missed)s, missed_window = %(missed_window)s,

@@ -1,5 +1,5 @@
--- A sign of life. Answers the running jobs that were to be cancelled since the last one; no row when this worker has been
--- declared dead. Locks the worker's own row only.
+-- A heartbeat. Returns the running jobs that were to be cancelled since the last one; no row if this worker was
+-- declared dead. Locks only the worker's own row.
 with before as (
   select id, cancels from {schema}.workers where id = %(worker_id)s and dead_at is null for update
 )

@@ -1,2 +1,3 @@
--- The worker has drained and goes.
-update {schema}.workers set stopped_at = clock_timestamp(), hung_since = null where id = %(worker_id)s and dead_at is null
+-- Marks a drained worker as stopped.
+update {schema}.workers set stopped_at = clock_timestamp(), hung_since = null
+where id = %(worker_id)s and dead_at is null

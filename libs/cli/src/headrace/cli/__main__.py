@@ -1,0 +1,5 @@
+"""`python -m headrace.cli`: the command `headrace`."""
+
+from headrace.cli.program import main
+
+main()

@@ -1,0 +1,1 @@
+"""Clients of systems that are not ours: the SMTP server and Stripe."""
