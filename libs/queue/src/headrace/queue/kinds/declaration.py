@@ -62,6 +62,8 @@ def job_kind(
     Raises:
         KindMisconfiguredError: The name is not a valid one.
     """
+    if isinstance(name, type):
+        raise KindMisconfiguredError(f'@job_kind needs the name of the kind: @job_kind("shop.{name.__name__}")')
     if not is_kind_name(name):
         raise KindMisconfiguredError(
             f"kind name {name!r}: use words of letters, digits and underscores, joined by dots"
