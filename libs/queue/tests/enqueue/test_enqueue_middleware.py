@@ -216,7 +216,7 @@ async def test_bulk_is_not_copied_past_it(installation: Any, enqueuer: Enqueuer)
 
 
 def test_what_can_be_no_middleware_is_refused(enqueuer: Enqueuer) -> None:
-    with pytest.raises(TypeError, match="must be a generator function, or an async def"):
+    with pytest.raises(TypeError, match="must be a generator function or an async def"):
         enqueuer.use(lambda jobs: jobs)
     with pytest.raises(KindUnknownError):
         enqueuer.use(stamping("x"), TestKinds.NoKind)
