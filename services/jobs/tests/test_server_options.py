@@ -59,8 +59,8 @@ async def test_whole_numbers_are_integers_in_the_database(jobs: Any, verificatio
 @pytest.mark.parametrize(
     ("value", "why"),
     [
-        (struct_pb2.Value(number_value=float("nan")), "is no JSON number"),
-        (struct_pb2.Value(number_value=float("inf")), "is no JSON number"),
+        (struct_pb2.Value(number_value=float("nan")), "is not a JSON number"),
+        (struct_pb2.Value(number_value=float("inf")), "is not a JSON number"),
         (struct_pb2.Value(), "a value is unset"),
         (struct_pb2.Value(string_value="a\0b"), "NUL"),
         (struct_pb2.Value(string_value="x" * 20_000), "the limit is 16384"),
