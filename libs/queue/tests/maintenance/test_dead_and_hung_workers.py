@@ -177,7 +177,7 @@ async def test_a_blocked_event_loop_is_hung_not_dead(site: Site, eventually: Eve
     async def hung() -> bool:
         return (await site.job(job_id)).hung_since is not None
 
-    await eventually(hung)
+    await eventually(hung, within=30.0)
     await eventually(lambda: site.is_in(job_id, JobState.COMPLETED), within=30.0)
     assert len(await site.attempts(job_id)) == 1
     assert (await site.job(job_id)).errors == []

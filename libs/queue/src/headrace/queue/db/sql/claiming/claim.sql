@@ -1,16 +1,18 @@
--- Claims up to %(limit)s jobs of one queue for one worker, lane by lane in the order of %(priorities)s, and in a lane by the
--- transaction that put the job in line, then id. Locks only the rows it takes (skip locked), waits for nobody. Index:
--- jobs_ready, from each lane's cursor on.
+-- Claims up to %(limit)s jobs of one queue for one worker: priority by priority in the order of %(priorities)s, and in
+-- a priority by the transaction that made the job available, then by id. Locks only the rows that it claims (skip
+-- locked), and waits for no lock. Index: jobs_ready, from the cursor of each priority on.
 --
--- `late` reads, by equality, the rows of transactions that were still open when the cursor passed them and are decided
--- now, and of these only what the cursor has passed; `fresh` goes on behind the cursor, and finds the rest in its place. The first row answered is the mark: from it the cursor moves (see cursor.py).
--- Only keys that this statement's snapshot can see count for the mark: a row that was put back into line between the
--- snapshot and its lock is claimed all the same, but stands further down the line than the cursor has come.
+-- `late` reads, by equality, the rows of transactions that were in progress when the cursor passed them and have ended
+-- since, and only rows that the cursor has passed. `fresh` reads on from the cursor, and finds the others there.
 --
--- A kind that is none of %(kinds)s has no place in the list, and so no version that would do.
+-- The first row returned is the mark, which moves the cursor (see cursor.py). Only keys that this statement's snapshot
+-- can see count for it: a job that was made available again between the snapshot and its row lock is claimed too, but
+-- its new key is further on than the cursor has read.
 --
--- Only a queue with a limit pays for it: `slots` locks it against other claims and counts what runs in it (see open_slots
--- in the migrations); what is claimed is added to its log.
+-- A kind that is not one of %(kinds)s has no position in that array, and so no version that is high enough.
+--
+-- Only a queue with a limit pays for the limit: `slots` locks the queue against other claims and counts its running
+-- jobs (see db/functions/open_slots.sql), and `logged` adds the claimed ones to its log.
 with gate as materialized (
   select pg_current_snapshot() as snapshot, installation.resumes, installation.kinds_off, queues.max_running
   from {schema}.installation
@@ -24,7 +26,9 @@ slots as materialized (
   where gate.max_running is not null
 ),
 room as materialized (
-  select least(%(limit)s::integer, case when gate.max_running is null then %(limit)s else (select free from slots) end) as jobs
+  select least(
+    %(limit)s::integer, case when gate.max_running is null then %(limit)s else (select free from slots) end
+  ) as jobs
   from gate
 ),
 late as materialized (
@@ -46,15 +50,15 @@ late as materialized (
   for update skip locked
 ),
 fresh as materialized (
-  select lane.priority, job.id, job.ready_xid
+  select starts.priority, job.id, job.ready_xid
   from unnest(%(priorities)s::smallint[], %(after_xids)s::xid8[], %(after_ids)s::bigint[])
-       as lane (priority, after_xid, after_id)
+       as starts (priority, after_xid, after_id)
   cross join lateral (
     select id, ready_xid
     from {schema}.jobs
-    where queue = %(queue)s and priority = lane.priority
+    where queue = %(queue)s and priority = starts.priority
       and ready_xid is not null
-      and (ready_xid, id) > (lane.after_xid, lane.after_id)
+      and (ready_xid, id) > (starts.after_xid, starts.after_id)
       and ready_xid < %(below)s::xid8
       and kind <> all((select kinds_off from gate)::text[])
       and version <= (%(versions)s::smallint[])[array_position(%(kinds)s::text[], kind)]
@@ -93,7 +97,7 @@ mark as (
     'fresh', (select count(*) from fresh),
     'last', (
       select json_build_array(priority, ready_xid::text, id)
-      from (  -- found by counting, since fresh stands in the order of the line: sorting it would cost much more
+      from (  -- found by counting, because fresh is in the order of the claim: sorting it would cost much more
         select priority, ready_xid, id
         from fresh
         where pg_visible_in_snapshot(ready_xid, (select snapshot from gate))
@@ -102,9 +106,9 @@ mark as (
     )
   )::text as mark
 )
-select mark, null::bigint as id, null::integer as lease, null as kind, null::smallint as version, null::bytea as payload,
-       null::smallint as attempt, null::smallint as max_retries, null::integer as timeout_ms, null as caller,
-       null as traceparent, null as tracestate, null as baggage, null::float8 as wait_ms,
+select mark, null::bigint as id, null::integer as lease, null as kind, null::smallint as version,
+       null::bytea as payload, null::smallint as attempt, null::smallint as max_retries, null::integer as timeout_ms,
+       null as caller, null as traceparent, null as tracestate, null as baggage, null::float8 as wait_ms,
        null::text[] as tags, null::jsonb as metadata
 from mark
 union all
