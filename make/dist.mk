@@ -11,4 +11,4 @@ dist: setup ## Build the sdist of every distribution, and its wheel from the sdi
 	@ls $(DIST)
 
 test-dist: setup ## Install every distribution into empty environments and use it there (needs uv and a package registry)
-	@$(BIN)/python -m pytest -q -m dist tests/packaging
+	@$(BIN)/python -m pytest -q -n 2 -m dist tests/packaging

@@ -121,7 +121,7 @@ def test_every_command_of_our_programs_can_be_called() -> None:
 
 
 # Other programs' own, and what a harness tells the programs that it starts itself.
-NOBODYS = {"PATH", "PYTHONPATH", "GRPC_ENABLE_FORK_SUPPORT", "CHAOS_DSN", "CHAOS_NAME"}
+NOBODYS = {"PATH", "UV", "PYTHONPATH", "GRPC_ENABLE_FORK_SUPPORT", "CHAOS_DSN", "CHAOS_NAME"}
 
 
 def test_every_variable_that_is_read_is_in_the_reference() -> None:

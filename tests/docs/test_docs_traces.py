@@ -12,7 +12,7 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from local_stack.journey.account import register, stranger
+from local_stack.journey.account import new_person, register
 from local_stack.journey.clients import Clients
 from local_stack.journey.waiting import eventually
 from local_stack.output.report import check
@@ -97,7 +97,7 @@ def test_the_spans_of_a_mail_are_those_of_the_table(collector: Collector) -> Non
         "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
     }
     with System(Options(jaeger=False, environment=environment)) as system:
-        clients, person = Clients(system), stranger("vera")
+        clients, person = Clients(system), new_person("vera")
         register(clients, person)
         clients.mails(person.email)
         [job] = clients.list_jobs("SendVerificationEmail")

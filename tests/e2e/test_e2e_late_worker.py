@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from headrace.jobs.v1 import job_pb2
-from local_stack.journey.account import Person, register, stranger
+from local_stack.journey.account import Person, new_person, register
 from local_stack.journey.clients import Clients
 from local_stack.journey.waiting import eventually
 from local_stack.output.report import check
@@ -25,7 +25,7 @@ def test_the_late_outcome_of_a_stopped_worker_counts_for_nothing(
     system: System, clients: Clients, operator: Operator
 ) -> None:
     operator.wait_until_at_rest()
-    person = stranger("late")
+    person = new_person("late")
     clients.mailbox.post("/hold", json={"seconds": 60, "count": 2, "to": person.email}).raise_for_status()
     register(clients, person)
     assert clients.transactions(person.email, outcome="held", wait=15)
@@ -66,7 +66,7 @@ def running(clients: Clients) -> list[job_pb2.Job]:
 
 def completes_another(clients: Clients, worker: str) -> None:
     """Registers somebody, and makes sure that this worker sends the mail."""
-    person: Person = stranger("later")
+    person: Person = new_person("later")
     register(clients, person)
     clients.mails(person.email)
     newest = clients.list_jobs("SendVerificationEmail")[0]

@@ -9,7 +9,7 @@ import grpc
 import pytest
 
 from headrace.jobs.v1.jobs_service_pb2 import EnqueueRequest
-from local_stack.journey.account import register, stranger
+from local_stack.journey.account import new_person, register
 from local_stack.journey.clients import Clients, bearer, refused_with
 from local_stack.journey.waiting import eventually
 from local_stack.output.report import CheckFailedError
@@ -41,7 +41,7 @@ OPTIONS = Options(
 def test_an_outage_runs_no_healthy_job_twice_and_everything_recovers_by_itself(
     system: System, clients: Clients
 ) -> None:
-    in_the_middle, afterwards = stranger("ida"), stranger("joan")
+    in_the_middle, afterwards = new_person("ida"), new_person("joan")
     clients.mailbox.post("/hold", json={"seconds": 240, "to": in_the_middle.email})
     register(clients, in_the_middle)
     assert clients.transactions(in_the_middle.email, outcome="held", wait=15)
@@ -49,7 +49,7 @@ def test_an_outage_runs_no_healthy_job_twice_and_everything_recovers_by_itself(
     system.stop_postgres()
     back_at = time.monotonic() + OUTAGE_SECONDS
     while time.monotonic() < back_at:
-        for call in (lambda: enqueue(clients, system), lambda: register(clients, stranger("refused"))):
+        for call in (lambda: enqueue(clients, system), lambda: register(clients, new_person("refused"))):
             asked_at = time.monotonic()
             refused_with(grpc.StatusCode.UNAVAILABLE, call)
             assert time.monotonic() - asked_at < UNAVAILABLE_WITHIN

@@ -10,7 +10,7 @@ from google.protobuf import any_pb2
 
 from headrace.jobs.v1 import job_pb2
 from headrace.jobs.v1.jobs_service_pb2 import EnqueueRequest
-from local_stack.journey.account import get_account, login, register, stranger, the_only_mail
+from local_stack.journey.account import get_account, login, new_person, register, the_only_mail
 from local_stack.journey.clients import RPC_TIMEOUT, Clients, bearer, link_in
 from local_stack.journey.forms import Form
 from local_stack.journey.waiting import eventually
@@ -39,7 +39,7 @@ def test_a_subscription_whose_events_were_given_up_is_right_after_a_reconcile_wi
     clients: Clients, operator: Operator
 ) -> None:
     operator.wait_until_at_rest()
-    person = stranger("payer")
+    person = new_person("payer")
     register(clients, person)
     page = clients.browser.get(link_in(the_only_mail(clients, person), "/verify")).raise_for_status()
     Form(page).submit(clients.browser).raise_for_status()

@@ -10,7 +10,7 @@ import pytest
 from authority import Authority, replace_file
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from local_stack.journey.account import register, stranger
+from local_stack.journey.account import new_person, register
 from local_stack.journey.clients import Clients
 from local_stack.stack.process import ProcessSpec
 from local_stack.stack.system import System
@@ -29,7 +29,7 @@ def test_a_mail_goes_its_way_encrypted_and_goes_on_when_all_certificates_are_rep
         if spec.name != "worker-2":
             system.add_part(certificates.encrypted(spec, system))
 
-    one, two = stranger("kim"), stranger("lou")
+    one, two = new_person("kim"), new_person("lou")
     register(clients, one)
     assert len(clients.mails(one.email)) == 1
     assert len(jobs_in_the_console(system)) == 1

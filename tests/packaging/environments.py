@@ -15,13 +15,10 @@ PROGRAMS = Path(__file__).parent / "programs"
 # The oldest and the newest Python that the distributions name.
 PYTHONS = ("3.11", "3.13")
 
-CONTRACT, CLIENT, OUTBOX, ENGINE = "headrace-contract", "headrace-client", "headrace-outbox", "headrace-queue"
-CHASSIS, JOBS_SERVICE, API_SERVICE, SAAS = (
-    "headrace-chassis",
-    "headrace-jobs-service",
-    "headrace-api-service",
-    "saas-contract",
-)
+CHASSIS, CLI, CLIENT, CONTRACT = "headrace-chassis", "headrace-cli", "headrace-client", "headrace-contract"
+ENGINE, OUTBOX, JOBS_SERVICE = "headrace-queue", "headrace-outbox", "headrace-jobs-service"
+# The product's.
+API_SERVICE, SAAS, WORKER = "headrace-api-service", "saas-contract", "saas-worker"
 
 
 def distributions() -> dict[str, Path]:

@@ -12,14 +12,17 @@ from tests.packaging.conftest import MakeEnvironment
 from tests.packaging.environments import (
     API_SERVICE,
     CHASSIS,
+    CLI,
     CLIENT,
     CONTRACT,
     ENGINE,
     JOBS_SERVICE,
     OUTBOX,
     PROGRAMS,
+    PYTHONS,
     ROOT,
     SAAS,
+    WORKER,
     run,
 )
 
@@ -39,6 +42,16 @@ def test_the_contract_needs_protobuf_alone(new_environment: MakeEnvironment, pyt
 
 def test_the_client_works_alone(new_environment: MakeEnvironment, python: str) -> None:
     new_environment(python).install(CLIENT).check(PROGRAMS / "client.py")
+
+
+@pytest.mark.parametrize(("folder", "program"), [("libs/client", "client"), ("libs/outbox", "outbox")])
+def test_the_readme_of_a_library_installs_it_from_a_clone(
+    new_environment: MakeEnvironment, folder: str, program: str
+) -> None:
+    [line] = [match["text"] for match in BLOCK.finditer((ROOT / folder / "README.md").read_text())]
+    install, *folders = line.removeprefix("pip ").split()
+    assert install == "install"
+    new_environment(PYTHONS[0]).install(*(ROOT / each for each in folders)).check(PROGRAMS / f"{program}.py")
 
 
 def test_the_outbox_works_alone(new_environment: MakeEnvironment, python: str) -> None:
@@ -75,6 +88,8 @@ def started_until(python: Path, program: Path, output: str) -> bool:
         (CHASSIS, ["headrace.chassis"]),
         (SAAS, ["saas"]),
         (JOBS_SERVICE, ["jobs_service"]),
+        (CLI, ["headrace.cli"]),
+        (WORKER, ["saas_worker"]),
         (API_SERVICE, ["api_service"]),
     ],
 )

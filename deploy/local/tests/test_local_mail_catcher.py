@@ -1,4 +1,4 @@
-"""The mail catcher through its two doors: real SMTP in, the pages and the JSON out."""
+"""The mail catcher: real SMTP in, pages and JSON out."""
 
 import asyncio
 import email.message

@@ -37,6 +37,7 @@ from headrace.queue import (
     cancel_job_async,
     delete_jobs_async,
     get_job_async,
+    job_kind,
     limit_queue_async,
     list_jobs_async,
     pause_queue_async,
@@ -96,7 +97,7 @@ async def test_an_option_of_another_type_is_a_refusal_that_names_it(
 )
 async def test_a_door_says_what_it_takes(installation: Any, jobs: Any) -> None:
     async with await installation.connect() as connection:
-        with pytest.raises(TypeError, match="takes a list of NewJob, and this is a "):
+        with pytest.raises(TypeError, match=r"takes (a list of NewJob|NewJob\(payload, …\)), and this is a "):
             await installation.enqueuer.enqueue_many_async(connection, jobs)
 
 
@@ -114,8 +115,18 @@ def test_so_is_one_of_a_kind(override: KindOverride, text: str) -> None:
 
 
 def test_an_instance_is_no_kind() -> None:
-    with pytest.raises(NotAJobKindError, match="is no job kind: give the class"):
+    with pytest.raises(NotAJobKindError, match="is not a job kind: give the class"):
         Kinds([object()])
+
+
+def test_a_decorator_without_its_name_shows_how_it_is_written() -> None:
+    with pytest.raises(
+        KindMisconfiguredError, match=r'@job_kind needs the name of the kind: @job_kind\("shop.Order"\)'
+    ):
+
+        @job_kind
+        class Order:
+            pass
 
 
 async def greet(message: Any, job: RunningJob) -> None:
@@ -156,7 +167,7 @@ TYPES: list[tuple[Callable[..., Any], str]] = [
     (lambda: Periodic(5, payload=None, every=HOUR), "periodic job: name must be of type str, not 5"),
     (lambda: Enqueuer(kinds(), hash_keys=b"secret"), "hash_keys: give a list of keys"),
     (lambda: Enqueuer(kinds(), hash_keys=["secret"]), "hash_keys: [0] must be of type bytes"),
-    (lambda: Enqueuer(kinds(), key_lifetime=7), "a door: key_lifetime must be of type timedelta, not 7"),
+    (lambda: Enqueuer(kinds(), key_lifetime=7), "Enqueuer: key_lifetime must be of type timedelta, not 7"),
     (
         lambda: Handlers(kinds()).add(TestKinds.Greet, None),
         "the handler of headrace.test.v1.Greet must be a function, not None",
@@ -181,7 +192,7 @@ VALUES: list[tuple[Callable[..., Any], str]] = [
     (lambda: Limits(batch=0), "limits: payload_bytes and batch must be at least 1"),
     (
         lambda: Enqueuer(kinds(), key_lifetime=timedelta(0)),
-        "a door: key_lifetime must be above 0 and at most ten years",
+        "Enqueuer: key_lifetime must be above 0 and at most ten years",
     ),
     (lambda: JobFilter(states=("bogus",)), "job filter: bogus is not a state; the states are scheduled, available,"),
     (lambda: JobFilter(created_before=NAIVE), "created_before must have a time zone"),

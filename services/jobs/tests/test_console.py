@@ -85,7 +85,7 @@ async def console(
 
 @asynccontextmanager
 async def browsing(url: str, who: str | None = None) -> AsyncIterator[httpx.AsyncClient]:
-    """A browser, as far as forms and cookies go; logged in as somebody."""
+    """A browser, as far as forms and cookies go; logged in with a token."""
     headers = {"origin": url}
     async with httpx.AsyncClient(base_url=url, headers=headers, follow_redirects=True, trust_env=False) as browser:
         if who is not None:

@@ -1,4 +1,4 @@
-"""Who is let in: by token, by certificate, within the caller's rights and limits."""
+"""Which calls are accepted: by token or certificate, within the caller's permissions and limits."""
 
 import asyncio
 from collections.abc import Callable

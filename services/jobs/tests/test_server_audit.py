@@ -82,7 +82,7 @@ async def test_an_act_that_cannot_be_recorded_does_not_happen(
 ) -> None:
     job_id = (await jobs.Enqueue(verification())).job_id
     with psycopg.connect(database, autocommit=True) as connection:
-        connection.execute("alter table headrace.audit_log add constraint nobody check (actor <> 'api')")
+        connection.execute("alter table headrace.audit_log add constraint no_api check (actor <> 'api')")
     with pytest.raises(AioRpcError):
         await jobs.CancelJob(pb.CancelJobRequest(job_id=job_id))
     assert (await jobs.GetJob(pb.GetJobRequest(job_id=job_id))).job.state == job_pb2.JOB_STATE_AVAILABLE

@@ -17,7 +17,7 @@ Send = Callable[[Any, list[EnqueueRequest], float | None], Awaitable[Any]]
 
 
 async def alone(jobs: Any, requests: list[EnqueueRequest], seconds: float | None) -> list[Any]:
-    """Each request as a call of its own, all at once; answers the first error, or all answers."""
+    """Makes one call for each request, all at once. Returns the first error, or all responses."""
     answers = await asyncio.gather(*(jobs.Enqueue(each, timeout=seconds) for each in requests), return_exceptions=True)
     for answer in answers:
         if isinstance(answer, BaseException):
@@ -75,7 +75,7 @@ async def held(url: str, jobs: Any) -> AsyncIterator[psycopg.AsyncConnection[Any
 
 
 async def at_rest(url: str, eventually: Any) -> int:
-    """Waits until the server does nothing any more in the database; answers how many jobs there are."""
+    """Waits until the server is idle in the database. Returns the number of jobs."""
     async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
 
         async def idle() -> bool:
@@ -163,7 +163,7 @@ async def test_a_deadline_that_passes_while_postgres_is_frozen_never_makes_two_j
             await late(alone(jobs, keyed[1:], 0.5))
         finally:
             own_postgres.thaw()
-        # Whether the commit was among what Postgres had received already is nobody's to know: the key tells.
+        # It is unknown whether Postgres had received the commit; the idempotency key finds out.
         found = await at_rest(own_postgres.dsn(), eventually)
 
         async def answered() -> list[Any]:

@@ -75,7 +75,7 @@ async def explained(jobs: Any, job_id: str) -> Any:
 
 
 async def becomes(eventually: Eventually, jobs: Any, job_id: str, reason: str) -> Any:
-    """Waits until that is the reason; answers its evidence."""
+    """Waits until that is the reason. Returns its evidence."""
 
     async def so() -> bool:
         return bool((await explained(jobs, job_id)).WhichOneof("reason") == reason)

@@ -1,4 +1,4 @@
-"""Clients that nobody should be: what they do to connections and streams costs them, and nobody else.
+"""Hostile clients: what they do to connections and streams harms no other client.
 
 Some things no gRPC client can be made to do; they are done frame by frame here (RFC 9113), with headers that need no
 compression (RFC 7541, literals that are not indexed).
@@ -114,7 +114,7 @@ def wire(jobs_server: JobsServer) -> Any:
 
 @pytest.fixture(autouse=True)
 async def _server_lives(jobs_server: JobsServer, client_of: Any, verification: Any) -> AsyncIterator[None]:
-    """Whatever a test has done, somebody else's job is accepted."""
+    """Whatever a test has done, another client can enqueue a job."""
     yield
     async with client_of(jobs_server) as jobs:
         assert (await jobs.Enqueue(verification(), timeout=20)).job_id

@@ -1,4 +1,4 @@
-"""Requests that nobody should send: whatever a message holds, the answer says what is wrong, and the server lives.
+"""Hostile requests: whatever a message contains, the response says what is wrong, and the server keeps running.
 
 Every field of every request is set to the worst values of its type, once alone and once in a request that is sound
 otherwise, so that what the rules let pass reaches the engine and Postgres. No answer may be UNKNOWN or INTERNAL (nobody

@@ -1,4 +1,4 @@
-"""Postgres away, restarted, frozen, behind: answers in bounded time, and the way back without help."""
+"""Postgres down, restarted, frozen or outdated: calls end in bounded time, and the server recovers by itself."""
 
 import asyncio
 import time

@@ -120,7 +120,7 @@ def test_certificates_that_cannot_be_used_end_the_program_at_start(
         (
             "JOBS_KIND_OVERRIDES",
             '{"saas.jobs.v1.MakeCoffee": {}}',
-            "there is no kind saas.jobs.v1.MakeCoffee: use",
+            "saas.jobs.v1.MakeCoffee is unknown: use one of",
         ),
         ("JOBS_KIND_OVERRIDES", '{"saas.jobs.v1.ReconcileStripe": {"timeout": "9"}}', "expected a duration"),
         ("JOBS_GRPC_TLS_KEY", "/key.pem", "set both or neither"),

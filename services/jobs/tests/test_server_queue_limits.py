@@ -1,4 +1,4 @@
-"""Queues that take no more than so many jobs in line."""
+"""Queues with a limit of available jobs."""
 
 import asyncio
 from collections.abc import Callable

@@ -17,7 +17,7 @@ KIND = "saas.jobs.v1.SendVerificationEmail"
 
 
 def enqueue_knowing_nothing(address: str) -> Any:
-    """Looks the service and the kind up, writes a payload, enqueues it, and answers the job."""
+    """Looks the service and the kind up, writes a payload, enqueues it, and returns the job."""
     with grpc.insecure_channel(address) as channel:
         learned = ProtoReflectionDescriptorDatabase(channel)
         assert SERVICE in learned.get_services()

@@ -1,4 +1,4 @@
-"""The server registers how its kinds look, and knows which versions of them it may let in."""
+"""The server registers its kinds, and knows which versions of them it may accept."""
 
 from typing import Any
 

@@ -26,7 +26,7 @@ CALLS = 400
 
 
 class Replica:
-    """A server as a process of its own."""
+    """A server as a separate process."""
 
     def __init__(self, process: asyncio.subprocess.Process, address: str) -> None:
         self.process = process

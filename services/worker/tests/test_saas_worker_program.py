@@ -123,17 +123,17 @@ class Program:
                 self._news.notify_all()
 
     async def said(self, wanted: str) -> dict[str, Any]:
-        """Waits for a line of the log that contains a text, and answers it."""
+        """Waits for a line of the log that contains a text, and returns it."""
         async with asyncio.timeout(30), self._news:
             while True:
                 for line in self.lines:
                     if wanted in line:
-                        told: dict[str, Any] = json.loads(line)
-                        return told
+                        entry: dict[str, Any] = json.loads(line)
+                        return entry
                 await self._news.wait()
 
     async def end(self) -> int:
-        """Waits until it has ended, and answers its exit code."""
+        """Waits until it has ended, and returns its exit code."""
         async with asyncio.timeout(30):
             code = await self.process.wait()
             await self._reading

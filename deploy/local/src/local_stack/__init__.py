@@ -1,4 +1,4 @@
-"""The whole system on one machine: every part a process of its own, on embedded parts, and the journey that drives it.
+"""The whole system on one machine: each program as a process, an embedded Postgres, and the journey through it.
 
-``make run`` and the end-to-end tests stand on it. It knows the services by their programs and settings only.
+``make run`` and the end-to-end tests use it. It uses the services by their programs and settings only.
 """

@@ -1,7 +1,7 @@
-"""``python -m local_stack``: starts the whole system, drives the journey, says where to look, and stays up.
+"""``python -m local_stack``: starts the whole system, drives the journey, prints where to look, and stays up.
 
-Exit codes: 0 every step held; 1 a step didn't hold or a part failed; 2 wrong usage; 128 + n ended by signal n before
-the verdict.
+Exit codes: 0 if every step held; 1 if a step didn't hold or a process failed; 2 for wrong usage; 128 + n if signal n
+stopped it before the verdict.
 """
 
 import argparse
@@ -23,15 +23,15 @@ from local_stack.stack.system import Options, System
 
 
 class SignalledError(Exception):
-    """The process was told to end."""
+    """A signal asked the process to stop."""
 
     def __init__(self, number: int) -> None:
-        super().__init__(f"ended by {signal.Signals(number).name}")
+        super().__init__(f"stopped by {signal.Signals(number).name}")
         self.number = number
 
 
 def main() -> int:
-    """Reads the command line, runs, and answers the exit code."""
+    """Reads the command line, runs, and returns the exit code."""
     given = _parse()
     report = Report()
     _raise_on_signals()
@@ -50,35 +50,35 @@ def main() -> int:
         report.trouble(str(signalled))
         code = 128 + signalled.number
     finally:
-        with report.waiting("ending every part …"):
+        with report.waiting("stopping every process …"):
             system.stop()
     report.verdict(held=code == 0)
     return code
 
 
 def _run(report: Report, system: System, *, stay_up: bool) -> int:
-    report.heading("Starting every part as its own process")
+    report.heading("Starting every part as a process")
     with report.waiting("starting …"):
         system.start()
     held = journey.walk(report, system)
     if not held:
         system.keep_logs()
-        report.trouble(f"The logs of every part are kept in {system.logs}")
+        report.trouble(f"The logs of all processes are kept in {system.logs}")
     if stay_up:
-        addresses.tell(report, system)
+        addresses.print_addresses(report, system)
         report.verdict(held=held)
         report.console.print("Everything stays up until Ctrl-C.")
         try:
             threading.Event().wait()
         except SignalledError:
-            report.console.print("\nEnding every part …")
+            report.console.print("\nStopping every process …")
     return 0 if held else 1
 
 
 def _raise_on_signals() -> None:
-    """Makes the first signal an exception of the main thread; the second ends the process at once.
+    """Makes the first signal an exception in the main thread. The second one ends the process at once.
 
-    Nothing is left behind in either case: the guardian sees to it.
+    The guardian makes sure that nothing is left behind in either case.
     """
     signalled = False
 
@@ -100,7 +100,7 @@ def _parse() -> argparse.Namespace:
         epilog=f"Listeners: {', '.join(LISTENERS)}. Settings of the programs are taken from the environment.",
     )
     parser.add_argument("--once", action="store_true", help="exit with the journey's verdict")
-    parser.add_argument("--no-jaeger", action="store_true", help="don't start Jaeger, even where it is there")
+    parser.add_argument("--no-jaeger", action="store_true", help="don't start Jaeger, even if it is installed")
     parser.add_argument(
         "--ports",
         type=_ports,

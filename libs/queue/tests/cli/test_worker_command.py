@@ -84,7 +84,7 @@ def test_an_apps_jobs_run_until_a_signal(tmp_path: Path, jobs: str, commands: li
     commands.append(command := Command(tmp_path, jobs, "shop_jobs:app", "--slots", "1"))
     assert {command.line(), command.line()} == {"Hello, Ada", "Hello, Bob"}
     log = command.stop()
-    assert "INFO    headrace.queue.worker.worker: " in log, "logs go to the console where nothing else is set up"
+    assert "INFO    headrace.queue.worker." in log, "logs go to the console where nothing else is set up"
     assert states(jobs) == {"greetings": "completed", "reports": "completed"}
 
 

@@ -167,12 +167,12 @@ async def test_workers_are_woken_and_run_it_in_its_order(installation: Any, even
         (
             NewJob(TestKinds.Greet(), key="k"),
             OptionInvalidError,
-            "idempotency_key can't be looked up in a bulk: use accept",
+            "idempotency_key can't be looked up in a bulk: use enqueue_many",
         ),
         (
             NewJob(TestKinds.Greet(), unique=Unique()),
             OptionInvalidError,
-            "unique can't be looked up in a bulk: use accept",
+            "unique can't be looked up in a bulk: use enqueue_many",
         ),
     ],
 )

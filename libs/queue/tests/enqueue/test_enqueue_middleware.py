@@ -107,7 +107,7 @@ async def test_an_async_def_serves_asynchronous_callers_beside_generators(
 
 async def test_an_async_def_is_never_silently_gone_past(installation: Any, enqueuer: Enqueuer) -> None:
     enqueuer.use(stamping_async("async"))
-    with pytest.raises(TypeError, match="is an async def: it can't go around blocking enqueueing"):
+    with pytest.raises(TypeError, match="is an async def, which can't run in a blocking call"):
         await accept(installation, True, BOTH)
     assert await tags(installation) == []
 
@@ -192,11 +192,11 @@ async def never_on(jobs: Any, call_next: Any) -> list[Any]:
     [
         (never, "must yield once"),
         (twice, "must yield only once"),
-        (fewer, "was given 3 jobs, and answered 2"),
-        (nothing, "must answer a list of NewJob or EnqueueError, not a NoneType"),
-        (payloads, "must answer a list of NewJob or EnqueueError, not of Greet"),
-        (numbers, "must answer a list of Enqueued or EnqueueError, not of int"),
-        (never_on, "must call what comes next once"),
+        (fewer, "received 3 jobs and returned 2"),
+        (nothing, "must return a list of NewJob or EnqueueError, not a NoneType"),
+        (payloads, "must return a list of NewJob or EnqueueError, not of Greet"),
+        (numbers, "must return a list of Enqueued or EnqueueError, not of int"),
+        (never_on, "must call call_next once"),
     ],
 )
 async def test_one_that_breaks_its_contract_is_an_error(
@@ -211,7 +211,7 @@ async def test_one_that_breaks_its_contract_is_an_error(
 async def test_bulk_is_not_copied_past_it(installation: Any, enqueuer: Enqueuer) -> None:
     enqueuer.use(stamping("x"))
     async with await installation.connect() as connection:
-        with pytest.raises(TypeError, match="COPY would go past this door's middleware"):
+        with pytest.raises(TypeError, match="COPY would bypass this enqueuer's middleware"):
             await enqueuer.enqueue_many_fast_async(connection, BOTH)
 
 

@@ -1,7 +1,8 @@
-"""What the door refuses, why, and that it never refuses more than that."""
+"""Which jobs the enqueuer rejects and why, and that it rejects no others."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -25,6 +26,7 @@ from headrace.queue import (
     PayloadTooLargeError,
     PayloadUnreadableError,
     TraceParent,
+    ValidatedJob,
     Violation,
 )
 
@@ -37,7 +39,7 @@ def enqueuer() -> Enqueuer:
 
 
 async def refusals(installation: Any, enqueuer: Enqueuer, *jobs: NewJob) -> list[Any]:
-    """Why the door refuses each of these jobs; nothing of them is kept, and the transaction goes on."""
+    """Returns why each of these jobs is rejected; nothing of them is stored, and the transaction continues."""
     async with await installation.connect(autocommit=False) as connection:
         results = await enqueuer.enqueue_many_async(connection, jobs)
         [after] = await enqueuer.enqueue_many_async(connection, [NewJob(TestKinds.Greet())])
@@ -145,6 +147,41 @@ async def test_options_out_of_range_are_refused_all_at_once(installation: Any, e
     for (options, fields), refused in zip(OUT_OF_RANGE, results, strict=True):
         assert isinstance(refused, OptionInvalidError), options
         assert {violation.field for violation in refused.violations} == fields, options
+
+
+def test_validate_reports_payload_options_and_metadata_together(enqueuer: Enqueuer) -> None:
+    job = NewJob(TestKinds.Greet(name="x" * 101), priority=9, tags=["a", ""], metadata={"a": float("nan")}, version=0)
+    error = enqueuer.validate(job)
+    assert isinstance(error, PayloadInvalidError)
+    assert [found.field for found in error.violations] == ["name"]
+    assert {found.field for found in error.options} == {"priority", "tags[1]", "metadata", "version"}
+
+
+async def test_a_validated_job_is_enqueued_without_validating_it_again(installation: Any, enqueuer: Enqueuer) -> None:
+    message = TestKinds.Greet(name="Ada")
+    job = enqueuer.validate(NewJob(message, priority=1, key="k"))
+    assert isinstance(job, ValidatedJob)
+    assert (job.queue, job.kind.name, job.message, job.options.priority) == ("greetings", GREET, message, 1)
+    message.name = "x" * 101  # a second validation would see it
+    async with await installation.connect() as connection:
+        [first], [again] = [await enqueuer.enqueue_many_async(connection, [job]) for _ in range(2)]
+    assert isinstance(first, Enqueued)
+    assert again == Enqueued(first.job_id, duplicate=True, reason="key")
+    assert TestKinds.Greet.FromString((await installation.job(first.job_id)).payload).name == "Ada"
+
+
+async def test_a_validated_job_passes_through_middleware_and_is_validated_after_it(
+    installation: Any, enqueuer: Enqueuer
+) -> None:
+    def raise_priority(jobs: Any) -> Any:
+        yield [replace(job, priority=9) for job in jobs]
+
+    job = enqueuer.validate(NewJob(TestKinds.Greet()))
+    assert isinstance(job, ValidatedJob)
+    enqueuer.use(raise_priority)
+    async with await installation.connect() as connection:
+        [result] = await enqueuer.enqueue_many_async(connection, [job])
+    assert isinstance(result, OptionInvalidError)
 
 
 async def test_the_ends_of_every_range_are_accepted(installation: Any, enqueuer: Enqueuer) -> None:

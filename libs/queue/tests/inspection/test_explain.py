@@ -36,7 +36,8 @@ from headrace.queue import (
 )
 from headrace.queue.inspection import explain, reasons
 from headrace.queue.inspection.reason_text import reason_text
-from headrace.queue.kinds.kind import Kinds, job_kind
+from headrace.queue.kinds.declaration import job_kind
+from headrace.queue.kinds.kind import Kinds
 
 PROGRAM = Path(__file__).parents[1] / "support" / "worker_program.py"
 GREET = "headrace.test.v1.Greet"

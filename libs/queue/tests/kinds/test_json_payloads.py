@@ -210,7 +210,7 @@ async def test_classes_that_are_no_kinds_are_refused_by_name(shop: Any) -> None:
         error = await refused(shop, payload)
         assert isinstance(error, KindUnknownError)
         assert name in error.kind
-    with pytest.raises(NotAJobKindError, match=r"Line is no job kind: put @job_kind"):
+    with pytest.raises(NotAJobKindError, match=r"Line is not a job kind: put @job_kind"):
         Kinds([Line])
 
 

@@ -33,7 +33,7 @@ def test_an_unknown_kind_is_answered_with_the_known_ones() -> None:
 
 
 def test_a_message_without_the_option_is_no_kind() -> None:
-    with pytest.raises(NotAJobKindError, match=r"headrace\.test\.v1\.NoKind is no job kind"):
+    with pytest.raises(NotAJobKindError, match=r"headrace\.test\.v1\.NoKind is not a job kind"):
         Kinds([TestKinds.NoKind])
 
 

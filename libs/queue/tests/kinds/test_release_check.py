@@ -120,7 +120,7 @@ def test_a_field_that_queued_jobs_use_must_stay_as_it_was(shop: Shop, state: str
     assert told(report) == [("error", reason, MAIL, 1, (job_id,))]
     assert not report.ok
     assert f"{MAIL}.note (= 2)" in report.findings[0].what
-    assert "bring the field back as it was until these jobs have ended" in report.findings[0].advice
+    assert "restore the field until these jobs have finished" in report.findings[0].advice
 
 
 def test_jobs_that_have_ended_need_nothing_any_more(shop: Shop) -> None:
@@ -193,7 +193,7 @@ def test_a_roll_back_to_a_release_that_ran_before_is_a_warning(shop: Shop) -> No
     job_id = shop.queues(mail(kinds, note="x"))
     report = shop.check(message("Mail", "string id = 1;"))
     assert told(report) == [("warning", "FIELD_REMOVED", MAIL, 1, (job_id,))]
-    assert "this release ran here before the field was there" in report.findings[0].advice
+    assert "this release ran here before the field was added" in report.findings[0].advice
 
 
 def test_a_release_that_was_started_all_the_same_is_told_again(shop: Shop) -> None:
@@ -210,7 +210,7 @@ def test_what_nobody_has_registered_is_read_from_the_payloads(shop: Shop) -> Non
     assert shop.check(BASE).findings == ()
     report = shop.check(message("Mail", "string id = 1;"))
     assert told(report) == [("error", "FIELD_REMOVED", MAIL, 1, (job_id,))]
-    assert "(= 2), which nobody has registered, is gone" in report.findings[0].what
+    assert "(= 2), which is not registered, was removed" in report.findings[0].what
 
 
 def test_periodic_jobs_count_as_jobs_to_come(shop: Shop) -> None:
@@ -261,7 +261,7 @@ def test_payloads_in_json_are_read_by_their_class(shop: Shop) -> None:
         ("error", "FIELD_REMOVED", "shop.Mail", 1, (extra,)),
         ("error", "PAYLOAD_UNREADABLE", "shop.Mail", 1, (broken,)),
     ]
-    assert report.findings[0].what == "shop.Mail.note, a JSON value, is gone"
+    assert report.findings[0].what == "shop.Mail.note, a JSON value, was removed"
 
 
 def test_payloads_are_read_up_to_a_limit_which_is_told(shop: Shop) -> None:
@@ -304,7 +304,7 @@ def test_the_command_names_the_jobs_and_says_what_to_do(shop: Shop, check: Check
     lines = result.stdout.splitlines()
     assert lines[:3] == [
         f"error FIELD_REMOVED: {MAIL} (version 1)",
-        f"  what: {MAIL}.note (= 2), string, is gone",
+        f"  what: {MAIL}.note (= 2), string, was removed",
         f"  jobs: 1 (ids {job_id})",
     ]
     assert lines[-1] == "1 kinds, 1 jobs to run: this release must not be deployed over them"

@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from private_kinds import Address, Invite, Public
 
-from headrace.redaction import MASK, Redactor, begin_redaction, redact, redacted, redacted_text, secrets_of
+from headrace.redaction import MASK, Redactor, begin_redaction, redact, redacted_text
+from headrace.redaction.messages import redacted, secrets_of
 
 GUEST = "Ada Lovelace"
 
@@ -26,7 +27,7 @@ def packed(message: Any) -> any_pb2.Any:
 
 
 def test_a_message_without_redacted_values_is_left_as_it_is() -> None:
-    invite = Invite(house="No. 4", enqueuer="blue", home=Address(street="Main St"))
+    invite = Invite(house="No. 4", door="blue", home=Address(street="Main St"))
     assert redacted(invite) == (invite, ())
 
 

@@ -27,8 +27,7 @@ def load_kinds(references: Iterable[str], settings: JobsSettings) -> Kinds:
     if unknown := sorted(settings.jobs_kind_overrides.keys() - known):
         reject_setting(
             "JOBS_KIND_OVERRIDES",
-            f"there is no kind {', '.join(unknown)}: use one of {', '.join(sorted(known))}, or add its module to "
-            f"{_VARIABLE}",
+            f"{', '.join(unknown)} is unknown: use one of {', '.join(sorted(known))}, or add its module to {_VARIABLE}",
         )
     return configured(classes, settings)
 

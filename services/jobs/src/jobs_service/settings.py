@@ -119,5 +119,5 @@ class JobsSettings(Settings):
     )
     jobs_drain_timeout: Duration = Field(
         default=timedelta(seconds=25),
-        description="How long a program that is stopping lets calls and jobs in progress finish.",
+        description="How long a program that is stopping waits for calls and jobs in progress.",
     )

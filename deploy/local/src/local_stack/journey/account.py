@@ -1,4 +1,4 @@
-"""The journey's first leg: somebody registers, confirms the address, logs in, forgets the password, sets another."""
+"""The journey's first part: a user registers, confirms the address, logs in, and resets the password."""
 
 import secrets
 from dataclasses import dataclass
@@ -14,23 +14,23 @@ from saas.auth.v1 import auth_service_pb2 as auth
 
 @dataclass
 class Person:
-    """Somebody with an address; the password changes on the way."""
+    """A user; the password changes during the journey."""
 
     email: str
     password: str
 
 
-def stranger(name: str) -> Person:
-    """Somebody whom no run has seen before."""
+def new_person(name: str) -> Person:
+    """Returns a user with a new address."""
     return Person(f"{name}.{secrets.token_hex(3)}@example.com", secrets.token_urlsafe(12))
 
 
 def walk(report: Report, clients: Clients) -> Person:
-    """Walks the leg, and answers the person, who can now log in."""
-    person = stranger("ada")
+    """Runs this part and returns the user, who can now log in."""
+    person = new_person("ada")
     with report.step(f"{person.email} registers over gRPC"):
         register(clients, person)
-    with report.step("the mail with the link arrives, once, by SMTP") as step:
+    with report.step("the email with the link arrives, once, by SMTP") as step:
         mail = the_only_mail(clients, person)
         step.note(f"“{mail['subject']}”")
         link = link_in(mail, "/verify")
@@ -44,7 +44,7 @@ def walk(report: Report, clients: Clients) -> Person:
         account = get_account(clients, login(clients, person))
         check(account.HasField("email_verified_at"), "the account's address is not confirmed")
         check(account.email == person.email, f"the account is that of {account.email}")
-    with report.step("a forgotten password: the mail to choose another arrives"):
+    with report.step("a forgotten password: the email to choose another arrives"):
         clients.auth.RequestPasswordReset(auth.RequestPasswordResetRequest(email=person.email), timeout=RPC_TIMEOUT)
         mail = clients.mails(person.email, count=2)[-1]
         link = link_in(mail, "/reset")
@@ -59,25 +59,25 @@ def walk(report: Report, clients: Clients) -> Person:
 
 
 def register(clients: Clients, person: Person) -> None:
-    """Registers somebody."""
+    """Registers a user."""
     request = auth.RegisterRequest(email=person.email, password=person.password)
     clients.auth.Register(request, timeout=RPC_TIMEOUT)
 
 
 def login(clients: Clients, person: Person) -> str:
-    """Logs somebody in and answers the access token."""
+    """Logs a user in and returns the access token."""
     request = auth.LoginRequest(email=person.email, password=person.password)
     return clients.auth.Login(request, timeout=RPC_TIMEOUT).access_token
 
 
 def get_account(clients: Clients, access_token: str) -> auth.Account:
-    """Answers the token's account."""
+    """Returns the token's account."""
     request = auth.GetAccountRequest()
     return clients.auth.GetAccount(request, metadata=bearer(access_token), timeout=RPC_TIMEOUT).account
 
 
 def the_only_mail(clients: Clients, person: Person) -> dict[str, Any]:
-    """Waits for somebody's first mail, and makes sure that there is no other."""
+    """Waits for the user's first email, and checks that there is no other."""
     mails = clients.mails(person.email)
-    check(len(mails) == 1, f"{person.email} has {len(mails)} mails; expected one")
+    check(len(mails) == 1, f"{person.email} has {len(mails)} emails; expected one")
     return mails[0]

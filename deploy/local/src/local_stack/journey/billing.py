@@ -1,4 +1,4 @@
-"""The journey's second leg: the person pays, Stripe's webhooks come twice and in disorder, and all is right once."""
+"""The journey's second part: the user pays; duplicate, reordered webhooks take effect exactly once."""
 
 import secrets
 
@@ -10,28 +10,28 @@ from local_stack.stack.programs import PRICE
 from saas.billing.v1 import billing_service_pb2 as billing
 
 WITHIN = 20.0
-"""Seconds that a webhook's job may take on a loaded machine, a retry included."""
+"""How many seconds a webhook's job may take on a loaded machine, including a retry."""
 
 
 def walk(report: Report, clients: Clients, person: Person) -> None:
-    """Walks the leg with the Stripe stand-in."""
+    """Runs this part, with the fake Stripe."""
     token = login(clients, person)
-    eventually(clients.check_jobs_done, within=WITHIN)  # so that the mails of the leg before are all there
+    eventually(clients.check_jobs_done, within=WITHIN)  # so that all emails of the previous part have arrived
     earlier = len(clients.mails(person.email))
-    with report.step("a checkout session is created, and asking again answers the same one") as step:
+    with report.step("a checkout session is created, and a repeated call returns the same one") as step:
         request = billing.CreateCheckoutSessionRequest(price_id=PRICE, client_key=secrets.token_hex(8))
-        answers = [
+        sessions = [
             clients.billing.CreateCheckoutSession(request, metadata=bearer(token), timeout=RPC_TIMEOUT)
             for _ in range(2)
         ]
-        check(answers[0].session_id == answers[1].session_id, "the repeated call made another session")
-        step.note(answers[0].session_id)
-    with report.step("the stand-in takes the money, and sends signed webhooks twice and out of order") as step:
-        clients.stripe.post("/_control/pay", json={"session": answers[0].session_id}).raise_for_status()
-        told = {"duplicate": True, "shuffle": True}
-        deliveries = clients.stripe.post("/_control/deliver", json=told).raise_for_status().json()["deliveries"]
+        check(sessions[0].session_id == sessions[1].session_id, "the repeated call made another session")
+        step.note(sessions[0].session_id)
+    with report.step("the fake Stripe takes the payment, and sends signed webhooks twice and out of order") as step:
+        clients.stripe.post("/_control/pay", json={"session": sessions[0].session_id}).raise_for_status()
+        order = {"duplicate": True, "shuffle": True}
+        deliveries = clients.stripe.post("/_control/deliver", json=order).raise_for_status().json()["deliveries"]
         refused = [delivery for delivery in deliveries if delivery["status"] != 200]
-        check(deliveries and not refused, f"not every webhook was answered with 200: {refused}")
+        check(deliveries and not refused, f"not every webhook got a 200: {refused}")
         step.note(f"{len(deliveries)} webhooks")
     with report.step("GetAccount shows an active subscription and what it unlocks") as step:
 
@@ -42,8 +42,8 @@ def walk(report: Report, clients: Clients, person: Person) -> None:
             step.notes = [", ".join(account.entitlements)]
 
         eventually(is_active, within=WITHIN)
-    with report.step("every webhook's job is completed, and there is exactly one mail about the subscription") as step:
+    with report.step("every webhook's job is completed, and there is exactly one email about the subscription") as step:
         eventually(clients.check_jobs_done, within=WITHIN)
         subjects = [mail["subject"] for mail in clients.mails(person.email)[earlier:]]
-        check(len(subjects) == 1, f"expected one mail about the subscription, not {len(subjects)}: {subjects}")
+        check(len(subjects) == 1, f"expected one email about the subscription, not {len(subjects)}: {subjects}")
         step.note(f"“{subjects[0]}”")

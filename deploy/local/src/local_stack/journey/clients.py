@@ -1,4 +1,4 @@
-"""How the journey talks to the system: as a user's app, as an operator, as a person with a mailbox and a browser."""
+"""The journey's clients: a user's app, an operator, a mailbox and a browser."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -27,7 +27,7 @@ class Clients:
         self.auth = auth_service_pb2_grpc.AuthServiceStub(self._api)
         self.billing = billing_service_pb2_grpc.BillingServiceStub(self._api)
         self.jobs = jobs_service_pb2_grpc.JobsServiceStub(self._jobs)
-        # No proxy of the environment, and time for the mail catcher to wait.
+        # Without the environment's proxy, and with time for the mail catcher to wait.
         self.browser = httpx.Client(trust_env=False, timeout=30.0)
         self.mailbox = httpx.Client(trust_env=False, timeout=90.0, base_url=system.url("mail-http"))
         self.stripe = httpx.Client(trust_env=False, timeout=30.0, base_url=system.url("stripe-http"))
@@ -37,42 +37,42 @@ class Clients:
         for client in (self._api, self._jobs, self.browser, self.mailbox, self.stripe):
             client.close()
 
-    # ── Mails ──
+    # ── Emails ──
 
     def mails(self, to: str, *, count: int = 1, wait: float = 15.0) -> list[dict[str, Any]]:
-        """Waits until an address has so many mails, and answers all that it has."""
-        answer = self.mailbox.get("/mails", params={"to": to, "count": count, "wait": wait}).raise_for_status()
-        mails: list[dict[str, Any]] = answer.json()["mails"]
-        check(len(mails) >= count, f"{to} has {len(mails)} mails after {wait:.0f} s; expected {count}")
+        """Waits until an address has `count` emails, and returns all of them."""
+        response = self.mailbox.get("/mails", params={"to": to, "count": count, "wait": wait}).raise_for_status()
+        mails: list[dict[str, Any]] = response.json()["mails"]
+        check(len(mails) >= count, f"{to} has {len(mails)} emails after {wait:.0f} s; expected {count}")
         return mails
 
     def transactions(self, to: str, *, outcome: str = "", wait: float = 0.0) -> list[dict[str, Any]]:
-        """Waits until the mail server's ledger has an entry for an address, and answers all of them."""
+        """Waits until the SMTP server has a transaction for an address, and returns all of them."""
         query: dict[str, str | float] = {"to": to, "outcome": outcome, "wait": wait}
-        answer = self.mailbox.get("/ledger", params=query).raise_for_status()
-        transactions: list[dict[str, Any]] = answer.json()["transactions"]
+        response = self.mailbox.get("/ledger", params=query).raise_for_status()
+        transactions: list[dict[str, Any]] = response.json()["transactions"]
         return transactions
 
     # ── Jobs ──
 
     def list_jobs(self, *kinds: str) -> Sequence[job_pb2.Job]:
-        """The newest jobs of some kinds, newest first; without a kind, of all."""
+        """Returns the jobs of some kinds, or of all kinds, newest first."""
         request = jobs_service_pb2.ListJobsRequest(
             filter={"kinds": [f"saas.jobs.v1.{kind}" for kind in kinds]}, page_size=500
         )
-        answer = self.jobs.ListJobs(request, metadata=self._operator, timeout=RPC_TIMEOUT)
-        return list(answer.jobs)
+        response = self.jobs.ListJobs(request, metadata=self._operator, timeout=RPC_TIMEOUT)
+        return list(response.jobs)
 
     def get_job(self, job_id: str) -> job_pb2.Job:
-        """One job."""
+        """Returns one job."""
         request = jobs_service_pb2.GetJobRequest(job_id=job_id)
         return self.jobs.GetJob(request, metadata=self._operator, timeout=RPC_TIMEOUT).job
 
     def check_jobs_done(self) -> None:
-        """Makes sure that every job so far is completed.
+        """Checks that every job so far is completed.
 
         Raises:
-            CheckFailedError: One isn't, or not yet.
+            CheckFailedError: A job isn't completed yet.
         """
         jobs = self.list_jobs()
         left = [job for job in jobs if job.state != job_pb2.JOB_STATE_COMPLETED]
@@ -85,24 +85,24 @@ class Clients:
 
 
 def bearer(token: str) -> tuple[tuple[str, str], ...]:
-    """The metadata of a call that carries a token."""
+    """Returns the metadata of a call with a token."""
     return (("authorization", f"Bearer {token}"),)
 
 
 def link_in(mail: dict[str, Any], page: str) -> str:
-    """The link of a mail to a page ("/verify", "/reset"), from its plain text."""
+    """Returns the link to a page ("/verify", "/reset") in an email's plain text."""
     for link in _LINK.findall(mail["text"]):
         if f"{page}?" in link:
             return str(link)
-    raise CheckFailedError(f"the mail {mail['subject']!r} has no link to {page}")
+    raise CheckFailedError(f"the email {mail['subject']!r} has no link to {page}")
 
 
 def refused_with(code: grpc.StatusCode, call: Callable[[], object]) -> None:
-    """Makes sure that a call is refused with a status code."""
+    """Checks that a call fails with a status code."""
     try:
         call()
     except grpc.RpcError as refusal:
         got = refusal.code()
         check(got is code, f"expected {code.name}, got {got.name}: {refusal.details()}")
         return
-    raise CheckFailedError(f"expected {code.name}, but the call was answered")
+    raise CheckFailedError(f"expected {code.name}, but the call succeeded")

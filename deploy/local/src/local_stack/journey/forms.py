@@ -1,4 +1,4 @@
-"""A browser's way through a page with a form: read the page, fill in the form, send it where it says."""
+"""Fills in and sends the form of a page, as a browser does."""
 
 from html.parser import HTMLParser
 from urllib.parse import urljoin
@@ -9,7 +9,7 @@ from local_stack.output.report import check
 
 
 class Form(HTMLParser):
-    """The first form of a page, with the fields that it has and the values they come with."""
+    """The first form of a page, with its fields and their values."""
 
     def __init__(self, page: httpx.Response) -> None:
         super().__init__()
@@ -19,10 +19,10 @@ class Form(HTMLParser):
         self.method = "get"
         self.fields: dict[str, str] = {}
         self.feed(page.text)
-        check(self._forms, f"{page.url} shows no form: {page.text[:200]!r}")
+        check(self._forms, f"{page.url} has no form: {page.text[:200]!r}")
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Called by the parser for each tag."""
+        """Reads a tag; called by the parser."""
         given = {name: value or "" for name, value in attrs}
         if tag == "form":
             self._forms += 1
@@ -36,8 +36,8 @@ class Form(HTMLParser):
         """Sends the form.
 
         Args:
-            browser: Who sends it.
-            filled_in: Values for every field that comes empty, by type of field: only ``password`` so far.
+            browser: The client to send it with.
+            filled_in: Values for empty fields, by type of field; only ``password`` is supported.
         """
         empty = {name: filled_in["password"] for name in self.fields if "password" in name}
         return browser.request(self.method, self.action, data=self.fields | empty)

@@ -1,4 +1,4 @@
-"""The main journey through a running system: four legs, each step checked."""
+"""The main journey through a running system: four parts, with each step checked."""
 
 import grpc
 import httpx
@@ -11,7 +11,7 @@ from local_stack.stack.system import System
 
 
 def walk(report: Report, system: System) -> bool:
-    """Walks the whole journey, and answers whether every step held; the first that doesn't ends it."""
+    """Runs the whole journey and returns whether every step held. The first failure ends it."""
     clients = Clients(system)
     try:
         _walk(report, system, clients)
@@ -33,7 +33,7 @@ def _walk(report: Report, system: System, clients: Clients) -> None:
     if system.has_stripe_stand_in:
         billing.walk(report, clients, person)
     else:
-        report.skip("checkout, payment and webhooks", "they need the stand-in, and STRIPE_SECRET_KEY is set")
+        report.skip("checkout, payment and webhooks", "they need the fake Stripe, and STRIPE_SECRET_KEY is set")
     report.heading("A crash")
     job_id = crash.walk(report, system, clients)
     report.heading("The trace")

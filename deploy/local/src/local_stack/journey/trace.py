@@ -1,4 +1,4 @@
-"""A trace as Jaeger answers it: read, checked, and drawn for a terminal."""
+"""Reads a trace from Jaeger, checks it, and draws it for a terminal."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -38,25 +38,25 @@ class Span:
 
 
 class Trace:
-    """The spans of one trace, in the order of their starts."""
+    """The spans of one trace, ordered by start."""
 
     def __init__(self, trace_id: str, spans: list[Span]) -> None:
         self.id = trace_id
         self.spans = sorted(spans, key=lambda span: span.start)
 
     def named(self, name: str) -> list[Span]:
-        """The spans of a name."""
+        """Returns the spans with a name."""
         return [span for span in self.spans if span.name == name]
 
     def tree(self, parent: str | None = None, depth: int = 0) -> Iterator[tuple[int, Span]]:
-        """Every span with its depth, parents before their children."""
+        """Yields each span with its depth, parents before their children."""
         for span in self.spans:
             if span.parent == parent:
                 yield depth, span
                 yield from self.tree(span.id, depth + 1)
 
     def check_sound(self) -> None:
-        """Makes sure of what must hold for every trace.
+        """Checks what must hold for every trace.
 
         Raises:
             CheckFailedError: A parent is missing, a duration negative, or there is not exactly one root.
@@ -64,27 +64,27 @@ class Trace:
         check(self.spans, f"trace {self.id} has no spans")
         ids = {span.id for span in self.spans}
         orphans = [span.name for span in self.spans if span.parent is not None and span.parent not in ids]
-        check(not orphans, f"these spans' parents are missing: {orphans}")
+        check(not orphans, f"the parents of these spans are missing: {orphans}")
         negative = [span.name for span in self.spans if span.duration < 0]
-        check(not negative, f"these spans end before they begin: {negative}")
+        check(not negative, f"these spans end before they start: {negative}")
         roots = [span.name for span in self.spans if span.parent is None]
         check(len(roots) == 1, f"the trace has {len(roots)} roots: {roots}")
 
     def check_rescued_mail(self) -> None:
-        """Makes sure that this is the trace of a mail whose first attempt's worker was killed.
+        """Checks that this is the trace of an email whose first attempt's worker was killed.
 
         Raises:
             CheckFailedError: It isn't, or not yet: spans arrive in their own time.
         """
         self.check_sound()
-        check(self.spans[0].name == "saas.auth.v1.AuthService/Register", f"it begins with {self.spans[0].name!r}")
+        check(self.spans[0].name == "saas.auth.v1.AuthService/Register", f"it starts with {self.spans[0].name!r}")
         for name in ("create email", "send email", "accept email", "wait email", "process email"):
             check(self.named(name), f"it has no span {name!r}")
         attempts = self.named("process email")
         lost = [span for span in attempts if span.attributes.get("error.type") == "worker_lost"]
         worked = [span for span in attempts if not span.failed]
-        check(len(lost) == 1, f"the killed attempt should be shown once; it is {len(lost)} times")
-        check(len(worked) == 1, f"the attempt that worked should be shown once; it is {len(worked)} times")
+        check(len(lost) == 1, f"expected one span of the killed attempt, not {len(lost)}")
+        check(len(worked) == 1, f"expected one span of the successful attempt, not {len(worked)}")
         [created] = self.named("create email")
         check(
             {span.parent for span in (*attempts, *self.named("wait email"))} == {created.id},
@@ -92,7 +92,7 @@ class Trace:
         )
 
     def drawn(self) -> Table:
-        """The trace as a waterfall of bars."""
+        """Returns the trace as a waterfall of bars."""
         began = min(span.start for span in self.spans)
         whole = max(max(span.start + span.duration for span in self.spans) - began, 1)
         table = Table(box=None, padding=(0, 1), pad_edge=False, show_header=False)
@@ -109,7 +109,7 @@ class Trace:
 
 
 def fetch(jaeger_url: str, trace_id: str) -> Trace:
-    """Asks Jaeger for a trace; one that it doesn't know, or not yet, has no spans.
+    """Reads a trace from Jaeger. A trace that it doesn't have yet has no spans.
 
     By its API v3, which answers OTLP: in the older one a span that has a link to its parent is shown without a parent.
     """

@@ -1,4 +1,4 @@
-"""The journey's last leg: what happened to the interrupted mail is one trace, read back from Jaeger."""
+"""The journey's last part: Jaeger has one trace for the interrupted email."""
 
 from local_stack.journey import trace
 from local_stack.journey.clients import Clients
@@ -7,14 +7,14 @@ from local_stack.output.report import Report, check
 from local_stack.stack.system import System
 
 ARRIVES_WITHIN = 15.0
-"""Seconds that spans may take from a program to Jaeger's answers."""
+"""How many seconds spans may take from a program to Jaeger."""
 
 
 def walk(report: Report, system: System, clients: Clients, job_id: str) -> None:
-    """Walks the leg; needs Jaeger."""
+    """Runs this part, which needs Jaeger."""
     jaeger = system.traces_url
     assert jaeger is not None
-    with report.step("Jaeger shows that mail as one trace: the wait, the killed attempt, the one that worked") as step:
+    with report.step("Jaeger shows that email as one trace: the wait, the killed attempt, the successful one") as step:
         trace_id = clients.get_job(job_id).trace_id
         check(trace_id, f"job {job_id} has no trace")
         eventually(lambda: trace.fetch(jaeger, trace_id).check_rescued_mail(), within=ARRIVES_WITHIN)

@@ -1,4 +1,4 @@
-"""Waiting for something to become true, with a deadline; never for a time to pass."""
+"""Waits for a condition, with a deadline."""
 
 import time
 from collections.abc import Callable
@@ -9,14 +9,14 @@ POLL_SECONDS = 0.05
 
 
 def eventually(holds: Callable[[], None], *, within: float) -> None:
-    """Calls a check again and again until it passes.
+    """Repeats a check until it passes.
 
     Args:
-        holds: Raises CheckFailedError as long as what it checks isn't so.
-        within: Seconds after which its last word counts.
+        holds: Raises CheckFailedError while the condition doesn't hold.
+        within: How many seconds to repeat it.
 
     Raises:
-        CheckFailedError: It never passed; with its last word.
+        CheckFailedError: It never passed; with its last error.
     """
     deadline = time.monotonic() + within
     while True:

@@ -24,7 +24,7 @@ def main() -> None:
     parser.add_argument("--http-port", type=int, default=8025, help="0 means a free one (default: %(default)s)")
     given = parser.parse_args()
     start_logging()
-    logging.getLogger("mail.log").setLevel(logging.WARNING)  # aiosmtpd tells of every command
+    logging.getLogger("mail.log").setLevel(logging.WARNING)  # aiosmtpd logs every command
     run_until_signal(partial(serve, smtp_port=given.smtp_port, http_port=given.http_port))
 
 
@@ -37,7 +37,7 @@ async def serve(stop: asyncio.Event, *, smtp_port: int, http_port: int) -> None:
     log.info("listening", name="smtp", address=f"127.0.0.1:{smtp.sockets[0].getsockname()[1]}")
     await stop.wait()
     smtp.close()
-    # Pages wait for the next mail for up to half a minute; there is nothing to wait for now.
+    # Pages wait up to half a minute for the next email; no more are expected.
     await http.stop(0)
 
 

@@ -1,7 +1,7 @@
-"""What the catcher knows: the mails it took, the ledger of every transaction, and the switch that holds answers.
+"""The catcher's state: the accepted emails, all transactions, and the delay of replies.
 
-A mail is in the box if and only if its sender was answered 250: a mail whose sender went away while the answer was
-held is in the ledger as abandoned, and nowhere else. Everything lives in one event loop and in memory.
+An email is in the mailbox if and only if its sender got the reply 250. If the sender disconnected during a delay, the
+transaction is recorded as abandoned, and the email is not in the mailbox. Everything is in memory, on one event loop.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from enum import StrEnum
 
 @dataclass(frozen=True)
 class Mail:
-    """A mail that was taken.
+    """An accepted email.
 
     Attributes:
         id: BoundedCount from 1, in the order of taking.
@@ -34,17 +34,17 @@ class Mail:
     message: EmailMessage = field(repr=False, compare=False)
 
     def header(self, name: str) -> str:
-        """Answers a header, decoded; empty where the mail has none of that name."""
+        """Returns a header, decoded; empty if the email has none with that name."""
         return str(self.message.get(name, ""))
 
     def body(self, subtype: str) -> str:
-        """Answers the body of type ``text/<subtype>`` ("plain" or "html"); empty where the mail has none."""
+        """Returns the body of type ``text/<subtype>`` ("plain" or "html"); empty if the email has none."""
         part = self.message.get_body((subtype,))
         if part is None:
             return ""
         try:
             return str(part.get_content())
-        except LookupError:  # a charset that Python doesn't know
+        except LookupError:  # a character set that Python doesn't know
             return bytes(part.get_payload(decode=True) or b"").decode("utf-8", "replace")
 
 
@@ -52,16 +52,16 @@ class Outcome(StrEnum):
     """How a transaction ended."""
 
     HELD = "held"
-    """Its answer is being held back."""
+    """Its reply is delayed."""
     ACCEPTED = "accepted"
-    """It was answered 250, and the mail is in the box."""
+    """It got the reply 250, and the email is in the mailbox."""
     ABANDONED = "abandoned"
-    """Its sender went away before it was answered; the mail was not taken."""
+    """Its sender disconnected before the reply; the email was not accepted."""
 
 
 @dataclass
 class Transaction:
-    """One mail that a sender handed over, however that ended. Mutable: its outcome comes later."""
+    """One email that a sender has transmitted, with any outcome. Mutable: the outcome is set later."""
 
     id: int
     started_at: datetime
@@ -73,7 +73,7 @@ class Transaction:
 
 @dataclass(frozen=True)
 class Hold:
-    """Which answers are held back, and how long.
+    """Which replies are delayed, and for how long.
 
     Attributes:
         seconds: How long an answer is held at most.
@@ -87,7 +87,7 @@ class Hold:
 
 
 class Mailbox:
-    """The mails, the ledger and the hold switch."""
+    """The emails, the transactions, and the delay of replies."""
 
     def __init__(self, *, capacity: int = 10_000) -> None:
         self._capacity = capacity
@@ -100,24 +100,24 @@ class Mailbox:
 
     @property
     def ledger(self) -> list[Transaction]:
-        """Every transaction, oldest first."""
+        """All transactions, oldest first."""
         return list(self._ledger)
 
     @property
     def newest_id(self) -> int:
-        """The id of the mail taken last; 0 before the first."""
+        """The id of the latest email; 0 before the first."""
         return self._taken
 
     def mail(self, mail_id: int) -> Mail | None:
-        """Answers one mail."""
+        """Returns one email."""
         return self._mails.get(mail_id)
 
     def mails(self, *, to: str = "", after: int = 0) -> list[Mail]:
-        """Answers the mails to an address (empty means any) with an id above ``after``, oldest first."""
+        """Returns the emails to an address (empty for any) with an id above ``after``, oldest first."""
         return [mail for mail in self._mails.values() if mail.id > after and (not to or addressed(to, mail.recipients))]
 
     async def receive(self, sender: str, recipients: Iterable[str], raw: bytes) -> Mail:
-        """Takes a mail, after holding it back where the switch says so.
+        """Accepts an email, after the delay if there is one.
 
         Cancel this when the sender goes away: the mail is then not taken.
         """
@@ -146,7 +146,7 @@ class Mailbox:
         return mail
 
     async def wait_until(self, condition: Callable[[], bool], *, seconds: float) -> bool:
-        """Waits for something about the box to come true, at most so long; answers whether it did."""
+        """Waits for a condition of the mailbox, up to a time limit. Returns whether it did."""
         try:
             async with asyncio.timeout(seconds):
                 while not condition():
@@ -156,17 +156,17 @@ class Mailbox:
         return True
 
     def hold(self, hold: Hold) -> None:
-        """Holds the answers to the coming mails."""
+        """Delays the replies to the next emails."""
         self._hold = hold
 
     def release(self) -> None:
-        """Answers all that is held, and holds no more."""
+        """Sends all delayed replies, and delays no more."""
         self._hold = None
         self._release.set()
         self._release = asyncio.Event()
 
     def clear(self) -> None:
-        """Throws the mails away; the ledger stays."""
+        """Deletes the emails, but not the transactions."""
         self._mails.clear()
 
     async def _held_back(self, transaction: Transaction) -> None:
@@ -188,5 +188,5 @@ class Mailbox:
 
 
 def addressed(to: str, recipients: Iterable[str]) -> bool:
-    """Answers whether an address, in any case, is among the recipients."""
+    """Returns whether an address is among the recipients, ignoring case."""
     return to.casefold() in (recipient.casefold() for recipient in recipients)

@@ -1,7 +1,7 @@
-"""The catcher's SMTP side: aiosmtpd around the mailbox.
+"""The catcher's SMTP server: aiosmtpd with the mailbox.
 
-aiosmtpd cancels the running command when the peer hangs up, and that is what makes a mail whose sender was killed
-count as abandoned.
+aiosmtpd cancels the current command when the sender disconnects. So an email whose sender was killed is recorded as
+abandoned.
 """
 
 import asyncio
@@ -11,14 +11,14 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 from local_stack.mail_catcher.mailbox import Mailbox
 
 
-class SmtpDoor:
-    """What aiosmtpd calls for each command; every command but DATA is left to its defaults."""
+class SmtpHandler:
+    """What aiosmtpd calls for each command; it handles all commands except DATA by default."""
 
     def __init__(self, mailbox: Mailbox) -> None:
         self._mailbox = mailbox
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: ARG002, N802
-        """Takes the mail, and answers when it is in the box."""
+        """Accepts the email, and replies when it is in the mailbox."""
         content = envelope.content or b""
         raw = content.encode() if isinstance(content, str) else content
         mail = await self._mailbox.receive(envelope.mail_from or "", envelope.rcpt_tos, raw)
@@ -26,12 +26,12 @@ class SmtpDoor:
 
 
 async def serve_smtp(mailbox: Mailbox, host: str, port: int) -> asyncio.Server:
-    """Starts listening; port 0 means a free one."""
+    """Starts listening; port 0 for a free one."""
     loop = asyncio.get_running_loop()
-    door = SmtpDoor(mailbox)
+    handler = SmtpHandler(mailbox)
     return await loop.create_server(
-        # A host name of its own: the default is a DNS look-up per connection.
-        lambda: SMTP(door, loop=loop, hostname="mail-catcher.localhost", ident="Headrace mail catcher"),
+        # A fixed host name: the default is a DNS look-up for each connection.
+        lambda: SMTP(handler, loop=loop, hostname="mail-catcher.localhost", ident="Headrace mail catcher"),
         host,
         port,
     )

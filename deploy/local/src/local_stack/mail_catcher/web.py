@@ -27,18 +27,18 @@ from local_stack.mail_catcher.mailbox import Hold, Mail, Mailbox, Transaction, a
 
 PAGES = Path(__file__).parent / "pages"
 PAGE_POLICY = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; frame-src 'self'"
-# The sandbox lets a link of the mail open in a tab of its own, and nothing else.
+# The sandbox allows links of the email to open in a new tab, and nothing else.
 MAIL_POLICY = (
     "sandbox allow-popups allow-popups-to-escape-sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 )
 LONGEST_WAIT = 60.0
-"""Seconds that a request may wait for something to come."""
+"""How many seconds a request may wait."""
 LINK = re.compile(r"https?://[^\s<>\"']+[^\s<>\"'.,;:!?)\]]")
 Item = TypeVar("Item")
 
 
 def create_app(mailbox: Mailbox) -> Starlette:
-    """Makes the application around a mailbox."""
+    """Returns the application for a mailbox."""
     web = _Web(mailbox)
     return Starlette(
         routes=[
@@ -55,7 +55,7 @@ def create_app(mailbox: Mailbox) -> Starlette:
             Route("/hold", web.release, methods=["DELETE"]),
             Route("/ledger", web.get_ledger),
         ],
-        # Mails hold links that grant access: a foreign page must not read them by rebinding its name to loopback.
+        # Emails contain links that grant access: a foreign page must not read them by rebinding its name to loopback.
         middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost"])],
     )
 
@@ -71,7 +71,7 @@ class _Web:
         self._template = templates.get_template("page.html")
 
     async def page(self, request: Request) -> Response:
-        """Shows the list, and beside it one mail: the newest where the address names none."""
+        """Shows the list and one email: the newest unless the address names one."""
         mails = self._mailbox.mails()[::-1]
         chosen = self._named(request) if "id" in request.path_params else (mails[0] if mails else None)
         view = request.query_params.get("view", "html" if chosen and chosen.body("html") else "text")
@@ -87,34 +87,34 @@ class _Web:
         return FileResponse(PAGES / "refresh.js")
 
     async def list_mails(self, request: Request) -> Response:
-        """Answers mails, oldest first; waits until there are as many as asked for."""
+        """Returns emails, oldest first; waits until there are as many as requested."""
         to, after = request.query_params.get("to", ""), int(_number(request, "after", default=0))
         mails = await self._awaited(request, lambda: self._mailbox.mails(to=to, after=after))
         return JSONResponse({"mails": [mail_json(mail) for mail in mails], "newest_id": self._mailbox.newest_id})
 
     async def delete_mails(self, _: Request) -> Response:
-        """Throws every mail away."""
+        """Deletes all emails."""
         self._mailbox.clear()
         return Response(status_code=204)
 
     async def get_mail(self, request: Request) -> Response:
-        """Answers one mail."""
+        """Returns one email."""
         return JSONResponse(mail_json(self._named(request)))
 
     async def get_source(self, request: Request) -> Response:
-        """Answers a mail's bytes, as they came."""
+        """Returns an email's bytes, as received."""
         return Response(
             self._named(request).raw, media_type="text/plain", headers={"X-Content-Type-Options": "nosniff"}
         )
 
     async def get_html(self, request: Request) -> Response:
-        """Answers a mail's HTML body, for the frame on the page."""
+        """Returns an email's HTML body, for the frame on the page."""
         body = self._named(request).body("html")
-        # The mail's links open in a tab of their own: the frame itself may go nowhere.
+        # The email's links open in a new tab: the frame itself must not navigate.
         return HTMLResponse(f'<base target="_blank">{body}', headers={"Content-Security-Policy": MAIL_POLICY})
 
     async def hold(self, request: Request) -> Response:
-        """Holds the answers to the coming mails."""
+        """Delays the replies to the next emails."""
         given = await request.json()
         if not isinstance(given, dict) or not isinstance(given.get("seconds"), int | float):
             raise HTTPException(400, 'Say how long: {"seconds": 10, "count": 1, "to": "someone@example.com"}')
@@ -122,12 +122,12 @@ class _Web:
         return Response(status_code=204)
 
     async def release(self, _: Request) -> Response:
-        """Answers all that is held, and holds no more."""
+        """Sends all delayed replies, and delays no more."""
         self._mailbox.release()
         return Response(status_code=204)
 
     async def get_ledger(self, request: Request) -> Response:
-        """Answers every transaction, oldest first; waits until there are as many as asked for."""
+        """Returns every transaction, oldest first; waits until there are as many as requested."""
         to, outcome = request.query_params.get("to", ""), request.query_params.get("outcome", "")
 
         def matching() -> list[Transaction]:
@@ -163,7 +163,7 @@ def _number(request: Request, name: str, *, default: float) -> float:
 
 
 def linked(text: str) -> Markup:
-    """Answers plain text as HTML with its http(s) addresses made links."""
+    """Returns plain text as HTML, with http(s) addresses as links."""
     pieces: list[Markup] = []
     end = 0
     for match in LINK.finditer(text):
@@ -177,7 +177,7 @@ def linked(text: str) -> Markup:
 
 
 def mail_json(mail: Mail) -> dict[str, Any]:
-    """Answers a mail as the JSON interface shows it."""
+    """Returns an email as JSON."""
     return {
         "id": mail.id,
         "received_at": mail.received_at.isoformat(),
@@ -194,7 +194,7 @@ def mail_json(mail: Mail) -> dict[str, Any]:
 
 
 def transaction_json(transaction: Transaction) -> dict[str, Any]:
-    """Answers a transaction as the JSON interface shows it."""
+    """Returns a transaction as JSON."""
     return {
         "id": transaction.id,
         "started_at": transaction.started_at.isoformat(),

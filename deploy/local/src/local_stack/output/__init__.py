@@ -1,1 +1,1 @@
-"""What is printed: the report of the journey, and where to look."""
+"""The printed output: the report of the journey, and the addresses."""

@@ -9,22 +9,22 @@ from local_stack.stack.programs import program
 from local_stack.stack.system import System
 
 
-def tell(report: Report, system: System) -> None:
-    """Prints addresses and commands that can be copied as they are."""
+def print_addresses(report: Report, system: System) -> None:
+    """Prints addresses, and commands to copy."""
     token = system.credentials.operator_token
     jobs = f"{system.url('jobs-grpc')}/headrace.jobs.v1.JobsService"
     places = {
         "console": f"{system.url('console-http')} (log in with the token {token})",
         "mails": system.url("mail-http"),
-        "traces": system.traces_url or "none: `make jaeger` builds the real Jaeger",
+        "traces": system.traces_url or "none: `make jaeger` builds Jaeger",
         "api": f"{system.url('api-http')} (mail links, Stripe's webhooks, probes), gRPC {system.address('api-grpc')}",
         "jobs": f"gRPC {system.address('jobs-grpc')}, with reflection",
-        "stripe": system.url("stripe-http") if system.has_stripe_stand_in else "the real one",
+        "stripe": system.url("stripe-http") if system.has_stripe_stand_in else "Stripe itself",
         "logs": str(system.logs),
     }
     commands = {
         "the newest jobs": _curl(f"{jobs}/ListJobs", '{"page_size": 5}', token),
-        "register somebody": _curl(
+        "register a user": _curl(
             f"{system.url('api-grpc')}/saas.auth.v1.AuthService/Register",
             '{"email": "you@example.com", "password": "a long enough one"}',
         ),

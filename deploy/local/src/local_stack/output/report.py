@@ -1,4 +1,4 @@
-"""What the journey says while it goes: each step with its time, then the verdict. Plain lines where nobody watches."""
+"""Prints the journey's progress: each step with its time, then the verdict. Plain lines without a terminal."""
 
 import time
 from collections.abc import Iterator
@@ -9,36 +9,36 @@ from rich.markup import escape
 
 
 class CheckFailedError(AssertionError):
-    """Something that the journey promises did not hold; the text says what."""
+    """A check of the journey failed; the text says which."""
 
 
 def check(holds: object, otherwise: str) -> None:
-    """Makes sure of something.
+    """Checks a condition.
 
     Raises:
-        CheckFailedError: With the text, where it doesn't hold.
+        CheckFailedError: It doesn't hold; with the text.
     """
     if not holds:
         raise CheckFailedError(otherwise)
 
 
 class Step:
-    """A step under way."""
+    """A step in progress."""
 
     def __init__(self) -> None:
         self.notes: list[str] = []
 
     def note(self, text: str) -> None:
-        """Adds something worth knowing to the step's line."""
+        """Adds a note to the step's line."""
         self.notes.append(text)
 
 
 class Report:
-    """Prints steps as they end, and what is under way where the output is a terminal.
+    """Prints steps as they end, and the step in progress if the output is a terminal.
 
     Attributes:
         steps: How many steps held.
-        skipped: How many were left out.
+        skipped: How many were skipped.
     """
 
     def __init__(self, console: Console | None = None) -> None:
@@ -53,20 +53,20 @@ class Report:
         return time.monotonic() - self._began
 
     def heading(self, text: str) -> None:
-        """Begins a group of steps."""
+        """Starts a group of steps."""
         self.console.print(f"\n[bold]{escape(text)}[/]")
 
     def done(self, what: str, seconds: float, notes: str = "") -> None:
-        """Tells of something that worked."""
+        """Prints a step that held."""
         self._line("[green]✓[/]", what, f"{seconds:6.2f} s", notes)
 
     def skip(self, what: str, why: str) -> None:
-        """Tells of a step that is left out, and why."""
+        """Prints a step that is skipped, and why."""
         self.skipped += 1
         self.console.print(f"[yellow]SKIPPED[/] {escape(what)}: {escape(why)}")
 
     def trouble(self, text: str) -> None:
-        """Tells of something that went wrong beside the steps, such as a part that died."""
+        """Prints a problem outside of the steps, such as a process that died."""
         self.console.print(f"[red]! {escape(text)}[/]")
 
     def verdict(self, *, held: bool) -> None:
@@ -79,7 +79,7 @@ class Report:
 
     @contextmanager
     def step(self, what: str) -> Iterator[Step]:
-        """Runs the block as a step; an error is told of, and goes on up."""
+        """Runs the block as a step. Prints and re-raises its error."""
         step = Step()
         began = time.monotonic()
         try:
@@ -93,7 +93,7 @@ class Report:
 
     @contextmanager
     def waiting(self, what: str) -> Iterator[None]:
-        """Shows what is being waited for, where somebody watches."""
+        """Shows what the block waits for, if the output is a terminal."""
         with self.console.status(escape(what)):
             yield
 

@@ -1,4 +1,4 @@
-"""The secrets of one run: made at its start, in a private folder, worth nothing afterwards."""
+"""The secrets of one run: created at its start, in a private folder, and useless afterwards."""
 
 import base64
 import secrets
@@ -26,15 +26,15 @@ class Credentials:
     """Tokens, keys and passwords.
 
     Attributes:
-        folder: Where the files are.
+        folder: The folder of the files.
         api_token: The api's relay calls the jobs service with it.
-        operator_token: For the person at the keyboard: every method of the jobs service, every kind.
+        operator_token: For an operator: all methods of the jobs service, all kinds.
         worker_token: Workers call the api's WorkerSupport with it.
-        link_key: Links in mails are derived from it.
-        hash_key: The hashes of idempotency keys are made with it.
-        session_key: The console's sessions are sealed with it.
-        webhook_secret: The Stripe stand-in signs with it.
-        passwords: Of each database role, by its name.
+        link_key: Links in emails are derived from it.
+        hash_key: Payload hashes of idempotency keys are computed with it.
+        session_key: The console's sessions are encrypted with it.
+        webhook_secret: The fake Stripe signs webhooks with it.
+        passwords: The password of each database role.
     """
 
     folder: Path
@@ -49,7 +49,7 @@ class Credentials:
 
     @property
     def callers_file(self) -> Path:
-        """Who may call the jobs service."""
+        """The callers file of the jobs server."""
         return self.folder / "callers.toml"
 
     @property
@@ -58,7 +58,7 @@ class Credentials:
         return self.folder / "access-token-key.pem"
 
     def write(self) -> None:
-        """Writes the files, readable by this user alone."""
+        """Writes the files, readable by this user only."""
         key = Ed25519PrivateKey.generate().private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
@@ -67,7 +67,7 @@ class Credentials:
 
     def _callers(self) -> str:
         return f"""\
-# Who may call the jobs service. A token is kept as its SHA-256.
+# The callers of the jobs service. A token is stored as its SHA-256.
 [[callers]]
 name = "api"
 token_sha256 = ["{token_hash(self.api_token)}"]

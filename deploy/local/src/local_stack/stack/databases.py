@@ -1,7 +1,7 @@
-"""The two databases and their roles: an owner that migrates, and for each program a role that it logs in as.
+"""The two databases and their roles: an owner that migrates, and a role for each program.
 
-The api's roles can't connect to the jobs database, nor the other way round. What a role may do with the tables is
-granted by the migrations.
+The api's roles can't connect to the jobs database, and the jobs roles can't connect to the api's. The migrations grant
+what a role may do with the tables.
 """
 
 from collections.abc import Sequence
@@ -14,29 +14,29 @@ from headrace.embedded_postgres import EmbeddedPostgres
 from local_stack.stack.credentials import Credentials
 from local_stack.stack.ports import HOST
 
-# Each database, its owner, and the roles that may connect to it beside the owner.
+# Each database, its owner, and the other roles that may connect to it.
 DATABASES = (
     ("jobs", "jobs_owner", ("jobs_server", "jobs_worker", "jobs_reader")),
     ("api", "api_owner", ("api_server",)),
 )
 
-# Everyone needs a password. Nobody does right after initdb, which is how the passwords get in.
+# Every role needs a password. Right after initdb none does, which allows setting the passwords.
 HOST_BASED_AUTHENTICATION = f"host all all {HOST}/32 scram-sha-256\n"
 
 
 @dataclass(frozen=True)
 class Databases:
-    """How each role reaches its database."""
+    """Connection strings for each role."""
 
     server: EmbeddedPostgres
     credentials: Credentials
 
     def dsn(self, role: str, database: str) -> str:
-        """The URL of a database for a role, with its password."""
+        """Returns the URL of a database for a role, with its password."""
         return f"postgresql://{role}:{self.credentials.passwords[role]}@{HOST}:{self.server.port}/{database}"
 
     def create(self) -> None:
-        """Makes roles and databases in a fresh server, then asks everyone for a password."""
+        """Creates roles and databases in a new server, then requires passwords."""
         with psycopg.connect(self.server.dsn(), autocommit=True) as connection:
             for name, owner, roles in DATABASES:
                 self._create(connection, name, owner, roles)

@@ -1,8 +1,8 @@
-"""A small process that outlives the orchestrator by a moment and ends what it left behind, whatever ended it.
+"""A small process that stops what the orchestrator leaves behind, however the orchestrator ends.
 
-The orchestrator tells it what it started, over a pipe. The pipe closes when the orchestrator is gone, also by
-SIGKILL, and that is the sign: whatever was not reported as ended is killed, and the folders are removed. It works on
-every POSIX system and needs nothing of the parts.
+The orchestrator reports over a pipe what it has started. When it ends, also by SIGKILL, the pipe closes. Then the
+guardian kills each process group that was not reported as ended, and removes the folders. It works on every POSIX
+system and needs no support from the processes.
 
 Lines: ``watch <process group> <signal>``, ``forget <process group>``, ``remove <folder>``, ``keep <folder>``.
 """
@@ -31,26 +31,26 @@ class Guardian:
         )
 
     def watch(self, group: int, number: signal.Signals = signal.SIGKILL) -> None:
-        """Sends a process group this signal, should the orchestrator go away before `forget`."""
-        self._tell(f"watch {group} {int(number)}")
+        """Sends a process group this signal if the orchestrator ends before `forget`."""
+        self._send(f"watch {group} {int(number)}")
 
     def forget(self, group: int) -> None:
-        """The process group has ended."""
-        self._tell(f"forget {group}")
+        """Reports that the process group has ended."""
+        self._send(f"forget {group}")
 
     def remove(self, folder: Path) -> None:
         """Removes the folder at the end, unless `keep` is called."""
-        self._tell(f"remove {folder}")
+        self._send(f"remove {folder}")
 
     def keep(self, folder: Path) -> None:
-        """Leaves the folder where it is."""
-        self._tell(f"keep {folder}")
+        """Keeps the folder."""
+        self._send(f"keep {folder}")
 
     def dismiss(self) -> None:
-        """Lets the guardian do what is left to do, and waits for its end."""
+        """Lets the guardian clean up, and waits until it has ended."""
         self._process.communicate()
 
-    def _tell(self, line: str) -> None:
+    def _send(self, line: str) -> None:
         assert self._process.stdin is not None
         with self._lock:
             self._process.stdin.write(line + "\n")
@@ -58,7 +58,7 @@ class Guardian:
 
 
 def main() -> None:
-    """Listens until the pipe closes, then cleans up."""
+    """Reads until the pipe closes, then cleans up."""
     groups: dict[int, int] = {}
     folders: set[str] = set()
     for line in sys.stdin:

@@ -1,7 +1,7 @@
-"""The real Jaeger as a part: found, configured for free ports and memory only, and asked for traces.
+"""Jaeger as a process of the stack: finds the binary and configures it for free ports and memory storage.
 
-Without a configuration Jaeger listens on a dozen fixed ports, and a second copy of the stack could not run. This one
-opens three, on loopback: OTLP over gRPC to take spans in, and its query API over HTTP and gRPC.
+By default Jaeger listens on a dozen fixed ports, so a second copy of the stack could not run. This configuration opens
+three, on loopback: OTLP over gRPC, and the query API over HTTP and gRPC.
 """
 
 import json
@@ -18,18 +18,18 @@ PAGE = Path(__file__).parent / "trace_page"
 
 
 def find_jaeger() -> Path | None:
-    """The binary on the PATH, where make puts the one that ``make jaeger`` built; None where there is none."""
+    """Returns the binary on the PATH, where make puts the one from ``make jaeger``; None if there is none."""
     found = shutil.which("jaeger")
     return Path(found) if found else None
 
 
 def write_configuration(path: Path, ports: Ports) -> None:
-    """Writes the collector configuration; YAML takes JSON as it is."""
+    """Writes the collector configuration, as JSON, which is valid YAML."""
     query: dict[str, Any] = {
         "storage": {"traces": "memory"},
         "http": {"endpoint": f"{HOST}:{ports['jaeger-http']}"},
         "grpc": {"endpoint": f"{HOST}:{ports['jaeger-grpc']}"},
-        # The Go module has the API but no pages. A folder with a build of jaeger-ui may be named instead of ours.
+        # The Go module has the API but no pages. JAEGER_UI_FOLDER can name a build of jaeger-ui instead of our page.
         "ui": {"assets_path": os.environ.get("JAEGER_UI_FOLDER", str(PAGE))},
     }
     configuration = {

@@ -1,20 +1,20 @@
-"""Which port each listener has: the one that was asked for, or a free one that no other copy of the stack will take."""
+"""The port of each listener: the requested one, or a free one that no other copy of the stack takes."""
 
 import os
 import random
 import socket
 from collections.abc import Iterable, Iterator, Mapping
 
-# Below the range that systems hand out by themselves (Linux from 32768, others from 49152), so that no outgoing
-# connection takes a port between our finding it free and its part's listening on it.
+# Below the ephemeral range (Linux from 32768, others from 49152), so that no outgoing connection takes a port between
+# our check and the process that listens on it.
 FREE_PORTS = range(20_000, 32_000)
 HOST = "127.0.0.1"
 
 
 def reach_directly() -> None:
-    """Has this process and its children reach HOST without the proxy that the environment may name.
+    """Makes this process and its children connect to HOST without the environment's proxy.
 
-    gRPC and httpx would ask it, unlike browsers and curl, which know what loopback is.
+    gRPC and httpx would use the proxy for loopback addresses too, unlike browsers and curl.
     """
     for name in ("no_proxy", "NO_PROXY"):
         hosts = [host for host in os.environ.get(name, "").split(",") if host]
@@ -22,21 +22,21 @@ def reach_directly() -> None:
 
 
 class PortError(ValueError):
-    """A port was asked for that there is no listener for, or that is in use; the text says which."""
+    """A requested port has no listener, or is in use; the text says which."""
 
 
 class Ports(Mapping[str, int]):
     """The port of each listener, by the listener's name; held until `release`.
 
-    A reservation is a UDP socket on the same number. It doesn't get in the way of the part, which listens on TCP;
-    another copy of the stack can't make the same reservation; and it is gone when this process is.
+    A reservation is a UDP socket with the same number. It doesn't block the process, which listens on TCP. Another copy
+    of the stack can't make the same reservation. And it ends with this process.
 
     Args:
         names: The listeners.
-        wanted: Ports that were asked for; the others get free ones.
+        wanted: Requested ports; the other listeners get free ones.
 
     Raises:
-        PortError: A wanted port is in use, or named for no listener.
+        PortError: A requested port is in use, or has no listener.
     """
 
     def __init__(self, names: Iterable[str], wanted: Mapping[str, int]) -> None:
@@ -57,28 +57,28 @@ class Ports(Mapping[str, int]):
         return len(self._ports)
 
     def release(self) -> None:
-        """Gives the reservations back."""
+        """Releases the reservations."""
         for held in self._held:
             held.close()
 
     def _reserve(self, name: str, port: int) -> int:
-        if not self._taken(port):
-            raise PortError(f"{name}: port {port} is in use; name another one, or none to get a free one")
+        if not self._reserved(port):
+            raise PortError(f"{name}: port {port} is in use; choose another one, or leave it out for a free one")
         return port
 
     def _find(self) -> int:
         candidates = random.sample(FREE_PORTS, 200)
         for port in candidates:
-            if self._taken(port):
+            if self._reserved(port):
                 return port
         raise PortError(f"no free port among 200 tried between {FREE_PORTS.start} and {FREE_PORTS.stop}")
 
-    def _taken(self, port: int) -> bool:
-        """Takes a port where it is free."""
+    def _reserved(self, port: int) -> bool:
+        """Reserves a port if it is free, and reports whether it was."""
         held = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         try:
             held.bind((HOST, port))
-            # Without SO_REUSEPORT, so that a listener which set it is seen all the same.
+            # Without SO_REUSEPORT, so that a listener with it is detected, too.
             with socket.create_server((HOST, port)):
                 pass
         except OSError:

@@ -1,4 +1,4 @@
-"""How the orchestrator finds out that a part can be used: it asks the part, and never assumes."""
+"""Checks whether a process is ready to use."""
 
 import http.client
 from collections.abc import Callable
@@ -10,7 +10,7 @@ TIMEOUT = 2.0
 
 
 def http_answers(address: str, path: str) -> Callable[[], bool]:
-    """Answers a probe that says whether a GET is answered with 200."""
+    """Returns a probe that reports whether a GET returns 200."""
 
     def probe() -> bool:
         connection = http.client.HTTPConnection(address, timeout=TIMEOUT)
@@ -26,16 +26,16 @@ def http_answers(address: str, path: str) -> Callable[[], bool]:
 
 
 def grpc_serves(address: str, service: str) -> Callable[[], bool]:
-    """Answers a probe that says whether gRPC's own health check is answered with SERVING."""
+    """Returns a probe that reports whether gRPC's health check returns SERVING."""
 
     def probe() -> bool:
         with grpc.insecure_channel(address) as channel:
             try:
-                answer = health_pb2_grpc.HealthStub(channel).Check(
+                response = health_pb2_grpc.HealthStub(channel).Check(
                     health_pb2.HealthCheckRequest(service=service), timeout=TIMEOUT
                 )
             except grpc.RpcError:
                 return False
-            return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+            return bool(response.status == health_pb2.HealthCheckResponse.SERVING)
 
     return probe

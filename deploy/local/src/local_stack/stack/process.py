@@ -1,4 +1,4 @@
-"""One part of the stack as a process: started, waited for, signalled and ended, and its end explained."""
+"""One process of the stack: starts, waits for, signals and stops it, and explains why it ended."""
 
 import contextlib
 import os
@@ -17,18 +17,18 @@ POLL_SECONDS = 0.03
 
 
 class ProcessError(RuntimeError):
-    """A part died or didn't become ready; the text has the end of its log."""
+    """A process died or didn't become ready; the text has the end of its log."""
 
 
 @dataclass(frozen=True)
 class ProcessSpec:
-    """What a part is.
+    """What to start.
 
     Attributes:
-        name: For people, and for its log's name.
+        name: Its name in the output and in the log file's name.
         command: The program and its arguments.
-        environment: All of its environment.
-        is_ready: Answers whether it can be used now; called again and again until it says yes.
+        environment: Its whole environment.
+        is_ready: Returns whether it can be used now; called until it returns True.
     """
 
     name: str
@@ -38,7 +38,7 @@ class ProcessSpec:
 
 
 class Process:
-    """A part that can be started any number of times, one process at a time."""
+    """A process that can be started any number of times, one at a time."""
 
     def __init__(
         self, spec: ProcessSpec, log_file: Path, guardian: Guardian, on_death: Callable[["Process", str], None]
@@ -49,7 +49,7 @@ class Process:
         self._on_death = on_death
         self._process: subprocess.Popen[bytes] | None = None
         self._watcher: threading.Thread | None = None
-        self._wanted = False  # whether its end would be news: it was ready, and nobody ended it
+        self._wanted = False  # whether its end is a death: it was ready, and the stack has not stopped it
 
     @property
     def name(self) -> str:
@@ -58,18 +58,18 @@ class Process:
 
     @property
     def pid(self) -> int:
-        """Its process id, also after its end. Raises ProcessError before the first start."""
+        """Its process id, also after it ended. Raises ProcessError before the first start."""
         if self._process is None:
             raise ProcessError(f"{self.name} was never started")
         return self._process.pid
 
     @property
     def running(self) -> bool:
-        """Whether it has a process."""
+        """Whether it is running."""
         return self._process is not None and self._process.poll() is None
 
     def start(self) -> None:
-        """Starts it, in a process group of its own; doesn't wait until it is ready."""
+        """Starts it in a separate process group, without waiting until it is ready."""
         if self.running:
             raise ProcessError(f"{self.name} is running already")
         with self.log_file.open("ab") as log:
@@ -87,13 +87,13 @@ class Process:
         self._watcher.start()
 
     def wait_ready(self, deadline: float) -> None:
-        """Waits until it can be used.
+        """Waits until it is ready.
 
         Args:
             deadline: In seconds of the monotonic clock.
 
         Raises:
-            ProcessError: It died first, or wasn't ready in time.
+            ProcessError: It ended before, or wasn't ready in time.
         """
         while not self.spec.is_ready():
             if not self.running:
@@ -104,19 +104,19 @@ class Process:
         self._wanted = True
 
     def signal(self, number: signal.Signals) -> None:
-        """Sends it a signal; the process may end by it without that being reported as a death."""
+        """Sends it a signal. If the process ends by it, that isn't reported as a death."""
         if number in (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
             self._wanted = False
         os.kill(self.pid, number)
 
     def kill(self) -> None:
-        """Kills it with SIGKILL, with everything in its process group, and waits for its end."""
+        """Kills it and its process group with SIGKILL, and waits until it has ended."""
         self._wanted = False
         self._kill_group()
         self.wait_ended()
 
     def stop(self, grace: float) -> None:
-        """Ends it with SIGTERM, and with SIGKILL where that took longer than `grace` seconds."""
+        """Stops it with SIGTERM, and with SIGKILL after `grace` seconds."""
         self.begin_stop()
         self.wait_ended(grace)
 
@@ -125,11 +125,11 @@ class Process:
         self._wanted = False
         if self.running:
             with contextlib.suppress(ProcessLookupError):
-                os.kill(self.pid, signal.SIGCONT)  # a stopped process can't end in order
+                os.kill(self.pid, signal.SIGCONT)  # a suspended process can't handle SIGTERM
                 os.kill(self.pid, signal.SIGTERM)
 
     def wait_ended(self, grace: float = 5.0) -> bool:
-        """Waits for its end, and kills it after `grace` seconds; answers whether it ended by itself."""
+        """Waits until it has ended, and kills it after `grace` seconds. Returns whether it ended by itself."""
         if self._process is None:
             return True
         try:
@@ -138,14 +138,14 @@ class Process:
             in_order = False
         else:
             in_order = True
-        self._kill_group()  # what it may have left in its group
+        self._kill_group()  # what it may have left in its process group
         self._process.wait()
         if self._watcher is not None:
             self._watcher.join()
         return in_order
 
     def tail(self, lines: int = TAIL_LINES) -> str:
-        """The end of its log."""
+        """Returns the end of its log."""
         if not self.log_file.exists():
             return ""
         return "\n".join(self.log_file.read_text(errors="replace").splitlines()[-lines:])
@@ -168,4 +168,4 @@ class Process:
             how = f" (by {signal.Signals(-code).name})"
         else:
             how = f" (exit code {code})"
-        return f"{self.name} {what}{how}. The end of {self.log_file}:\n{self.tail() or '(it said nothing)'}"
+        return f"{self.name} {what}{how}. The end of {self.log_file}:\n{self.tail() or '(empty)'}"

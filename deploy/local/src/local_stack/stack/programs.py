@@ -1,7 +1,7 @@
-"""What each part of the stack is: its program, its settings, and how one knows that it is ready.
+"""The processes of the stack: their programs, settings and readiness probes.
 
-Wiring (addresses, secrets, databases) is decided here. Everything else that the programs read comes from the
-environment of the caller, so ``JOBS_WORKER_COUNT=20 make run`` does what it says.
+Addresses, secrets and databases are set here. All other settings come from the caller's environment, so
+``JOBS_WORKER_COUNT=20 make run`` works.
 """
 
 import os
@@ -38,7 +38,7 @@ PRICE = "price_pro_monthly"
 KINDS = "saas.jobs.v1.kinds_pb2"
 HANDLERS = "saas_worker.program:handlers"
 
-# Everything happens sooner than in production, so that the journey is short; the environment may say otherwise.
+# Shorter than in production, so that the journey is short; the environment takes precedence.
 PACE = {
     "JOBS_RETRY_BASE": "500ms",
     "JOBS_DRAIN_TIMEOUT": "5s",
@@ -49,16 +49,16 @@ PACE = {
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything that the parts have to agree on.
+    """What the processes must agree on.
 
     Attributes:
         credentials: The run's secrets.
         databases: The two databases.
         ports: The port of each listener.
-        folder: Where generated files are.
+        folder: The folder of generated files.
         environment: Settings on top of the caller's own environment.
-        stripe_secret_key: A real key; None means the stand-in.
-        jaeger: The binary; None means no traces are kept.
+        stripe_secret_key: A real key; None for the fake Stripe.
+        jaeger: The binary; None to store no traces.
     """
 
     credentials: Credentials
@@ -78,7 +78,7 @@ class Plan:
         return f"http://{self.address(listener)}"
 
     def migrations(self) -> dict[str, ProcessSpec]:
-        """What brings each database up to date; each ends by itself."""
+        """Returns the migrations of each database, which end by themselves."""
         return {
             "jobs-migrations": self._spec(
                 "jobs-migrations",
@@ -97,7 +97,7 @@ class Plan:
         }
 
     def helpers(self) -> list[ProcessSpec]:
-        """The parts that stand in for the world around the product; they need nothing."""
+        """Returns the substitutes for external systems; they need nothing."""
         specs = [self._mail_catcher()]
         if self.stripe_secret_key is None:
             specs.append(self._stripe())
@@ -106,7 +106,7 @@ class Plan:
         return specs
 
     def services(self) -> list[ProcessSpec]:
-        """The product: it needs its databases."""
+        """Returns the product's programs, which need the databases."""
         return [self._jobs_server(), self._console(), self._api(), *(self._worker(name) for name in WORKERS)]
 
     def _jobs_server(self) -> ProcessSpec:
@@ -175,7 +175,7 @@ class Plan:
         return self._spec(
             "mail-catcher",
             [sys.executable, "-m", "local_stack.mail_catcher", *ports],
-            is_ready=http_answers(self.address("mail-http"), "/style.css"),  # not its mails, which may be thousands
+            is_ready=http_answers(self.address("mail-http"), "/style.css"),  # not the emails, which may be thousands
         )
 
     def _stripe(self) -> ProcessSpec:
@@ -196,7 +196,7 @@ class Plan:
             "jaeger",
             [str(binary), "--config", str(configuration)],
             is_ready=http_answers(self.address("jaeger-http"), "/api/services"),
-            OTEL_TRACES_SAMPLER="always_off",  # it would trace itself, to a port where nobody listens
+            OTEL_TRACES_SAMPLER="always_off",  # it would export spans of itself to a port without a listener
         )
 
     def _stripe_settings(self) -> dict[str, str]:
@@ -205,7 +205,7 @@ class Plan:
         return {"STRIPE_SECRET_KEY": "sk_test_stand_in", "STRIPE_API_BASE": self.url("stripe-http")}
 
     def _from_caller(self, name: str, otherwise: str) -> str:
-        """A setting that is the caller's own with the real Stripe, and ours with the stand-in."""
+        """Returns the caller's setting with the real Stripe, and the given one with the fake."""
         return os.environ.get(name, otherwise) if self.stripe_secret_key is not None else otherwise
 
     def _spec(
@@ -221,5 +221,5 @@ class Plan:
 
 
 def program(name: str) -> str:
-    """A program of this environment; it need not be on the PATH."""
+    """Returns the path of a program of this environment, which need not be on the PATH."""
     return str(Path(sys.executable).with_name(name))

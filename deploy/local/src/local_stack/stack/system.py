@@ -1,4 +1,4 @@
-"""The system: every part started as its own process, in order, each waited for; and ended so that nothing is left.
+"""The system: starts every process in order and waits for it, and stops everything without leftovers.
 
 Used by ``make run`` and by the end-to-end tests.
 
@@ -31,20 +31,20 @@ from local_stack.stack.process import Process, ProcessError, ProcessSpec
 from local_stack.stack.programs import LISTENERS, WORKERS, Plan
 
 READY_WITHIN = 45.0
-"""Seconds until every part must be ready; a loaded machine with two cores needs ten."""
+"""How many seconds every process may take to be ready; a loaded machine with two cores needs ten."""
 STOP_GRACE = 8.0
-"""Seconds that a part may take to end in order: above the drain time-outs in `parts.PACE`."""
+"""How many seconds a process may take to stop: more than the drain timeouts in `programs.PACE`."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """What can be chosen.
+    """Options of a run.
 
     Attributes:
-        ports: Ports for listeners, by the names in `parts.LISTENERS`; the others get free ones.
+        ports: Ports for listeners of `programs.LISTENERS`; the others get free ones.
         environment: Settings of the programs, for example {"JOBS_RETRY_BASE": "200ms"}.
-        jaeger: Whether Jaeger is started where it is there.
-        stripe_secret_key: Talks to the real Stripe instead of the stand-in.
+        jaeger: Whether to start Jaeger if it is installed.
+        stripe_secret_key: Uses the real Stripe instead of the fake.
     """
 
     ports: Mapping[str, int] = field(default_factory=dict)
@@ -57,12 +57,12 @@ class System:
     """The whole system on this machine.
 
     Args:
-        options: What can be chosen.
-        on_ready: Called with a part's name and its seconds to readiness.
-        on_death: Called with a text when a part ends that nobody ended; from another thread.
+        options: The options.
+        on_ready: Called with a process's name and how many seconds it took to be ready.
+        on_death: Called with a text when a process dies; from another thread.
 
     Attributes:
-        deaths: The texts that `on_death` was given.
+        deaths: The texts that were passed to `on_death`.
     """
 
     def __init__(
@@ -97,13 +97,13 @@ class System:
     # ── The whole ──
 
     def start(self) -> None:
-        """Starts everything, and answers when all of it is ready.
+        """Starts everything and returns when all of it is ready.
 
-        Call it from a thread that outlives the system: Linux ends Postgres with the thread that started it.
+        Call it from a thread that lives longer than the system: Linux stops Postgres with the thread that started it.
 
         Raises:
-            ProcessError: A part died or was not ready in time.
-            PortError: A port that was asked for is in use.
+            ProcessError: A process died or was not ready in time.
+            PortError: A requested port is in use.
             EmbeddedPostgresError: Postgres didn't start.
         """
         reach_directly()
@@ -140,54 +140,54 @@ class System:
             for each in as_completed(ready):
                 each.result()
         finally:
-            waiting.shutdown(wait=False)  # after a failure, what is still waited for ends when `stop` ends it
+            waiting.shutdown(wait=False)  # after a failure, `stop` ends what it still waits for
 
     def stop(self) -> None:
-        """Ends everything in order: what makes work first, what keeps it last. Idempotent."""
+        """Stops everything in order: workers first, databases last. Idempotent."""
         self._undo.close()
 
     def keep_logs(self) -> None:
-        """Leaves the logs where they are when the system ends; they are removed otherwise."""
+        """Keeps the logs when the system stops; otherwise they are removed."""
         self._guardian.keep(self.folder)
 
-    # ── One part ──
+    # ── One process ──
 
     @property
     def part_names(self) -> tuple[str, ...]:
-        """Every part but Postgres, in the order in which they were started."""
+        """All processes except Postgres, in the order of their start."""
         return tuple(self._parts)
 
     def part(self, name: str) -> Process:
-        """Answers a part. Raises ProcessError where there is none of that name."""
+        """Returns a process. Raises ProcessError for an unknown name."""
         try:
             return self._parts[name]
         except KeyError:
-            raise ProcessError(f"no part is named {name!r}; there are {', '.join(self._parts)}") from None
+            raise ProcessError(f"there is no process {name!r}: use one of {', '.join(self._parts)}") from None
 
     def add_part(self, spec: ProcessSpec) -> None:
-        """Starts a part beside the stack's own, and answers when it is ready; it ends with the others."""
+        """Starts a further process and returns when it is ready. It stops with the others."""
         with ThreadPoolExecutor(1) as waiting:
             self._launch(spec, waiting).result()
 
     def start_part(self, name: str) -> None:
-        """Starts a part again, and answers when it is ready."""
+        """Restarts a process and returns when it is ready."""
         self.part(name).start()
         self.part(name).wait_ready(time.monotonic() + READY_WITHIN)
 
     def stop_part(self, name: str, *, grace: float = STOP_GRACE) -> None:
-        """Ends a part with SIGTERM, and with SIGKILL after `grace` seconds."""
+        """Stops a process with SIGTERM, and with SIGKILL after `grace` seconds."""
         self.part(name).stop(grace)
 
     def kill(self, name: str) -> None:
-        """Kills a part with SIGKILL, and answers when it is gone."""
+        """Kills a process with SIGKILL and returns when it has ended."""
         self.part(name).kill()
 
     def signal(self, name: str, number: signal.Signals) -> None:
-        """Sends a part a signal, for example SIGSTOP and later SIGCONT."""
+        """Sends a process a signal, for example SIGSTOP and later SIGCONT."""
         self.part(name).signal(number)
 
     def start_postgres(self) -> None:
-        """Starts Postgres, also after `stop_postgres`, on the same data."""
+        """Starts Postgres. After `stop_postgres` it has the same data."""
         began = time.monotonic()
         self.postgres.start()
         self._on_ready("postgres", time.monotonic() - began)
@@ -197,33 +197,33 @@ class System:
         self._postgres_watcher.start()
 
     def stop_postgres(self) -> None:
-        """Crashes Postgres; every commit that was answered is kept."""
+        """Crashes Postgres. It keeps every confirmed commit."""
         self._postgres_wanted = False
         self.postgres.stop("immediate")
         if self._postgres_watcher is not None:
             self._postgres_watcher.join()
 
-    # ── Where things are ──
+    # ── Addresses ──
 
     def address(self, listener: str) -> str:
-        """The "host:port" of a listener of `parts.LISTENERS`."""
+        """Returns the "host:port" of a listener of `programs.LISTENERS`."""
         return self.plan.address(listener)
 
     def url(self, listener: str) -> str:
-        """The "http://host:port" of a listener of `parts.LISTENERS`."""
+        """Returns the "http://host:port" of a listener of `programs.LISTENERS`."""
         return self.plan.url(listener)
 
     @property
     def traces_url(self) -> str | None:
-        """Where Jaeger's API and pages are; None where it isn't running."""
+        """The address of Jaeger's API and pages; None if it isn't running."""
         return self.url("jaeger-http") if self.plan.jaeger is not None else None
 
     @property
     def has_stripe_stand_in(self) -> bool:
-        """Whether Stripe is the stand-in."""
+        """Whether the fake Stripe is used."""
         return self.plan.stripe_secret_key is None
 
-    # ── Inside ──
+    # ── Internals ──
 
     def _launch(self, spec: ProcessSpec, waiting: Executor) -> Future[None]:
         part = Process(spec, self.logs / f"{spec.name}.log", self._guardian, self._died)
@@ -262,12 +262,12 @@ class System:
             self._on_ready(name, time.monotonic() - began)
 
     def _watch_postgres(self, pid: int) -> None:
-        with contextlib.suppress(ChildProcessError):  # it was ended and waited for elsewhere
+        with contextlib.suppress(ChildProcessError):  # stopped and waited for by another thread
             os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
         self._guardian.forget(pid)
         if self._postgres_wanted:
-            words = self.postgres.log_file.read_text(errors="replace").splitlines()[-15:]
-            self._report("\n".join([f"postgres died. The end of {self.postgres.log_file}:", *words]))
+            lines = self.postgres.log_file.read_text(errors="replace").splitlines()[-15:]
+            self._report("\n".join([f"postgres died. The end of {self.postgres.log_file}:", *lines]))
 
     def _died(self, _part: Process, text: str) -> None:
         self._report(text)

@@ -33,7 +33,7 @@ def main() -> None:
 
 
 async def serve(settings: JobsConsoleSettings, stop: asyncio.Event) -> None:
-    """Serves until `stop` is set, then lets pages in progress finish."""
+    """Serves until `stop` is set, then waits for pages in progress."""
     async with AsyncExitStack() as stack:
         channel = open_channel(
             settings.jobs_console_target, tls=settings.tls, timeout=CALL_TIMEOUT, max_receive_bytes=MAX_RESPONSE_BYTES

@@ -69,7 +69,7 @@ class JobsConsoleSettings(Settings):
     )
     jobs_console_drain_timeout: Duration = Field(
         default=timedelta(seconds=10),
-        description="How long a console that is stopping lets pages in progress finish.",
+        description="How long a console that is stopping waits for pages in progress.",
     )
     jobs_console_target: str = Field(
         min_length=1,

@@ -45,7 +45,7 @@ def read_job_id(text: str) -> int:
     if text.isascii() and text.isdigit() and len(text) < 20 and str(int(text)) == text and int(text) <= MAX_ID:
         return int(text)
     raise RpcError(
-        grpc.StatusCode.NOT_FOUND, f"There is no job {text[:40]!r}.", error_info("JOB_NOT_FOUND", {"job_id": text})
+        grpc.StatusCode.NOT_FOUND, f"Job {text[:40]!r} does not exist.", error_info("JOB_NOT_FOUND", {"job_id": text})
     )
 
 
@@ -54,7 +54,7 @@ def read_state(state: job_pb2.JobState) -> JobState:
     try:
         return _STATES_READ[state]
     except KeyError:
-        raise ValueError(f"there is no job state {state}") from None
+        raise ValueError(f"{state} is not a job state") from None
 
 
 def read_filter(sent: job_pb2.JobFilter, kinds: Kinds) -> JobFilter:

@@ -1,4 +1,4 @@
-"""Kinds, with what a client needs to write a job of one: as a form shows it."""
+"""Kinds, with the fields of their payloads, as a client needs them to enqueue a job."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -17,7 +17,7 @@ TYPES: Mapping[int, str] = {
         *("sfixed32", "sfixed64", "bool", "string", "bytes", "enum", "message", "group"),
     )
 }
-# What has a form of its own in JSON, and is one value to a person.
+# Messages that have a special form in JSON and are shown as one value.
 _WELL_KNOWN = "google.protobuf."
 _KEY, _VALUE = "key", "value"
 
@@ -25,16 +25,16 @@ _KEY, _VALUE = "key", "value"
 def write_kind(
     kind: Kind, comments: Mapping[str, str], *, worker_version: int, pause: Pause | None
 ) -> kind_pb2.JobKind:
-    """Writes a kind with the values in force.
+    """Writes a kind with its effective options.
 
     Args:
         kind: The kind.
-        comments: What the .proto files say of messages and fields, by their full names.
-        worker_version: The highest version that a live worker runs; 0 when none knows the kind.
+        comments: The comments of messages and fields, by full name.
+        worker_version: The highest version that a live worker runs; 0 if none knows the kind.
         pause: Its pause, if it is paused.
     """
     payload: Descriptor = kind.message_class.DESCRIPTOR
-    answer = kind_pb2.JobKind(
+    written = kind_pb2.JobKind(
         name=kind.name,
         queue=kind.queue,
         max_retries=kind.max_retries,
@@ -45,11 +45,11 @@ def write_kind(
         worker_version=worker_version,
         former_names=kind.former_names,
     )
-    write_duration(answer.timeout, kind.timeout)
+    write_duration(written.timeout, kind.timeout)
     if pause is not None:
-        write_time(answer.paused_at, pause.paused_at)
-        answer.paused_by = pause.paused_by
-    return answer
+        write_time(written.paused_at, pause.paused_at)
+        written.paused_by = pause.paused_by
+    return written
 
 
 def _fields(
@@ -65,7 +65,7 @@ def _field(field: FieldDescriptor, comments: Mapping[str, str], above: tuple[Des
     options: Any = field.GetOptions()
     key, value = _map_entry(field)
     rules = field_rules(field)
-    answer = kind_pb2.PayloadField(
+    written = kind_pb2.PayloadField(
         name=field.name,
         json_name=field.json_name,
         type=TYPES[value.type],
@@ -77,18 +77,18 @@ def _field(field: FieldDescriptor, comments: Mapping[str, str], above: tuple[Des
         description=comments.get(field.full_name, ""),
     )
     if rules is not None:
-        answer.rules.update(rules)
+        written.rules.update(rules)
     if value.message_type is not None:
-        answer.type_name = value.message_type.full_name
-        answer.fields.extend(_fields(value.message_type, comments, above))
+        written.type_name = value.message_type.full_name
+        written.fields.extend(_fields(value.message_type, comments, above))
     if value.enum_type is not None:
-        answer.type_name = value.enum_type.full_name
-        answer.enum_values.extend(each.name for each in value.enum_type.values)
-    return answer
+        written.type_name = value.enum_type.full_name
+        written.enum_values.extend(each.name for each in value.enum_type.values)
+    return written
 
 
 def _map_entry(field: FieldDescriptor) -> tuple[FieldDescriptor | None, FieldDescriptor]:
-    """The keys of a map and its values; None and the field itself where it is none."""
+    """Returns a map's key and value fields; None and the field itself if it isn't a map."""
     entry = field.message_type
     if entry is None or not entry.GetOptions().map_entry:
         return None, field
@@ -97,5 +97,5 @@ def _map_entry(field: FieldDescriptor) -> tuple[FieldDescriptor | None, FieldDes
 
 def _oneof(field: FieldDescriptor) -> str:
     oneof = field.containing_oneof
-    # An optional field stands in a oneof of its own, which nobody has written.
+    # protoc generates a oneof for each optional field.
     return "" if oneof is None or oneof.name == f"_{field.name}" else oneof.name

@@ -35,7 +35,7 @@ log = structlog.get_logger()
 
 
 class JobsServer:
-    """The server. Entering starts it; leaving rejects new calls and lets calls in progress finish."""
+    """The server. Entering starts it; leaving rejects new calls and waits for calls in progress."""
 
     def __init__(
         self, settings: JobsServerSettings, callers: Callers, kinds: Kinds, *, callers_seen: Signature | None = None

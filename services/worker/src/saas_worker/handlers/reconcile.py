@@ -66,8 +66,8 @@ class Reconcile:
     async def __call__(self, _: ReconcileStripe, job: RunningJob) -> Outcome:
         """Reads, records and requeues; one run serves all jobs that are due at the same time.
 
-        A job that finds another one running snoozes, which frees its slot. It completes without a run of its own once
-        a run has completed that started after its first attempt.
+        A job that finds another one running snoozes, which frees its slot. It completes without another run once a
+        run has completed that started after its first attempt.
 
         Raises:
             StripeUnavailableError, StripeRejectedError, grpc.aio.AioRpcError: As `_reconcile`.
@@ -125,7 +125,7 @@ class Reconcile:
 
 
 def batches(events: list[bytes], limit: int) -> list[list[bytes]]:
-    """Splits events, in order, into batches of at most `limit` bytes. A larger event gets a batch of its own."""
+    """Splits events, in order, into batches of at most `limit` bytes. A larger event gets a separate batch."""
     parts: list[list[bytes]] = []
     size = limit
     for event in events:
