@@ -227,7 +227,9 @@ async def test_a_limit_never_counts_what_is_gone(installation: Any, eventually: 
 
 
 async def test_a_limit_below_one_is_refused(installation: Any) -> None:
-    with pytest.raises(ValueError, match="max_running of queue 'q' must be at least 1, not 0"):
+    with pytest.raises(
+        ValueError, match="max_running of queue 'q' must be at least 1, not 0; to stop the queue, pause it"
+    ):
         await call(installation, limit_queue_async, "q", 0)
 
 
