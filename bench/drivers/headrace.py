@@ -34,6 +34,10 @@ class Headrace:
         """By COPY."""
         await self._door.copy_async(await self._connect(), (NewJob(_payload(id_)) for id_ in ids))
 
+    async def enqueue_many(self, ids: Sequence[str]) -> None:
+        """With a result for each job."""
+        await self._door.accept_async(await self._connect(), [NewJob(_payload(id_)) for id_ in ids])
+
     async def enqueue_one(self, id_: str) -> None:
         """By the door."""
         await self._door.accept_one_async(await self._connect(), NewJob(_payload(id_)))
