@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from statistics import median, quantiles
 from typing import Any
@@ -17,6 +17,9 @@ SPEED = Bar(0.95, more_is_better=True)
 COST = Bar(1.03, more_is_better=False)
 BATCH = 1000
 IN_FLIGHT = 64
+
+Steps = Generator[Values, None, None]
+"""What was measured in each step of a case."""
 
 
 @dataclass(frozen=True)
@@ -35,21 +38,21 @@ class Size:
 
 
 QUICK = Size(
-    seconds=340,
+    seconds=320,
     most_pairs=40,
-    drain_jobs=40_000,
-    many_jobs=20_000,
-    single_jobs=500,
-    latency_jobs=100,
+    drain_jobs=60_000,
+    many_jobs=40_000,
+    single_jobs=800,
+    latency_jobs=60,
     calls=2_000,
     batches=15,
 )
 FULL = Size(
     seconds=2400,
     most_pairs=100,
-    drain_jobs=80_000,
-    many_jobs=40_000,
-    single_jobs=1_000,
+    drain_jobs=100_000,
+    many_jobs=80_000,
+    single_jobs=2_000,
     latency_jobs=200,
     calls=4_000,
     batches=30,
@@ -70,14 +73,15 @@ class Case:
     """Something that one side does on a database, and the rows that come of it.
 
     Args:
-        measure: Takes the server, a side, the URL of a database in which that side's tables are, and the size.
+        steps: Takes the server, a side, the URL of a database in which that side's tables are, and the size. It yields
+            after each step, so that the other side takes the same step right afterwards.
     """
 
     name: str
     part: str
     """`engine` or `rpc`."""
     rows: tuple[Row, ...]
-    measure: Callable[[Server, Side, str, Size], Values]
+    steps: Callable[[Server, Side, str, Size], Steps]
 
 
 def _work(name: str, unit: str = "jobs/s", *, by: str, each: str = "job") -> tuple[Row, ...]:
@@ -104,46 +108,44 @@ CALL = _work("gRPC Enqueue", "calls/s", by="jobs server", each="call")
 CALL_BATCH = _work(f"gRPC EnqueueBatch of {BATCH:,}", by="jobs server")
 
 
-def drain(server: Server, side: Side, dsn: str, size: Size) -> Values:
+def drain(server: Server, side: Side, dsn: str, size: Size) -> Steps:
     """Enqueues by COPY in one transaction, then drains."""
-    values = _enqueued(server, side, dsn, FAST, "enqueue", jobs=size.drain_jobs)
+    yield _enqueued(server, side, dsn, FAST, "enqueue", jobs=size.drain_jobs)
     server.settle(dsn)
     with server.working() as work:
         drained = side.run("drain", dsn, jobs=size.drain_jobs)
     server.require(dsn, side.driver.unfinished, 0)
-    return values | _per_job(DRAIN, size.drain_jobs, drained["seconds"], drained["cpu_seconds"], work)
+    yield _per_job(DRAIN, size.drain_jobs, drained["seconds"], drained["cpu_seconds"], work)
 
 
-def many(server: Server, side: Side, dsn: str, size: Size) -> Values:
+def many(server: Server, side: Side, dsn: str, size: Size) -> Steps:
     """Enqueues batches, with a result for each job."""
-    return _enqueued(server, side, dsn, MANY, "enqueue_many", jobs=size.many_jobs, batch=BATCH)
+    yield _enqueued(server, side, dsn, MANY, "enqueue_many", jobs=size.many_jobs, batch=BATCH)
 
 
-def singly(server: Server, side: Side, dsn: str, size: Size) -> Values:
+def singly(server: Server, side: Side, dsn: str, size: Size) -> Steps:
     """Enqueues one job after the other."""
-    return _enqueued(server, side, dsn, SINGLY, "enqueue_singly", jobs=size.single_jobs)
+    yield _enqueued(server, side, dsn, SINGLY, "enqueue_singly", jobs=size.single_jobs)
 
 
-def latency(_: Server, side: Side, dsn: str, size: Size) -> Values:
+def latency(_: Server, side: Side, dsn: str, size: Size) -> Steps:
     """Enqueues one job after the other for an idle worker."""
     measured = side.run("latency", dsn, jobs=size.latency_jobs, per_second=ENQUEUES_PER_SECOND)
     waited = measured["milliseconds"]
-    return dict(zip((row.name for row in LATENCY), (median(waited), quantiles(waited, n=100)[98]), strict=True))
+    yield dict(zip((row.name for row in LATENCY), (median(waited), quantiles(waited, n=100)[98]), strict=True))
 
 
-def rpc(server: Server, side: Side, dsn: str, size: Size) -> Values:
+def rpc(server: Server, side: Side, dsn: str, size: Size) -> Steps:
     """Calls a jobs server that was just started, after some calls that open connections and prepare statements."""
     unary: dict[str, Any] = {"method": "enqueue", "in_flight": IN_FLIGHT, "batch": 1}
     batch: dict[str, Any] = {"method": "batch", "in_flight": 2, "batch": BATCH}
-    values: Values = {}
     with side.jobs_server(dsn) as program:
+        program.load(calls=size.calls // 10, **unary)
+        yield {}
         for rows, arguments, calls in ((CALL, unary, size.calls), (CALL_BATCH, batch, size.batches)):
-            program.load(calls=max(2, calls // 10), **arguments)
             with server.working() as work:
                 seconds, cpu_seconds = program.load(calls=calls, **arguments)
-            jobs = calls * arguments["batch"]
-            values |= _per_job(rows, jobs, seconds, cpu_seconds, work)
-    return values
+            yield _per_job(rows, calls * arguments["batch"], seconds, cpu_seconds, work)
 
 
 def _enqueued(server: Server, side: Side, dsn: str, rows: tuple[Row, ...], case: str, **arguments: int) -> Values:

@@ -9,8 +9,10 @@ from typing import Any
 
 from bench.against.cases import Case, Row
 from bench.against.rounds import HERE, THERE, Pairs, compared
-from bench.against.verdict import Ratio, Verdict, looks_worse, verdict
+from bench.against.verdict import FEWEST_PAIRS, Ratio, Verdict, looks_worse, verdict
 from bench.report import aligned, number
+
+AGAIN = "Run it without QUICK or on a quieter machine."
 
 
 @dataclass(frozen=True)
@@ -59,15 +61,15 @@ def conclusion(of_lines: Sequence[Line], revision: str) -> tuple[str, int]:
     """Returns the verdict on all rows in words, and as the exit code.
 
     Returns:
-        0 if no row is worse, 1 if one is, 3 if one looks worse and the noise is too large to be sure.
+        0 if no row is worse, 1 if one is, 3 if one looks worse or has too few pairs to be sure.
     """
     judged = [(line, line.row.bar) for line in of_lines if line.row.bar is not None]
-    worse = [line.row.name for line, _ in judged if line.verdict is Verdict.WORSE]
-    if worse:
+    if worse := [line.row.name for line, _ in judged if line.verdict is Verdict.WORSE]:
         return f"The speed of {revision} did not hold: {', '.join(worse)}.", 1
-    unsure = [line.row.name for line, bar in judged if looks_worse(line.ratio, bar)]
-    if unsure:
-        return f"Looks worse, but may be noise: {', '.join(unsure)}. Run it without QUICK or on a quieter machine.", 3
+    if unsure := [line.row.name for line, bar in judged if looks_worse(line.ratio, bar)]:
+        return f"Looks worse, but may be noise: {', '.join(unsure)}. {AGAIN}", 3
+    if (fewest := min(line.ratio.pairs for line, _ in judged)) < FEWEST_PAIRS:
+        return f"Too few pairs to tell: {fewest} in the time there was. {AGAIN}", 3
     noisy = sum(line.verdict is Verdict.WITHIN_NOISE for line, _ in judged)
-    rest = f"; {noisy} rows are within noise, which more pairs or a quieter machine would settle" if noisy else ""
-    return f"The speed of {revision} held in {len(judged) - noisy} of {len(judged)} rows{rest}.", 0
+    rest = f", and {noisy} are within noise" if noisy else ""
+    return f"The speed of {revision} held: {len(judged) - noisy} of {len(judged)} rows are held{rest}.", 0

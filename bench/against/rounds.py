@@ -5,17 +5,17 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 
 from bench.against.cases import Case, Size
 from bench.against.side import Side
-from bench.against.verdict import LEAST_PAIRS, Ratio, Verdict, ratio, verdict
+from bench.against.verdict import ENOUGH_PAIRS, Ratio, Verdict, ratio, verdict
 from bench.cases import Values
 from bench.server import Server
 
 HERE, THERE = "here", "there"
 # A case whose rows are not judged needs no more.
-UNJUDGED_PAIRS = 5
+UNJUDGED_PAIRS = 4
 
 Pairs = Sequence[Mapping[str, Values]]
 """Of a case: in each pair, the values of both sides by the side's name."""
@@ -39,14 +39,27 @@ def measure(
                 begun = time.monotonic()
                 if begun + longest[case.name] > deadline or settled(case, pairs[case.name]):
                     continue
-                pair: dict[str, Values] = {}
-                for side in order:
-                    with server.database(like=tables[side.name]) as dsn:
-                        pair[side.name] = case.measure(server, side, dsn, size)
-                pairs[case.name].append(pair)
+                pairs[case.name].append(_pair(server, order, tables, case, size))
                 longest[case.name] = max(longest[case.name], time.monotonic() - begun)
-                sys.stderr.write(f"pair {turn + 1}, {time.monotonic() - begun:.1f} s: {_words(pair)}\n")
+                sys.stderr.write(f"pair {turn + 1}: {_words(pairs[case.name][-1])}\n")
     return pairs
+
+
+def _pair(
+    server: Server, order: Sequence[Side], tables: Mapping[str, str], case: Case, size: Size
+) -> dict[str, Values]:
+    """Has both sides take the steps of a case by turns, each on a database of its own."""
+    values: dict[str, Values] = {side.name: {} for side in order}
+    with ExitStack() as stack:
+        databases = [stack.enter_context(server.database(like=tables[side.name])) for side in order]
+        steps = [
+            stack.enter_context(closing(case.steps(server, side, dsn, size)))
+            for side, dsn in zip(order, databases, strict=True)
+        ]
+        for taken in zip(*steps, strict=True):  # a step of the first side, then the same step of the second
+            for side, measured in zip(order, taken, strict=True):
+                values[side.name] |= measured
+    return values
 
 
 def compared(row: str, pairs: Pairs) -> Ratio:
@@ -57,7 +70,7 @@ def compared(row: str, pairs: Pairs) -> Ratio:
 def settled(case: Case, pairs: Pairs) -> bool:
     """Returns whether enough pairs are measured: every bar of the case is known to be met."""
     judged = [(row.name, row.bar) for row in case.rows if row.bar is not None]
-    if len(pairs) < (LEAST_PAIRS if judged else UNJUDGED_PAIRS):
+    if len(pairs) < (ENOUGH_PAIRS if judged else UNJUDGED_PAIRS):
         return False
     return all(verdict(compared(name, pairs), bar) is Verdict.HELD for name, bar in judged)
 

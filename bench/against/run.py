@@ -22,7 +22,7 @@ def main(revision: str, *, quick: bool, only: str | None) -> int:
     """Measures, prints the table and the verdict, and writes bench/results/against.json.
 
     Returns:
-        0 if no row is worse, 1 if one is, 3 if one looks worse and the noise is too large to be sure.
+        0 if no row is worse, 1 if one is, 3 if one looks worse or has too few pairs to be sure.
     """
     begun = datetime.datetime.now(datetime.UTC)
     try:

@@ -15,8 +15,9 @@ from math import exp, log
 from statistics import median
 
 CONFIDENCE = 0.99
-# With fewer pairs no interval has that confidence.
-LEAST_PAIRS = 8
+# With fewer pairs no interval has that confidence: the whole spread, which then stands for it, has 97 % with six.
+ENOUGH_PAIRS = 8
+FEWEST_PAIRS = 6
 
 
 class Verdict(StrEnum):
@@ -61,8 +62,7 @@ def ratio(here: Sequence[float], there: Sequence[float]) -> Ratio:
     The middle is the median of the pairs' ratios, each also averaged with every other one (Hodges and Lehmann's
     estimate): a few odd pairs don't move it, and it needs fewer pairs than the plain median. The interval is the one
     that belongs to it (of Wilcoxon's signed-rank test) and holds the true ratio with a probability of at least 99 %.
-    It assumes only that noise makes one side slower as often as the other, which taking turns ensures. With fewer than
-    eight pairs it is the whole spread.
+    It assumes only that noise makes one side slower as often as the other, which taking turns ensures.
 
     Raises:
         ValueError: There are no pairs, or a measurement has no partner.
@@ -76,7 +76,9 @@ def ratio(here: Sequence[float], there: Sequence[float]) -> Ratio:
 
 
 def verdict(ratio: Ratio, bar: Bar) -> Verdict:
-    """Holds a ratio and its interval against a bar."""
+    """Holds a ratio and its interval against a bar. Fewer than six pairs say nothing."""
+    if ratio.pairs < FEWEST_PAIRS:
+        return Verdict.WITHIN_NOISE
     met = {bar.met_by(ratio.low), bar.met_by(ratio.high)}
     if met == {True}:
         return Verdict.HELD
@@ -85,7 +87,7 @@ def verdict(ratio: Ratio, bar: Bar) -> Verdict:
 
 def looks_worse(ratio: Ratio, bar: Bar) -> bool:
     """Returns whether a ratio misses its bar and is not 1 either, though the bar itself lies within the noise."""
-    return not bar.met_by(ratio.middle) and not ratio.low <= 1 <= ratio.high
+    return ratio.pairs >= ENOUGH_PAIRS and not bar.met_by(ratio.middle) and not ratio.low <= 1 <= ratio.high
 
 
 @cache
