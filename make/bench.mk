@@ -7,7 +7,7 @@ PEER_STAMPS := .tools/stamps/pgqueuer-$(PGQUEUER_VERSION) .tools/stamps/graphile
 
 .PHONY: bench peers
 
-bench: setup $(if $(AGAINST)$(filter rpc,$(ONLY)),,peers) ## Measure the engine beside its peers, and the jobs service; bench/results/latest.json (QUICK=1, ONLY=engine|rpc), or this checkout beside the revision AGAINST=
+bench: setup $(if $(AGAINST)$(filter rpc,$(ONLY)),,peers) ## Measure the engine beside its peers, and the jobs service, or both beside AGAINST=<revision> (QUICK=1, ONLY=engine|rpc)
 	@$(BIN)/python -m bench $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY)) $(if $(AGAINST),--against $(AGAINST))
 
 peers: $(PEER_STAMPS) ## Install the queues that the engine is measured beside
