@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 from engine_kinds import TestKinds
+from eventually import Eventually
+from installation import Installation
 from opentelemetry import baggage, context, propagate, trace
 from opentelemetry.propagators.composite import CompositePropagator
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
@@ -41,7 +43,9 @@ def traces(monkeypatch: pytest.MonkeyPatch) -> Traces:
     return traces
 
 
-async def run(installation: Any, eventually: Any, handler: Any, job_id: int, state: str = "completed") -> None:
+async def run(
+    installation: Installation, eventually: Eventually, handler: Any, job_id: int, state: str = "completed"
+) -> None:
     async with installation.working(installation.worker(installation.handlers(Greet=handler))):
         await eventually(lambda: installation.is_in(job_id, state))
 
@@ -57,7 +61,7 @@ def length(span: ReadableSpan) -> int:
 
 
 async def test_wait_and_process_hang_under_the_span_that_asked_for_the_job(
-    installation: Any, eventually: Any, traces: Traces
+    installation: Installation, eventually: Eventually, traces: Traces
 ) -> None:
     with traces.tracer.start_as_current_span("create greetings") as asking:
         job_id = await installation.enqueue(TestKinds.Greet())
@@ -90,7 +94,7 @@ async def test_wait_and_process_hang_under_the_span_that_asked_for_the_job(
 
 
 async def test_the_wait_is_as_long_as_the_database_says_and_ends_where_the_work_begins(
-    installation: Any, eventually: Any, traces: Traces
+    installation: Installation, eventually: Eventually, traces: Traces
 ) -> None:
     with traces.tracer.start_as_current_span("create"):
         job_id = await installation.enqueue(TestKinds.Greet())
@@ -101,7 +105,9 @@ async def test_the_wait_is_as_long_as_the_database_says_and_ends_where_the_work_
     assert wait.end_time <= process.start_time  # type: ignore[operator]
 
 
-async def test_clocks_that_differ_make_no_negative_wait(installation: Any, eventually: Any, traces: Traces) -> None:
+async def test_clocks_that_differ_make_no_negative_wait(
+    installation: Installation, eventually: Eventually, traces: Traces
+) -> None:
     with traces.tracer.start_as_current_span("create"):
         job_id = await installation.enqueue(TestKinds.Greet())
     await installation.execute("update headrace.jobs set ready_at = ready_at + interval '1 hour'")
@@ -110,7 +116,9 @@ async def test_clocks_that_differ_make_no_negative_wait(installation: Any, event
     assert length(wait) == 0
 
 
-async def test_a_retry_is_a_sibling_of_the_attempt_before(installation: Any, eventually: Any, traces: Traces) -> None:
+async def test_a_retry_is_a_sibling_of_the_attempt_before(
+    installation: Installation, eventually: Eventually, traces: Traces
+) -> None:
     async def greet(message: Any, job: RunningJob) -> None:
         if job.attempt == 1:
             raise ConnectionError("a secret that belongs in no trace")
@@ -132,7 +140,7 @@ async def test_a_retry_is_a_sibling_of_the_attempt_before(installation: Any, eve
 
 
 async def test_the_span_of_an_attempt_has_the_id_that_a_rescuer_would_give_it(
-    installation: Any, eventually: Any, traces: Traces
+    installation: Installation, eventually: Eventually, traces: Traces
 ) -> None:
     with traces.tracer.start_as_current_span("create"):
         job_id = await installation.enqueue(TestKinds.Greet())
@@ -148,7 +156,7 @@ async def test_the_span_of_an_attempt_has_the_id_that_a_rescuer_would_give_it(
 
 
 async def test_the_handlers_own_spans_hang_under_its_attempt(
-    installation: Any, eventually: Any, traces: Traces
+    installation: Installation, eventually: Eventually, traces: Traces
 ) -> None:
     async def greet(message: Any, job: RunningJob) -> Snooze | None:
         with traces.tracer.start_as_current_span("call the api"):
@@ -171,7 +179,7 @@ async def test_the_handlers_own_spans_hang_under_its_attempt(
     assert not own & attempts
 
 
-async def test_an_explicit_context_goes_before_the_current_span(installation: Any, traces: Traces) -> None:
+async def test_an_explicit_context_goes_before_the_current_span(installation: Installation, traces: Traces) -> None:
     given = TraceParent("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "vendor=1", "tenant=7")
     with traces.tracer.start_as_current_span("create"):
         job_id = await installation.enqueue(TestKinds.Greet(), trace=given)
@@ -181,7 +189,7 @@ async def test_an_explicit_context_goes_before_the_current_span(installation: An
     assert row == (given.traceparent, given.tracestate, given.baggage)
 
 
-async def test_baggage_reaches_the_handler(installation: Any, eventually: Any, traces: Traces) -> None:
+async def test_baggage_reaches_the_handler(installation: Installation, eventually: Eventually, traces: Traces) -> None:
     seen: list[object] = []
 
     async def greet(message: Any, job: RunningJob) -> None:
@@ -196,7 +204,7 @@ async def test_baggage_reaches_the_handler(installation: Any, eventually: Any, t
 
 
 async def test_a_job_that_nobody_traced_begins_a_trace_of_its_own(
-    installation: Any, eventually: Any, traces: Traces
+    installation: Installation, eventually: Eventually, traces: Traces
 ) -> None:
     async with await installation.connect() as connection:
         job_id = (await installation.enqueuer.enqueue_async(connection, NewJob(TestKinds.Greet()))).job_id
@@ -210,7 +218,7 @@ async def test_a_job_that_nobody_traced_begins_a_trace_of_its_own(
 
 
 async def test_each_tick_of_a_periodic_job_is_the_root_of_a_trace(
-    installation: Any, eventually: Any, traces: Traces
+    installation: Installation, eventually: Eventually, traces: Traces
 ) -> None:
     async def completed() -> bool:
         return bool(await installation.execute("select from headrace.jobs where state = 'completed'"))

@@ -15,6 +15,7 @@ from google.rpc import error_details_pb2
 from grpc import StatusCode
 from grpc.aio import AioRpcError
 from grpc_status import rpc_status
+from jobs_server_fixtures import ClientOf, JobsClient, Serve
 from structlog.testing import capture_logs
 
 from headrace.chassis.rpc.client import open_channel
@@ -57,7 +58,9 @@ async def refusal(call: Any) -> AioRpcError:
     return refused.value
 
 
-async def test_a_caller_enqueues_to_its_own_queues_only(serve: Any, client_of: Any, verification: Verification) -> None:
+async def test_a_caller_enqueues_to_its_own_queues_only(
+    serve: Serve, client_of: ClientOf, verification: Verification
+) -> None:
     callers = Callers([caller(queues=("bulk-*", "email"))])
     async with serve(callers=callers) as server, client_of(server) as jobs:
         await jobs.Enqueue(verification())
@@ -71,7 +74,7 @@ async def test_a_caller_enqueues_to_its_own_queues_only(serve: Any, client_of: A
     assert refused.refused.code == denied.value[0]
 
 
-async def test_calls_beyond_a_callers_rate_are_told_when_to_come_back(serve: Any, client_of: Any) -> None:
+async def test_calls_beyond_a_callers_rate_are_told_when_to_come_back(serve: Serve, client_of: ClientOf) -> None:
     callers = Callers([caller(rate=0.5, burst=3), caller("other")])
     async with serve(callers=callers) as server, client_of(server) as jobs:
         for _ in range(3):
@@ -123,7 +126,7 @@ def test_refused_calls_are_no_flood_in_the_log() -> None:
 
 
 async def test_calls_in_flight_are_limited_and_an_ended_one_makes_room(
-    database: str, serve: Any, client_of: Any, verification: Verification
+    database: str, serve: Serve, client_of: ClientOf, verification: Verification
 ) -> None:
     callers = Callers([caller(in_flight=2)])
     async with serve(callers=callers) as server, client_of(server) as jobs:
@@ -138,7 +141,7 @@ async def test_calls_in_flight_are_limited_and_an_ended_one_makes_room(
     assert detail(error, error_details_pb2.RetryInfo()).retry_delay.ToTimedelta().total_seconds() > 0
 
 
-async def enqueued(jobs: Any, request: EnqueueRequest) -> None:
+async def enqueued(jobs: JobsClient, request: EnqueueRequest) -> None:
     await jobs.Enqueue(request)
 
 
@@ -168,7 +171,7 @@ def encrypted(ours: Authority) -> dict[str, Path]:
 
 
 async def test_a_certificate_says_who_is_calling(
-    serve: Any, ours: Authority, encrypted: dict[str, Path], verification: Verification
+    serve: Serve, ours: Authority, encrypted: dict[str, Path], verification: Verification
 ) -> None:
     callers = Callers(
         [
@@ -214,7 +217,7 @@ async def test_a_certificate_says_who_is_calling(
         assert reason(error)[:2] == (StatusCode.UNAUTHENTICATED, "TOKEN_UNKNOWN")
 
 
-async def test_without_encryption_nobody_is_known_by_a_certificate(serve: Any, client_of: Any) -> None:
+async def test_without_encryption_nobody_is_known_by_a_certificate(serve: Serve, client_of: ClientOf) -> None:
     callers = Callers([caller(token_sha256=(), identities=("cn:api",))])
     async with serve(callers=callers) as server, grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
         stub: Any = JobsServiceStub(channel)

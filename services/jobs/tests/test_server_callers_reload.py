@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from grpc import StatusCode
 from grpc.aio import AioRpcError
+from jobs_server_fixtures import ClientOf
 from structlog.testing import capture_logs
 
 from headrace.chassis.rpc.tokens import token_hash
@@ -81,7 +82,7 @@ async def until(expected: StatusCode, call: Callable[[], Any]) -> None:
             pass
 
 
-async def test_a_token_is_replaced_without_an_outage(server: JobsServer, file: Path, client_of: Any) -> None:
+async def test_a_token_is_replaced_without_an_outage(server: JobsServer, file: Path, client_of: ClientOf) -> None:
     async with client_of(server, "old") as before, client_of(server, "new") as after:
         write(file, "old", "new")
         await until(StatusCode.OK, lambda: after.ListKinds(ListKindsRequest()))
@@ -91,7 +92,7 @@ async def test_a_token_is_replaced_without_an_outage(server: JobsServer, file: P
         assert await code(after.ListKinds(ListKindsRequest())) is StatusCode.OK
 
 
-async def test_rights_are_those_of_the_file_as_it_stands(server: JobsServer, file: Path, client_of: Any) -> None:
+async def test_rights_are_those_of_the_file_as_it_stands(server: JobsServer, file: Path, client_of: ClientOf) -> None:
     async with client_of(server, "old") as jobs:
         write(file, "old", methods="Enqueue")
         await until(StatusCode.PERMISSION_DENIED, lambda: jobs.ListKinds(ListKindsRequest()))
@@ -100,7 +101,7 @@ async def test_rights_are_those_of_the_file_as_it_stands(server: JobsServer, fil
 
 
 async def test_a_wrong_file_changes_nothing_and_is_said_in_the_log(
-    server: JobsServer, file: Path, client_of: Any
+    server: JobsServer, file: Path, client_of: ClientOf
 ) -> None:
     async with client_of(server, "old") as before, client_of(server, "new") as after:
         with capture_logs() as logs:
@@ -118,7 +119,7 @@ async def test_a_wrong_file_changes_nothing_and_is_said_in_the_log(
 
 
 async def test_a_mounted_secret_is_swapped_by_its_symbolic_link(
-    tmp_path: Path, database: str, client_of: Any, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, database: str, client_of: ClientOf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "..1").mkdir()
     (tmp_path / "..data").symlink_to("..1")

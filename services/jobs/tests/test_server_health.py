@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx
 from authority import Authority
+from jobs_server_fixtures import Serve
 
 from headrace.queue.db.migrate import up
 
@@ -17,7 +18,7 @@ async def asked(server: Any, path: str) -> int:
         return (await client.get(f"http://127.0.0.1:{server.health_port}{path}")).status_code
 
 
-async def test_probes_are_answered_over_http_beside_an_encrypted_listener(serve: Any, tmp_path: Path) -> None:
+async def test_probes_are_answered_over_http_beside_an_encrypted_listener(serve: Serve, tmp_path: Path) -> None:
     certificate, key = Authority(tmp_path, "ours").issue("server")
     files = {"jobs_grpc_tls_certificate": certificate, "jobs_grpc_tls_key": key}
     async with serve(jobs_server_health_address=ANYWHERE, **files) as server:
@@ -28,7 +29,7 @@ async def test_probes_are_answered_over_http_beside_an_encrypted_listener(serve:
         assert await asked(server, "/elsewhere") == 404
 
 
-async def test_a_server_whose_tables_are_missing_lives_and_is_not_ready(serve: Any, database: str) -> None:
+async def test_a_server_whose_tables_are_missing_lives_and_is_not_ready(serve: Serve, database: str) -> None:
     async with serve(migrate=False, jobs_server_health_address=ANYWHERE) as server:
         assert await asked(server, "/livez") == 200
         assert await asked(server, "/readyz") == 503

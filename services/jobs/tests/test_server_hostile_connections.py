@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from grpc import StatusCode
 from grpc.aio import AioRpcError, insecure_channel
+from jobs_server_fixtures import ClientOf, JobsClient, Verification
 
 from headrace.jobs.v1 import jobs_service_pb2 as pb
 from jobs_service.server.program import JobsServer
@@ -113,7 +114,9 @@ def wire(jobs_server: JobsServer) -> Any:
 
 
 @pytest.fixture(autouse=True)
-async def _server_lives(jobs_server: JobsServer, client_of: Any, verification: Any) -> AsyncIterator[None]:
+async def _server_lives(
+    jobs_server: JobsServer, client_of: ClientOf, verification: Verification
+) -> AsyncIterator[None]:
     """Whatever a test has done, another client can enqueue a job."""
     yield
     async with client_of(jobs_server) as jobs:
@@ -252,21 +255,21 @@ async def test_a_stream_without_one_whole_message_is_answered_and_no_trouble_for
         assert await opened.until(GOAWAY, stream=3) in (DATA, HEADER)
 
 
-async def test_streams_that_never_end_take_no_place_from_others(wire: Any, jobs: Any) -> None:
+async def test_streams_that_never_end_take_no_place_from_others(wire: Any, jobs: JobsClient) -> None:
     async with wire() as opened:
         for stream in range(1, 400, 2):
             await opened.send(frame(HEADER, END_HEADERS, stream, literals(*HEADERS)))
         assert (await jobs.ListKinds(pb.ListKindsRequest(), timeout=10)).kinds
 
 
-async def test_calls_that_are_reset_as_soon_as_they_are_made_stop_nobody(wire: Any, jobs: Any) -> None:
+async def test_calls_that_are_reset_as_soon_as_they_are_made_stop_nobody(wire: Any, jobs: JobsClient) -> None:
     async with wire() as opened:
         for stream in range(1, 6_000, 2):
             await opened.send(call(stream) + frame(RESET, 0, stream, struct.pack(">I", 8)))
         assert (await jobs.ListKinds(pb.ListKindsRequest(), timeout=10)).kinds
 
 
-async def test_pings_without_end_are_hung_up_on_or_answered_and_stop_nobody(wire: Any, jobs: Any) -> None:
+async def test_pings_without_end_are_hung_up_on_or_answered_and_stop_nobody(wire: Any, jobs: JobsClient) -> None:
     async with wire() as opened:
         await opened.send(frame(PING, 0, 0, b"8 bytes!") * 20_000)
         assert (await jobs.ListKinds(pb.ListKindsRequest(), timeout=10)).kinds

@@ -20,6 +20,7 @@ from grpc.aio import AioRpcError, insecure_channel
 from grpc_status import rpc_status
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from jobs_server_fixtures import Serve
 from private_kinds import PRIVATE_FILE, Invite
 
 from headrace.jobs.v1 import jobs_service_pb2 as pb
@@ -63,7 +64,7 @@ class Channel:
 
 
 @pytest.fixture
-async def server(serve: Any) -> AsyncIterator[JobsServer]:
+async def server(serve: Serve) -> AsyncIterator[JobsServer]:
     async with serve(kinds=Kinds.of_file(PRIVATE_FILE)) as running:
         yield running
 
@@ -337,7 +338,7 @@ class TestSize:
         assert error is not None
         assert (error.code(), reason(error)) == (StatusCode.OUT_OF_RANGE, "PAYLOAD_TOO_LARGE")
 
-    async def test_a_request_above_the_limit_of_requests_is_refused(self, serve: Any) -> None:
+    async def test_a_request_above_the_limit_of_requests_is_refused(self, serve: Serve) -> None:
         async with serve(jobs_request_limit=1024 * 1024) as server:
             options = [("grpc.max_send_message_length", -1)]
             async with insecure_channel(f"127.0.0.1:{server.port}", options=options) as opened:
@@ -345,7 +346,7 @@ class TestSize:
                 assert code is StatusCode.RESOURCE_EXHAUSTED
                 assert await Channel(opened).code("ListKinds", b"") is StatusCode.OK
 
-    async def test_a_small_request_that_unpacks_to_a_large_one_is_refused(self, serve: Any) -> None:
+    async def test_a_small_request_that_unpacks_to_a_large_one_is_refused(self, serve: Serve) -> None:
         async with serve(jobs_request_limit=1024 * 1024) as server:
             options = [("grpc.max_send_message_length", -1)]
             async with insecure_channel(

@@ -7,13 +7,13 @@ import re
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 from uuid import uuid4
 
 import psycopg
 import pytest
 from google.protobuf import json_format
+from jobs_server_fixtures import ClientOf, Serve
 from psycopg import sql
 
 from headrace.jobs.v1 import jobs_service_pb2
@@ -65,7 +65,9 @@ def as_the_servers_role(database: str) -> Iterator[str]:
         owner.execute(sql.SQL("drop owned by {0}; drop role {0}").format(sql.Identifier(role)))
 
 
-async def test_every_example_works_with_the_servers_role(as_the_servers_role: str, serve: Any, client_of: Any) -> None:
+async def test_every_example_works_with_the_servers_role(
+    as_the_servers_role: str, serve: Serve, client_of: ClientOf
+) -> None:
     calls = tomllib.loads((ROOT / "docs/reference_calls.toml").read_text(encoding="utf-8"))
     async with serve(as_the_servers_role, migrate=False) as server, client_of(server) as jobs:
         for method, sent in calls.items():

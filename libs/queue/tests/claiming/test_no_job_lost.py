@@ -18,6 +18,7 @@ from typing import Any
 import psycopg
 import pytest
 from engine_kinds import TestKinds
+from installation import Installation
 from psycopg.rows import dict_row
 
 from headrace.queue import NewJob
@@ -34,7 +35,7 @@ GREET, COUNT = "headrace.test.v1.Greet", "headrace.test.v1.Count"
 class Fire:
     """Producers, claimers and everything that disturbs them, over one queue; and the books of what they saw."""
 
-    def __init__(self, installation: Any, seed: int) -> None:
+    def __init__(self, installation: Installation, seed: int) -> None:
         self.installation = installation
         self.rng = random.Random(seed)
         self.committed: set[int] = set()
@@ -50,7 +51,7 @@ class Fire:
         self.stop = asyncio.Event()
 
     async def connect(self, stack: AsyncExitStack, *, autocommit: bool = True) -> Any:
-        options = {"prepare_threshold": 0, **self.installation._connection}
+        options = {"prepare_threshold": 0, **self.installation.connection_options}
         connection = await psycopg.AsyncConnection.connect(
             self.installation.dsn, autocommit=autocommit, row_factory=dict_row, **options
         )
@@ -237,7 +238,7 @@ class Fire:
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-async def test_no_committed_job_is_lost_and_none_is_handed_out_twice(installation: Any, seed: int) -> None:
+async def test_no_committed_job_is_lost_and_none_is_handed_out_twice(installation: Installation, seed: int) -> None:
     fire = Fire(installation, seed)
     async with asyncio.timeout(LATEST), asyncio.TaskGroup() as group:
         producers = [group.create_task(fire.producer(longest)) for longest in (0.02, 0.02, 0.02, 0.2, 1.0)]
@@ -292,7 +293,7 @@ class Claimer:
 
 
 async def test_a_late_commit_is_found_at_the_next_claim_not_by_the_sweep(
-    installation: Any, messages: type[TestKinds]
+    installation: Installation, messages: type[TestKinds]
 ) -> None:
     """The long transaction began before, and commits after, a job that a worker has passed."""
     async with await installation.connect(autocommit=False) as slow, AsyncExitStack() as stack:
@@ -306,7 +307,7 @@ async def test_a_late_commit_is_found_at_the_next_claim_not_by_the_sweep(
 
 
 async def test_a_late_commit_overtakes_nothing_that_the_claims_have_not_come_to(
-    installation: Any, messages: type[TestKinds]
+    installation: Installation, messages: type[TestKinds]
 ) -> None:
     """It was open during a claim, but its own place in the line is still ahead: that of its priority."""
     async with await installation.connect(autocommit=False) as slow, AsyncExitStack() as stack:

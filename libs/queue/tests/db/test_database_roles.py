@@ -11,6 +11,8 @@ from uuid import uuid4
 import psycopg
 import pytest
 from engine_kinds import TestKinds
+from eventually import Eventually
+from installation import Installation
 
 from headrace.queue import (
     NewJob,
@@ -47,7 +49,7 @@ class Roles:
 
 
 @pytest.fixture
-def roles(installation: Any) -> Iterator[Roles]:
+def roles(installation: Installation) -> Iterator[Roles]:
     """The three roles, granted what they need."""
     roles = Roles(installation.dsn)
     with psycopg.connect(installation.dsn, autocommit=True) as owner:
@@ -59,7 +61,7 @@ def roles(installation: Any) -> Iterator[Roles]:
             owner.execute(psycopg.sql.SQL("drop owned by {0}; drop role {0}").format(psycopg.sql.Identifier(name)))
 
 
-async def test_the_server_accepts_lists_and_controls(installation: Any, roles: Roles) -> None:
+async def test_the_server_accepts_lists_and_controls(installation: Installation, roles: Roles) -> None:
     async with await psycopg.AsyncConnection.connect(roles.dsn("server"), autocommit=True) as connection:
         jobs = [NewJob(TestKinds.Greet(), key="k"), NewJob(TestKinds.Greet(), key="k"), NewJob(TestKinds.Count())]
         first, again, _ = await installation.enqueuer.enqueue_many_async(connection, jobs)
@@ -76,7 +78,9 @@ async def test_the_server_accepts_lists_and_controls(installation: Any, roles: R
         await resume_queue_async(connection, "greetings")
 
 
-async def test_the_worker_does_all_of_its_work(installation: Any, roles: Roles, eventually: Any) -> None:
+async def test_the_worker_does_all_of_its_work(
+    installation: Installation, roles: Roles, eventually: Eventually
+) -> None:
     async def greet(message: Any, job: RunningJob) -> None:
         if job.attempt == 1:
             raise ValueError("once more")
@@ -107,7 +111,7 @@ async def test_the_worker_does_all_of_its_work(installation: Any, roles: Roles, 
         await eventually(tidied)
 
 
-async def test_the_reader_looks(installation: Any, roles: Roles) -> None:
+async def test_the_reader_looks(installation: Installation, roles: Roles) -> None:
     job_id = await installation.enqueue(TestKinds.Greet())
     async with await psycopg.AsyncConnection.connect(roles.dsn("reader"), autocommit=True) as connection:
         assert (await get_job_async(connection, job_id)).state == "available"

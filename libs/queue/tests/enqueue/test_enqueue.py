@@ -13,6 +13,7 @@ import psycopg
 import pytest
 import sqlalchemy
 from engine_kinds import TestKinds
+from installation import Installation
 from psycopg import AsyncConnection, Connection
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import Session
@@ -29,7 +30,7 @@ class Caller:
     commit: Callable[[], Any]
     rollback: Callable[[], Any]
 
-    async def act(self, installation: Any) -> None:
+    async def act(self, installation: Installation) -> None:
         """Writes a row of the caller's own and a job."""
         await done(self.insert_order())
         blocking = isinstance(self.connection, Connection | sqlalchemy.Connection | Session)
@@ -112,20 +113,22 @@ OpenCaller = Callable[[str], AbstractAsyncContextManager[Caller]]
 
 
 @pytest.fixture
-async def shop(installation: Any) -> Any:
+async def shop(installation: Installation) -> Installation:
     """An installation in a database in which the caller has a table, too."""
     await installation.execute("create table orders (id int)")
     return installation
 
 
-async def orders_and_jobs(shop: Any) -> tuple[int, int]:
+async def orders_and_jobs(shop: Installation) -> tuple[int, int]:
     rows = await shop.execute("select (select count(*) from orders), (select count(*) from headrace.jobs)")
     counts: tuple[int, int] = rows[0]
     return counts
 
 
 @pytest.mark.parametrize("open_caller", CALLERS)
-async def test_a_job_is_there_with_the_callers_rows_once_they_are_committed(open_caller: OpenCaller, shop: Any) -> None:
+async def test_a_job_is_there_with_the_callers_rows_once_they_are_committed(
+    open_caller: OpenCaller, shop: Installation
+) -> None:
     async with open_caller(shop.dsn) as caller:
         await caller.act(shop)
         assert await orders_and_jobs(shop) == (0, 0)
@@ -135,7 +138,7 @@ async def test_a_job_is_there_with_the_callers_rows_once_they_are_committed(open
 
 @pytest.mark.parametrize("open_caller", CALLERS)
 async def test_a_job_is_gone_with_the_callers_rows_when_they_are_rolled_back(
-    open_caller: OpenCaller, shop: Any
+    open_caller: OpenCaller, shop: Installation
 ) -> None:
     async with open_caller(shop.dsn) as caller:
         await caller.act(shop)
@@ -144,7 +147,9 @@ async def test_a_job_is_gone_with_the_callers_rows_when_they_are_rolled_back(
 
 
 @pytest.mark.parametrize("open_caller", [sqlalchemy_connection, sqlalchemy_session])
-async def test_the_job_may_be_the_first_statement_of_the_transaction(open_caller: OpenCaller, shop: Any) -> None:
+async def test_the_job_may_be_the_first_statement_of_the_transaction(
+    open_caller: OpenCaller, shop: Installation
+) -> None:
     async with open_caller(shop.dsn) as caller:
         shop.enqueuer.enqueue_many(caller.connection, [NewJob(TestKinds.Greet())])
         caller.rollback()
@@ -153,7 +158,7 @@ async def test_the_job_may_be_the_first_statement_of_the_transaction(open_caller
     assert await orders_and_jobs(shop) == (0, 1)
 
 
-async def test_a_job_in_a_savepoint_goes_with_it(shop: Any) -> None:
+async def test_a_job_in_a_savepoint_goes_with_it(shop: Installation) -> None:
     with psycopg.connect(shop.dsn) as connection:
         shop.enqueuer.enqueue_many(connection, [NewJob(TestKinds.Greet(name="kept"))])
         with connection.transaction(force_rollback=True):
@@ -161,7 +166,7 @@ async def test_a_job_in_a_savepoint_goes_with_it(shop: Any) -> None:
     assert await orders_and_jobs(shop) == (0, 1)
 
 
-async def test_on_an_autocommit_connection_a_key_is_never_kept_without_its_job(shop: Any) -> None:
+async def test_on_an_autocommit_connection_a_key_is_never_kept_without_its_job(shop: Installation) -> None:
     await shop.execute(
         "create function refuse() returns trigger language plpgsql as $$ begin raise exception 'disk full'; end $$"
     )
@@ -176,13 +181,13 @@ async def test_on_an_autocommit_connection_a_key_is_never_kept_without_its_job(s
     assert await orders_and_jobs(shop) == (0, 1)
 
 
-async def test_an_autocommit_connection_inside_a_transaction_commits_with_that(shop: Any) -> None:
+async def test_an_autocommit_connection_inside_a_transaction_commits_with_that(shop: Installation) -> None:
     async with await shop.connect(autocommit=True) as connection, connection.transaction(force_rollback=True):
         await shop.enqueuer.enqueue_many_async(connection, [NewJob(TestKinds.Greet())])
     assert await orders_and_jobs(shop) == (0, 0)
 
 
-async def test_blocking_accept_refuses_other_connections_by_name(installation: Any) -> None:
+async def test_blocking_accept_refuses_other_connections_by_name(installation: Installation) -> None:
     job = [NewJob(TestKinds.Greet())]
     async_engine = create_async_engine(url(installation.dsn))
     sqlite = sqlalchemy.create_engine("sqlite://")
@@ -205,7 +210,7 @@ async def test_blocking_accept_refuses_other_connections_by_name(installation: A
     sqlite.dispose()
 
 
-async def test_asynchronous_accept_refuses_other_connections_by_name(installation: Any) -> None:
+async def test_asynchronous_accept_refuses_other_connections_by_name(installation: Installation) -> None:
     job = [NewJob(TestKinds.Greet())]
     engine = sqlalchemy.create_engine(url(installation.dsn))
     with psycopg.connect(installation.dsn) as plain, engine.connect() as connection, Session(engine) as session:
@@ -220,7 +225,7 @@ async def test_asynchronous_accept_refuses_other_connections_by_name(installatio
     engine.dispose()
 
 
-async def test_a_door_without_a_hash_key_is_refused(installation: Any) -> None:
+async def test_a_door_without_a_hash_key_is_refused(installation: Installation) -> None:
     for keys in ((), (b"x" * 65,)):
         with pytest.raises(ValueError, match="hash_keys: give at least one key, each of at most 64 bytes"):
             Enqueuer(installation.kinds, hash_keys=keys)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from engine_kinds import TestKinds
+from eventually import Eventually
 from hypothesis import given
 from hypothesis import strategies as st
+from installation import Installation
 
 from headrace.queue import Cancel, Discard, Event, EventListener, EventsMissed, EventType, NewJob, RunningJob, Snooze
 from headrace.queue.events import publisher
@@ -35,7 +37,9 @@ async def greet(message: Any, job: RunningJob) -> Any:
     return None
 
 
-async def test_subscribers_hear_of_each_outcome_once_it_is_committed(installation: Any, eventually: Any) -> None:
+async def test_subscribers_hear_of_each_outcome_once_it_is_committed(
+    installation: Installation, eventually: Eventually
+) -> None:
     ids = {name: await installation.enqueue(TestKinds.Greet(name=name)) for name in EXPECTED}
     heard: list[Event] = []
 
@@ -51,7 +55,9 @@ async def test_subscribers_hear_of_each_outcome_once_it_is_committed(installatio
     assert {(event.kind, event.queue) for event in heard} == {("headrace.test.v1.Greet", "greetings")}
 
 
-async def test_a_subscriber_that_raises_or_has_ended_disturbs_nobody(installation: Any, eventually: Any) -> None:
+async def test_a_subscriber_that_raises_or_has_ended_disturbs_nobody(
+    installation: Installation, eventually: Eventually
+) -> None:
     heard: list[Event] = []
     ended: list[Event] = []
 
@@ -69,7 +75,7 @@ async def test_a_subscriber_that_raises_or_has_ended_disturbs_nobody(installatio
     assert ended == []
 
 
-async def test_other_processes_hear_everything_from_the_moment_they_listen(installation: Any) -> None:
+async def test_other_processes_hear_everything_from_the_moment_they_listen(installation: Installation) -> None:
     async with (
         installation.working(installation.worker(installation.handlers(Greet=greet), slots=100)),
         EventListener(installation.dsn).listen() as events,
@@ -85,7 +91,7 @@ async def test_other_processes_hear_everything_from_the_moment_they_listen(insta
                 break
 
 
-async def test_a_lost_connection_is_said_and_mended(installation: Any) -> None:
+async def test_a_lost_connection_is_said_and_mended(installation: Installation) -> None:
     kill = "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'headrace events'"
     async with (
         installation.working(installation.worker(installation.handlers(Greet=greet))),
@@ -99,7 +105,9 @@ async def test_a_lost_connection_is_said_and_mended(installation: Any) -> None:
     assert (event.what, event.job_id) == (EventType.COMPLETED, job_id)
 
 
-async def test_what_is_too_much_to_tell_is_told_as_a_number(installation: Any, monkeypatch: Any) -> None:
+async def test_what_is_too_much_to_tell_is_told_as_a_number(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(publisher, "MOST", 1)
     heard = 0
     async with EventListener(installation.dsn).listen() as events:
@@ -112,7 +120,7 @@ async def test_what_is_too_much_to_tell_is_told_as_a_number(installation: Any, m
                     break
 
 
-async def test_nothing_is_told_where_nobody_listens(installation: Any, eventually: Any) -> None:
+async def test_nothing_is_told_where_nobody_listens(installation: Installation, eventually: Eventually) -> None:
     async with await installation.connect() as ear:
         await ear.execute("listen headrace_events")  # without the announcement that Events makes
         async with installation.working(installation.worker(installation.handlers(Greet=greet))):

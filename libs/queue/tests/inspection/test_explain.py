@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -14,6 +14,8 @@ from typing import Any, get_args
 
 import pytest
 from engine_kinds import TestKinds
+from eventually import Eventually
+from installation import Installation
 
 from headrace.queue import (
     Enqueuer,
@@ -41,13 +43,12 @@ from headrace.queue.kinds.kind import Kinds
 
 PROGRAM = Path(__file__).parents[1] / "support" / "worker_program.py"
 GREET = "headrace.test.v1.Greet"
-Eventually = Callable[..., Awaitable[None]]
 
 
 class Situation:
     """An installation whose jobs can be asked about, with handlers that a test holds back."""
 
-    def __init__(self, installation: Any) -> None:
+    def __init__(self, installation: Installation) -> None:
         self.installation = installation
         self.gate = asyncio.Event()
 
@@ -108,7 +109,7 @@ class Situation:
 
 
 @pytest.fixture
-async def situation(installation: Any) -> AsyncIterator[Situation]:
+async def situation(installation: Installation) -> AsyncIterator[Situation]:
     situation = Situation(installation)
     yield situation
     situation.gate.set()

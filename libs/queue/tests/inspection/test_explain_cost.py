@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from installation import Installation
 from plans import plan_of, scans
 
 from headrace.queue import explain_job_async, queue_stats_async
@@ -34,7 +35,7 @@ BUFFERS = 15_000
 
 
 @pytest.fixture
-async def backlog(installation: Any) -> Any:
+async def backlog(installation: Installation) -> Any:
     """A connection to a database with a backlog; nothing of it was analyzed yet."""
     async with await installation.connect() as connection:
         await connection.execute(FILL, (JOBS,))
@@ -74,7 +75,7 @@ async def test_a_place_in_a_long_line_is_looked_at_backwards_and_not_beyond_a_bo
 
 
 async def test_what_was_claimed_at_the_head_is_not_walked_over_however_long_vacuum_is_held_back(
-    installation: Any, backlog: Any, monkeypatch: pytest.MonkeyPatch
+    installation: Installation, backlog: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with await installation.connect(autocommit=False) as holder:
         await holder.execute("set transaction isolation level repeatable read")

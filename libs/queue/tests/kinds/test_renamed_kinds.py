@@ -11,6 +11,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from eventually import Eventually
 from google.protobuf.any_pb2 import Any as AnyMessage
 from releases import PACKAGE, kinds_here, kinds_of, message
 
@@ -132,7 +133,7 @@ async def test_a_job_keeps_the_name_that_it_came_under(connection: Any, after: K
 
 
 async def test_workers_of_both_releases_run_what_they_know_and_new_ones_run_everything(
-    connection: Any, database: str, before: Kinds, after: Kinds, eventually: Any
+    connection: Any, database: str, before: Kinds, after: Kinds, eventually: Eventually
 ) -> None:
     [by_old_door] = await accept(connection, before, new_job(before, OLD))
     by_new_door, new = await accept(connection, after, new_job(after, OLD), new_job(after, NEW))
@@ -187,7 +188,7 @@ async def test_a_job_is_unique_whichever_release_and_name_it_comes_by(
 
 
 async def test_a_periodic_job_ticks_on_under_a_former_name(
-    connection: Any, database: str, before: Kinds, after: Kinds, eventually: Any
+    connection: Any, database: str, before: Kinds, after: Kinds, eventually: Eventually
 ) -> None:
     letters = Periodic("letters", every=timedelta(hours=1), payload=before[OLD].message_class(id="17"))
     await create_periodic_async(connection, letters, kinds=before)

@@ -6,13 +6,15 @@ import asyncio
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from engine_kinds import TestKinds
+from eventually import Eventually
+from installation import Installation
 
 from headrace.embedded_postgres import EmbeddedPostgres
 from headrace.queue import Job, JobState
@@ -21,13 +23,12 @@ from headrace.queue.db import migrate
 PROGRAM = Path(__file__).parents[1] / "support" / "worker_program.py"
 # A killed worker's jobs run again within 10 s; this machine may be slow on top.
 RESCUED_WITHIN = 20.0
-Eventually = Callable[..., Awaitable[None]]
 
 
 class Site:
     """An installation with worker processes and the table in which their handlers note each attempt."""
 
-    def __init__(self, installation: Any) -> None:
+    def __init__(self, installation: Installation) -> None:
         self._installation = installation
         self.processes: list[asyncio.subprocess.Process] = []
 
@@ -70,7 +71,7 @@ class Site:
 
 
 @asynccontextmanager
-async def opened(installation: Any) -> AsyncIterator[Site]:
+async def opened(installation: Installation) -> AsyncIterator[Site]:
     site = Site(installation)
     await site.prepare()
     try:
@@ -80,7 +81,7 @@ async def opened(installation: Any) -> AsyncIterator[Site]:
 
 
 @pytest.fixture
-async def site(installation: Any) -> AsyncIterator[Site]:
+async def site(installation: Installation) -> AsyncIterator[Site]:
     async with opened(installation) as site:
         yield site
 
