@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar, overload
 
 Found = TypeVar("Found")
-WITHIN = 30.0
+WITHIN = 15.0
 PAUSE = 0.02
 
 
@@ -22,10 +22,10 @@ class Eventually:
 
     # `...` for the arguments, as mypy takes a lambda with defaults (`lambda job_id=job_id: ...`) for nothing else.
     @overload
-    async def __call__(self, condition: Callable[..., Awaitable[Found]], *, within: float = WITHIN) -> Found: ...
+    async def __call__(self, condition: Callable[..., Awaitable[Found | None]], *, within: float = WITHIN) -> Found: ...
 
     @overload
-    async def __call__(self, condition: Callable[..., Found], *, within: float = WITHIN) -> Found: ...
+    async def __call__(self, condition: Callable[..., Found | None], *, within: float = WITHIN) -> Found: ...
 
     async def __call__(self, condition: Callable[..., Any], *, within: float = WITHIN) -> Any:
         deadline = time.monotonic() + within
@@ -39,7 +39,7 @@ class Eventually:
             await asyncio.sleep(PAUSE)
 
 
-def wait_until(condition: Callable[..., Found], *, within: float = WITHIN) -> Found:
+def wait_until(condition: Callable[..., Found | None], *, within: float = WITHIN) -> Found:
     """Does the same in a test that runs no event loop."""
     deadline = time.monotonic() + within
     while not (found := condition()):

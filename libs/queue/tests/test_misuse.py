@@ -15,6 +15,7 @@ from engine_kinds import TestKinds
 from installation import Installation
 
 from headrace.queue import (
+    Enqueued,
     Enqueuer,
     Handlers,
     JobFilter,
@@ -88,6 +89,7 @@ async def test_an_option_of_another_type_is_a_refusal_that_names_it(
         refused, accepted = await installation.enqueuer.enqueue_many_async(connection, jobs)
     assert isinstance(refused, OptionInvalidError)
     assert str(refused) == text
+    assert isinstance(accepted, Enqueued)
     assert (await installation.job(accepted.job_id)).state == "available", "the transaction goes on"
 
 

@@ -67,6 +67,7 @@ async def test_wait_and_process_hang_under_the_span_that_asked_for_the_job(
         job_id = await installation.enqueue(TestKinds.Greet())
     creation = asking.get_span_context()
     job = await installation.job(job_id)
+    assert job.traceparent is not None
     assert job.traceparent.startswith(f"00-{creation.trace_id:032x}-{creation.span_id:016x}-")
     await run(installation, eventually, do_nothing, job_id)
 
@@ -146,6 +147,7 @@ async def test_the_span_of_an_attempt_has_the_id_that_a_rescuer_would_give_it(
         job_id = await installation.enqueue(TestKinds.Greet())
     await run(installation, eventually, do_nothing, job_id)
     job = await installation.job(job_id)
+    assert job.traceparent is not None
     as_the_rescuer_sees_it = Attempt(job_id, 1, job.kind, job.queue, 1, TraceParent(job.traceparent))
     tracing.lost_span(as_the_rescuer_sees_it, ran_ms=1_000, worker="host:1")
     worked, lost = traces.named("process greetings")

@@ -10,6 +10,7 @@ import grpc
 import psycopg
 import pytest
 from authority import Authority
+from eventually import Eventually
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2
 from grpc import StatusCode
@@ -147,11 +148,12 @@ async def enqueued(jobs: JobsClient, request: EnqueueRequest) -> None:
 
 async def until_limited(call: Callable[[], Any]) -> AioRpcError:
     """Calls until it is refused for a limit; the calls that are held arrive when they like."""
-    async with asyncio.timeout(10):
-        while True:
-            error = await refusal(call())
-            if error.code() is StatusCode.RESOURCE_EXHAUSTED:
-                return error
+
+    async def limited() -> AioRpcError | None:
+        error = await refusal(call())
+        return error if error.code() is StatusCode.RESOURCE_EXHAUSTED else None
+
+    return await Eventually()(limited)
 
 
 @pytest.fixture
@@ -160,7 +162,7 @@ def ours(tmp_path: Path) -> Authority:
 
 
 @pytest.fixture
-def encrypted(ours: Authority) -> dict[str, Path]:
+def encrypted(ours: Authority) -> dict[str, Any]:
     """Settings of a server that wants to see certificates."""
     certificate, key = ours.issue("server")
     return {
@@ -171,7 +173,7 @@ def encrypted(ours: Authority) -> dict[str, Path]:
 
 
 async def test_a_certificate_says_who_is_calling(
-    serve: Serve, ours: Authority, encrypted: dict[str, Path], verification: Verification
+    serve: Serve, ours: Authority, encrypted: dict[str, Any], verification: Verification
 ) -> None:
     callers = Callers(
         [

@@ -1,12 +1,12 @@
 """A changed callers file is taken into use by a running server; one that is wrong changes nothing."""
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from eventually import Eventually
 from grpc import StatusCode
 from grpc.aio import AioRpcError
 from jobs_server_fixtures import ClientOf
@@ -77,9 +77,10 @@ async def code(call: Any) -> StatusCode:
 
 
 async def until(expected: StatusCode, call: Callable[[], Any]) -> None:
-    async with asyncio.timeout(10):
-        while await code(call()) is not expected:
-            pass
+    async def returned() -> bool:
+        return await code(call()) is expected
+
+    await Eventually()(returned)
 
 
 async def test_a_token_is_replaced_without_an_outage(server: JobsServer, file: Path, client_of: ClientOf) -> None:
@@ -101,16 +102,14 @@ async def test_rights_are_those_of_the_file_as_it_stands(server: JobsServer, fil
 
 
 async def test_a_wrong_file_changes_nothing_and_is_said_in_the_log(
-    server: JobsServer, file: Path, client_of: ClientOf
+    server: JobsServer, file: Path, client_of: ClientOf, eventually: Eventually
 ) -> None:
     async with client_of(server, "old") as before, client_of(server, "new") as after:
         with capture_logs() as logs:
             for wrong in ("[[callers", '[[callers]]\nname = "API"\n', ""):
                 logs.clear()
                 replace(file, wrong)
-                async with asyncio.timeout(10):
-                    while not any("the callers before stay" in line["event"] for line in logs):  # noqa: ASYNC110
-                        await asyncio.sleep(0.005)
+                await eventually(lambda: any("the callers before stay" in line["event"] for line in logs))
                 assert logs[-1]["log_level"] == "error"
                 assert str(file) in logs[-1]["reasons"][0]
                 assert await code(before.ListKinds(ListKindsRequest())) is StatusCode.OK

@@ -149,7 +149,7 @@ async def test_a_uniqueness_beyond_the_rules_is_refused_by_its_fields(
 ) -> None:
     request = verification()
     request.unique.period.seconds = 2**60
-    request.unique.states.append(99)  # of a newer contract
+    request.unique.states.append(99)  # type: ignore[arg-type]  # of a newer contract
     error = await refused(jobs.Enqueue(request))
     assert error.code() == StatusCode.INVALID_ARGUMENT
     assert bad_fields(error).keys() == {"unique.period", "unique.states[0]"}

@@ -21,7 +21,7 @@ from engine_kinds import TestKinds
 from installation import Installation
 from psycopg.rows import dict_row
 
-from headrace.queue import NewJob
+from headrace.queue import Enqueued, NewJob
 from headrace.queue.claiming.cursor import Cursor, Mark, Sweep
 from headrace.queue.db.statements import statement
 
@@ -76,6 +76,7 @@ class Fire:
                     ids += [
                         result.job_id
                         for result in await self.installation.enqueuer.enqueue_many_async(connection, jobs)
+                        if isinstance(result, Enqueued)
                     ]
                     await asyncio.sleep(self.rng.random() * longest)
                 if self.rng.random() < 0.2:

@@ -6,6 +6,7 @@ import time
 from datetime import timedelta
 from typing import Any
 
+import pytest
 from engine_kinds import TestKinds
 from eventually import Eventually
 from installation import Installation

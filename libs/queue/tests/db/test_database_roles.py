@@ -15,6 +15,7 @@ from eventually import Eventually
 from installation import Installation
 
 from headrace.queue import (
+    Enqueued,
     NewJob,
     Periodic,
     Retention,
@@ -65,6 +66,8 @@ async def test_the_server_accepts_lists_and_controls(installation: Installation,
     async with await psycopg.AsyncConnection.connect(roles.dsn("server"), autocommit=True) as connection:
         jobs = [NewJob(TestKinds.Greet(), key="k"), NewJob(TestKinds.Greet(), key="k"), NewJob(TestKinds.Count())]
         first, again, _ = await installation.enqueuer.enqueue_many_async(connection, jobs)
+        assert isinstance(first, Enqueued)
+        assert isinstance(again, Enqueued)
         assert again.duplicate
         await cancel_job_async(connection, first.job_id)
         await retry_job_async(connection, first.job_id)

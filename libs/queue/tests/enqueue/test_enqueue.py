@@ -177,6 +177,7 @@ async def test_on_an_autocommit_connection_a_key_is_never_kept_without_its_job(s
             await shop.enqueuer.enqueue_many_async(connection, keyed)
         await connection.execute("drop trigger refuse on headrace.jobs")
         [result] = await shop.enqueuer.enqueue_many_async(connection, keyed)
+    assert isinstance(result, Enqueued)
     assert not result.duplicate
     assert await orders_and_jobs(shop) == (0, 1)
 
@@ -203,7 +204,7 @@ async def test_blocking_accept_refuses_other_connections_by_name(installation: I
             (installation.dsn, "or Django's connection, not a builtins.str"),
         ]:
             with pytest.raises(TypeError, match=rf"enqueue_many takes a .*{re.escape(text)}"):
-                installation.enqueuer.enqueue_many(wrong, job)
+                installation.enqueuer.enqueue_many(wrong, job)  # type: ignore[arg-type]
     with sqlite.connect() as elsewhere, pytest.raises(TypeError, match=r"engine\.base\.Connection over sqlite3"):
         installation.enqueuer.enqueue_many(elsewhere, job)
     await async_engine.dispose()
@@ -221,7 +222,7 @@ async def test_asynchronous_accept_refuses_other_connections_by_name(installatio
             (None, "or a SQLAlchemy AsyncConnection or AsyncSession over psycopg, not a builtins.NoneType"),
         ]:
             with pytest.raises(TypeError, match=rf"enqueue_many_async takes .*{re.escape(text)}"):
-                await installation.enqueuer.enqueue_many_async(wrong, job)
+                await installation.enqueuer.enqueue_many_async(wrong, job)  # type: ignore[arg-type]
     engine.dispose()
 
 

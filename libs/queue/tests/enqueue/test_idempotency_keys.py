@@ -148,6 +148,7 @@ async def test_the_loser_of_a_race_is_answered_with_the_winners_job(
         await eventually(lambda: waits_for_a_lock(installation))
         await connection.commit()
         same, other = await loser
+    assert isinstance(winner, Enqueued)
     assert same == Enqueued(winner.job_id, duplicate=True, reason="key")
     assert isinstance(other, KeyReusedError)
 
@@ -161,6 +162,8 @@ async def test_a_winner_that_rolls_back_leaves_the_key_to_the_loser(
         await eventually(lambda: waits_for_a_lock(installation))
         await connection.rollback()
         [result] = await loser
+    assert isinstance(winner, Enqueued)
+    assert isinstance(result, Enqueued)
     assert not result.duplicate
     assert result.job_id != winner.job_id
     assert await count(installation) == 1

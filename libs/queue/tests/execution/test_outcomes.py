@@ -22,7 +22,6 @@ from headrace.queue import (
     RunningJob,
     Snooze,
     Worker,
-    WorkerSettings,
     current_job,
 )
 from headrace.queue.execution import timeouts
@@ -213,6 +212,7 @@ async def test_a_snooze_beyond_all_bounds_is_shortened(installation: Installatio
         await eventually(lambda: installation.is_in(job_id, "scheduled"))
     job = await installation.job(job_id)
     assert job.attempt == 0
+    assert job.ready_at is not None
     assert timedelta(days=3_600) < job.ready_at - job.created_at < timedelta(days=3_700)
 
 
@@ -238,6 +238,8 @@ async def test_a_retry_comes_when_the_handler_says(installation: Installation, e
     async with installation.working(installation.worker(installation.handlers(Greet=greet))):
         await eventually(lambda: installation.is_in(job_id, "retryable"))
     job = await installation.job(job_id)
+    assert job.ready_at is not None
+    assert job.claimed_at is not None
     assert timedelta(minutes=59) < job.ready_at - job.claimed_at < timedelta(minutes=61)
     assert (job.attempt, job.errors[0].message) == (1, "the other side asks for an hour")
 
@@ -245,8 +247,9 @@ async def test_a_retry_comes_when_the_handler_says(installation: Installation, e
 def patient(installation: Installation, **functions: Any) -> Worker:
     """A worker of two slots whose retries are far away."""
     policy = RetryPolicy(base=timedelta(hours=1))
-    settings = WorkerSettings(**{"slots": 2, **installation._options})
-    return Worker(installation.dsn, installation.handlers(**functions), settings=settings, retry=policy)
+    return Worker(
+        installation.dsn, installation.handlers(**functions), settings=installation.settings(slots=2), retry=policy
+    )
 
 
 async def test_an_async_handler_is_cancelled_at_its_timeout(installation: Installation, eventually: Eventually) -> None:

@@ -78,7 +78,9 @@ class Situation:
     async def reason(self, job_id: int) -> Any:
         return (await self.explained(job_id)).reason
 
-    async def becomes(self, eventually: Eventually, job_id: int, expected: type[Any], **facts: Any) -> Any:
+    async def becomes(
+        self, eventually: Eventually, job_id: int, expected: type[Any], within: float = 15.0, **facts: Any
+    ) -> Any:
         """Waits until that is the reason, and these are facts of it; answers it."""
         found: Any = None
 
@@ -87,7 +89,7 @@ class Situation:
             found = await self.reason(job_id)
             return isinstance(found, expected) and all(getattr(found, name) == fact for name, fact in facts.items())
 
-        await eventually(so)
+        await eventually(so, within=within)
         return found
 
     async def act(self, action: Any, *args: Any, **options: Any) -> None:
@@ -177,7 +179,7 @@ async def test_a_job_that_workers_died_with_is_quarantined(situation: Situation,
         await situation.becomes(eventually, job_id, reasons.Running)
         await situation.sql(f"update headrace.jobs set deaths = 2 where id = {job_id}")
         victim.kill()
-        reason = await situation.becomes(lambda so: eventually(so, within=30.0), job_id, reasons.Quarantined, deaths=3)
+        reason = await situation.becomes(eventually, job_id, reasons.Quarantined, within=30.0, deaths=3)
     assert reason.error.type == "worker_lost"
     assert "3 workers died" in (await situation.explained(job_id)).summary
 
@@ -331,7 +333,7 @@ async def test_the_last_worker_of_all_may_die_unseen(situation: Situation, event
         only.kill()
         await only.wait()
         job_id = await situation.enqueue()
-        reason = await situation.becomes(lambda so: eventually(so, within=30.0), job_id, reasons.KindNotKnown)
+        reason = await situation.becomes(eventually, job_id, reasons.KindNotKnown, within=30.0)
     assert (reason.live_workers, reason.last_known_at is not None) == (0, True)
 
 

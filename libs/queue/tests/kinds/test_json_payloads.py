@@ -290,6 +290,7 @@ async def test_the_order_of_a_mappings_entries_makes_no_other_payload(shop: Inst
         [again] = await shop.enqueuer.enqueue_many_async(
             connection, [NewJob(SendReceipt(orderNumber=7, extra=other), key="k")]
         )
+    assert isinstance(first, Enqueued)
     assert in_batch == again == Enqueued(first.job_id, duplicate=True, reason="key")
     assert isinstance(changed, KeyReusedError)
 

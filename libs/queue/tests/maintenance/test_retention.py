@@ -133,7 +133,7 @@ async def test_acts_are_forgotten_after_their_retention_page_by_page(
         kept = await installation.execute("select subject from headrace.audit_log order by id")
         return [subject for (subject,) in kept] == [f"job:{days}" for days in range(6, 0, -1)]
 
-    settings = {"retention": RETENTION, "audit_retention": timedelta(days=6, hours=12)}
+    settings: dict[str, Any] = {"retention": RETENTION, "audit_retention": timedelta(days=6, hours=12)}
     async with installation.working(installation.worker(installation.handlers(Count=do_nothing), **settings)):
         await eventually(tidied)
 

@@ -10,7 +10,8 @@ from typing import Any
 
 import psycopg
 from engine_kinds import FILE, TestKinds
-from psycopg.abc import Params, Query
+from psycopg import sql
+from psycopg.abc import Params
 
 from headrace.queue import (
     Enqueuer,
@@ -57,7 +58,7 @@ class Installation:
         async with await self.connect() as connection:
             return await get_job_async(connection, job_id)
 
-    async def execute(self, query: Query, params: Params | None = None) -> list[Any]:
+    async def execute(self, query: str | sql.Composed, params: Params | None = None) -> list[Any]:
         """Runs a statement, and returns its rows."""
         async with await self.connect() as connection:
             cursor = await connection.execute(query, params)
@@ -76,12 +77,16 @@ class Installation:
             handlers.add(getattr(TestKinds, name), function)
         return handlers
 
+    def settings(self, **settings: Any) -> WorkerSettings:
+        """Returns a worker's settings, as the way to the database allows them."""
+        return WorkerSettings(**{**settings, **self._worker_options})
+
     def worker(self, handlers: Handlers, *, periodic: Sequence[Periodic] = (), **settings: Any) -> Worker:
         """Returns a worker with quick retries, which does not run yet."""
         return Worker(
             self.dsn,
             handlers,
-            settings=WorkerSettings(**{**settings, **self._worker_options}),
+            settings=self.settings(**settings),
             retry=RetryPolicy(base=timedelta(milliseconds=10), factor=1),
             periodic=periodic,
         )

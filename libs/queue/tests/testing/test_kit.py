@@ -54,7 +54,7 @@ def connection(installation: Installation) -> Iterator[psycopg.Connection[Any]]:
 
 @pytest.fixture
 def enqueuer(installation: Installation) -> Enqueuer:
-    return installation.enqueuer  # type: ignore[no-any-return]
+    return installation.enqueuer
 
 
 def kit_of(kinds: Kinds, *, retry: RetryPolicy | None = None, periodic: Any = (), **functions: Any) -> Kit:
