@@ -1,8 +1,9 @@
-"""An installation of its own for each of the engine's tests."""
+"""A separate installation for each of the engine's tests."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pgbouncer
 import pytest
@@ -13,15 +14,9 @@ from postgres_server import PostgresServer
 
 from headrace.queue.db import migrate
 
-# What claims, runs and settles jobs is tested through a pooler in transaction mode as well.
-CLAIM_PATH = (
-    "test_behind_pgbouncer",
-    "test_claim_order",
-    "test_control",
-    "test_drain",
-    "test_no_job_lost",
-    "test_outcomes",
-)
+HERE = Path(__file__).parent
+# What claims, runs and completes jobs is tested through a pooler in transaction mode as well.
+POOLED_FOLDERS = frozenset({"claiming", "completion", "control", "execution", "worker"})
 DIRECT, POOLED = "direct", "pgbouncer"
 
 
@@ -32,9 +27,14 @@ def messages() -> type[TestKinds]:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Runs the tests of the claim path twice: directly, and through a real PgBouncer."""
-    if "installation" in metafunc.fixturenames and metafunc.module.__name__.endswith(CLAIM_PATH):
+    """Runs the tests of some folders twice, directly and through a real PgBouncer; `direct` takes a test out."""
+    folder = metafunc.definition.path.relative_to(HERE).parts[0]
+    if folder not in POOLED_FOLDERS or "installation" not in metafunc.fixturenames:
+        return
+    if (direct := metafunc.definition.get_closest_marker("direct")) is None:
         metafunc.parametrize("installation", [DIRECT, POOLED], indirect=True)
+    elif not direct.kwargs.get("reason"):
+        raise pytest.UsageError(f'{metafunc.definition.nodeid}: give the reason, as in direct(reason="...")')
 
 
 @pytest.fixture(scope="session")
@@ -48,7 +48,7 @@ def pooler(postgres: PostgresServer) -> Iterator[PgBouncer]:
 
 @pytest.fixture
 def installation(database: str, request: pytest.FixtureRequest) -> Installation:
-    """An installation of its own."""
+    """The test's own installation."""
     migrate.up(database)
     if getattr(request, "param", DIRECT) == DIRECT:
         return Installation(database)

@@ -1,4 +1,4 @@
-"""What a type checker would have caught is refused where it is said, and named: nobody has to guess which argument."""
+"""What a type checker would have caught is rejected where it is given, under the argument's name."""
 
 # mypy: disable-error-code="arg-type, dict-item, list-item"
 from __future__ import annotations
@@ -98,7 +98,7 @@ async def test_an_option_of_another_type_is_a_refusal_that_names_it(
     [NewJob(TestKinds.Greet()), (NewJob(TestKinds.Greet()) for _ in range(2)), [TestKinds.Greet()], [None]],
     ids=["one job", "a generator", "a payload", "nothing"],
 )
-async def test_a_door_says_what_it_takes(installation: Installation, jobs: Any) -> None:
+async def test_an_enqueuer_rejects_whatever_is_not_a_new_job(installation: Installation, jobs: Any) -> None:
     async with await installation.connect() as connection:
         with pytest.raises(TypeError, match=r"takes (a list of NewJob|NewJob\(payload, …\)), and this is a "):
             await installation.enqueuer.enqueue_many_async(connection, jobs)
@@ -117,7 +117,7 @@ def test_so_is_one_of_a_kind(override: KindOverride, text: str) -> None:
         Kinds([TestKinds.Greet], overrides={"headrace.test.v1.Greet": override})
 
 
-def test_an_instance_is_no_kind() -> None:
+def test_an_instance_is_not_a_kind() -> None:
     with pytest.raises(NotAJobKindError, match="is not a job kind: give the class"):
         Kinds([object()])
 
@@ -247,7 +247,7 @@ async def test_a_page_needs_a_length_and_ends_below_its_first_id(installation: I
         assert await list_jobs_async(connection, before_id=0) == []
 
 
-async def test_what_is_no_id_and_no_name_is_refused_before_postgres_sees_it(installation: Installation) -> None:
+async def test_a_malformed_id_or_name_is_rejected_before_postgres_sees_it(installation: Installation) -> None:
     async with await installation.connect() as connection:
         for wrong in ("1", 1.5, None):
             with pytest.raises(TypeError, match="job_id must be of type int"):
@@ -291,7 +291,7 @@ async def test_where_no_tables_are_the_error_says_how_they_come_there(database: 
             assert "run `headrace migrate up`" in caught.value.__notes__[0]
 
 
-def test_a_schema_that_would_need_quoting_is_refused_by_the_door() -> None:
+def test_an_enqueuer_rejects_a_schema_that_would_need_quoting() -> None:
     with pytest.raises(ValueError, match="schema name 'Jobs': use up to 41 lower-case letters"):
         Enqueuer(kinds(), schema="Jobs")
 

@@ -94,7 +94,7 @@ async def test_wait_and_process_hang_under_the_span_that_asked_for_the_job(
     assert length(wait) == pytest.approx(float(waited) * 1e6, rel=0.01)  # type: ignore[arg-type]
 
 
-async def test_the_wait_is_as_long_as_the_database_says_and_ends_where_the_work_begins(
+async def test_the_wait_is_measured_by_the_database_and_ends_when_the_handler_starts(
     installation: Installation, eventually: Eventually, traces: Traces
 ) -> None:
     with traces.tracer.start_as_current_span("create"):
@@ -205,7 +205,7 @@ async def test_baggage_reaches_the_handler(installation: Installation, eventuall
     assert seen == ["7"]
 
 
-async def test_a_job_that_nobody_traced_begins_a_trace_of_its_own(
+async def test_a_job_enqueued_without_a_trace_begins_one(
     installation: Installation, eventually: Eventually, traces: Traces
 ) -> None:
     async with await installation.connect() as connection:

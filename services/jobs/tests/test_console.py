@@ -134,7 +134,7 @@ async def job_of(stub: Any, job_id: str) -> job_pb2.Job:
 
 class TestLoggingIn:
     @pytest.mark.parametrize("page", [*PAGES, "/jobs/1"])
-    async def test_nobody_sees_a_page_without(self, url: str, page: str) -> None:
+    async def test_no_page_is_shown_without_a_login(self, url: str, page: str) -> None:
         async with browsing(url) as browser:
             answer = await browser.get(page)
             assert answer.url.path == "/login"
@@ -150,13 +150,13 @@ class TestLoggingIn:
     @pytest.mark.parametrize(
         "target", ["https://evil.example.com", "//evil.example.com", "/\\evil.example.com", "evil"]
     )
-    async def test_nobody_is_sent_elsewhere_by_it(self, url: str, target: str) -> None:
+    async def test_a_login_redirects_to_this_console_alone(self, url: str, target: str) -> None:
         async with browsing(url) as browser:
             answer = await browser.post("/login", params={"next": target}, data={"token": "clerk-token"})
             assert str(answer.url) == f"{url}/"
 
-    @pytest.mark.parametrize("token", ["", "nobody", "clerk-token x", "clerk\ntoken", "clé", "\x00", "x" * 5000])
-    async def test_a_token_of_nobody_is_refused(self, url: str, token: str) -> None:
+    @pytest.mark.parametrize("token", ["", "unknown", "clerk-token x", "clerk\ntoken", "clé", "\x00", "x" * 5000])
+    async def test_an_unknown_token_is_rejected(self, url: str, token: str) -> None:
         async with browsing(url) as browser:
             answer = await browser.post("/login", data={"token": token})
             assert answer.status_code == 401
@@ -182,7 +182,7 @@ class TestLoggingIn:
         assert cookie.startswith("__Host-headrace=")
         assert "Secure" in cookie.split("; ")
 
-    async def test_a_cookie_that_was_made_elsewhere_is_nobodys(self, url: str) -> None:
+    async def test_a_cookie_made_elsewhere_is_rejected(self, url: str) -> None:
         async with browsing(url) as browser:
             forged = Sessions((b"another key, of the same length",), timedelta(hours=1), None)
             response = Response()
@@ -382,7 +382,7 @@ def test_a_state_of_a_newer_service_is_its_number() -> None:
 
 
 class TestRights:
-    async def test_redacted_fields_are_veiled_unless_the_token_may_see_them(self, url: str, clerk: JobsClient) -> None:
+    async def test_redacted_fields_are_masked_unless_the_token_may_see_them(self, url: str, clerk: JobsClient) -> None:
         job_id = await enqueue(clerk, Invite(guest=CANARY, house="12"), tags=[CANARY])
         schedule = periodic_job_pb2.PeriodicJob(
             name="invites", payload=packed(Invite(guest=CANARY)), every=duration_pb2.Duration(seconds=60)

@@ -110,7 +110,7 @@ def test_a_rate_is_a_bucket_that_fills_up_again() -> None:
     assert all(passes() for _ in range(100))
 
 
-def test_refused_calls_are_no_flood_in_the_log() -> None:
+def test_rejected_calls_do_not_flood_the_log() -> None:
     times = iter([0.0, 0.0])
     limiter = RateLimiter(lambda: next(times))
     limited = caller(rate=0.001, burst=1)
@@ -219,7 +219,7 @@ async def test_a_certificate_says_who_is_calling(
         assert reason(error)[:2] == (StatusCode.UNAUTHENTICATED, "TOKEN_UNKNOWN")
 
 
-async def test_without_encryption_nobody_is_known_by_a_certificate(serve: Serve, client_of: ClientOf) -> None:
+async def test_without_encryption_no_caller_is_known_by_a_certificate(serve: Serve, client_of: ClientOf) -> None:
     callers = Callers([caller(token_sha256=(), identities=("cn:api",))])
     async with serve(callers=callers) as server, grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
         stub: Any = JobsServiceStub(channel)

@@ -109,7 +109,7 @@ async def test_a_wrong_file_changes_nothing_and_is_said_in_the_log(
             for wrong in ("[[callers", '[[callers]]\nname = "API"\n', ""):
                 logs.clear()
                 replace(file, wrong)
-                await eventually(lambda: any("the callers before stay" in line["event"] for line in logs))
+                await eventually(lambda: any("the callers before stay" in entry["event"] for entry in logs))
                 assert logs[-1]["log_level"] == "error"
                 assert str(file) in logs[-1]["reasons"][0]
                 assert await code(before.ListKinds(ListKindsRequest())) is StatusCode.OK

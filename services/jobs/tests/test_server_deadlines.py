@@ -123,7 +123,7 @@ async def test_a_client_that_hangs_up_before_the_commit_leaves_no_job(
     assert await at_rest(database, eventually) == 0
 
 
-async def test_who_waits_on_gets_the_job_though_another_calls_deadline_passed_beside_it(
+async def test_an_enqueue_call_succeeds_though_the_deadline_of_another_in_its_batch_passes(
     jobs: JobsClient, verification: Verification, database: str, eventually: Eventually
 ) -> None:
     async with held(database, jobs):
@@ -133,7 +133,7 @@ async def test_who_waits_on_gets_the_job_though_another_calls_deadline_passed_be
     assert await at_rest(database, eventually) == 3
 
 
-async def test_a_deadline_that_passes_after_the_commit_leaves_a_job_that_its_key_finds(
+async def test_a_job_committed_before_its_calls_deadline_is_found_by_its_key(
     jobs: JobsClient, keyed: list[EnqueueRequest], send: Send, database: str, eventually: Eventually
 ) -> None:
     # Of calls that come at once some may wait until others have committed: their deadline would pass before theirs.

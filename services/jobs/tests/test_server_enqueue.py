@@ -132,7 +132,7 @@ REFUSALS: list[tuple[str, EnqueueRequest, StatusCode, str, set[str]]] = [
         {"queue", "priority", "max_retries", "timeout", "payload.mail_id"},
     ),
     (
-        "bytes that are no such message",
+        "bytes that do not parse as the message",
         raw(PREFIX + "SendVerificationEmail", b"\xff\xff"),
         StatusCode.INVALID_ARGUMENT,
         "PAYLOAD_UNREADABLE",
@@ -142,7 +142,7 @@ REFUSALS: list[tuple[str, EnqueueRequest, StatusCode, str, set[str]]] = [
     ("a type URL without a name", raw("x/"), StatusCode.UNIMPLEMENTED, "KIND_UNKNOWN", set()),
     ("an unknown kind", raw(PREFIX + "MakeCoffee"), StatusCode.UNIMPLEMENTED, "KIND_UNKNOWN", set()),
     (
-        "a message that is no kind",
+        "a message that is not a kind",
         raw("type.googleapis.com/headrace.jobs.v1.GetJobRequest"),
         StatusCode.UNIMPLEMENTED,
         "KIND_UNKNOWN",
@@ -306,7 +306,7 @@ async def test_an_answered_job_is_committed(jobs: JobsClient, verification: Call
     assert row == ("available",)
 
 
-async def test_bytes_that_are_no_request_are_an_invalid_argument(jobs_server: JobsServer) -> None:
+async def test_bytes_that_do_not_parse_are_an_invalid_argument(jobs_server: JobsServer) -> None:
     headers = (("authorization", "Bearer api-token"),)
     async with grpc.aio.insecure_channel(f"127.0.0.1:{jobs_server.port}") as channel:
         untyped: Any = channel.unary_unary("/headrace.jobs.v1.JobsService/Enqueue")

@@ -123,7 +123,7 @@ async def test_the_way_of_a_job_as_it_is_explained(
     assert finished.finished_at == (await jobs.GetJob(pb.GetJobRequest(job_id=job_id))).job.finished_at
 
 
-async def test_a_line_as_it_is_explained(
+async def test_the_jobs_before_a_job_are_counted_in_its_explanation(
     jobs: JobsClient, verification: Verification, mails: Mails, eventually: Eventually
 ) -> None:
     mails.gate.clear()
@@ -285,7 +285,7 @@ EVERY: list[reasons.Reason] = [
 ]
 
 
-def test_every_reason_of_the_engine_is_one_of_the_contract_with_all_of_its_evidence() -> None:
+def test_the_contract_has_every_reason_of_the_engine_with_all_its_evidence() -> None:
     written = [write_explanation(Explanation(None, reason, NOW)) for reason in EVERY]
     assert {type(reason) for reason in EVERY} == set(get_args(reasons.Reason))
     names = {field.name for field in explanation_pb2.Explanation.DESCRIPTOR.oneofs_by_name["reason"].fields}

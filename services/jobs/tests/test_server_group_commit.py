@@ -119,7 +119,7 @@ async def test_a_commit_is_waited_for_with_more_patience_than_a_strangers_lock(
         assert await count(admin, "select count(*) from headrace.jobs") == 11
 
 
-async def test_a_call_given_up_before_its_commit_leaves_no_job_and_the_others_theirs(
+async def test_a_call_cancelled_before_its_commit_enqueues_no_job_and_harms_no_other(
     jobs: JobsClient, database: str, verification: Request, admin: Any, eventually: Eventually
 ) -> None:
     async with await psycopg.AsyncConnection.connect(database) as stranger:

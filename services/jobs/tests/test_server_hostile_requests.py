@@ -1,8 +1,8 @@
 """Hostile requests: whatever a message contains, the response says what is wrong, and the server keeps running.
 
 Every field of every request is set to the worst values of its type, once alone and once in a request that is sound
-otherwise, so that what the rules let pass reaches the engine and Postgres. No answer may be UNKNOWN or INTERNAL (nobody
-foresaw it), nor one that asks to try again.
+otherwise, so that what the rules let pass reaches the engine and Postgres. No response may be UNKNOWN or INTERNAL (an
+unforeseen error), nor one that asks to try again.
 """
 
 from collections.abc import AsyncIterator, Iterator
@@ -221,7 +221,7 @@ BAD_BYTES = {
 
 
 @pytest.mark.parametrize("data", BAD_BYTES.values(), ids=BAD_BYTES)
-async def test_bytes_that_are_no_message_are_refused_by_every_method(channel: Channel, data: bytes) -> None:
+async def test_every_method_rejects_bytes_that_do_not_parse(channel: Channel, data: bytes) -> None:
     codes = {method: await channel.code(method, data) for method in METHODS}
     assert set(codes.values()) <= SAID, codes
 
@@ -291,7 +291,7 @@ class TestDepth:
         assert error is not None
         assert (error.code(), reason(error)) == (StatusCode.INVALID_ARGUMENT, "REQUEST_UNREADABLE")
 
-    async def test_boxes_in_boxes_are_let_in_and_are_no_trouble_when_they_are_shown(self, channel: Channel) -> None:
+    async def test_nested_any_messages_are_accepted_and_can_be_shown(self, channel: Channel) -> None:
         invite = Invite(guest="canary-0815")
         for _ in range(2_000):
             box = any_pb2.Any(type_url=KIND_URL, value=invite.SerializeToString())

@@ -177,7 +177,7 @@ class TestRetry:
     """Retrying by hand."""
 
     @pytest.mark.parametrize("state", ["cancelled", "discarded", "quarantined"])
-    async def test_a_job_that_was_given_up_comes_back_into_line(
+    async def test_a_job_that_ended_without_success_can_be_retried(
         self, jobs: JobsClient, verification: Verification, database: str, state: str
     ) -> None:
         job_id = await accepted(jobs, verification())

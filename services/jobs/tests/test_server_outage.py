@@ -111,7 +111,7 @@ async def test_a_frozen_postgres_is_unavailable_and_comes_back_by_itself(
         await eventually(lambda: is_answered(lambda: jobs.Enqueue(verification())))
 
 
-async def test_500_calls_to_a_frozen_postgres_are_all_answered_in_time_and_leave_no_pile(
+async def test_500_calls_to_a_frozen_postgres_all_end_in_time(
     own_postgres: EmbeddedPostgres,
     serve: Serve,
     client_of: ClientOf,

@@ -60,7 +60,7 @@ async def test_of_a_batch_what_has_room_is_accepted(
     assert codes == [0, 0, 0, StatusCode.RESOURCE_EXHAUSTED.value[0]]
 
 
-async def test_scheduled_jobs_do_not_stand_in_line(
+async def test_scheduled_jobs_are_not_counted_as_available(
     serve: Serve, client_of: ClientOf, verification: Verification
 ) -> None:
     tomorrow = Timestamp()
@@ -71,7 +71,7 @@ async def test_scheduled_jobs_do_not_stand_in_line(
         await jobs.Enqueue(verification())
 
 
-async def test_a_line_that_has_got_shorter_is_noticed(database: str) -> None:
+async def test_a_queue_that_got_shorter_is_noticed(database: str) -> None:
     up(database)
     now = 0.0
     async with Database(database, schema="headrace", pool_size=2, waiting=10, timeout=LIMIT) as jobs_database:
@@ -91,10 +91,10 @@ async def test_a_line_that_has_got_shorter_is_noticed(database: str) -> None:
         assert await room() == 2
         assert await room() == 0  # the count is still fresh, and this server has taken two
         now += FRESH_SECONDS
-        assert await room() == 2  # nobody has enqueued anything in the end
+        assert await room() == 2  # no call has enqueued anything in the end
 
 
-async def test_many_calls_at_once_count_a_line_once(database: str) -> None:
+async def test_many_calls_at_once_count_a_queue_once(database: str) -> None:
     up(database)
     async with Database(database, schema="headrace", pool_size=2, waiting=1, timeout=LIMIT) as jobs_database:
         depths = QueueDepthLimits({"email": 2}, jobs_database)

@@ -42,7 +42,7 @@ async def test_queues_of_kinds_of_jobs_and_of_operators_are_listed(
     assert [queue.name for queue in queues if queue.HasField("paused_at")] == ["rare"]
 
 
-async def test_the_deployments_limit_of_a_line_is_told(serve: Serve, client_of: ClientOf) -> None:
+async def test_the_deployments_queue_limit_is_reported(serve: Serve, client_of: ClientOf) -> None:
     async with serve(jobs_queue_depths={"email": 5, "rare": 7}) as server, client_of(server) as jobs:
         queues = {queue.name: queue for queue in (await jobs.ListQueues(ListQueuesRequest())).queues}
         updated = (await jobs.UpdateQueue(UpdateQueueRequest(queue="email", max_running=1))).queue
@@ -90,7 +90,7 @@ async def test_an_update_out_of_range_is_refused(jobs: JobsClient, wrong: Any) -
     assert refused.value.code() == StatusCode.INVALID_ARGUMENT
 
 
-async def test_a_queues_line_is_counted_and_its_longest_wait_is_told(
+async def test_a_queue_has_a_count_of_available_jobs_and_its_longest_wait(
     jobs: JobsClient, verification: Verification, database: str
 ) -> None:
     await jobs.EnqueueBatch(EnqueueBatchRequest(requests=[verification() for _ in range(3)]))
@@ -102,7 +102,7 @@ async def test_a_queues_line_is_counted_and_its_longest_wait_is_told(
     assert (stats.jobs_per_second, stats.workers, stats.HasField("drain_time")) == (0, 0, False)
 
 
-async def test_a_long_line_is_counted_up_to_a_bound_and_said_to_be_longer(
+async def test_a_long_queue_is_counted_up_to_a_bound_and_reported_as_longer(
     jobs: JobsClient, verification: Verification, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("jobs_service.rpc.queues.MOST_COUNTED", 2)
@@ -120,7 +120,7 @@ async def test_all_queues_are_told_of_where_none_is_named(jobs: JobsClient, veri
     assert empty.drain_time == duration_pb2.Duration()
 
 
-async def test_a_served_queue_tells_its_rate_and_how_long_its_line_takes(
+async def test_a_served_queue_has_a_rate_and_an_estimate_of_its_wait(
     jobs: JobsClient, verification: Verification, working: Working, eventually: Eventually
 ) -> None:
     async def send(message: SendVerificationEmail, job: RunningJob) -> None:

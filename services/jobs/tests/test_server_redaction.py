@@ -93,7 +93,7 @@ async def test_a_caller_with_the_right_sees_all_of_it(clerk: JobsClient, auditor
     assert (await auditor.ExplainJob(pb.ExplainJobRequest(job_id=job_id))).job.payload == PAYLOAD
 
 
-async def test_errors_from_before_the_veil_are_veiled_when_they_are_shown(
+async def test_errors_stored_without_redaction_are_redacted_when_they_are_read(
     clerk: JobsClient, auditor: JobsClient, database: str
 ) -> None:
     job_id = await enqueued(clerk)

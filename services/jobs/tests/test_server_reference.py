@@ -33,7 +33,7 @@ def examples() -> Iterator[str]:
 
 
 def test_every_method_has_an_example() -> None:
-    called = [line.rpartition("/")[2] for line in examples() if "-d" in line or line.endswith(tuple(METHODS))]
+    called = [call.rpartition("/")[2] for call in examples() if "-d" in call or call.endswith(tuple(METHODS))]
     assert called == METHODS
 
 
@@ -44,13 +44,13 @@ async def test_every_example_works_with_the_real_grpcurl(jobs_server: JobsServer
         "JOBS": f"127.0.0.1:{jobs_server.port}",
         "TOKEN": "api-token",
     }
-    for line in examples():
+    for command in examples():
         process = await asyncio.create_subprocess_exec(
-            *("bash", "-c", line), env=environment, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+            *("bash", "-c", command), env=environment, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
         )
         said, wrong = await asyncio.wait_for(process.communicate(), 30)
-        assert process.returncode == 0, f"{line}\n{wrong.decode()}"
-        if "/" in line.split()[-1]:
+        assert process.returncode == 0, f"{command}\n{wrong.decode()}"
+        if "/" in command.split()[-1]:
             json.loads(said)
 
 

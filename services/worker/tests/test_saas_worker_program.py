@@ -127,10 +127,9 @@ class Program:
         """Waits for a line of the log that contains a text, and returns it."""
         async with asyncio.timeout(30), self._news:
             while True:
-                for line in self.lines:
-                    if wanted in line:
-                        entry: dict[str, Any] = json.loads(line)
-                        return entry
+                if (found := next((each for each in self.lines if wanted in each), None)) is not None:
+                    entry: dict[str, Any] = json.loads(found)
+                    return entry
                 await self._news.wait()
 
     async def end(self) -> int:

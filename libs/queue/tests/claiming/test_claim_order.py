@@ -90,9 +90,7 @@ async def test_a_newer_version_waits_for_a_newer_worker_which_runs_older_ones_to
         await eventually(lambda: installation.is_in(older, "completed"))
 
 
-async def test_the_line_is_worked_off_by_priority_then_by_age(
-    installation: Installation, eventually: Eventually
-) -> None:
+async def test_jobs_run_by_priority_then_by_age(installation: Installation, eventually: Eventually) -> None:
     done: list[str] = []
 
     async def greet(message: Any, job: RunningJob) -> None:
@@ -140,7 +138,7 @@ async def test_the_event_loop_has_its_turns_while_the_jobs_of_a_large_claim_begi
     assert await all_completed(installation)
 
 
-async def test_a_worker_that_is_stopped_while_the_jobs_of_a_large_claim_begin_runs_all_of_them(
+async def test_a_worker_stopped_while_the_jobs_of_a_large_claim_begin_runs_them_all(
     installation: Installation,
 ) -> None:
     jobs = await many(installation)
@@ -200,7 +198,7 @@ async def test_a_queue_takes_no_more_of_the_slots_than_it_may(
     assert gate.most == {"greetings": 1, "numbers": 3, "all": 4}
 
 
-async def test_a_worker_rests_while_a_queue_with_jobs_in_line_is_at_its_limit(
+async def test_a_worker_is_idle_while_a_queue_with_available_jobs_is_at_its_limit(
     installation: Installation, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rounds = 0

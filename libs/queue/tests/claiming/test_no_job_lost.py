@@ -102,7 +102,7 @@ class Fire:
             pass
 
     async def live(self, kinds: list[str]) -> bool:
-        """One life; answers whether there was anything left to do at its end."""
+        """Lives one life. Returns whether there was anything left to do at its end."""
         async with AsyncExitStack() as stack:
             connection = await self.connect(stack)
             row = await (
@@ -162,7 +162,7 @@ class Fire:
         self.rolled_back_claims += len(rows) > 1
 
     async def work(self, connection: Any, worker_id: int, rows: list[Any]) -> bool:
-        """Ends the claimed jobs one way or another; answers whether the worker's life is over."""
+        """Ends the claimed jobs one way or another. Returns whether the worker's life is over."""
         fate = self.rng.random() if self.late_completions else 0.03
         if fate < 0.02:  # falls silent, is rescued meanwhile, and completes everything late
             self.silent.append(worker_id)

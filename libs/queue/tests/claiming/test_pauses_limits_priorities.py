@@ -215,7 +215,7 @@ async def test_a_new_limit_counts_what_was_claimed_since_the_last_one(
 
 
 async def test_a_limit_never_counts_what_is_gone(installation: Installation, eventually: Eventually) -> None:
-    """However a job left: here its row is deleted, another's lease has passed to nobody."""
+    """However a job left: here its row is deleted, another one's lease was lost and no worker holds it."""
     await call(installation, limit_queue_async, "greetings", 2)
     gate = asyncio.Event()
 

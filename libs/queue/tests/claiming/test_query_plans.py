@@ -13,7 +13,10 @@ from headrace.queue import NewJob
 from headrace.queue.claiming.cursor import Cursor
 from headrace.queue.db.statements import statement
 
-pytestmark = pytest.mark.postgres_versions
+pytestmark = [
+    pytest.mark.postgres_versions,
+    pytest.mark.direct(reason="planner settings last for a session; test_behind_pgbouncer has pooled plans"),
+]
 
 PLANNER = (
     "set jit = off; set plan_cache_mode = force_generic_plan; set enable_seqscan = off; set enable_bitmapscan = off"
@@ -46,7 +49,7 @@ async def explained(connection: Any, name: str, params: dict[str, Any]) -> list[
     return scans(plan_of(answer))
 
 
-async def test_a_claim_reads_the_line_and_the_rows_it_takes(installation: Installation) -> None:
+async def test_a_claim_reads_available_jobs_and_the_rows_that_it_takes(installation: Installation) -> None:
     async with await filled(installation) as connection:
         params = {
             **Cursor().params(),

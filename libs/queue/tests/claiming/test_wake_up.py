@@ -14,6 +14,8 @@ from installation import Installation
 from headrace.queue import NewJob, RunningJob
 from headrace.queue.claiming.recheck_timer import WATCH, RecheckTimer, notification_slot
 
+pytestmark = pytest.mark.direct(reason="LISTEN needs a session, and workers behind a pooler poll")
+
 FAR = timedelta(seconds=30)
 LISTENERS = "select pid from pg_stat_activity where datname = current_database() and application_name = %s"
 
@@ -91,7 +93,7 @@ async def test_a_burst_is_one_notification_per_queue_and_comes_with_the_commit(i
     assert sorted(heard) == ["greetings", "numbers"]
 
 
-async def test_a_burst_of_transactions_is_few_notifications_and_every_job_runs_at_once(
+async def test_a_burst_of_transactions_sends_few_notifications_and_every_job_runs_at_once(
     installation: Installation, eventually: Eventually
 ) -> None:
     async def all_ran() -> bool:

@@ -223,7 +223,7 @@ async def test_a_retried_job_has_a_fresh_budget_under_a_growing_lease(
     assert len((await installation.job(job_id)).errors) == 2
 
 
-async def test_a_retried_job_stands_in_line_as_if_it_were_new(installation: Installation) -> None:
+async def test_a_retried_job_is_queued_as_if_it_were_new(installation: Installation) -> None:
     job_id = await installation.enqueue(TestKinds.Greet())
     await cancel(installation, job_id)
     job = await retry(installation, job_id)

@@ -67,7 +67,7 @@ def test_up_applies_what_is_missing_and_then_nothing(database: str) -> None:
 
 
 @pytest.mark.usefixtures("planted")
-def test_a_later_migration_is_applied_to_an_installation_that_has_the_earlier_ones(database: str) -> None:
+def test_a_later_migration_is_applied_on_top_of_the_earlier_ones(database: str) -> None:
     migrate.down(database, to=0)
     assert [str(migration) for migration in migrate.up(database)] == ALL
     assert [str(migration) for migration in migrate.down(database, to=1)] == PLANTED[::-1]

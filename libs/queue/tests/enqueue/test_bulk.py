@@ -1,4 +1,4 @@
-"""The door's way for bulk: COPY, with the same checks and in the same transaction as everything else."""
+"""Bulk enqueues by COPY, with the same checks and in the same transaction as everything else."""
 
 from __future__ import annotations
 
@@ -199,6 +199,6 @@ async def test_one_job_that_is_refused_refuses_the_bulk_and_is_named(
     assert await count(installation) == 2
 
 
-async def test_an_empty_bulk_is_no_error(installation: Installation) -> None:
+async def test_an_empty_bulk_is_not_an_error(installation: Installation) -> None:
     async with await installation.connect() as connection:
         assert await installation.enqueuer.enqueue_many_fast_async(connection, []) == 0

@@ -1,4 +1,4 @@
-"""The door, in the caller's own transaction, whatever that is made of."""
+"""Enqueues in the caller's own transaction, whatever library that one is made with."""
 
 from __future__ import annotations
 
@@ -226,7 +226,7 @@ async def test_asynchronous_accept_refuses_other_connections_by_name(installatio
     engine.dispose()
 
 
-async def test_a_door_without_a_hash_key_is_refused(installation: Installation) -> None:
+async def test_an_enqueuer_without_a_hash_key_is_rejected(installation: Installation) -> None:
     for keys in ((), (b"x" * 65,)):
         with pytest.raises(ValueError, match="hash_keys: give at least one key, each of at most 64 bytes"):
             Enqueuer(installation.kinds, hash_keys=keys)

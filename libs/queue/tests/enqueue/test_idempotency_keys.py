@@ -49,7 +49,7 @@ async def test_equal_keys_within_one_batch_stand_for_its_first_item(installation
     assert await count(installation) == 2
 
 
-async def test_a_batch_stands_in_line_in_its_own_order_whatever_its_keys(installation: Installation) -> None:
+async def test_a_batch_is_queued_in_its_order_whatever_its_keys(installation: Installation) -> None:
     results = await accept(installation, keyed("c"), keyed("a"), NewJob(TestKinds.Greet(name="Ada")), keyed("b"))
     ids = [result.job_id for result in results]
     assert ids == sorted(ids)
@@ -78,7 +78,7 @@ async def test_a_key_with_another_payload_is_refused_with_the_job_it_stands_for(
 
 
 async def test_the_order_in_which_a_client_writes_a_map_makes_no_other_payload(installation: Installation) -> None:
-    """Go's clients draw it anew each time that they write the message."""
+    """Go's clients draw another one each time that they write the message."""
     enqueuer = Enqueuer(Kinds([Invite]), hash_keys=(b"test",))
     entries = [Invite(labels={name: "x"}).SerializeToString() for name in "ab"]
     payloads = [

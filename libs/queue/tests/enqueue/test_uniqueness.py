@@ -150,7 +150,7 @@ async def test_with_a_period_a_completed_job_counts_until_that_is_over(installat
     assert await accept(installation, greeting(unique=hourly)) == [duplicate_of(second)]
 
 
-async def test_equal_jobs_of_one_batch_with_rules_of_their_own_get_answers_of_their_own(
+async def test_equal_jobs_of_one_batch_with_different_rules_get_different_results(
     installation: Installation,
 ) -> None:
     [first] = await accept(installation, greeting())
@@ -315,7 +315,7 @@ class TestAfterwards:
         async def greet(message: Any, job: RunningJob) -> Any:
             runs.append(job.id)
             if job.id == first.job_id and not seconds:
-                # While this one runs, an equal one may come. It waits longer than this one's way back into line.
+                # While this one runs, an equal one may come. It waits until this one is available again, and longer.
                 later = datetime.now(UTC) + timedelta(minutes=1)
                 seconds.extend(await accept(installation, greeting(unique=unique, run_at=later)))
                 return outcome
@@ -330,7 +330,7 @@ class TestAfterwards:
     async def test_one_unique_job_among_the_due_never_keeps_the_others_back(
         self, installation: Installation, eventually: Eventually
     ) -> None:
-        """One statement brings all that is due into line; it must not fail, nor leave any of them behind."""
+        """One statement makes all due jobs available; it must not fail, nor leave any of them behind."""
         ran: set[int] = set()
 
         async def greet(message: Any, job: RunningJob) -> None:
@@ -339,7 +339,7 @@ class TestAfterwards:
         soon = datetime.now(UTC) + timedelta(milliseconds=200)
         unique = Unique(states=WAITING)
         due = await accept(installation, *(greeting(f"guest {n}", unique, run_at=soon) for n in range(20)))
-        for result in due[:10]:  # as a worker would have left them, with equal ones in line meanwhile
+        for result in due[:10]:  # as a worker would have left them, with equal ones available meanwhile
             await installation.execute("update headrace.jobs set state = 'retryable' where id = %s", [result.job_id])
         beside = await accept(installation, *(greeting(f"guest {n}", unique) for n in range(10)))
         assert not any(result.duplicate for result in beside)

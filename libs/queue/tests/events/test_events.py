@@ -67,7 +67,7 @@ async def test_subscribers_hear_of_each_outcome_once_it_is_committed(
     assert {(event.kind, event.queue) for event in heard} == {("headrace.test.v1.Greet", "greetings")}
 
 
-async def test_a_subscriber_that_raises_or_has_ended_disturbs_nobody(
+async def test_a_subscriber_that_raises_or_has_ended_disturbs_no_other(
     installation: Installation, eventually: Eventually
 ) -> None:
     heard: list[Event] = []
@@ -132,7 +132,7 @@ async def test_what_is_too_much_to_tell_is_told_as_a_number(
                     break
 
 
-async def test_nothing_is_told_where_nobody_listens(installation: Installation, eventually: Eventually) -> None:
+async def test_no_event_is_sent_without_a_subscriber(installation: Installation, eventually: Eventually) -> None:
     async with await installation.connect() as ear:
         await ear.execute("listen headrace_events")  # without the announcement that Events makes
         async with installation.working(installation.worker(installation.handlers(Greet=greet))):

@@ -1,4 +1,4 @@
-"""Middleware goes around the work of all kinds or of some, and what it answers or raises is the attempt's outcome."""
+"""Middleware goes around the work of all kinds or of some, and what it returns or raises is the attempt's outcome."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ async def test_a_plain_function_cant_go_around_an_async_handler(installation: In
         installation.worker(handlers)
 
 
-def test_middleware_for_what_is_no_kind_is_refused(installation: Installation) -> None:
+def test_middleware_for_an_unknown_kind_is_rejected(installation: Installation) -> None:
     with pytest.raises(KindUnknownError):
         installation.handlers(Greet=greet).use(logging_as("x"), TestKinds.NoKind)
 

@@ -42,7 +42,7 @@ async def do_nothing(message: Any, job: RunningJob) -> None:
 
 
 async def run(installation: Installation, eventually: Eventually, handler: Callable[..., Any], **options: Any) -> Job:
-    """Runs one job until it is over, then another to see that the worker still works; answers the first."""
+    """Runs one job until it is over, then another to see that the worker still works. Returns the first."""
     job_id = await installation.enqueue(TestKinds.Greet(name="Ada"), **options)
     handlers = installation.handlers(Greet=handler, Count=do_nothing)
     async with installation.working(installation.worker(handlers)):
@@ -101,7 +101,7 @@ async def test_only_the_last_ten_errors_are_kept(installation: Installation, eve
 
 
 class UnspeakableError(Exception):
-    """An exception with a bug of its own."""
+    """An exception whose text raises another."""
 
     def __str__(self) -> str:
         raise RuntimeError("not even this works")
@@ -179,7 +179,7 @@ NO_OUTCOMES: dict[str, tuple[Callable[[], Any], str, str]] = {
 }
 
 
-async def test_an_answer_that_is_no_outcome_is_a_failed_attempt(
+async def test_a_return_value_that_is_not_an_outcome_is_a_failed_attempt(
     installation: Installation, eventually: Eventually
 ) -> None:
     async def greet(message: Any, job: RunningJob) -> Any:
@@ -298,7 +298,7 @@ async def test_a_thread_keeps_its_slot_beyond_its_timeout_until_it_returns(
     assert [(await installation.job(job_id)).errors[0].type for job_id in held] == ["timeout"] * 2
 
 
-async def test_a_handler_that_swallows_its_cancellation_is_interrupted_again_by_the_drain(
+async def test_a_drain_interrupts_a_handler_that_swallowed_its_cancellation_again(
     installation: Installation, eventually: Eventually
 ) -> None:
     swallowed = asyncio.Event()

@@ -1,4 +1,4 @@
-"""Handlers in processes of their own: nothing that one does reaches the worker, and nothing outlives its job."""
+"""Handlers in separate processes: nothing that one does reaches the worker, and nothing outlives its job."""
 
 from __future__ import annotations
 
@@ -23,6 +23,8 @@ from headrace.queue import Handlers, Job, RetryPolicy, RunningJob, TraceParent, 
 from headrace.queue import WorkerSettings as Settings
 from headrace.queue.control.jobs import cancel_job_async
 from headrace.queue.execution.processes import process
+
+pytestmark = pytest.mark.direct(reason="what a worker does with its processes never reaches the database")
 
 PROGRAM = Path(__file__).parents[1] / "support" / "process_program.py"
 OVER = ("completed", "discarded", "retryable", "scheduled", "cancelled")

@@ -133,13 +133,13 @@ async def test_a_value_that_straddles_the_cut_of_a_text_is_not_half_there(
 
 async def test_what_is_not_redacted_can_be_read(installation: Installation, eventually: Eventually) -> None:
     async def complains(message: Any, job: RunningJob) -> Discard:
-        return Discard(f"nobody lives at {message.house}")
+        return Discard(f"no one lives at {message.house}")
 
     job = await after(installation, eventually, complains, Invite(guest=CANARY, house="No. 4"))
-    assert job.errors[0].message == "nobody lives at No. 4"
+    assert job.errors[0].message == "no one lives at No. 4"
 
 
-async def test_a_handler_can_veil_its_own_texts_in_its_tasks_and_threads(
+async def test_a_handler_can_redact_texts_in_its_tasks_and_threads(
     installation: Installation, eventually: Eventually
 ) -> None:
     seen: list[str] = []
@@ -160,7 +160,7 @@ async def test_the_engines_own_log_lines_name_no_value(
         await after(installation, eventually, raises, Invite(guest=CANARY), max_retries=1)
     lines = [record.getMessage() for record in caplog.records if record.name.startswith("headrace")]
     assert lines
-    assert not any(CANARY in line for line in lines)
+    assert not any(CANARY in each for each in lines)
 
 
 def test_jobs_that_are_printed_show_no_payload() -> None:

@@ -1,4 +1,4 @@
-"""A handler completes its job in the transaction of its own effects: both are committed, or neither."""
+"""A handler completes its job in the transaction that has its effects: both are committed, or neither."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ async def test_the_effect_and_the_completion_are_committed_together(
     assert await count(installation) == 1
 
 
-async def test_a_handler_that_rolls_back_and_raises_has_failed_and_its_effect_is_gone(
+async def test_a_handler_that_rolls_back_and_raises_fails_without_its_effect(
     installation: Installation, eventually: Eventually
 ) -> None:
     async def greet(message: Any, job: RunningJob) -> None:
@@ -187,7 +187,7 @@ async def test_a_lost_lease_makes_the_commit_fail(
     assert await count(installation) == 0
 
 
-async def test_a_completion_under_a_lost_lease_is_told_to_nobody(
+async def test_a_completion_under_a_lost_lease_emits_no_event(
     installation: Installation, eventually: Eventually
 ) -> None:
     """Nothing of it is committed, so there is no event of it: only of the attempt that counts."""
@@ -211,7 +211,7 @@ async def test_a_completion_under_a_lost_lease_is_told_to_nobody(
 async def test_a_transaction_that_is_still_open_is_waited_for(
     installation: Installation, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A handler leaves its connection open: nobody is blocked by it, and its job is neither lost nor run again."""
+    """A handler leaves its connection open: it blocks no other, and its job is neither lost nor run again."""
     monkeypatch.setattr(reconciler, "INTERVAL", timedelta(milliseconds=50))
     connection = await psycopg.AsyncConnection.connect(installation.dsn)
     returned = asyncio.Event()
@@ -244,7 +244,7 @@ async def test_a_connection_of_another_kind_is_refused(installation: Installatio
     assert job.errors[0].type == "TypeError"
 
 
-async def test_a_connection_of_the_other_form_is_rejected_and_the_form_to_use_is_named(
+async def test_a_connection_of_the_other_form_is_rejected_with_the_form_to_use(
     installation: Installation, eventually: Eventually
 ) -> None:
     async def greet(message: Any, job: RunningJob) -> None:

@@ -56,7 +56,7 @@ async def counted(installation: Installation) -> dict[tuple[str, str], int]:
 
 
 async def many(installation: Installation, eventually: Eventually) -> list[int]:
-    """Ten jobs of each fate, worked off."""
+    """Ten jobs of each fate, all processed."""
     names = ["complete", "cancel", "discard", "raise"] * 10
     ids = [await installation.enqueue(TestKinds.Greet(name=name), max_retries=0) for name in names]
 
@@ -158,7 +158,7 @@ async def test_an_empty_filter_is_refused(installation: Installation) -> None:
             await delete_jobs_async(connection, JobFilter())
 
 
-async def test_a_long_line_is_counted_no_further_than_asked_and_says_so(installation: Installation) -> None:
+async def test_a_long_queue_is_counted_no_further_than_asked_and_says_so(installation: Installation) -> None:
     later = datetime.now(UTC) + timedelta(days=1)
     for _ in range(3):
         await installation.enqueue(TestKinds.Greet())

@@ -81,7 +81,7 @@ class Situation:
     async def becomes(
         self, eventually: Eventually, job_id: int, expected: type[Any], within: float = 15.0, **facts: Any
     ) -> Any:
-        """Waits until that is the reason, and these are facts of it; answers it."""
+        """Waits until that is the reason, and these are facts of it. Returns it."""
         found: Any = None
 
         async def so() -> bool:
@@ -119,7 +119,7 @@ async def situation(installation: Installation) -> AsyncIterator[Situation]:
 
 @asynccontextmanager
 async def process(situation: Situation) -> AsyncIterator[asyncio.subprocess.Process]:
-    """A worker as a process of its own, ended in the end."""
+    """A worker as a separate process, ended in the end."""
     await situation.sql(
         "create table if not exists attempts (n serial, job_id bigint, attempt int, lease int, pid int)"
     )
@@ -260,7 +260,7 @@ async def test_a_job_that_waits_for_others_is_pending(situation: Situation) -> N
 
 
 async def test_a_job_whose_time_has_come_tells_what_else_is_in_its_way(situation: Situation) -> None:
-    """Nobody has put it into line: that is what workers do, and there is none."""
+    """It is not available yet: workers promote due jobs, and there is none."""
     job_id = await situation.enqueue(run_at=datetime.now(UTC) + timedelta(hours=1))
     await situation.sql(f"update headrace.jobs set due_at = now() - interval '1 hour' where id = {job_id}")
     assert await situation.reason(job_id) == reasons.KindNotKnown(GREET, 0, None)
@@ -350,7 +350,7 @@ async def test_a_version_that_is_too_new_for_every_worker(situation: Situation, 
         assert "waits for a newer worker" in (await situation.explained(job_id)).summary
 
 
-async def test_a_queue_that_nobody_claims_from(situation: Situation, eventually: Eventually) -> None:
+async def test_a_queue_that_no_worker_claims_from(situation: Situation, eventually: Eventually) -> None:
     async with situation.worker("Greet", "Count"):
         await situation.present(eventually)
         job_id = await situation.enqueue(queue="elsewhere")
@@ -383,11 +383,11 @@ async def test_one_worker_that_can_is_enough(situation: Situation, eventually: E
         assert isinstance(await unseen(situation), reasons.Next)
 
 
-# ── It stands in line ───────────────────────────────────────────────────────────────────────────────────────────────
+# ── It is available ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 async def unseen(situation: Situation, **options: Any) -> Any:
-    """Why a job does not run that is in line but that no worker can see yet: its transaction is open."""
+    """Why a job does not run that is available but that no worker can see yet: its transaction is open."""
     async with await situation.installation.connect(autocommit=False) as connection:
         new = NewJob(TestKinds.Greet(), **options)
         accepted = await situation.installation.enqueuer.enqueue_async(connection, new)
@@ -416,9 +416,7 @@ async def test_a_full_queue_says_its_limit_and_the_jobs_before(situation: Situat
         await situation.becomes(eventually, second, reasons.Finished)
 
 
-async def test_first_in_line_of_busy_workers_is_behind_nobody_but_has_no_slot(
-    situation: Situation, eventually: Eventually
-) -> None:
+async def test_the_first_job_of_its_queue_waits_for_a_free_slot(situation: Situation, eventually: Eventually) -> None:
     async with situation.worker(slots=1):
         await situation.becomes(eventually, await situation.enqueue("hold"), reasons.Running)
         job_id = await situation.enqueue()
@@ -452,7 +450,7 @@ async def test_behind_others_the_rate_says_when_its_turn_comes(situation: Situat
         situation.gate.set()
 
 
-async def test_jobs_that_nobody_may_claim_are_in_nobodys_way(situation: Situation, eventually: Eventually) -> None:
+async def test_jobs_that_no_worker_may_claim_delay_no_other(situation: Situation, eventually: Eventually) -> None:
     async with situation.worker("Greet", "GreetAgain"):
         await situation.present(eventually)
         await situation.act(pause_kind_async, "headrace.test.v1.GreetAgain", by="ann")
@@ -462,7 +460,7 @@ async def test_jobs_that_nobody_may_claim_are_in_nobodys_way(situation: Situatio
         assert isinstance(await unseen(situation, priority=4), reasons.Next)
 
 
-async def test_a_long_line_is_counted_up_to_a_bound(
+async def test_a_long_queue_is_counted_up_to_a_bound(
     situation: Situation, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(explain, "MOST_BEFORE", 3)
@@ -515,7 +513,7 @@ async def test_a_key_that_was_used_names_the_job_and_its_end(situation: Situatio
     assert "which has been deleted" in gone.summary
 
 
-async def test_a_key_that_was_used_for_something_else_is_refused_as_at_the_door(situation: Situation) -> None:
+async def test_an_explained_enqueue_rejects_a_key_used_for_another_payload(situation: Situation) -> None:
     await situation.enqueue("Ada", key="k")
     with pytest.raises(KeyReusedError):
         await asked(situation, NewJob(TestKinds.Greet(name="Bob"), key="k"))

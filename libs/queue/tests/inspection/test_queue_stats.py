@@ -26,7 +26,7 @@ async def test_without_jobs_and_workers_nothing_moves(installation: Installation
     assert await flows(installation) == {}
 
 
-async def test_the_longest_wait_is_that_of_the_job_that_stands_longest_in_line(installation: Installation) -> None:
+async def test_a_queues_longest_wait_is_that_of_its_oldest_available_job(installation: Installation) -> None:
     for minutes, priority in ((5, 1), (90, 4), (30, 2)):
         job_id = await installation.enqueue(TestKinds.Greet(), priority=priority)
         await installation.execute(

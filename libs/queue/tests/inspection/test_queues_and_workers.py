@@ -85,7 +85,7 @@ async def test_a_worker_is_listed_with_what_it_knows_and_how_it_is(
     assert (gone.id, gone.state) == (live.id, WorkerState.STOPPED)
 
 
-async def test_in_a_long_line_a_look_goes_through_a_bounded_number_of_jobs_too(
+async def test_a_list_of_a_long_queue_reads_a_bounded_number_of_jobs(
     installation: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waiting = JobFilter(states=(JobState.AVAILABLE,), queues=("q1",))
@@ -105,7 +105,7 @@ async def test_in_a_long_line_a_look_goes_through_a_bounded_number_of_jobs_too(
 
 
 async def _fill(connection: Any, jobs: int) -> None:
-    """Puts jobs in line, in three queues by turns."""
+    """Inserts available jobs, in three queues by turns."""
     await connection.execute(
         """
         insert into headrace.jobs (queue, kind, version, priority, max_retries, timeout_ms, payload, caller, state,

@@ -204,7 +204,7 @@ async def test_a_secret_that_would_be_written_as_asterisks_is_refused(installati
             await installation.enqueuer.enqueue_async(connection, NewJob(payload))
 
 
-async def test_classes_that_are_no_kinds_are_refused_by_name(shop: Installation) -> None:
+async def test_classes_that_are_not_kinds_are_rejected_by_name(shop: Installation) -> None:
     class Receipt(SendReceipt):
         """A subclass is another payload."""
 
@@ -281,7 +281,7 @@ async def test_uniqueness_by_all_counts_what_a_model_allows_beyond_its_fields(in
 
 
 async def test_the_order_of_a_mappings_entries_makes_no_other_payload(shop: Installation) -> None:
-    """Whoever sends a job again under its key may have put it together anew."""
+    """A caller that sends a job again under its key may build its payload again."""
     one, other = {"a": 1, "b": 2}, {"b": 2, "a": 1}
     async with await shop.connect() as connection:
         first, in_batch, changed = await shop.enqueuer.enqueue_many_async(
@@ -324,9 +324,9 @@ words = frozenset("one two three four five six seven".split())
 groups = frozenset({words, words - {"one"}})
 sort = Sort(set(words), [Part(words)], {"all": words}, groups, Words(set(words)), deque([set(words)]))
 with psycopg.connect(sys.argv[1]) as connection:
-    door = Enqueuer(Kinds([Sort]))
+    enqueuer = Enqueuer(Kinds([Sort]))
     for options in ({"key": "k"}, {"unique": Unique(by="all")}, {"unique": Unique(by=("words",))}):
-        print(door.enqueue(connection, NewJob(sort, **options)).job_id)
+        print(enqueuer.enqueue(connection, NewJob(sort, **options)).job_id)
 """
 
 

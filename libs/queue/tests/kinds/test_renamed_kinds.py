@@ -85,7 +85,7 @@ def new_job(kinds: Kinds, name: str, **options: Any) -> NewJob:
 
 
 async def accept(connection: Any, kinds: Kinds, *jobs: NewJob) -> list[Any]:
-    """What the door of a release answers."""
+    """What a release's enqueuer returns."""
     return await Enqueuer(kinds, hash_keys=(b"test",)).enqueue_many_async(connection, jobs)
 
 
@@ -210,7 +210,9 @@ async def test_a_job_has_the_version_that_it_was_written_in(connection: Any) -> 
     assert [(await get_job_async(connection, each.job_id)).version for each in (older, own)] == [1, 2]
 
 
-async def test_a_version_that_the_door_does_not_know_is_refused_like_a_kind(connection: Any, before: Kinds) -> None:
+async def test_a_version_that_the_enqueuer_does_not_know_is_rejected_like_a_kind(
+    connection: Any, before: Kinds
+) -> None:
     unknown, wrong = await accept(connection, before, new_job(before, OLD, version=2), new_job(before, OLD, version=-1))
     assert isinstance(unknown, VersionUnknownError)
     assert (unknown.kind, unknown.version, unknown.known) == (OLD, 2, 1)

@@ -77,7 +77,7 @@ class Replicas:
         self.declare()
 
     def declare(self, *periodic: Periodic) -> None:
-        """Starts workers anew, with this in their code."""
+        """Restarts the workers, with this in their code."""
         kinds = self.installation.kinds
         self.schedulers = [Scheduler(link, kinds, periodic, "headrace") for link in self.links]
 
@@ -224,7 +224,7 @@ async def test_a_tick_whose_process_dies_in_the_middle_is_made_by_another(replic
     assert await replicas.hours() == [0, 1]
 
 
-async def test_what_nobody_declares_any_more_stops(replicas: Replicas) -> None:
+async def test_a_periodic_job_that_no_worker_declares_any_more_stops(replicas: Replicas) -> None:
     replicas.declare(tidy("old"))
     await replicas.at(NOON)
     replicas.declare(tidy("new"))
