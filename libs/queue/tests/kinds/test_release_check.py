@@ -165,7 +165,7 @@ def test_a_version_that_the_release_does_not_know_is_an_error(shop: Shop) -> Non
     assert report.findings[0].what == "this release knows versions up to 2 only"
 
 
-def test_a_kind_that_is_gone_with_jobs_queued_is_an_error_unless_another_program_runs_it(shop: Shop) -> None:
+def test_a_removed_kind_with_queued_jobs_is_an_error_unless_another_program_runs_it(shop: Shop) -> None:
     shop.registers(kinds_of(BASE + message("Other", "")))
     job_id = shop.queues(b"", kind=OTHER)
     report = shop.check(BASE)
@@ -174,7 +174,7 @@ def test_a_kind_that_is_gone_with_jobs_queued_is_an_error_unless_another_program
     assert (elsewhere.ok, elsewhere.jobs) == (True, 0)
 
 
-def test_a_kind_that_is_gone_without_jobs_is_no_matter(shop: Shop) -> None:
+def test_a_removed_kind_without_jobs_has_no_finding(shop: Shop) -> None:
     shop.registers(kinds_of(BASE + message("Other", "")))
     assert shop.check(BASE).findings == ()
 
@@ -203,7 +203,7 @@ def test_a_release_that_was_started_all_the_same_is_told_again(shop: Shop) -> No
     assert told(shop.check(message("Mail", "string id = 1;"))) == [("error", "FIELD_REMOVED", MAIL, 1, (job_id,))]
 
 
-def test_what_nobody_has_registered_is_read_from_the_payloads(shop: Shop) -> None:
+def test_an_unregistered_file_is_read_from_the_payloads(shop: Shop) -> None:
     kinds = kinds_of(BASE)
     shop.queues(mail(kinds, id="without"))
     job_id = shop.queues(mail(kinds, note="x"))
@@ -226,7 +226,7 @@ def test_periodic_jobs_count_as_jobs_to_come(shop: Shop) -> None:
     assert not report.ok
 
 
-def test_two_fields_that_have_changed_places_are_an_error_where_jobs_have_them_set(shop: Shop) -> None:
+def test_two_fields_with_swapped_numbers_are_an_error_if_jobs_have_them_set(shop: Shop) -> None:
     kinds = shop.registers(kinds_of(BASE))
     job_id = shop.queues(mail(kinds, note="x"))
     report = shop.check(message("Mail", "string note = 1; string id = 2;"))
@@ -334,10 +334,10 @@ def test_tables_that_are_older_than_the_release_are_migrated_first(shop: Shop, c
         ({"JOBS_KINDS": "json"}, "--kinds: json has no kinds"),
         ({"JOBS_KINDS": "json:dumps"}, "--kinds: json:dumps is not a module, a Kinds or a Headrace app"),
         ({"JOBS_KINDS": ","}, "--kinds: name at least one module"),
-        ({"JOBS_DATABASE_URL": "postgresql://nobody@127.0.0.1:1/nowhere"}, "connection"),
+        ({"JOBS_DATABASE_URL": "postgresql://unknown@127.0.0.1:1/nowhere"}, "connection"),
     ],
 )
-def test_what_can_not_be_found_out_is_no_verdict(check: Check, variables: dict[str, str], complaint: str) -> None:
+def test_a_check_that_can_not_be_made_is_not_a_verdict(check: Check, variables: dict[str, str], complaint: str) -> None:
     result = check(BASE, **variables)
     assert result.returncode == 2
     assert result.stdout == ""
