@@ -7,18 +7,16 @@ for `database` gets a new, empty one.
 
 from __future__ import annotations
 
-import asyncio
-import inspect
 import os
-import time
-from collections.abc import Awaitable, Callable, Iterator
-from urllib.parse import urlsplit, urlunsplit
+from collections.abc import Iterator
 from uuid import uuid4
 
 import psycopg
 import pytest
+from eventually import Eventually
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
+from postgres_server import PostgresServer
 
 from headrace.embedded_postgres import EmbeddedPostgres
 from local_stack.stack.ports import reach_directly
@@ -58,19 +56,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_line(f"SKIPPED {report.nodeid}: {why}")
 
 
-class PostgresServer:
-    """The run's Postgres server."""
-
-    def __init__(self, url: str) -> None:
-        self._url = urlsplit(url)
-
-    def dsn(self, dbname: str = "postgres", user: str | None = None) -> str:
-        """The URL of a database of it."""
-        host = self._url.netloc.rpartition("@")[2]
-        netloc = f"{user}@{host}" if user else self._url.netloc
-        return urlunsplit(self._url._replace(netloc=netloc, path=f"/{dbname}"))
-
-
 @pytest.fixture(scope="session")
 def postgres() -> PostgresServer:
     """The run's Postgres server."""
@@ -85,17 +70,6 @@ def database(postgres: PostgresServer) -> Iterator[str]:
         admin.execute(f"create database {name}")
         yield postgres.dsn(name)
         admin.execute(f"drop database {name} with (force)")
-
-
-class Eventually:
-    """Waits for a condition, which is asked again and again until a deadline. The one place where tests poll."""
-
-    async def __call__(self, condition: Callable[[], Awaitable[object]], *, within: float = 15.0) -> None:
-        """Returns when the condition answers something true; fails after `within` seconds."""
-        deadline = time.monotonic() + within
-        while not await condition():
-            assert time.monotonic() < deadline, f"not so within {within:g} s: {inspect.getsource(condition).strip()}"
-            await asyncio.sleep(0.02)
 
 
 @pytest.fixture

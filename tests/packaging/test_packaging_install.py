@@ -88,7 +88,7 @@ def started_until(python: Path, program: Path, output: str) -> bool:
         (CHASSIS, ["headrace.chassis"]),
         (SAAS, ["saas"]),
         (JOBS_SERVICE, ["jobs_service"]),
-        (CLI, ["headrace.cli"]),
+        (f"{CLI}[reload]", ["headrace.cli"]),
         (WORKER, ["saas_worker"]),
         (API_SERVICE, ["api_service"]),
     ],

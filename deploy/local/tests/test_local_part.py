@@ -7,10 +7,11 @@ import sys
 import textwrap
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from eventually import wait_until
 
 from local_stack.stack.guardian import Guardian
 from local_stack.stack.process import Process, ProcessError, ProcessSpec
@@ -43,13 +44,6 @@ def part(folder: Path, guardian: Guardian, code: str, deaths: Deaths | None = No
         "sample", [sys.executable, "-c", textwrap.dedent(code)], dict(os.environ), (folder / "ready").exists
     )
     return Process(spec, folder / "sample.log", guardian, deaths or Deaths())
-
-
-def until(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + WITHIN
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def is_alive(pid: int) -> bool:
@@ -139,4 +133,4 @@ def test_a_killed_orchestrator_leaves_neither_process_nor_folder(tmp_path: Path)
     orchestrator.stdout.close()
     orchestrator.wait(WITHIN)
 
-    until(lambda: not is_alive(child) and not folder.exists())
+    wait_until(lambda: not is_alive(child) and not folder.exists())

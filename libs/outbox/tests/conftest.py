@@ -17,6 +17,7 @@ from uuid import UUID, uuid4
 import grpc
 import grpc.aio
 import pytest
+from eventually import Eventually
 from google.protobuf import any_pb2
 from google.rpc import error_details_pb2, status_pb2
 from opentelemetry import trace
@@ -163,9 +164,14 @@ class OutboxHouse:
 
     async def until(self, condition: Callable[[list[RowMapping]], bool]) -> list[RowMapping]:
         """Waits until the table looks as expected, and returns its rows."""
-        async with asyncio.timeout(DEADLINE):
-            while not condition(rows := await self.rows()):  # noqa: ASYNC110 - a table signals nothing
-                await asyncio.sleep(0.02)
+        rows: list[RowMapping] = []
+
+        async def as_expected() -> bool:
+            nonlocal rows
+            rows = await self.rows()
+            return condition(rows)
+
+        await Eventually()(as_expected, within=DEADLINE)
         return rows
 
     async def until_sent(self) -> list[RowMapping]:

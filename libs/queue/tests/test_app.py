@@ -76,7 +76,7 @@ def names(connection: psycopg.Connection[Any]) -> list[str]:
 class TestEnqueue:
     """One job."""
 
-    def test_a_payload_is_enqueued_in_the_callers_transaction_with_the_options_of_a_new_job(
+    def test_a_payload_is_enqueued_in_the_callers_transaction_with_its_options(
         self, app: Headrace, connection: psycopg.Connection[Any]
     ) -> None:
         enqueued = app.enqueue(connection, Greet("Ada"), priority=1, tags=["vip"])

@@ -1,4 +1,4 @@
-"""What a type checker would have caught is refused where it is said, and named: nobody has to guess which argument."""
+"""What a type checker would have caught is rejected where it is given, under the argument's name."""
 
 # mypy: disable-error-code="arg-type, dict-item, list-item"
 from __future__ import annotations
@@ -12,8 +12,10 @@ from typing import Any
 import psycopg
 import pytest
 from engine_kinds import TestKinds
+from installation import Installation
 
 from headrace.queue import (
+    Enqueued,
     Enqueuer,
     Handlers,
     JobFilter,
@@ -80,13 +82,14 @@ OPTIONS: list[tuple[dict[str, Any], str]] = [
 
 @pytest.mark.parametrize(("options", "text"), OPTIONS, ids=[text for _, text in OPTIONS])
 async def test_an_option_of_another_type_is_a_refusal_that_names_it(
-    installation: Any, options: dict[str, Any], text: str
+    installation: Installation, options: dict[str, Any], text: str
 ) -> None:
     async with await installation.connect(autocommit=False) as connection:
         jobs = [NewJob(TestKinds.Greet(), **options), NewJob(TestKinds.Greet())]
         refused, accepted = await installation.enqueuer.enqueue_many_async(connection, jobs)
     assert isinstance(refused, OptionInvalidError)
     assert str(refused) == text
+    assert isinstance(accepted, Enqueued)
     assert (await installation.job(accepted.job_id)).state == "available", "the transaction goes on"
 
 
@@ -95,9 +98,9 @@ async def test_an_option_of_another_type_is_a_refusal_that_names_it(
     [NewJob(TestKinds.Greet()), (NewJob(TestKinds.Greet()) for _ in range(2)), [TestKinds.Greet()], [None]],
     ids=["one job", "a generator", "a payload", "nothing"],
 )
-async def test_a_door_says_what_it_takes(installation: Any, jobs: Any) -> None:
+async def test_an_enqueuer_rejects_whatever_is_not_a_new_job(installation: Installation, jobs: Any) -> None:
     async with await installation.connect() as connection:
-        with pytest.raises(TypeError, match="takes a list of NewJob, and this is a "):
+        with pytest.raises(TypeError, match=r"takes (a list of NewJob|NewJob\(payload, …\)), and this is a "):
             await installation.enqueuer.enqueue_many_async(connection, jobs)
 
 
@@ -114,8 +117,8 @@ def test_so_is_one_of_a_kind(override: KindOverride, text: str) -> None:
         Kinds([TestKinds.Greet], overrides={"headrace.test.v1.Greet": override})
 
 
-def test_an_instance_is_no_kind() -> None:
-    with pytest.raises(NotAJobKindError, match="is no job kind: give the class"):
+def test_an_instance_is_not_a_kind() -> None:
+    with pytest.raises(NotAJobKindError, match="is not a job kind: give the class"):
         Kinds([object()])
 
 
@@ -167,7 +170,7 @@ TYPES: list[tuple[Callable[..., Any], str]] = [
     (lambda: Periodic(5, payload=None, every=HOUR), "periodic job: name must be of type str, not 5"),
     (lambda: Enqueuer(kinds(), hash_keys=b"secret"), "hash_keys: give a list of keys"),
     (lambda: Enqueuer(kinds(), hash_keys=["secret"]), "hash_keys: [0] must be of type bytes"),
-    (lambda: Enqueuer(kinds(), key_lifetime=7), "a door: key_lifetime must be of type timedelta, not 7"),
+    (lambda: Enqueuer(kinds(), key_lifetime=7), "Enqueuer: key_lifetime must be of type timedelta, not 7"),
     (
         lambda: Handlers(kinds()).add(TestKinds.Greet, None),
         "the handler of headrace.test.v1.Greet must be a function, not None",
@@ -192,7 +195,7 @@ VALUES: list[tuple[Callable[..., Any], str]] = [
     (lambda: Limits(batch=0), "limits: payload_bytes and batch must be at least 1"),
     (
         lambda: Enqueuer(kinds(), key_lifetime=timedelta(0)),
-        "a door: key_lifetime must be above 0 and at most ten years",
+        "Enqueuer: key_lifetime must be above 0 and at most ten years",
     ),
     (lambda: JobFilter(states=("bogus",)), "job filter: bogus is not a state; the states are scheduled, available,"),
     (lambda: JobFilter(created_before=NAIVE), "created_before must have a time zone"),
@@ -208,7 +211,7 @@ def test_a_value_that_makes_no_sense_is_named(make: Callable[..., Any], text: st
         make()
 
 
-async def test_two_periodic_jobs_of_one_name_are_refused(installation: Any) -> None:
+async def test_two_periodic_jobs_of_one_name_are_refused(installation: Installation) -> None:
     handlers = Handlers(kinds())
     handlers.add(TestKinds.Greet, greet)
     twice = [Periodic("pulse", payload=TestKinds.Greet(name=name), every=HOUR) for name in ("Ada", "Bob")]
@@ -218,7 +221,7 @@ async def test_two_periodic_jobs_of_one_name_are_refused(installation: Any) -> N
 
 @pytest.mark.parametrize("action", [retry_jobs_async, delete_jobs_async])
 async def test_an_empty_filter_is_never_every_job_however_it_is_written(
-    installation: Any, action: Callable[..., Any]
+    installation: Installation, action: Callable[..., Any]
 ) -> None:
     async with await installation.connect() as connection:
         for empty in (JobFilter(), JobFilter(states=[], kinds=[]), JobFilter(tags=frozenset())):
@@ -226,14 +229,14 @@ async def test_an_empty_filter_is_never_every_job_however_it_is_written(
                 await action(connection, empty)
 
 
-async def test_lists_and_sets_of_words_are_as_good_as_tuples(installation: Any) -> None:
+async def test_lists_and_sets_of_words_are_as_good_as_tuples(installation: Installation) -> None:
     job_id = await installation.enqueue(TestKinds.Greet(), tags=["red"])
     async with await installation.connect() as connection:
         for same in (JobFilter(tags=["red"], states={"available"}), JobFilter(tags=("red",))):
             assert [job.id for job in await list_jobs_async(connection, same)] == [job_id]
 
 
-async def test_a_page_needs_a_length_and_ends_below_its_first_id(installation: Any) -> None:
+async def test_a_page_needs_a_length_and_ends_below_its_first_id(installation: Installation) -> None:
     await installation.enqueue(TestKinds.Greet())
     async with await installation.connect() as connection:
         for limit in (0, -1):
@@ -244,7 +247,7 @@ async def test_a_page_needs_a_length_and_ends_below_its_first_id(installation: A
         assert await list_jobs_async(connection, before_id=0) == []
 
 
-async def test_what_is_no_id_and_no_name_is_refused_before_postgres_sees_it(installation: Any) -> None:
+async def test_a_malformed_id_or_name_is_rejected_before_postgres_sees_it(installation: Installation) -> None:
     async with await installation.connect() as connection:
         for wrong in ("1", 1.5, None):
             with pytest.raises(TypeError, match="job_id must be of type int"):
@@ -262,7 +265,7 @@ async def test_what_is_no_id_and_no_name_is_refused_before_postgres_sees_it(inst
             await set_retention_async(connection, "email", completed=5)
 
 
-async def test_a_connection_with_cursors_of_another_style_will_do(installation: Any) -> None:
+async def test_a_connection_with_cursors_of_another_style_will_do(installation: Installation) -> None:
     job_id = await installation.enqueue(TestKinds.Greet())
     async with await installation.connect() as connection:
         connection.cursor_factory = psycopg.AsyncRawCursor
@@ -270,7 +273,7 @@ async def test_a_connection_with_cursors_of_another_style_will_do(installation: 
         assert (await cancel_job_async(connection, job_id)).state == "cancelled"
 
 
-async def test_a_time_with_any_zone_will_do(installation: Any) -> None:
+async def test_a_time_with_any_zone_will_do(installation: Installation) -> None:
     job_id = await installation.enqueue(TestKinds.Greet())
     async with await installation.connect() as connection:
         seen = await list_jobs_async(connection, JobFilter(created_after=datetime.now(UTC) - HOUR))
@@ -288,12 +291,12 @@ async def test_where_no_tables_are_the_error_says_how_they_come_there(database: 
             assert "run `headrace migrate up`" in caught.value.__notes__[0]
 
 
-def test_a_schema_that_would_need_quoting_is_refused_by_the_door() -> None:
+def test_an_enqueuer_rejects_a_schema_that_would_need_quoting() -> None:
     with pytest.raises(ValueError, match="schema name 'Jobs': use up to 41 lower-case letters"):
         Enqueuer(kinds(), schema="Jobs")
 
 
-async def test_a_worker_needs_a_connection_string_and_runs_once(installation: Any) -> None:
+async def test_a_worker_needs_a_connection_string_and_runs_once(installation: Installation) -> None:
     handlers = installation.handlers(Greet=greet)
     with pytest.raises(TypeError, match="a worker: dsn must be of type str, not None"):
         Worker(None, handlers)
@@ -308,7 +311,7 @@ async def test_a_worker_needs_a_connection_string_and_runs_once(installation: An
         await worker.run()
 
 
-async def test_run_worker_says_where_it_can_be_called(installation: Any) -> None:
+async def test_run_worker_says_where_it_can_be_called(installation: Installation) -> None:
     handlers = installation.handlers(Greet=greet)
     with pytest.raises(RuntimeError, match="one is running here: await Worker"):
         run_worker(installation.dsn, handlers)

@@ -46,7 +46,7 @@ def variables(environment: Path, home: Path) -> dict[str, str]:
 def test_the_quickstart_is_under_fifteen_lines_and_runs(
     environment: Path, tmp_path: Path, blocks: dict[str, str]
 ) -> None:
-    assert blocks["install"] == "pip install ./libs/cli './libs/queue[embedded,pydantic]'\n"
+    assert blocks["install"] == "pip install ./libs/cli './libs/queue[embedded]'\n"
     assert len(blocks["quickstart.py"].splitlines()) < 15
     (tmp_path / "quickstart.py").write_text(blocks["quickstart.py"])
     program = subprocess.Popen(

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 from engine_kinds import TestKinds
+from eventually import Eventually
+from installation import Installation
 from opentelemetry import baggage, context, propagate, trace
 from opentelemetry.propagators.composite import CompositePropagator
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
@@ -41,7 +43,9 @@ def traces(monkeypatch: pytest.MonkeyPatch) -> Traces:
     return traces
 
 
-async def run(installation: Any, eventually: Any, handler: Any, job_id: int, state: str = "completed") -> None:
+async def run(
+    installation: Installation, eventually: Eventually, handler: Any, job_id: int, state: str = "completed"
+) -> None:
     async with installation.working(installation.worker(installation.handlers(Greet=handler))):
         await eventually(lambda: installation.is_in(job_id, state))
 
@@ -57,12 +61,13 @@ def length(span: ReadableSpan) -> int:
 
 
 async def test_wait_and_process_hang_under_the_span_that_asked_for_the_job(
-    installation: Any, eventually: Any, traces: Traces
+    installation: Installation, eventually: Eventually, traces: Traces
 ) -> None:
     with traces.tracer.start_as_current_span("create greetings") as asking:
         job_id = await installation.enqueue(TestKinds.Greet())
     creation = asking.get_span_context()
     job = await installation.job(job_id)
+    assert job.traceparent is not None
     assert job.traceparent.startswith(f"00-{creation.trace_id:032x}-{creation.span_id:016x}-")
     await run(installation, eventually, do_nothing, job_id)
 
@@ -89,8 +94,8 @@ async def test_wait_and_process_hang_under_the_span_that_asked_for_the_job(
     assert length(wait) == pytest.approx(float(waited) * 1e6, rel=0.01)  # type: ignore[arg-type]
 
 
-async def test_the_wait_is_as_long_as_the_database_says_and_ends_where_the_work_begins(
-    installation: Any, eventually: Any, traces: Traces
+async def test_the_wait_is_measured_by_the_database_and_ends_when_the_handler_starts(
+    installation: Installation, eventually: Eventually, traces: Traces
 ) -> None:
     with traces.tracer.start_as_current_span("create"):
         job_id = await installation.enqueue(TestKinds.Greet())
@@ -101,7 +106,9 @@ async def test_the_wait_is_as_long_as_the_database_says_and_ends_where_the_work_
     assert wait.end_time <= process.start_time  # type: ignore[operator]
 
 
-async def test_clocks_that_differ_make_no_negative_wait(installation: Any, eventually: Any, traces: Traces) -> None:
+async def test_clocks_that_differ_make_no_negative_wait(
+    installation: Installation, eventually: Eventually, traces: Traces
+) -> None:
     with traces.tracer.start_as_current_span("create"):
         job_id = await installation.enqueue(TestKinds.Greet())
     await installation.execute("update headrace.jobs set ready_at = ready_at + interval '1 hour'")
@@ -110,7 +117,9 @@ async def test_clocks_that_differ_make_no_negative_wait(installation: Any, event
     assert length(wait) == 0
 
 
-async def test_a_retry_is_a_sibling_of_the_attempt_before(installation: Any, eventually: Any, traces: Traces) -> None:
+async def test_a_retry_is_a_sibling_of_the_attempt_before(
+    installation: Installation, eventually: Eventually, traces: Traces
+) -> None:
     async def greet(message: Any, job: RunningJob) -> None:
         if job.attempt == 1:
             raise ConnectionError("a secret that belongs in no trace")
@@ -132,12 +141,13 @@ async def test_a_retry_is_a_sibling_of_the_attempt_before(installation: Any, eve
 
 
 async def test_the_span_of_an_attempt_has_the_id_that_a_rescuer_would_give_it(
-    installation: Any, eventually: Any, traces: Traces
+    installation: Installation, eventually: Eventually, traces: Traces
 ) -> None:
     with traces.tracer.start_as_current_span("create"):
         job_id = await installation.enqueue(TestKinds.Greet())
     await run(installation, eventually, do_nothing, job_id)
     job = await installation.job(job_id)
+    assert job.traceparent is not None
     as_the_rescuer_sees_it = Attempt(job_id, 1, job.kind, job.queue, 1, TraceParent(job.traceparent))
     tracing.lost_span(as_the_rescuer_sees_it, ran_ms=1_000, worker="host:1")
     worked, lost = traces.named("process greetings")
@@ -148,7 +158,7 @@ async def test_the_span_of_an_attempt_has_the_id_that_a_rescuer_would_give_it(
 
 
 async def test_the_handlers_own_spans_hang_under_its_attempt(
-    installation: Any, eventually: Any, traces: Traces
+    installation: Installation, eventually: Eventually, traces: Traces
 ) -> None:
     async def greet(message: Any, job: RunningJob) -> Snooze | None:
         with traces.tracer.start_as_current_span("call the api"):
@@ -171,7 +181,7 @@ async def test_the_handlers_own_spans_hang_under_its_attempt(
     assert not own & attempts
 
 
-async def test_an_explicit_context_goes_before_the_current_span(installation: Any, traces: Traces) -> None:
+async def test_an_explicit_context_goes_before_the_current_span(installation: Installation, traces: Traces) -> None:
     given = TraceParent("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "vendor=1", "tenant=7")
     with traces.tracer.start_as_current_span("create"):
         job_id = await installation.enqueue(TestKinds.Greet(), trace=given)
@@ -181,7 +191,7 @@ async def test_an_explicit_context_goes_before_the_current_span(installation: An
     assert row == (given.traceparent, given.tracestate, given.baggage)
 
 
-async def test_baggage_reaches_the_handler(installation: Any, eventually: Any, traces: Traces) -> None:
+async def test_baggage_reaches_the_handler(installation: Installation, eventually: Eventually, traces: Traces) -> None:
     seen: list[object] = []
 
     async def greet(message: Any, job: RunningJob) -> None:
@@ -195,8 +205,8 @@ async def test_baggage_reaches_the_handler(installation: Any, eventually: Any, t
     assert seen == ["7"]
 
 
-async def test_a_job_that_nobody_traced_begins_a_trace_of_its_own(
-    installation: Any, eventually: Any, traces: Traces
+async def test_a_job_enqueued_without_a_trace_begins_one(
+    installation: Installation, eventually: Eventually, traces: Traces
 ) -> None:
     async with await installation.connect() as connection:
         job_id = (await installation.enqueuer.enqueue_async(connection, NewJob(TestKinds.Greet()))).job_id
@@ -210,7 +220,7 @@ async def test_a_job_that_nobody_traced_begins_a_trace_of_its_own(
 
 
 async def test_each_tick_of_a_periodic_job_is_the_root_of_a_trace(
-    installation: Any, eventually: Any, traces: Traces
+    installation: Installation, eventually: Eventually, traces: Traces
 ) -> None:
     async def completed() -> bool:
         return bool(await installation.execute("select from headrace.jobs where state = 'completed'"))

@@ -9,7 +9,6 @@ import asyncio
 import base64
 import contextlib
 import hashlib
-import inspect
 import itertools
 import os
 import re
@@ -115,29 +114,6 @@ def refused() -> Refused:
         assert reason is None or refusal.reason == reason
 
     return refused
-
-
-class Eventually(Protocol):
-    """Waits until a condition returns a true value, and returns it."""
-
-    async def __call__(self, condition: Callable[[], Any]) -> Any: ...
-
-
-@pytest.fixture
-def eventually() -> Eventually:
-    """See the protocol."""
-
-    async def eventually(condition: Callable[[], Any]) -> Any:
-        async with asyncio.timeout(DEADLINE):
-            while True:
-                found = condition()
-                if inspect.isawaitable(found):
-                    found = await found
-                if found:
-                    return found
-                await asyncio.sleep(0.01)
-
-    return eventually
 
 
 class Jobs(JobsServiceServicer):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import httpx
 import psycopg
 import pytest
+from eventually import Eventually
 from grpc import StatusCode
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
@@ -20,7 +21,7 @@ from headrace.chassis.rpc.client import open_channel
 from headrace.embedded_postgres import EmbeddedPostgres
 
 if TYPE_CHECKING:
-    from services.api.tests.conftest import Api, Eventually, Refused, StartApi
+    from services.api.tests.conftest import Api, Refused, StartApi
 
 TIMEOUT = 2.0
 

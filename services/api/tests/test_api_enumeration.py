@@ -6,6 +6,7 @@ import traceback
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from eventually import Eventually
 from grpc import StatusCode
 from sqlalchemy import text
 
@@ -14,7 +15,7 @@ from api_service.database import Database, StatementFailedError
 from saas.auth.v1 import auth_service_pb2 as auth_pb
 
 if TYPE_CHECKING:
-    from services.api.tests.conftest import Api, Eventually, Refused
+    from services.api.tests.conftest import Api, Refused
 
 
 async def test_logs_tell_what_happened_to_whom_without_addresses_passwords_or_tokens(

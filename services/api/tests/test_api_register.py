@@ -6,10 +6,11 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
+from eventually import Eventually
 from grpc import StatusCode
 
 if TYPE_CHECKING:
-    from services.api.tests.conftest import Api, Eventually, Refused, StartApi
+    from services.api.tests.conftest import Api, Refused, StartApi
 
 
 async def test_registering_posts_one_mail_whose_link_confirms_the_address(api: Api) -> None:

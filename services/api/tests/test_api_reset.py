@@ -6,10 +6,11 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import grpc.aio
+from eventually import Eventually
 from grpc import StatusCode
 
 if TYPE_CHECKING:
-    from services.api.tests.conftest import Api, Eventually, Refused, StartApi
+    from services.api.tests.conftest import Api, Refused, StartApi
 
 NEW = "eleven green kettles"
 

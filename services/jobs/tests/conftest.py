@@ -1,8 +1,8 @@
 """What tests of the jobs server share: a served, migrated database, callers with tokens, and clients of both kinds."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -11,6 +11,7 @@ import pytest
 from google.protobuf import any_pb2
 from google.protobuf.message import Message
 from grpc import aio
+from jobs_server_fixtures import ClientOf, JobsClient, Serve, Verification, Working
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
@@ -18,7 +19,6 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from headrace.chassis.rpc.tokens import token_hash
 from headrace.jobs.v1.jobs_service_pb2 import EnqueueRequest
-from headrace.jobs.v1.jobs_service_pb2_grpc import JobsServiceStub
 from headrace.queue import Handlers, Kinds, Worker, WorkerSettings
 from headrace.queue.db.migrate import up
 from jobs_service.callers.caller import Caller, Callers
@@ -45,8 +45,6 @@ CALLERS = Callers(
         ),
     ]
 )
-
-Serve = Callable[..., AbstractAsyncContextManager[JobsServer]]
 
 
 @pytest.fixture
@@ -86,10 +84,10 @@ async def jobs_server(serve: Serve) -> AsyncIterator[JobsServer]:
 
 
 @asynccontextmanager
-async def client(server: JobsServer, token: str = "api-token") -> AsyncIterator[Any]:
+async def client(server: JobsServer, token: str = "api-token") -> AsyncIterator[JobsClient]:
     """A plain client of the server: what any language has."""
     async with aio.insecure_channel(f"127.0.0.1:{server.port}", interceptors=[_Bearer(token)]) as channel:
-        yield JobsServiceStub(channel)
+        yield JobsClient(channel)
 
 
 class _Bearer(aio.UnaryUnaryClientInterceptor):
@@ -104,20 +102,20 @@ class _Bearer(aio.UnaryUnaryClientInterceptor):
 
 
 @pytest.fixture
-def client_of() -> Callable[..., AbstractAsyncContextManager[Any]]:
+def client_of() -> ClientOf:
     """Clients of a server, by token."""
     return client
 
 
 @pytest.fixture
-async def jobs(jobs_server: JobsServer) -> AsyncIterator[Any]:
+async def jobs(jobs_server: JobsServer) -> AsyncIterator[JobsClient]:
     """A client that may do everything."""
     async with client(jobs_server) as stub:
         yield stub
 
 
 @pytest.fixture
-def verification() -> Callable[..., EnqueueRequest]:
+def verification() -> Verification:
     """Requests for a verification mail, each for another mail unless told."""
 
     def request(*, mail_id: str | None = None, **options: Any) -> EnqueueRequest:
@@ -127,7 +125,7 @@ def verification() -> Callable[..., EnqueueRequest]:
 
 
 @pytest.fixture
-def working(database: str) -> Callable[..., AbstractAsyncContextManager[Worker]]:
+def working(database: str) -> Working:
     """Runs a worker on the test's database for the length of a block, with handlers by the kind's short name."""
 
     @asynccontextmanager

@@ -14,6 +14,7 @@ import pytest
 from authority import Authority
 from google.protobuf import any_pb2, duration_pb2, timestamp_pb2
 from grpc_reflection.v1alpha import reflection
+from jobs_server_fixtures import ClientOf, JobsClient, Serve
 from private_kinds import PRIVATE_FILE, Address, Invite
 from starlette.responses import Response
 
@@ -54,14 +55,14 @@ def callers() -> Callers:
 
 
 @pytest.fixture
-async def server(serve: Any, callers: Callers) -> AsyncIterator[JobsServer]:
+async def server(serve: Serve, callers: Callers) -> AsyncIterator[JobsServer]:
     """A server of kinds that redact."""
     async with serve(callers=callers, kinds=Kinds.of_file(PRIVATE_FILE)) as running:
         yield running
 
 
 @pytest.fixture
-async def clerk(server: JobsServer, client_of: Any) -> AsyncIterator[Any]:
+async def clerk(server: JobsServer, client_of: ClientOf) -> AsyncIterator[JobsClient]:
     """A gRPC client without the right to see redacted fields."""
     async with client_of(server, "clerk-token") as stub:
         yield stub
@@ -133,7 +134,7 @@ async def job_of(stub: Any, job_id: str) -> job_pb2.Job:
 
 class TestLoggingIn:
     @pytest.mark.parametrize("page", [*PAGES, "/jobs/1"])
-    async def test_nobody_sees_a_page_without(self, url: str, page: str) -> None:
+    async def test_no_page_is_shown_without_a_login(self, url: str, page: str) -> None:
         async with browsing(url) as browser:
             answer = await browser.get(page)
             assert answer.url.path == "/login"
@@ -149,13 +150,13 @@ class TestLoggingIn:
     @pytest.mark.parametrize(
         "target", ["https://evil.example.com", "//evil.example.com", "/\\evil.example.com", "evil"]
     )
-    async def test_nobody_is_sent_elsewhere_by_it(self, url: str, target: str) -> None:
+    async def test_a_login_redirects_to_this_console_alone(self, url: str, target: str) -> None:
         async with browsing(url) as browser:
             answer = await browser.post("/login", params={"next": target}, data={"token": "clerk-token"})
             assert str(answer.url) == f"{url}/"
 
-    @pytest.mark.parametrize("token", ["", "nobody", "clerk-token x", "clerk\ntoken", "clé", "\x00", "x" * 5000])
-    async def test_a_token_of_nobody_is_refused(self, url: str, token: str) -> None:
+    @pytest.mark.parametrize("token", ["", "unknown", "clerk-token x", "clerk\ntoken", "clé", "\x00", "x" * 5000])
+    async def test_an_unknown_token_is_rejected(self, url: str, token: str) -> None:
         async with browsing(url) as browser:
             answer = await browser.post("/login", data={"token": token})
             assert answer.status_code == 401
@@ -181,7 +182,7 @@ class TestLoggingIn:
         assert cookie.startswith("__Host-headrace=")
         assert "Secure" in cookie.split("; ")
 
-    async def test_a_cookie_that_was_made_elsewhere_is_nobodys(self, url: str) -> None:
+    async def test_a_cookie_made_elsewhere_is_rejected(self, url: str) -> None:
         async with browsing(url) as browser:
             forged = Sessions((b"another key, of the same length",), timedelta(hours=1), None)
             response = Response()
@@ -206,7 +207,7 @@ class TestLoggingIn:
 
 
 class TestPages:
-    async def test_a_job_is_found_from_its_queue_and_shown(self, browser: httpx.AsyncClient, clerk: Any) -> None:
+    async def test_a_job_is_found_from_its_queue_and_shown(self, browser: httpx.AsyncClient, clerk: JobsClient) -> None:
         job_id = await enqueue(
             clerk, Invite(house="12", home=Address(street="Elm")), tags=["vip"], trace_context=TRACED
         )
@@ -236,12 +237,14 @@ class TestPages:
             ("?tag=other", False),
         ],
     )
-    async def test_jobs_are_filtered(self, browser: httpx.AsyncClient, clerk: Any, query: str, found: bool) -> None:
+    async def test_jobs_are_filtered(
+        self, browser: httpx.AsyncClient, clerk: JobsClient, query: str, found: bool
+    ) -> None:
         job_id = await enqueue(clerk, tags=["vip"])
         page = await browser.get(f"/jobs{query}")
         assert (f'href="/jobs/{job_id}"' in page.text) == found
 
-    async def test_older_jobs_are_on_further_pages(self, browser: httpx.AsyncClient, clerk: Any) -> None:
+    async def test_older_jobs_are_on_further_pages(self, browser: httpx.AsyncClient, clerk: JobsClient) -> None:
         requests = [pb.EnqueueRequest(payload=packed(Invite(house=str(n)))) for n in range(120)]
         answer = await clerk.EnqueueBatch(pb.EnqueueBatchRequest(requests=requests))
         seen: list[str] = []
@@ -254,7 +257,7 @@ class TestPages:
         assert seen == [result.accepted.job_id for result in reversed(answer.results)]
 
     async def test_kinds_workers_periodic_jobs_and_audit_are_shown(
-        self, browser: httpx.AsyncClient, clerk: Any
+        self, browser: httpx.AsyncClient, clerk: JobsClient
     ) -> None:
         schedule = periodic_job_pb2.PeriodicJob(
             name="nightly/all", payload=packed(Invite(house="1")), cron="0 3 * * *", time_zone="Europe/Berlin"
@@ -273,7 +276,7 @@ class TestPages:
         assert "No worker has ever run." in pages["/workers"]
         assert "PauseKind" in pages["/audit"]
 
-    async def test_what_jobs_hold_is_text_and_never_markup(self, browser: httpx.AsyncClient, clerk: Any) -> None:
+    async def test_what_jobs_hold_is_text_and_never_markup(self, browser: httpx.AsyncClient, clerk: JobsClient) -> None:
         evil = "<script>alert(1)</script>"
         job_id = await enqueue(clerk, Invite(house=evil), tags=[evil])
         for page in (f"/jobs/{job_id}", "/jobs", f"/jobs?tag={evil}", f"/jobs?kind={evil}"):
@@ -311,7 +314,7 @@ class TestPages:
         ids=["unknown", "no date", "deep"],
     )
     async def test_a_payload_that_json_can_not_say_leaves_the_rest_of_its_page(
-        self, browser: httpx.AsyncClient, clerk: Any, held: any_pb2.Any
+        self, browser: httpx.AsyncClient, clerk: JobsClient, held: any_pb2.Any
     ) -> None:
         job_id = await enqueue(clerk, Invite(house="12", attachment=held))
         shown = await browser.get(f"/jobs/{job_id}")
@@ -321,7 +324,7 @@ class TestPages:
 
     @pytest.mark.parametrize("failure", ["ends", "aborts"])
     async def test_a_service_that_describes_nothing_leaves_the_rest_too(
-        self, browser: httpx.AsyncClient, clerk: Any, monkeypatch: pytest.MonkeyPatch, failure: str
+        self, browser: httpx.AsyncClient, clerk: JobsClient, monkeypatch: pytest.MonkeyPatch, failure: str
     ) -> None:
         job_id = await enqueue(clerk)
 
@@ -337,7 +340,7 @@ class TestPages:
         assert "Cancel</button>" in shown.text
 
     async def test_a_service_that_speaks_tls_is_asked_for_everything(
-        self, serve: Any, callers: Callers, tmp_path: Path
+        self, serve: Serve, callers: Callers, tmp_path: Path
     ) -> None:
         ours = Authority(tmp_path, "ours")
         certificate, key = ours.issue("server")
@@ -354,7 +357,7 @@ class TestPages:
                 shown = await browser.get(f"/jobs/{job_id}")
         assert "&#34;house&#34;: &#34;12&#34;" in shown.text
 
-    async def test_a_service_that_is_away_is_told(self, serve: Any, callers: Callers) -> None:
+    async def test_a_service_that_is_away_is_told(self, serve: Serve, callers: Callers) -> None:
         async with serve(callers=callers, kinds=Kinds.of_file(PRIVATE_FILE)) as server:
             channel = open_channel(f"127.0.0.1:{server.port}", timeout=20)
             app = Console(channel, Sessions(KEYS, timedelta(hours=1), None)).app
@@ -379,7 +382,7 @@ def test_a_state_of_a_newer_service_is_its_number() -> None:
 
 
 class TestRights:
-    async def test_redacted_fields_are_veiled_unless_the_token_may_see_them(self, url: str, clerk: Any) -> None:
+    async def test_redacted_fields_are_masked_unless_the_token_may_see_them(self, url: str, clerk: JobsClient) -> None:
         job_id = await enqueue(clerk, Invite(guest=CANARY, house="12"), tags=[CANARY])
         schedule = periodic_job_pb2.PeriodicJob(
             name="invites", payload=packed(Invite(guest=CANARY)), every=duration_pb2.Duration(seconds=60)
@@ -394,7 +397,7 @@ class TestRights:
         async with browsing(url, "auditor") as browser:
             assert CANARY in (await browser.get(f"/jobs/{job_id}")).text
 
-    async def test_a_token_sees_what_its_caller_may_call(self, url: str, clerk: Any) -> None:
+    async def test_a_token_sees_what_its_caller_may_call(self, url: str, clerk: JobsClient) -> None:
         job_id = await enqueue(clerk)
         async with browsing(url, "reader") as browser:
             assert f'href="/jobs/{job_id}"' in (await browser.get("/jobs")).text
@@ -409,7 +412,7 @@ class TestRights:
 
 class TestActs:
     async def test_a_job_is_cancelled_retried_and_deleted_under_ones_name(
-        self, browser: httpx.AsyncClient, clerk: Any
+        self, browser: httpx.AsyncClient, clerk: JobsClient
     ) -> None:
         job_id = await enqueue(clerk)
         answer = await browser.post("/acts/jobs/cancel", data={"name": job_id})
@@ -429,7 +432,7 @@ class TestActs:
         [("queues", "invites", "/"), ("kinds", KIND, "/kinds"), ("periodic", "nightly/ä b", "/periodic")],
     )
     async def test_things_are_paused_and_resumed(
-        self, browser: httpx.AsyncClient, clerk: Any, sort: str, name: str, page: str
+        self, browser: httpx.AsyncClient, clerk: JobsClient, sort: str, name: str, page: str
     ) -> None:
         schedule = periodic_job_pb2.PeriodicJob(
             name="nightly/ä b", payload=packed(Invite(house="1")), every=duration_pb2.Duration(seconds=60)
@@ -444,7 +447,9 @@ class TestActs:
         assert "by clerk" not in resumed.text
 
     @pytest.mark.parametrize("origin", ["https://evil.example.com", "null", ""])
-    async def test_no_other_page_can_post_for_one(self, browser: httpx.AsyncClient, clerk: Any, origin: str) -> None:
+    async def test_no_other_page_can_post_for_one(
+        self, browser: httpx.AsyncClient, clerk: JobsClient, origin: str
+    ) -> None:
         job_id = await enqueue(clerk)
         for path in ("/acts/jobs/delete", "/logout", "/login"):
             answer = await browser.post(path, data={"name": job_id, "token": "x"}, headers={"origin": origin})
@@ -453,7 +458,7 @@ class TestActs:
         assert (await browser.get("/jobs")).url.path == "/jobs"
 
     async def test_what_can_not_be_done_is_told_and_nothing_is_changed(
-        self, browser: httpx.AsyncClient, clerk: Any
+        self, browser: httpx.AsyncClient, clerk: JobsClient
     ) -> None:
         job_id = await enqueue(clerk)
         await browser.post("/acts/jobs/cancel", data={"name": job_id})

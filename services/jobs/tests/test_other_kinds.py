@@ -19,8 +19,10 @@ from typing import Any
 import grpc
 import psycopg
 import pytest
+from eventually import Eventually
 from google.protobuf import any_pb2
 from grpc import aio
+from jobs_server_fixtures import JobsClient
 
 from headrace.chassis.rpc.tokens import token_hash
 from headrace.jobs.v1.job_pb2 import JOB_STATE_COMPLETED
@@ -153,7 +155,7 @@ async def logged(lines: asyncio.StreamReader, event: str) -> dict[str, Any]:
 
 
 async def test_a_server_and_a_worker_run_the_kinds_of_another_product(
-    shop: Path, environment: dict[str, str], database: str, eventually: Any
+    shop: Path, environment: dict[str, str], database: str, eventually: Eventually
 ) -> None:
     migrate = await asyncio.create_subprocess_exec(
         Path(sys.executable).with_name("headrace"), "migrate", "up", env=environment
@@ -163,7 +165,7 @@ async def test_a_server_and_a_worker_run_the_kinds_of_another_product(
         address = (await logged(server, "listening"))["address"]
         await logged(server, "ready")
         async with aio.insecure_channel(address) as channel:
-            jobs: Any = JobsServiceStub(channel)
+            jobs: JobsClient = JobsServiceStub(channel)
             header = (("authorization", "Bearer t"),)
             kinds = (await jobs.ListKinds(ListKindsRequest(), metadata=header)).kinds
             payload = any_pb2.Any(type_url="type.googleapis.com/shop.SendReceipt", value=b"\n\x0217")

@@ -10,11 +10,13 @@ import grpc
 import psycopg
 import pytest
 from authority import Authority
+from eventually import Eventually
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2
 from grpc import StatusCode
 from grpc.aio import AioRpcError
 from grpc_status import rpc_status
+from jobs_server_fixtures import ClientOf, JobsClient, Serve
 from structlog.testing import capture_logs
 
 from headrace.chassis.rpc.client import open_channel
@@ -57,7 +59,9 @@ async def refusal(call: Any) -> AioRpcError:
     return refused.value
 
 
-async def test_a_caller_enqueues_to_its_own_queues_only(serve: Any, client_of: Any, verification: Verification) -> None:
+async def test_a_caller_enqueues_to_its_own_queues_only(
+    serve: Serve, client_of: ClientOf, verification: Verification
+) -> None:
     callers = Callers([caller(queues=("bulk-*", "email"))])
     async with serve(callers=callers) as server, client_of(server) as jobs:
         await jobs.Enqueue(verification())
@@ -71,7 +75,7 @@ async def test_a_caller_enqueues_to_its_own_queues_only(serve: Any, client_of: A
     assert refused.refused.code == denied.value[0]
 
 
-async def test_calls_beyond_a_callers_rate_are_told_when_to_come_back(serve: Any, client_of: Any) -> None:
+async def test_calls_beyond_a_callers_rate_are_told_when_to_come_back(serve: Serve, client_of: ClientOf) -> None:
     callers = Callers([caller(rate=0.5, burst=3), caller("other")])
     async with serve(callers=callers) as server, client_of(server) as jobs:
         for _ in range(3):
@@ -106,7 +110,7 @@ def test_a_rate_is_a_bucket_that_fills_up_again() -> None:
     assert all(passes() for _ in range(100))
 
 
-def test_refused_calls_are_no_flood_in_the_log() -> None:
+def test_rejected_calls_do_not_flood_the_log() -> None:
     times = iter([0.0, 0.0])
     limiter = RateLimiter(lambda: next(times))
     limited = caller(rate=0.001, burst=1)
@@ -123,7 +127,7 @@ def test_refused_calls_are_no_flood_in_the_log() -> None:
 
 
 async def test_calls_in_flight_are_limited_and_an_ended_one_makes_room(
-    database: str, serve: Any, client_of: Any, verification: Verification
+    database: str, serve: Serve, client_of: ClientOf, verification: Verification
 ) -> None:
     callers = Callers([caller(in_flight=2)])
     async with serve(callers=callers) as server, client_of(server) as jobs:
@@ -138,17 +142,18 @@ async def test_calls_in_flight_are_limited_and_an_ended_one_makes_room(
     assert detail(error, error_details_pb2.RetryInfo()).retry_delay.ToTimedelta().total_seconds() > 0
 
 
-async def enqueued(jobs: Any, request: EnqueueRequest) -> None:
+async def enqueued(jobs: JobsClient, request: EnqueueRequest) -> None:
     await jobs.Enqueue(request)
 
 
 async def until_limited(call: Callable[[], Any]) -> AioRpcError:
     """Calls until it is refused for a limit; the calls that are held arrive when they like."""
-    async with asyncio.timeout(10):
-        while True:
-            error = await refusal(call())
-            if error.code() is StatusCode.RESOURCE_EXHAUSTED:
-                return error
+
+    async def limited() -> AioRpcError | None:
+        error = await refusal(call())
+        return error if error.code() is StatusCode.RESOURCE_EXHAUSTED else None
+
+    return await Eventually()(limited)
 
 
 @pytest.fixture
@@ -157,7 +162,7 @@ def ours(tmp_path: Path) -> Authority:
 
 
 @pytest.fixture
-def encrypted(ours: Authority) -> dict[str, Path]:
+def encrypted(ours: Authority) -> dict[str, Any]:
     """Settings of a server that wants to see certificates."""
     certificate, key = ours.issue("server")
     return {
@@ -168,7 +173,7 @@ def encrypted(ours: Authority) -> dict[str, Path]:
 
 
 async def test_a_certificate_says_who_is_calling(
-    serve: Any, ours: Authority, encrypted: dict[str, Path], verification: Verification
+    serve: Serve, ours: Authority, encrypted: dict[str, Any], verification: Verification
 ) -> None:
     callers = Callers(
         [
@@ -214,7 +219,7 @@ async def test_a_certificate_says_who_is_calling(
         assert reason(error)[:2] == (StatusCode.UNAUTHENTICATED, "TOKEN_UNKNOWN")
 
 
-async def test_without_encryption_nobody_is_known_by_a_certificate(serve: Any, client_of: Any) -> None:
+async def test_without_encryption_no_caller_is_known_by_a_certificate(serve: Serve, client_of: ClientOf) -> None:
     callers = Callers([caller(token_sha256=(), identities=("cn:api",))])
     async with serve(callers=callers) as server, grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
         stub: Any = JobsServiceStub(channel)

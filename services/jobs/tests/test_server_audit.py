@@ -10,6 +10,7 @@ from google.protobuf import any_pb2
 from google.protobuf.json_format import MessageToDict
 from grpc import StatusCode
 from grpc.aio import AioRpcError
+from jobs_server_fixtures import JobsClient
 
 from headrace.jobs.v1 import job_pb2, periodic_job_pb2
 from headrace.jobs.v1 import jobs_service_pb2 as pb
@@ -32,7 +33,7 @@ def states(*chosen: job_pb2.JobState) -> job_pb2.JobFilter:
     return job_pb2.JobFilter(states=chosen)
 
 
-async def test_every_method_that_changes_something_is_recorded(jobs: Any, verification: Verification) -> None:
+async def test_every_method_that_changes_something_is_recorded(jobs: JobsClient, verification: Verification) -> None:
     one, *_ = [(await jobs.Enqueue(verification())).job_id for _ in range(3)]
     began = datetime.now(UTC)
     acts: list[tuple[str, Any, str, int]] = [
@@ -67,7 +68,9 @@ async def test_every_method_that_changes_something_is_recorded(jobs: Any, verifi
     assert MessageToDict(cancelled.details) == {"filter": {"states": ["JOB_STATE_AVAILABLE"]}}
 
 
-async def test_what_is_refused_and_what_is_only_counted_is_not_recorded(jobs: Any, verification: Verification) -> None:
+async def test_what_is_refused_and_what_is_only_counted_is_not_recorded(
+    jobs: JobsClient, verification: Verification
+) -> None:
     job_id = (await jobs.Enqueue(verification())).job_id
     await jobs.CancelJobs(pb.CancelJobsRequest(filter=states(job_pb2.JOB_STATE_AVAILABLE), dry_run=True))
     for request in (pb.RetryJobRequest(job_id="999999"), pb.RetryJobRequest(job_id="x")):
@@ -78,7 +81,7 @@ async def test_what_is_refused_and_what_is_only_counted_is_not_recorded(jobs: An
 
 
 async def test_an_act_that_cannot_be_recorded_does_not_happen(
-    jobs: Any, database: str, verification: Verification
+    jobs: JobsClient, database: str, verification: Verification
 ) -> None:
     job_id = (await jobs.Enqueue(verification())).job_id
     with psycopg.connect(database, autocommit=True) as connection:
@@ -88,7 +91,7 @@ async def test_an_act_that_cannot_be_recorded_does_not_happen(
     assert (await jobs.GetJob(pb.GetJobRequest(job_id=job_id))).job.state == job_pb2.JOB_STATE_AVAILABLE
 
 
-async def test_acts_are_found_by_actor_and_subject_page_by_page(jobs: Any) -> None:
+async def test_acts_are_found_by_actor_and_subject_page_by_page(jobs: JobsClient) -> None:
     for queue in ("a", "b", "a", "a"):
         await jobs.PauseQueue(pb.PauseQueueRequest(queue=queue))
 
@@ -112,13 +115,13 @@ async def test_acts_are_found_by_actor_and_subject_page_by_page(jobs: Any) -> No
 @pytest.mark.parametrize(
     "conditions", [{"actor": "a\0"}, {"subject": "\0"}, {"page_size": 501}, {"page_token": "x"}, {"actor": "a" * 201}]
 )
-async def test_bad_conditions_are_refused_by_field(jobs: Any, conditions: dict[str, Any]) -> None:
+async def test_bad_conditions_are_refused_by_field(jobs: JobsClient, conditions: dict[str, Any]) -> None:
     with pytest.raises(AioRpcError) as refused:
         await jobs.ListAuditEntries(pb.ListAuditEntriesRequest(**conditions))
     assert refused.value.code() is StatusCode.INVALID_ARGUMENT
 
 
-async def test_a_page_token_is_good_for_its_own_conditions_only(jobs: Any) -> None:
+async def test_a_page_token_is_good_for_its_own_conditions_only(jobs: JobsClient) -> None:
     for _ in range(2):
         await jobs.PauseAll(pb.PauseAllRequest())
     token = (await jobs.ListAuditEntries(pb.ListAuditEntriesRequest(page_size=1))).next_page_token

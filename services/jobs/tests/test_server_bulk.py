@@ -5,9 +5,11 @@ from typing import Any
 
 import psycopg
 import pytest
+from eventually import Eventually
 from google.protobuf import timestamp_pb2
 from grpc import StatusCode
 from grpc.aio import AioRpcError
+from jobs_server_fixtures import JobsClient, Verification
 
 from headrace.jobs.v1 import job_pb2
 from headrace.jobs.v1.job_pb2 import JobFilter
@@ -31,7 +33,7 @@ def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-async def seven(jobs: Any, verification: Any) -> list[str]:
+async def seven(jobs: JobsClient, verification: Verification) -> list[str]:
     """Seven waiting jobs."""
     batch = await jobs.EnqueueBatch(EnqueueBatchRequest(requests=[verification() for _ in range(7)]))
     return [result.accepted.job_id for result in batch.results]
@@ -60,7 +62,7 @@ def put(db: psycopg.Connection[Any], state: str, *job_ids: str) -> None:
     )
 
 
-async def test_a_dry_run_counts_and_changes_nothing(jobs: Any, seven: list[str], db: Any) -> None:
+async def test_a_dry_run_counts_and_changes_nothing(jobs: JobsClient, seven: list[str], db: Any) -> None:
     counted = await jobs.CancelJobs(CancelJobsRequest(filter=EMAIL, dry_run=True))
     assert (counted.matched, counted.changed) == (7, 0)
     assert states(db) == {"available": 7}
@@ -69,7 +71,7 @@ async def test_a_dry_run_counts_and_changes_nothing(jobs: Any, seven: list[str],
 
 @pytest.mark.usefixtures("small_batches")
 async def test_matching_jobs_are_cancelled_batch_by_batch_each_on_record(
-    jobs: Any, seven: list[str], db: Any, verification: Any
+    jobs: JobsClient, seven: list[str], db: Any, verification: Verification
 ) -> None:
     await jobs.Enqueue(verification(queue="slow"))
     done = await jobs.CancelJobs(CancelJobsRequest(filter=EMAIL))
@@ -80,7 +82,7 @@ async def test_matching_jobs_are_cancelled_batch_by_batch_each_on_record(
 
 
 @pytest.mark.usefixtures("small_batches")
-async def test_only_jobs_in_a_state_that_allows_it_are_matched(jobs: Any, seven: list[str], db: Any) -> None:
+async def test_only_jobs_in_a_state_that_allows_it_are_matched(jobs: JobsClient, seven: list[str], db: Any) -> None:
     put(db, "discarded", *seven[:4])
     put(db, "running", seven[4])
     put(db, "completed", seven[5])
@@ -92,13 +94,13 @@ async def test_only_jobs_in_a_state_that_allows_it_are_matched(jobs: Any, seven:
     assert states(db) == {"running": 1}
 
 
-async def test_a_filter_that_matches_nothing_is_on_record_once(jobs: Any, db: Any) -> None:
+async def test_a_filter_that_matches_nothing_is_on_record_once(jobs: JobsClient, db: Any) -> None:
     done = await jobs.DeleteJobs(DeleteJobsRequest(filter=JobFilter(queues=["nowhere"])))
     assert (done.matched, done.changed) == (0, 0)
     assert acts(db) == [("api", "DeleteJobs", "filter", {"filter": {"queues": ["nowhere"]}}, 0)]
 
 
-async def test_an_empty_filter_is_refused(jobs: Any, seven: list[str], db: Any) -> None:
+async def test_an_empty_filter_is_refused(jobs: JobsClient, seven: list[str], db: Any) -> None:
     calls = {"CancelJobs": CancelJobsRequest, "RetryJobs": RetryJobsRequest, "DeleteJobs": DeleteJobsRequest}
     for method, request in calls.items():
         for empty in (request(), request(filter=JobFilter())):
@@ -108,7 +110,7 @@ async def test_an_empty_filter_is_refused(jobs: Any, seven: list[str], db: Any) 
     assert states(db) == {"available": 7}
 
 
-async def test_a_filter_out_of_range_is_refused(jobs: Any) -> None:
+async def test_a_filter_out_of_range_is_refused(jobs: JobsClient) -> None:
     for wrong in (JobFilter(created_after=timestamp_pb2.Timestamp(seconds=2**60)), JobFilter(tags=["a\0"])):
         with pytest.raises(AioRpcError) as refused:
             await jobs.CancelJobs(CancelJobsRequest(filter=wrong))
@@ -117,7 +119,7 @@ async def test_a_filter_out_of_range_is_refused(jobs: Any) -> None:
 
 @pytest.mark.usefixtures("small_batches")
 async def test_a_call_that_is_given_up_stops_and_called_again_goes_on_with_the_rest(
-    jobs: Any, seven: list[str], db: Any, database: str, eventually: Any
+    jobs: JobsClient, seven: list[str], db: Any, database: str, eventually: Eventually
 ) -> None:
     async def first_batch_is_through() -> bool:
         return states(db) == {"available": 4}
@@ -137,7 +139,9 @@ async def test_a_call_that_is_given_up_stops_and_called_again_goes_on_with_the_r
     assert (rest.matched, rest.changed) == (1, 1)
 
 
-async def test_a_deleted_job_is_gone_and_its_key_still_stands_for_it(jobs: Any, verification: Any, db: Any) -> None:
+async def test_a_deleted_job_is_gone_and_its_key_still_stands_for_it(
+    jobs: JobsClient, verification: Verification, db: Any
+) -> None:
     request = verification(idempotency_key="once")
     job_id = (await jobs.Enqueue(request)).job_id
     await jobs.DeleteJob(DeleteJobRequest(job_id=job_id))
@@ -150,7 +154,7 @@ async def test_a_deleted_job_is_gone_and_its_key_still_stands_for_it(jobs: Any, 
     assert acts(db) == [("api", "DeleteJob", f"job:{job_id}", {}, 1)]
 
 
-async def test_a_running_job_is_not_deleted(jobs: Any, verification: Any, db: Any) -> None:
+async def test_a_running_job_is_not_deleted(jobs: JobsClient, verification: Verification, db: Any) -> None:
     job_id = (await jobs.Enqueue(verification())).job_id
     put(db, "running", job_id)
     with pytest.raises(AioRpcError) as refused:

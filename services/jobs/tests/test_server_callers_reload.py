@@ -1,14 +1,15 @@
 """A changed callers file is taken into use by a running server; one that is wrong changes nothing."""
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from eventually import Eventually
 from grpc import StatusCode
 from grpc.aio import AioRpcError
+from jobs_server_fixtures import ClientOf
 from structlog.testing import capture_logs
 
 from headrace.chassis.rpc.tokens import token_hash
@@ -76,12 +77,13 @@ async def code(call: Any) -> StatusCode:
 
 
 async def until(expected: StatusCode, call: Callable[[], Any]) -> None:
-    async with asyncio.timeout(10):
-        while await code(call()) is not expected:
-            pass
+    async def returned() -> bool:
+        return await code(call()) is expected
+
+    await Eventually()(returned)
 
 
-async def test_a_token_is_replaced_without_an_outage(server: JobsServer, file: Path, client_of: Any) -> None:
+async def test_a_token_is_replaced_without_an_outage(server: JobsServer, file: Path, client_of: ClientOf) -> None:
     async with client_of(server, "old") as before, client_of(server, "new") as after:
         write(file, "old", "new")
         await until(StatusCode.OK, lambda: after.ListKinds(ListKindsRequest()))
@@ -91,7 +93,7 @@ async def test_a_token_is_replaced_without_an_outage(server: JobsServer, file: P
         assert await code(after.ListKinds(ListKindsRequest())) is StatusCode.OK
 
 
-async def test_rights_are_those_of_the_file_as_it_stands(server: JobsServer, file: Path, client_of: Any) -> None:
+async def test_rights_are_those_of_the_file_as_it_stands(server: JobsServer, file: Path, client_of: ClientOf) -> None:
     async with client_of(server, "old") as jobs:
         write(file, "old", methods="Enqueue")
         await until(StatusCode.PERMISSION_DENIED, lambda: jobs.ListKinds(ListKindsRequest()))
@@ -100,16 +102,14 @@ async def test_rights_are_those_of_the_file_as_it_stands(server: JobsServer, fil
 
 
 async def test_a_wrong_file_changes_nothing_and_is_said_in_the_log(
-    server: JobsServer, file: Path, client_of: Any
+    server: JobsServer, file: Path, client_of: ClientOf, eventually: Eventually
 ) -> None:
     async with client_of(server, "old") as before, client_of(server, "new") as after:
         with capture_logs() as logs:
             for wrong in ("[[callers", '[[callers]]\nname = "API"\n', ""):
                 logs.clear()
                 replace(file, wrong)
-                async with asyncio.timeout(10):
-                    while not any("the callers before stay" in line["event"] for line in logs):  # noqa: ASYNC110
-                        await asyncio.sleep(0.005)
+                await eventually(lambda: any("the callers before stay" in entry["event"] for entry in logs))
                 assert logs[-1]["log_level"] == "error"
                 assert str(file) in logs[-1]["reasons"][0]
                 assert await code(before.ListKinds(ListKindsRequest())) is StatusCode.OK
@@ -118,7 +118,7 @@ async def test_a_wrong_file_changes_nothing_and_is_said_in_the_log(
 
 
 async def test_a_mounted_secret_is_swapped_by_its_symbolic_link(
-    tmp_path: Path, database: str, client_of: Any, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, database: str, client_of: ClientOf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "..1").mkdir()
     (tmp_path / "..data").symlink_to("..1")

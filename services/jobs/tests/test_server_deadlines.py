@@ -7,8 +7,10 @@ from typing import Any
 
 import psycopg
 import pytest
+from eventually import Eventually
 from grpc import StatusCode
 from grpc.aio import AioRpcError
+from jobs_server_fixtures import ClientOf, JobsClient, Serve, Verification
 
 from headrace.embedded_postgres import EmbeddedPostgres
 from headrace.jobs.v1.jobs_service_pb2 import EnqueueBatchRequest, EnqueueRequest, ListKindsRequest
@@ -16,7 +18,7 @@ from headrace.jobs.v1.jobs_service_pb2 import EnqueueBatchRequest, EnqueueReques
 Send = Callable[[Any, list[EnqueueRequest], float | None], Awaitable[Any]]
 
 
-async def alone(jobs: Any, requests: list[EnqueueRequest], seconds: float | None) -> list[Any]:
+async def alone(jobs: JobsClient, requests: list[EnqueueRequest], seconds: float | None) -> list[Any]:
     """Makes one call for each request, all at once. Returns the first error, or all responses."""
     answers = await asyncio.gather(*(jobs.Enqueue(each, timeout=seconds) for each in requests), return_exceptions=True)
     for answer in answers:
@@ -25,7 +27,7 @@ async def alone(jobs: Any, requests: list[EnqueueRequest], seconds: float | None
     return list(answers)
 
 
-async def as_a_batch(jobs: Any, requests: list[EnqueueRequest], seconds: float | None) -> list[Any]:
+async def as_a_batch(jobs: JobsClient, requests: list[EnqueueRequest], seconds: float | None) -> list[Any]:
     """All of them in one call."""
     answer = await jobs.EnqueueBatch(EnqueueBatchRequest(requests=requests), timeout=seconds)
     return [result.accepted for result in answer.results]
@@ -39,7 +41,7 @@ def send(request: pytest.FixtureRequest) -> Send:
 
 
 @pytest.fixture
-def keyed(verification: Any) -> list[EnqueueRequest]:
+def keyed(verification: Verification) -> list[EnqueueRequest]:
     """Three jobs with keys."""
     return [verification(idempotency_key=f"row-{number}") for number in range(3)]
 
@@ -65,7 +67,7 @@ async def late(call: Awaitable[Any]) -> None:
 
 
 @asynccontextmanager
-async def held(url: str, jobs: Any) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
+async def held(url: str, jobs: JobsClient) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
     """Holds every insert of a job up, until the block has ended and the server has heard of what was given up in it."""
     async with await psycopg.AsyncConnection.connect(url) as connection:
         await connection.execute("lock table headrace.jobs in share mode")
@@ -74,7 +76,7 @@ async def held(url: str, jobs: Any) -> AsyncIterator[psycopg.AsyncConnection[Any
         await connection.rollback()
 
 
-async def at_rest(url: str, eventually: Any) -> int:
+async def at_rest(url: str, eventually: Eventually) -> int:
     """Waits until the server is idle in the database. Returns the number of jobs."""
     async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
 
@@ -93,7 +95,7 @@ async def at_rest(url: str, eventually: Any) -> int:
 
 
 async def test_a_deadline_that_passes_while_a_lock_is_waited_for_leaves_no_job(
-    jobs: Any, keyed: list[EnqueueRequest], send: Send, database: str, eventually: Any
+    jobs: JobsClient, keyed: list[EnqueueRequest], send: Send, database: str, eventually: Eventually
 ) -> None:
     async with held(database, jobs):
         await late(send(jobs, keyed, 0.5))
@@ -104,7 +106,7 @@ async def test_a_deadline_that_passes_while_a_lock_is_waited_for_leaves_no_job(
 
 
 async def test_a_client_that_hangs_up_before_the_commit_leaves_no_job(
-    jobs: Any, keyed: list[EnqueueRequest], database: str, eventually: Any
+    jobs: JobsClient, keyed: list[EnqueueRequest], database: str, eventually: Eventually
 ) -> None:
     async with held(database, jobs) as watching:
         call = jobs.Enqueue(keyed[0])
@@ -121,8 +123,8 @@ async def test_a_client_that_hangs_up_before_the_commit_leaves_no_job(
     assert await at_rest(database, eventually) == 0
 
 
-async def test_who_waits_on_gets_the_job_though_another_calls_deadline_passed_beside_it(
-    jobs: Any, verification: Any, database: str, eventually: Any
+async def test_an_enqueue_call_succeeds_though_the_deadline_of_another_in_its_batch_passes(
+    jobs: JobsClient, verification: Verification, database: str, eventually: Eventually
 ) -> None:
     async with held(database, jobs):
         patient = [asyncio.ensure_future(jobs.Enqueue(verification(), timeout=20)) for _ in range(3)]
@@ -131,8 +133,8 @@ async def test_who_waits_on_gets_the_job_though_another_calls_deadline_passed_be
     assert await at_rest(database, eventually) == 3
 
 
-async def test_a_deadline_that_passes_after_the_commit_leaves_a_job_that_its_key_finds(
-    jobs: Any, keyed: list[EnqueueRequest], send: Send, database: str, eventually: Any
+async def test_a_job_committed_before_its_calls_deadline_is_found_by_its_key(
+    jobs: JobsClient, keyed: list[EnqueueRequest], send: Send, database: str, eventually: Eventually
 ) -> None:
     # Of calls that come at once some may wait until others have committed: their deadline would pass before theirs.
     sent = keyed if send is as_a_batch else keyed[:1]
@@ -154,7 +156,11 @@ def own_postgres() -> Iterator[EmbeddedPostgres]:
 
 
 async def test_a_deadline_that_passes_while_postgres_is_frozen_never_makes_two_jobs(
-    own_postgres: EmbeddedPostgres, serve: Any, client_of: Any, keyed: list[EnqueueRequest], eventually: Any
+    own_postgres: EmbeddedPostgres,
+    serve: Serve,
+    client_of: ClientOf,
+    keyed: list[EnqueueRequest],
+    eventually: Eventually,
 ) -> None:
     async with serve(own_postgres.dsn()) as server, client_of(server) as jobs:
         await alone(jobs, keyed[:1], None)

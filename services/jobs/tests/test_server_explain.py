@@ -1,7 +1,7 @@
 """ExplainJob as clients see it: one reason with its evidence, for jobs and for enqueues that are only asked about."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, get_args
@@ -9,9 +9,11 @@ from uuid import uuid4
 
 import grpc
 import pytest
+from eventually import Eventually
 from google.protobuf.duration_pb2 import Duration
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
+from jobs_server_fixtures import ClientOf, JobsClient, Serve, Verification
 
 from headrace.jobs.v1 import explanation_pb2, job_pb2
 from headrace.jobs.v1 import jobs_service_pb2 as pb
@@ -28,12 +30,12 @@ from headrace.queue import (
 )
 from headrace.queue.inspection import reasons
 from jobs_service.convert.explanations import write_explanation
+from jobs_service.server.program import JobsServer
 from saas.jobs.v1 import kinds_pb2
 from saas.jobs.v1.kinds_pb2 import SendVerificationEmail
 
 KIND = "saas.jobs.v1.SendVerificationEmail"
 NOW = datetime(2026, 1, 2, 3, 4, 5, 6000, tzinfo=UTC)
-Eventually = Callable[..., Awaitable[None]]
 
 
 class Mails:
@@ -70,11 +72,11 @@ def mails(database: str) -> Mails:
     return Mails(database)
 
 
-async def explained(jobs: Any, job_id: str) -> Any:
+async def explained(jobs: JobsClient, job_id: str) -> Any:
     return (await jobs.ExplainJob(pb.ExplainJobRequest(job_id=job_id))).explanation
 
 
-async def becomes(eventually: Eventually, jobs: Any, job_id: str, reason: str) -> Any:
+async def becomes(eventually: Eventually, jobs: JobsClient, job_id: str, reason: str) -> Any:
     """Waits until that is the reason. Returns its evidence."""
 
     async def so() -> bool:
@@ -84,13 +86,13 @@ async def becomes(eventually: Eventually, jobs: Any, job_id: str, reason: str) -
     return getattr(await explained(jobs, job_id), reason)
 
 
-async def enqueued(jobs: Any, request: pb.EnqueueRequest) -> str:
+async def enqueued(jobs: JobsClient, request: pb.EnqueueRequest) -> str:
     job_id: str = (await jobs.Enqueue(request)).job_id
     return job_id
 
 
 async def test_the_way_of_a_job_as_it_is_explained(
-    jobs: Any, verification: Any, mails: Mails, eventually: Eventually
+    jobs: JobsClient, verification: Verification, mails: Mails, eventually: Eventually
 ) -> None:
     mails.gate.clear()
     mails.again = True
@@ -121,7 +123,9 @@ async def test_the_way_of_a_job_as_it_is_explained(
     assert finished.finished_at == (await jobs.GetJob(pb.GetJobRequest(job_id=job_id))).job.finished_at
 
 
-async def test_a_line_as_it_is_explained(jobs: Any, verification: Any, mails: Mails, eventually: Eventually) -> None:
+async def test_the_jobs_before_a_job_are_counted_in_its_explanation(
+    jobs: JobsClient, verification: Verification, mails: Mails, eventually: Eventually
+) -> None:
     mails.gate.clear()
     await jobs.UpdateQueue(pb.UpdateQueueRequest(queue="email", max_running=1))
     async with mails.worker(slots=2):
@@ -147,7 +151,7 @@ async def test_a_line_as_it_is_explained(jobs: Any, verification: Any, mails: Ma
 
 
 async def test_workers_with_jobs_disabled_are_named(
-    jobs: Any, verification: Any, mails: Mails, eventually: Eventually
+    jobs: JobsClient, verification: Verification, mails: Mails, eventually: Eventually
 ) -> None:
     job_id = await enqueued(jobs, verification())
     async with mails.worker(enabled=False, name="idle:1"):
@@ -155,14 +159,14 @@ async def test_workers_with_jobs_disabled_are_named(
     assert list(disabled.workers) == ["idle:1"]
 
 
-async def test_a_job_for_later_says_when(jobs: Any, verification: Any) -> None:
+async def test_a_job_for_later_says_when(jobs: JobsClient, verification: Verification) -> None:
     request = verification()
     request.run_at.FromDatetime(datetime.now(UTC) + timedelta(hours=1))
     scheduled = (await explained(jobs, await enqueued(jobs, request))).scheduled
     assert scheduled.run_at.seconds == request.run_at.seconds
 
 
-async def test_an_enqueue_is_asked_about_without_being_made(jobs: Any, verification: Any) -> None:
+async def test_an_enqueue_is_asked_about_without_being_made(jobs: JobsClient, verification: Verification) -> None:
     request = verification(idempotency_key="k")
     answer = await jobs.ExplainJob(pb.ExplainJobRequest(enqueue=request))
     assert not answer.HasField("job")
@@ -179,7 +183,7 @@ async def test_an_enqueue_is_asked_about_without_being_made(jobs: Any, verificat
     assert (gone.job_id, gone.HasField("state")) == (job_id, False)
 
 
-async def test_a_unique_enqueue_names_the_job_that_holds_it(jobs: Any, verification: Any) -> None:
+async def test_a_unique_enqueue_names_the_job_that_holds_it(jobs: JobsClient, verification: Verification) -> None:
     request = verification(unique=pb.Unique(period=Duration(seconds=3600)))
     job_id = await enqueued(jobs, request)
     answer = await jobs.ExplainJob(pb.ExplainJobRequest(enqueue=request))
@@ -201,7 +205,7 @@ async def refused(call: Awaitable[Any]) -> tuple[grpc.StatusCode, str, list[str]
 
 
 async def test_an_enqueue_that_would_be_refused_is_refused_alike(
-    jobs_server: Any, client_of: Any, jobs: Any, verification: Any
+    jobs_server: JobsServer, client_of: ClientOf, jobs: JobsClient, verification: Verification
 ) -> None:
     wrong = verification(mail_id="no uuid", priority=9)
     assert await refused(jobs.ExplainJob(pb.ExplainJobRequest(enqueue=wrong))) == (
@@ -240,13 +244,15 @@ async def test_an_enqueue_that_would_be_refused_is_refused_alike(
     ],
 )
 async def test_what_cant_be_explained_is_refused(
-    jobs: Any, request_: pb.ExplainJobRequest, code: grpc.StatusCode, fields: list[str]
+    jobs: JobsClient, request_: pb.ExplainJobRequest, code: grpc.StatusCode, fields: list[str]
 ) -> None:
     found, _, named = await refused(jobs.ExplainJob(request_))
     assert (found, named) == (code, fields)
 
 
-async def test_an_enqueue_into_a_full_queue_is_refused_alike(serve: Any, client_of: Any, verification: Any) -> None:
+async def test_an_enqueue_into_a_full_queue_is_refused_alike(
+    serve: Serve, client_of: ClientOf, verification: Verification
+) -> None:
     async with serve(jobs_queue_depths={"email": 1}) as server, client_of(server) as jobs:
         await jobs.Enqueue(verification())
         request = pb.ExplainJobRequest(enqueue=verification())
@@ -279,7 +285,7 @@ EVERY: list[reasons.Reason] = [
 ]
 
 
-def test_every_reason_of_the_engine_is_one_of_the_contract_with_all_of_its_evidence() -> None:
+def test_the_contract_has_every_reason_of_the_engine_with_all_its_evidence() -> None:
     written = [write_explanation(Explanation(None, reason, NOW)) for reason in EVERY]
     assert {type(reason) for reason in EVERY} == set(get_args(reasons.Reason))
     names = {field.name for field in explanation_pb2.Explanation.DESCRIPTOR.oneofs_by_name["reason"].fields}

@@ -10,6 +10,8 @@ from uuid import uuid4
 import grpc
 import psycopg
 import pytest
+from eventually import Eventually
+from jobs_server_fixtures import JobsClient
 
 from headrace.jobs.v1 import jobs_service_pb2 as pb
 from jobs_service.server.program import JobsServer
@@ -29,7 +31,7 @@ async def count(admin: Any, query: str, *params: Any) -> int:
 
 
 async def test_calls_that_come_together_are_all_answered_after_their_commit(
-    jobs: Any, admin: Any, verification: Request
+    jobs: JobsClient, admin: Any, verification: Request
 ) -> None:
     answers = await asyncio.gather(*(jobs.Enqueue(verification(idempotency_key=str(uuid4()))) for _ in range(300)))
     assert len({answer.job_id for answer in answers}) == 300
@@ -38,13 +40,13 @@ async def test_calls_that_come_together_are_all_answered_after_their_commit(
     assert transactions < 150, "under load, calls share transactions"
 
 
-async def test_a_call_at_rest_has_a_transaction_of_its_own(jobs: Any, admin: Any, verification: Request) -> None:
+async def test_a_call_at_rest_has_a_transaction_of_its_own(jobs: JobsClient, admin: Any, verification: Request) -> None:
     for _ in range(3):
         await jobs.Enqueue(verification())
     assert await count(admin, "select count(distinct ready_xid) from headrace.jobs") == 3
 
 
-async def test_the_same_key_many_times_at_once_is_one_job(jobs: Any, admin: Any, verification: Request) -> None:
+async def test_the_same_key_many_times_at_once_is_one_job(jobs: JobsClient, admin: Any, verification: Request) -> None:
     request = verification(idempotency_key="k")
     answers = await asyncio.gather(*(jobs.Enqueue(request) for _ in range(100)))
     assert len({answer.job_id for answer in answers}) == 1
@@ -52,7 +54,7 @@ async def test_the_same_key_many_times_at_once_is_one_job(jobs: Any, admin: Any,
     assert await count(admin, "select count(*) from headrace.jobs") == 1
 
 
-async def test_a_refused_call_refuses_no_other(jobs: Any, verification: Request) -> None:
+async def test_a_refused_call_refuses_no_other(jobs: JobsClient, verification: Request) -> None:
     await jobs.Enqueue(verification(idempotency_key="taken"))
     good = [jobs.Enqueue(verification()) for _ in range(50)]
     bad = [jobs.Enqueue(verification(idempotency_key="taken")) for _ in range(10)]
@@ -62,7 +64,7 @@ async def test_a_refused_call_refuses_no_other(jobs: Any, verification: Request)
 
 
 async def test_a_call_that_waits_for_a_strangers_lock_holds_up_no_other(
-    jobs: Any, database: str, verification: Request, admin: Any
+    jobs: JobsClient, database: str, verification: Request, admin: Any
 ) -> None:
     held = verification(idempotency_key="held")
     first = await jobs.Enqueue(held)
@@ -82,7 +84,7 @@ async def test_a_commit_is_waited_for_with_more_patience_than_a_strangers_lock(
     serve: Callable[..., AbstractAsyncContextManager[JobsServer]],
     client_of: Callable[..., AbstractAsyncContextManager[Any]],
     verification: Request,
-    eventually: Any,
+    eventually: Eventually,
 ) -> None:
     async with (
         serve(jobs_database_timeout=timedelta(seconds=60)) as server,
@@ -117,8 +119,8 @@ async def test_a_commit_is_waited_for_with_more_patience_than_a_strangers_lock(
         assert await count(admin, "select count(*) from headrace.jobs") == 11
 
 
-async def test_a_call_given_up_before_its_commit_leaves_no_job_and_the_others_theirs(
-    jobs: Any, database: str, verification: Request, admin: Any, eventually: Any
+async def test_a_call_cancelled_before_its_commit_enqueues_no_job_and_harms_no_other(
+    jobs: JobsClient, database: str, verification: Request, admin: Any, eventually: Eventually
 ) -> None:
     async with await psycopg.AsyncConnection.connect(database) as stranger:
         await stranger.execute("lock table headrace.jobs in access exclusive mode")
@@ -140,7 +142,7 @@ async def test_a_call_given_up_before_its_commit_leaves_no_job_and_the_others_th
 
 
 async def test_a_deadline_that_passes_before_the_commit_leaves_no_job(
-    jobs: Any, database: str, verification: Request, admin: Any, eventually: Any
+    jobs: JobsClient, database: str, verification: Request, admin: Any, eventually: Eventually
 ) -> None:
     request = verification(idempotency_key="late")
     async with await psycopg.AsyncConnection.connect(database) as stranger:

@@ -1,11 +1,12 @@
 """The server's probes over HTTP, which work beside a listener with TLS."""
 
-import asyncio
 from pathlib import Path
 from typing import Any
 
 import httpx
 from authority import Authority
+from eventually import Eventually
+from jobs_server_fixtures import Serve
 
 from headrace.queue.db.migrate import up
 
@@ -17,22 +18,26 @@ async def asked(server: Any, path: str) -> int:
         return (await client.get(f"http://127.0.0.1:{server.health_port}{path}")).status_code
 
 
-async def test_probes_are_answered_over_http_beside_an_encrypted_listener(serve: Any, tmp_path: Path) -> None:
+async def is_ready(server: Any) -> bool:
+    return await asked(server, "/readyz") == 200
+
+
+async def test_probes_are_answered_over_http_beside_an_encrypted_listener(
+    serve: Serve, tmp_path: Path, eventually: Eventually
+) -> None:
     certificate, key = Authority(tmp_path, "ours").issue("server")
-    files = {"jobs_grpc_tls_certificate": certificate, "jobs_grpc_tls_key": key}
+    files: dict[str, Any] = {"jobs_grpc_tls_certificate": certificate, "jobs_grpc_tls_key": key}
     async with serve(jobs_server_health_address=ANYWHERE, **files) as server:
         assert await asked(server, "/livez") == 200
-        async with asyncio.timeout(10):
-            while await asked(server, "/readyz") != 200:
-                pass
+        await eventually(lambda: is_ready(server))
         assert await asked(server, "/elsewhere") == 404
 
 
-async def test_a_server_whose_tables_are_missing_lives_and_is_not_ready(serve: Any, database: str) -> None:
+async def test_a_server_whose_tables_are_missing_lives_and_is_not_ready(
+    serve: Serve, database: str, eventually: Eventually
+) -> None:
     async with serve(migrate=False, jobs_server_health_address=ANYWHERE) as server:
         assert await asked(server, "/livez") == 200
         assert await asked(server, "/readyz") == 503
         up(database)
-        async with asyncio.timeout(20):
-            while await asked(server, "/readyz") != 200:
-                pass
+        await eventually(lambda: is_ready(server), within=20)

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from grpc import StatusCode
 from grpc.aio import AioRpcError, insecure_channel
+from jobs_server_fixtures import ClientOf, JobsClient, Verification
 
 from headrace.jobs.v1 import jobs_service_pb2 as pb
 from jobs_service.server.program import JobsServer
@@ -113,7 +114,9 @@ def wire(jobs_server: JobsServer) -> Any:
 
 
 @pytest.fixture(autouse=True)
-async def _server_lives(jobs_server: JobsServer, client_of: Any, verification: Any) -> AsyncIterator[None]:
+async def _server_lives(
+    jobs_server: JobsServer, client_of: ClientOf, verification: Verification
+) -> AsyncIterator[None]:
     """Whatever a test has done, another client can enqueue a job."""
     yield
     async with client_of(jobs_server) as jobs:
@@ -137,7 +140,7 @@ async def test_frames_of_this_file_make_a_sound_call(wire: Any) -> None:
     ],
     ids=["HTTP/1.1", "TLS", "zeros", "ones", "a bad preface"],
 )
-async def test_what_is_no_http2_is_hung_up_on(wire: Any, data: bytes) -> None:
+async def test_the_server_closes_connections_that_do_not_speak_http2(wire: Any, data: bytes) -> None:
     async with wire(greet=False) as opened:
         await opened.send(data)
         assert await opened.until(GOAWAY) in (GOAWAY, None)
@@ -241,7 +244,7 @@ async def test_headers_of_2_mib_are_read_and_thrown_away(wire: Any) -> None:
         pytest.param(EMPTY_MESSAGE * 3, StatusCode.OK, id="three"),
     ],
 )
-async def test_a_stream_without_one_whole_message_is_answered_and_no_trouble_for_the_next(
+async def test_a_stream_without_a_whole_message_gets_a_response_and_harms_no_other(
     wire: Any, message: bytes, code: StatusCode
 ) -> None:
     async with wire() as opened:
@@ -252,21 +255,21 @@ async def test_a_stream_without_one_whole_message_is_answered_and_no_trouble_for
         assert await opened.until(GOAWAY, stream=3) in (DATA, HEADER)
 
 
-async def test_streams_that_never_end_take_no_place_from_others(wire: Any, jobs: Any) -> None:
+async def test_streams_that_never_end_take_no_place_from_others(wire: Any, jobs: JobsClient) -> None:
     async with wire() as opened:
         for stream in range(1, 400, 2):
             await opened.send(frame(HEADER, END_HEADERS, stream, literals(*HEADERS)))
         assert (await jobs.ListKinds(pb.ListKindsRequest(), timeout=10)).kinds
 
 
-async def test_calls_that_are_reset_as_soon_as_they_are_made_stop_nobody(wire: Any, jobs: Any) -> None:
+async def test_calls_reset_as_soon_as_they_are_made_disturb_no_other_client(wire: Any, jobs: JobsClient) -> None:
     async with wire() as opened:
         for stream in range(1, 6_000, 2):
             await opened.send(call(stream) + frame(RESET, 0, stream, struct.pack(">I", 8)))
         assert (await jobs.ListKinds(pb.ListKindsRequest(), timeout=10)).kinds
 
 
-async def test_pings_without_end_are_hung_up_on_or_answered_and_stop_nobody(wire: Any, jobs: Any) -> None:
+async def test_endless_pings_disturb_no_other_client(wire: Any, jobs: JobsClient) -> None:
     async with wire() as opened:
         await opened.send(frame(PING, 0, 0, b"8 bytes!") * 20_000)
         assert (await jobs.ListKinds(pb.ListKindsRequest(), timeout=10)).kinds
@@ -293,9 +296,9 @@ class TestOrdinaryClients:
 
     @pytest.mark.parametrize(
         "value",
-        ["", "Bearer", "Bearer ", "bearer", "Basic api-token", "Bearer nobody", "Bearer " + "x" * 4000, "api-token"],
+        ["", "Bearer", "Bearer ", "bearer", "Basic api-token", "Bearer unknown", "Bearer " + "x" * 4000, "api-token"],
     )
-    async def test_a_token_of_nobody_is_unauthenticated(self, jobs_server: JobsServer, value: str) -> None:
+    async def test_an_unknown_token_is_unauthenticated(self, jobs_server: JobsServer, value: str) -> None:
         code = await self.code(jobs_server, b"", metadata=(("authorization", value),))
         assert code is StatusCode.UNAUTHENTICATED
 
@@ -307,7 +310,7 @@ class TestOrdinaryClients:
         code = await self.code(jobs_server, b"", metadata=(TOKEN, huge))
         assert code is StatusCode.RESOURCE_EXHAUSTED
 
-    async def test_many_headers_are_no_trouble(self, jobs_server: JobsServer) -> None:
+    async def test_many_headers_do_no_harm(self, jobs_server: JobsServer) -> None:
         many = tuple((f"x-{number}", "y") for number in range(150))
         code = await self.code(jobs_server, b"", metadata=(TOKEN, *many))
         assert code in {StatusCode.OK, StatusCode.RESOURCE_EXHAUSTED}

@@ -1,8 +1,8 @@
 """Hostile requests: whatever a message contains, the response says what is wrong, and the server keeps running.
 
 Every field of every request is set to the worst values of its type, once alone and once in a request that is sound
-otherwise, so that what the rules let pass reaches the engine and Postgres. No answer may be UNKNOWN or INTERNAL (nobody
-foresaw it), nor one that asks to try again.
+otherwise, so that what the rules let pass reaches the engine and Postgres. No response may be UNKNOWN or INTERNAL (an
+unforeseen error), nor one that asks to try again.
 """
 
 from collections.abc import AsyncIterator, Iterator
@@ -20,6 +20,7 @@ from grpc.aio import AioRpcError, insecure_channel
 from grpc_status import rpc_status
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from jobs_server_fixtures import Serve
 from private_kinds import PRIVATE_FILE, Invite
 
 from headrace.jobs.v1 import jobs_service_pb2 as pb
@@ -63,7 +64,7 @@ class Channel:
 
 
 @pytest.fixture
-async def server(serve: Any) -> AsyncIterator[JobsServer]:
+async def server(serve: Serve) -> AsyncIterator[JobsServer]:
     async with serve(kinds=Kinds.of_file(PRIVATE_FILE)) as running:
         yield running
 
@@ -220,7 +221,7 @@ BAD_BYTES = {
 
 
 @pytest.mark.parametrize("data", BAD_BYTES.values(), ids=BAD_BYTES)
-async def test_bytes_that_are_no_message_are_refused_by_every_method(channel: Channel, data: bytes) -> None:
+async def test_every_method_rejects_bytes_that_do_not_parse(channel: Channel, data: bytes) -> None:
     codes = {method: await channel.code(method, data) for method in METHODS}
     assert set(codes.values()) <= SAID, codes
 
@@ -290,7 +291,7 @@ class TestDepth:
         assert error is not None
         assert (error.code(), reason(error)) == (StatusCode.INVALID_ARGUMENT, "REQUEST_UNREADABLE")
 
-    async def test_boxes_in_boxes_are_let_in_and_are_no_trouble_when_they_are_shown(self, channel: Channel) -> None:
+    async def test_nested_any_messages_are_accepted_and_can_be_shown(self, channel: Channel) -> None:
         invite = Invite(guest="canary-0815")
         for _ in range(2_000):
             box = any_pb2.Any(type_url=KIND_URL, value=invite.SerializeToString())
@@ -337,7 +338,7 @@ class TestSize:
         assert error is not None
         assert (error.code(), reason(error)) == (StatusCode.OUT_OF_RANGE, "PAYLOAD_TOO_LARGE")
 
-    async def test_a_request_above_the_limit_of_requests_is_refused(self, serve: Any) -> None:
+    async def test_a_request_above_the_limit_of_requests_is_refused(self, serve: Serve) -> None:
         async with serve(jobs_request_limit=1024 * 1024) as server:
             options = [("grpc.max_send_message_length", -1)]
             async with insecure_channel(f"127.0.0.1:{server.port}", options=options) as opened:
@@ -345,7 +346,7 @@ class TestSize:
                 assert code is StatusCode.RESOURCE_EXHAUSTED
                 assert await Channel(opened).code("ListKinds", b"") is StatusCode.OK
 
-    async def test_a_small_request_that_unpacks_to_a_large_one_is_refused(self, serve: Any) -> None:
+    async def test_a_small_request_that_unpacks_to_a_large_one_is_refused(self, serve: Serve) -> None:
         async with serve(jobs_request_limit=1024 * 1024) as server:
             options = [("grpc.max_send_message_length", -1)]
             async with insecure_channel(

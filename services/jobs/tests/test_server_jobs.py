@@ -9,6 +9,7 @@ from google.rpc import error_details_pb2
 from grpc import StatusCode
 from grpc.aio import AioRpcError
 from grpc_status import rpc_status
+from jobs_server_fixtures import ClientOf, JobsClient, Serve, Verification
 
 from headrace.jobs.v1 import job_pb2
 from headrace.jobs.v1.jobs_service_pb2 import (
@@ -34,7 +35,7 @@ def reason(error: AioRpcError) -> str:
     return str(info.reason)
 
 
-async def accepted(jobs: Any, request: Any) -> str:
+async def accepted(jobs: JobsClient, request: Any) -> str:
     answer: EnqueueResponse = await jobs.Enqueue(request)
     return answer.job_id
 
@@ -50,7 +51,7 @@ def put(database: str, job_id: str, state: str) -> None:
         )
 
 
-async def test_an_id_that_was_never_given_out_is_not_found(jobs: Any) -> None:
+async def test_an_id_that_was_never_given_out_is_not_found(jobs: JobsClient) -> None:
     requests = {"GetJob": GetJobRequest, "CancelJob": CancelJobRequest, "RetryJob": RetryJobRequest}
     for job_id in ("7", "0", "-1", "01", "abc", "9" * 30, "1\0", "\u0661"):
         for method, request in requests.items():
@@ -59,7 +60,7 @@ async def test_an_id_that_was_never_given_out_is_not_found(jobs: Any) -> None:
             assert (refused.value.code(), reason(refused.value)) == (StatusCode.NOT_FOUND, "JOB_NOT_FOUND")
 
 
-async def test_pages_list_every_job_once_newest_first(jobs: Any, verification: Any) -> None:
+async def test_pages_list_every_job_once_newest_first(jobs: JobsClient, verification: Verification) -> None:
     batch = await jobs.EnqueueBatch(EnqueueBatchRequest(requests=[verification() for _ in range(7)]))
     ids = [result.accepted.job_id for result in batch.results]
     listed, token, pages = [], "", 0
@@ -72,7 +73,9 @@ async def test_pages_list_every_job_once_newest_first(jobs: Any, verification: A
     assert pages == 3
 
 
-async def test_a_list_can_be_narrowed_by_state_kind_and_queue(jobs: Any, verification: Any, database: str) -> None:
+async def test_a_list_can_be_narrowed_by_state_kind_and_queue(
+    jobs: JobsClient, verification: Verification, database: str
+) -> None:
     done, waiting, slow = [
         await accepted(jobs, request) for request in (verification(), verification(), verification(queue="slow"))
     ]
@@ -87,14 +90,14 @@ async def test_a_list_can_be_narrowed_by_state_kind_and_queue(jobs: Any, verific
     assert await ids(kinds=["saas.jobs.v1.ProcessStripeWebhook"]) == []
 
 
-async def test_a_page_token_that_was_never_given_out_is_refused(jobs: Any) -> None:
+async def test_a_page_token_that_was_never_given_out_is_refused(jobs: JobsClient) -> None:
     for token in ("x", "\u20ac", base64.urlsafe_b64encode(b"\0" * 17).decode(), "A" * 1000):
         with pytest.raises(AioRpcError) as refused:
             await jobs.ListJobs(ListJobsRequest(page_token=token))
         assert (refused.value.code(), reason(refused.value)) == (StatusCode.INVALID_ARGUMENT, "PAGE_TOKEN_INVALID")
 
 
-async def test_a_page_token_is_good_for_its_filters_only(jobs: Any, verification: Any) -> None:
+async def test_a_page_token_is_good_for_its_filters_only(jobs: JobsClient, verification: Verification) -> None:
     await jobs.EnqueueBatch(EnqueueBatchRequest(requests=[verification() for _ in range(2)]))
     page = await jobs.ListJobs(ListJobsRequest(page_size=1))
     with pytest.raises(AioRpcError) as refused:
@@ -102,14 +105,14 @@ async def test_a_page_token_is_good_for_its_filters_only(jobs: Any, verification
     assert "another filter" in (refused.value.details() or "")
 
 
-async def test_a_name_with_nul_is_refused(jobs: Any) -> None:
+async def test_a_name_with_nul_is_refused(jobs: JobsClient) -> None:
     with pytest.raises(AioRpcError) as refused:
         await jobs.ListJobs(ListJobsRequest(filter={"queues": ["a\0b"]}))
     assert refused.value.code() == StatusCode.INVALID_ARGUMENT
 
 
 async def test_the_jobs_of_a_page_are_looked_for_beyond_those_that_do_not_match(
-    jobs: Any, verification: Any, database: str, monkeypatch: pytest.MonkeyPatch
+    jobs: JobsClient, verification: Verification, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(search, "SCAN", 5)
     oldest = await accepted(jobs, verification())
@@ -123,7 +126,7 @@ async def test_the_jobs_of_a_page_are_looked_for_beyond_those_that_do_not_match(
 
 
 async def test_a_page_of_large_jobs_is_cut_so_that_any_client_can_take_it(
-    jobs: Any, verification: Any, database: str
+    jobs: JobsClient, verification: Verification, database: str
 ) -> None:
     batch = await jobs.EnqueueBatch(EnqueueBatchRequest(requests=[verification() for _ in range(20)]))
     with psycopg.connect(database) as connection:
@@ -140,7 +143,9 @@ async def test_a_page_of_large_jobs_is_cut_so_that_any_client_can_take_it(
 class TestCancel:
     """Cancelling."""
 
-    async def test_a_waiting_job_is_cancelled_at_once_and_only_once(self, jobs: Any, verification: Any) -> None:
+    async def test_a_waiting_job_is_cancelled_at_once_and_only_once(
+        self, jobs: JobsClient, verification: Verification
+    ) -> None:
         job_id = await accepted(jobs, verification())
         first = (await jobs.CancelJob(CancelJobRequest(job_id=job_id))).job
         second = (await jobs.CancelJob(CancelJobRequest(job_id=job_id))).job
@@ -148,7 +153,9 @@ class TestCancel:
         assert first.HasField("finished_at")
         assert second == first
 
-    async def test_a_running_job_is_asked_to_stop(self, jobs: Any, verification: Any, database: str) -> None:
+    async def test_a_running_job_is_asked_to_stop(
+        self, jobs: JobsClient, verification: Verification, database: str
+    ) -> None:
         job_id = await accepted(jobs, verification())
         put(database, job_id, "running")
         job = (await jobs.CancelJob(CancelJobRequest(job_id=job_id))).job
@@ -157,7 +164,7 @@ class TestCancel:
 
     @pytest.mark.parametrize("state", ["completed", "discarded", "quarantined"])
     async def test_a_finished_job_cannot_be_cancelled(
-        self, jobs: Any, verification: Any, database: str, state: str
+        self, jobs: JobsClient, verification: Verification, database: str, state: str
     ) -> None:
         job_id = await accepted(jobs, verification())
         put(database, job_id, state)
@@ -170,22 +177,22 @@ class TestRetry:
     """Retrying by hand."""
 
     @pytest.mark.parametrize("state", ["cancelled", "discarded", "quarantined"])
-    async def test_a_job_that_was_given_up_comes_back_into_line(
-        self, jobs: Any, verification: Any, database: str, state: str
+    async def test_a_job_that_ended_without_success_can_be_retried(
+        self, jobs: JobsClient, verification: Verification, database: str, state: str
     ) -> None:
         job_id = await accepted(jobs, verification())
         put(database, job_id, state)
         job = (await jobs.RetryJob(RetryJobRequest(job_id=job_id))).job
         assert (job.state, job.attempt, job.lease) == (job_pb2.JOB_STATE_AVAILABLE, 0, 1)
 
-    async def test_an_available_job_is_left_as_it_is(self, jobs: Any, verification: Any) -> None:
+    async def test_an_available_job_is_left_as_it_is(self, jobs: JobsClient, verification: Verification) -> None:
         job_id = await accepted(jobs, verification())
         before = (await jobs.GetJob(GetJobRequest(job_id=job_id))).job
         assert (await jobs.RetryJob(RetryJobRequest(job_id=job_id))).job == before
 
     @pytest.mark.parametrize(("state", "why"), [("running", "JOB_RUNNING"), ("completed", "JOB_COMPLETED")])
     async def test_what_runs_or_is_done_cannot_be_retried(
-        self, jobs: Any, verification: Any, database: str, state: str, why: str
+        self, jobs: JobsClient, verification: Verification, database: str, state: str, why: str
     ) -> None:
         job_id = await accepted(jobs, verification())
         put(database, job_id, state)
@@ -194,7 +201,7 @@ class TestRetry:
         assert (refused.value.code(), reason(refused.value)) == (StatusCode.FAILED_PRECONDITION, why)
 
 
-async def test_a_queue_is_paused_and_resumed_any_number_of_times(jobs: Any) -> None:
+async def test_a_queue_is_paused_and_resumed_any_number_of_times(jobs: JobsClient) -> None:
     first = (await jobs.PauseQueue(PauseQueueRequest(queue="email"))).queue
     again = (await jobs.PauseQueue(PauseQueueRequest(queue="email"))).queue
     assert (first.name, first.paused_by) == ("email", "api")
@@ -204,14 +211,14 @@ async def test_a_queue_is_paused_and_resumed_any_number_of_times(jobs: Any) -> N
     assert (await jobs.ResumeQueue(ResumeQueueRequest(queue="email"))).queue == resumed
 
 
-async def test_a_queue_without_a_proper_name_is_refused(jobs: Any) -> None:
+async def test_a_queue_without_a_proper_name_is_refused(jobs: JobsClient) -> None:
     for name in ("", "No", "a b", "x" * 101):
         with pytest.raises(AioRpcError) as refused:
             await jobs.PauseQueue(PauseQueueRequest(queue=name))
         assert refused.value.code() == StatusCode.INVALID_ARGUMENT
 
 
-async def test_kinds_are_listed_with_the_values_in_force(serve: Any, client_of: Any) -> None:
+async def test_kinds_are_listed_with_the_values_in_force(serve: Serve, client_of: ClientOf) -> None:
     overrides = {"saas.jobs.v1.SendVerificationEmail": {"max_retries": 8, "timeout": "1m", "queue": "mail"}}
     async with serve(jobs_kind_overrides=overrides) as server, client_of(server) as jobs:
         kinds = (await jobs.ListKinds(ListKindsRequest())).kinds

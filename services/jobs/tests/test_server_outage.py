@@ -7,11 +7,13 @@ from typing import Any
 
 import psycopg
 import pytest
+from eventually import Eventually
 from google.rpc import error_details_pb2
 from grpc import StatusCode
 from grpc.aio import AioRpcError, insecure_channel
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_status import rpc_status
+from jobs_server_fixtures import ClientOf, Serve, Verification
 
 from headrace.embedded_postgres import EmbeddedPostgres
 from headrace.jobs.v1.jobs_service_pb2 import GetJobRequest
@@ -28,13 +30,6 @@ def own_postgres() -> Iterator[EmbeddedPostgres]:
     """A server of the test's own, to be stopped at will."""
     with EmbeddedPostgres(settings={"fsync": "off"}) as server:
         yield server
-
-
-async def eventually(holds: Callable[[], Awaitable[bool]], seconds: float = 20.0) -> None:
-    """Waits for a condition."""
-    async with asyncio.timeout(seconds):
-        while not await holds():  # noqa: ASYNC110 (what is waited for is in other processes)
-            await asyncio.sleep(0.05)
 
 
 async def health(server: Any, service: str) -> int:
@@ -65,7 +60,12 @@ async def is_answered(call: Callable[[], Awaitable[Any]]) -> bool:
 
 @pytest.mark.parametrize("mode", ["fast", "immediate"])
 async def test_a_stopped_postgres_is_unavailable_and_comes_back_by_itself(
-    own_postgres: EmbeddedPostgres, serve: Any, client_of: Any, verification: Any, mode: Any
+    own_postgres: EmbeddedPostgres,
+    serve: Serve,
+    client_of: ClientOf,
+    verification: Verification,
+    mode: Any,
+    eventually: Eventually,
 ) -> None:
     async with serve(own_postgres.dsn()) as server, client_of(server) as jobs:
         await jobs.Enqueue(verification())
@@ -82,7 +82,7 @@ async def test_a_stopped_postgres_is_unavailable_and_comes_back_by_itself(
 
 
 async def test_a_restart_between_two_calls_is_not_noticed(
-    own_postgres: EmbeddedPostgres, serve: Any, client_of: Any, verification: Any
+    own_postgres: EmbeddedPostgres, serve: Serve, client_of: ClientOf, verification: Verification
 ) -> None:
     async with serve(own_postgres.dsn()) as server, client_of(server) as jobs:
         await asyncio.gather(*(jobs.Enqueue(verification()) for _ in range(20)))
@@ -92,7 +92,11 @@ async def test_a_restart_between_two_calls_is_not_noticed(
 
 
 async def test_a_frozen_postgres_is_unavailable_and_comes_back_by_itself(
-    own_postgres: EmbeddedPostgres, serve: Any, client_of: Any, verification: Any
+    own_postgres: EmbeddedPostgres,
+    serve: Serve,
+    client_of: ClientOf,
+    verification: Verification,
+    eventually: Eventually,
 ) -> None:
     async with serve(own_postgres.dsn()) as server, client_of(server) as jobs:
         await jobs.Enqueue(verification())
@@ -107,15 +111,20 @@ async def test_a_frozen_postgres_is_unavailable_and_comes_back_by_itself(
         await eventually(lambda: is_answered(lambda: jobs.Enqueue(verification())))
 
 
-async def test_500_calls_to_a_frozen_postgres_are_all_answered_in_time_and_leave_no_pile(
-    own_postgres: EmbeddedPostgres, serve: Any, client_of: Any, verification: Any, monkeypatch: pytest.MonkeyPatch
+async def test_500_calls_to_a_frozen_postgres_all_end_in_time(
+    own_postgres: EmbeddedPostgres,
+    serve: Serve,
+    client_of: ClientOf,
+    verification: Verification,
+    monkeypatch: pytest.MonkeyPatch,
+    eventually: Eventually,
 ) -> None:
     monkeypatch.setattr(group_commit, "GROUP_JOBS", 10)  # forty groups: one after the other they would take minutes
     async with serve(own_postgres.dsn(), jobs_pool_waiting=100) as server, client_of(server) as jobs:
         await jobs.Enqueue(verification())
         own_postgres.freeze()
         try:
-            calls = [jobs.Enqueue(verification()) for _ in range(400)]
+            calls: list[Awaitable[object]] = [jobs.Enqueue(verification()) for _ in range(400)]
             calls += [jobs.GetJob(GetJobRequest(job_id="1")) for _ in range(100)]
             # Clients and server share a process here, and 500 refusals take it a moment.
             await asyncio.gather(*(refused_in_time(call, 2 * BOUND) for call in calls))
@@ -126,9 +135,9 @@ async def test_500_calls_to_a_frozen_postgres_are_all_answered_in_time_and_leave
 
 
 async def test_more_calls_than_may_wait_are_answered_at_once(
-    database: str, serve: Any, client_of: Any, verification: Any
+    database: str, serve: Serve, client_of: ClientOf, verification: Verification
 ) -> None:
-    settings = {"jobs_pool_size": 1, "jobs_pool_waiting": 3}
+    settings: dict[str, Any] = {"jobs_pool_size": 1, "jobs_pool_waiting": 3}
     async with serve(**settings) as server, client_of(server) as jobs:
         job_id = (await jobs.Enqueue(verification())).job_id
         with psycopg.connect(database) as other:
@@ -147,7 +156,11 @@ async def code_of(call: Any) -> StatusCode:
 
 
 async def test_a_client_that_gives_up_on_a_frozen_postgres_leaves_nothing_hanging(
-    own_postgres: EmbeddedPostgres, serve: Any, client_of: Any, verification: Any
+    own_postgres: EmbeddedPostgres,
+    serve: Serve,
+    client_of: ClientOf,
+    verification: Verification,
+    eventually: Eventually,
 ) -> None:
     async with serve(own_postgres.dsn()) as server, client_of(server) as jobs:
         await jobs.Enqueue(verification())
@@ -164,7 +177,7 @@ async def test_a_client_that_gives_up_on_a_frozen_postgres_leaves_nothing_hangin
 
 
 async def test_a_statement_that_waits_too_long_for_a_lock_is_unavailable(
-    database: str, serve: Any, client_of: Any, verification: Any
+    database: str, serve: Serve, client_of: ClientOf, verification: Verification
 ) -> None:
     async with serve() as server, client_of(server) as jobs:
         with psycopg.connect(database) as other:
@@ -175,7 +188,7 @@ async def test_a_statement_that_waits_too_long_for_a_lock_is_unavailable(
 
 
 async def test_a_server_starts_while_postgres_is_away(
-    own_postgres: EmbeddedPostgres, serve: Any, client_of: Any
+    own_postgres: EmbeddedPostgres, serve: Serve, client_of: ClientOf, eventually: Eventually
 ) -> None:
     url = own_postgres.dsn()
     own_postgres.stop()
@@ -187,7 +200,7 @@ async def test_a_server_starts_while_postgres_is_away(
 
 
 async def test_a_database_without_the_tables_is_unavailable_until_it_is_migrated(
-    database: str, serve: Any, client_of: Any
+    database: str, serve: Serve, client_of: ClientOf, eventually: Eventually
 ) -> None:
     async with serve(migrate=False) as server, client_of(server) as jobs:
         error = await refused_in_time(jobs.GetJob(GetJobRequest(job_id="1")))

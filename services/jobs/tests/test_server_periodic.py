@@ -6,11 +6,13 @@ from uuid import uuid4
 
 import psycopg
 import pytest
+from eventually import Eventually
 from google.protobuf import any_pb2, duration_pb2, timestamp_pb2
 from google.rpc import error_details_pb2
 from grpc import StatusCode
 from grpc.aio import AioRpcError
 from grpc_status import rpc_status
+from jobs_server_fixtures import ClientOf, JobsClient, Serve, Working
 
 from headrace.chassis.rpc.validation import request_violations
 from headrace.jobs.v1 import job_pb2, periodic_job_pb2
@@ -43,7 +45,7 @@ def periodic(name: str = "reconcile", **definition: Any) -> PeriodicJob:
     return PeriodicJob(name=name, payload=payload, **(definition or {"every": HOUR}))
 
 
-async def created(jobs: Any, *args: Any, **definition: Any) -> PeriodicJob:
+async def created(jobs: JobsClient, *args: Any, **definition: Any) -> PeriodicJob:
     request = CreatePeriodicJobRequest(periodic_job=periodic(*args, **definition))
     made: PeriodicJob = (await jobs.CreatePeriodicJob(request)).periodic_job
     return made
@@ -66,7 +68,7 @@ async def refused(call: Any) -> AioRpcError:
     return caught.value
 
 
-async def test_a_periodic_job_is_made_and_found_with_its_next_runs(jobs: Any) -> None:
+async def test_a_periodic_job_is_made_and_found_with_its_next_runs(jobs: JobsClient) -> None:
     made = await created(jobs, "mornings", missed_runs=periodic_job_pb2.MISSED_RUNS_SKIP, **BERLIN_MORNINGS)
     assert (made.cron, made.time_zone, made.declared) == ("30 6 * * 1-5", "Europe/Berlin", False)
     assert made.missed_runs == periodic_job_pb2.MISSED_RUNS_SKIP
@@ -79,7 +81,7 @@ async def test_a_periodic_job_is_made_and_found_with_its_next_runs(jobs: Any) ->
     assert (made.next_runs[0], made.payload) == (found.next_runs[0], packed(ReconcileStripe()))
 
 
-async def test_all_are_listed_by_name(jobs: Any) -> None:
+async def test_all_are_listed_by_name(jobs: JobsClient) -> None:
     await created(jobs, "b", every=HOUR, missed_window=2 * HOUR, missed_runs=periodic_job_pb2.MISSED_RUNS_ALL)
     await created(jobs, "a")
     listed = (await jobs.ListPeriodicJobs(ListPeriodicJobsRequest(runs=3))).periodic_jobs
@@ -88,7 +90,7 @@ async def test_all_are_listed_by_name(jobs: Any) -> None:
     assert listed[1].missed_window == duration_pb2.Duration(seconds=7200)
 
 
-async def test_what_the_service_sets_is_ignored(jobs: Any) -> None:
+async def test_what_the_service_sets_is_ignored(jobs: JobsClient) -> None:
     now = timestamp_pb2.Timestamp(seconds=1)
     theirs = {"declared": True, "last_run": now, "next_runs": [now], "paused_at": now, "paused_by": "them"}
     made = await created(jobs, every=HOUR, **theirs)
@@ -96,13 +98,13 @@ async def test_what_the_service_sets_is_ignored(jobs: Any) -> None:
     assert made.next_runs[0].seconds > 1
 
 
-async def test_a_name_is_given_once(jobs: Any) -> None:
+async def test_a_name_is_given_once(jobs: JobsClient) -> None:
     await created(jobs)
     error = await refused(created(jobs))
     assert (error.code(), why(error)[0]) == (StatusCode.ALREADY_EXISTS, "PERIODIC_JOB_EXISTS")
 
 
-async def test_a_new_definition_counts_from_now_on(jobs: Any) -> None:
+async def test_a_new_definition_counts_from_now_on(jobs: JobsClient) -> None:
     await created(jobs)
     changed = (
         await jobs.UpdatePeriodicJob(UpdatePeriodicJobRequest(periodic_job=periodic(**BERLIN_MORNINGS)))
@@ -111,7 +113,7 @@ async def test_a_new_definition_counts_from_now_on(jobs: Any) -> None:
     assert changed.next_runs[0].ToDatetime(tzinfo=UTC) > datetime.now(UTC)
 
 
-async def test_it_is_paused_resumed_and_forgotten_and_each_is_on_record(jobs: Any, database: str) -> None:
+async def test_it_is_paused_resumed_and_forgotten_and_each_is_on_record(jobs: JobsClient, database: str) -> None:
     await created(jobs)
     paused = (await jobs.PausePeriodicJob(PausePeriodicJobRequest(name="reconcile"))).periodic_job
     assert (paused.paused_by, paused.HasField("paused_at"), len(paused.next_runs)) == ("api", True, 0)
@@ -129,7 +131,7 @@ async def test_it_is_paused_resumed_and_forgotten_and_each_is_on_record(jobs: An
     assert [action for action, *_ in acts[1:]] == ["PausePeriodicJob", "ResumePeriodicJob", "DeletePeriodicJob"]
 
 
-async def test_one_that_there_is_not_is_not_found(jobs: Any) -> None:
+async def test_one_that_there_is_not_is_not_found(jobs: JobsClient) -> None:
     for name in ("nothing", "a\0b", "a\nb"):
         for method, request in (
             ("GetPeriodicJob", GetPeriodicJobRequest(name=name)),
@@ -161,27 +163,29 @@ async def test_one_that_there_is_not_is_not_found(jobs: Any) -> None:
         ({"every": HOUR, "payload": any_pb2.Any(type_url="x")}, "periodic_job.payload"),
     ],
 )
-async def test_a_definition_that_makes_no_sense_is_refused_by_its_field(jobs: Any, wrong: Any, field: str) -> None:
+async def test_a_definition_that_makes_no_sense_is_refused_by_its_field(
+    jobs: JobsClient, wrong: Any, field: str
+) -> None:
     name = wrong.pop("name", "wrong")
     error = await refused(created(jobs, name, **wrong))
     assert error.code() == StatusCode.INVALID_ARGUMENT
     assert list(why(error)[1]) == [field]
 
 
-async def test_a_payload_of_an_unknown_kind_is_refused_as_a_jobs_is(jobs: Any) -> None:
+async def test_a_payload_of_an_unknown_kind_is_refused_as_a_jobs_is(jobs: JobsClient) -> None:
     unknown = any_pb2.Any(type_url="type.googleapis.com/saas.jobs.v1.Nothing")
     error = await refused(created(jobs, every=HOUR, payload=unknown))
     assert (error.code(), why(error)[0]) == (StatusCode.UNIMPLEMENTED, "KIND_UNKNOWN")
 
 
-async def test_a_caller_makes_only_what_it_could_enqueue(serve: Any, client_of: Any) -> None:
+async def test_a_caller_makes_only_what_it_could_enqueue(serve: Serve, client_of: ClientOf) -> None:
     async with serve() as server, client_of(server, "clock-token") as jobs:
         error = await refused(created(jobs))
         assert (error.code(), why(error)[0]) == (StatusCode.PERMISSION_DENIED, "KIND_NOT_ALLOWED")
         assert (await created(jobs, every=HOUR, payload=packed(ProcessStripeWebhook(inbox_id=str(uuid4()))))).name
 
 
-async def test_its_ticks_become_jobs(jobs: Any, working: Any, eventually: Any) -> None:
+async def test_its_ticks_become_jobs(jobs: JobsClient, working: Working, eventually: Eventually) -> None:
     async def reconcile(message: ReconcileStripe, job: RunningJob) -> None:
         """Completes its job."""
 
@@ -199,7 +203,7 @@ async def test_its_ticks_become_jobs(jobs: Any, working: Any, eventually: Any) -
     assert found.HasField("last_run")
 
 
-async def test_every_violation_of_a_definition_is_told_at_once(jobs: Any) -> None:
+async def test_every_violation_of_a_definition_is_told_at_once(jobs: JobsClient) -> None:
     bad = PeriodicJob(
         name="a\nb",
         payload=packed(ProcessStripeWebhook(inbox_id="nope")),
@@ -222,5 +226,5 @@ def test_the_contract_itself_says_how_short_an_interval_may_be(milliseconds: int
     assert [field for field, _ in request_violations(job)] == broken
 
 
-async def test_the_shortest_interval_that_the_contract_allows_is_taken(jobs: Any) -> None:
+async def test_the_shortest_interval_that_the_contract_allows_is_taken(jobs: JobsClient) -> None:
     assert (await created(jobs, every=timedelta(milliseconds=100))).every.ToMilliseconds() == 100

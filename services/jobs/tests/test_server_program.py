@@ -31,7 +31,7 @@ def complete(tmp_path: Path) -> dict[str, str]:
         f'[[callers]]\nname = "api"\ntoken_sha256 = ["{token_hash("t")}"]\nkinds = ["*"]\nmethods = ["*"]\n'
     )
     return {
-        "JOBS_DATABASE_URL": "postgresql://nobody@127.0.0.1:1/nowhere",
+        "JOBS_DATABASE_URL": "postgresql://unknown@127.0.0.1:1/nowhere",
         "JOBS_HASH_KEYS": base64.b64encode(b"0" * 32).decode(),
         "JOBS_KINDS": "saas.jobs.v1.kinds_pb2",
         "JOBS_CALLERS_FILE": str(callers),

@@ -12,6 +12,7 @@ from google.rpc import error_details_pb2
 from grpc import StatusCode
 from grpc.aio import AioRpcError
 from grpc_status import rpc_status
+from jobs_server_fixtures import ClientOf, Serve
 
 from headrace.jobs.v1.jobs_service_pb2 import EnqueueBatchRequest, EnqueueRequest, ListQueuesRequest
 from headrace.queue.db.migrate import up
@@ -30,7 +31,7 @@ async def refusal(call: Any) -> AioRpcError:
 
 
 async def test_a_full_queue_takes_no_more_and_says_when_to_come_back(
-    serve: Any, client_of: Any, verification: Verification
+    serve: Serve, client_of: ClientOf, verification: Verification
 ) -> None:
     async with serve(jobs_queue_depths={"email": 3}) as server, client_of(server) as jobs:
         for _ in range(3):
@@ -49,7 +50,9 @@ async def test_a_full_queue_takes_no_more_and_says_when_to_come_back(
     assert (limits["email"], limits["webhooks"]) == (3, None)
 
 
-async def test_of_a_batch_what_has_room_is_accepted(serve: Any, client_of: Any, verification: Verification) -> None:
+async def test_of_a_batch_what_has_room_is_accepted(
+    serve: Serve, client_of: ClientOf, verification: Verification
+) -> None:
     async with serve(jobs_queue_depths={"email": 2}) as server, client_of(server) as jobs:
         requests = [verification(), verification(queue="webhooks"), verification(), verification()]
         results = (await jobs.EnqueueBatch(EnqueueBatchRequest(requests=requests))).results
@@ -57,7 +60,9 @@ async def test_of_a_batch_what_has_room_is_accepted(serve: Any, client_of: Any, 
     assert codes == [0, 0, 0, StatusCode.RESOURCE_EXHAUSTED.value[0]]
 
 
-async def test_scheduled_jobs_do_not_stand_in_line(serve: Any, client_of: Any, verification: Verification) -> None:
+async def test_scheduled_jobs_are_not_counted_as_available(
+    serve: Serve, client_of: ClientOf, verification: Verification
+) -> None:
     tomorrow = Timestamp()
     tomorrow.FromDatetime(datetime.now(UTC) + timedelta(days=1))
     async with serve(jobs_queue_depths={"email": 1}) as server, client_of(server) as jobs:
@@ -66,7 +71,7 @@ async def test_scheduled_jobs_do_not_stand_in_line(serve: Any, client_of: Any, v
         await jobs.Enqueue(verification())
 
 
-async def test_a_line_that_has_got_shorter_is_noticed(database: str) -> None:
+async def test_a_queue_that_got_shorter_is_noticed(database: str) -> None:
     up(database)
     now = 0.0
     async with Database(database, schema="headrace", pool_size=2, waiting=10, timeout=LIMIT) as jobs_database:
@@ -86,10 +91,10 @@ async def test_a_line_that_has_got_shorter_is_noticed(database: str) -> None:
         assert await room() == 2
         assert await room() == 0  # the count is still fresh, and this server has taken two
         now += FRESH_SECONDS
-        assert await room() == 2  # nobody has enqueued anything in the end
+        assert await room() == 2  # no call has enqueued anything in the end
 
 
-async def test_many_calls_at_once_count_a_line_once(database: str) -> None:
+async def test_many_calls_at_once_count_a_queue_once(database: str) -> None:
     up(database)
     async with Database(database, schema="headrace", pool_size=2, waiting=1, timeout=LIMIT) as jobs_database:
         depths = QueueDepthLimits({"email": 2}, jobs_database)

@@ -6,9 +6,11 @@ from typing import Any
 
 import psycopg
 import pytest
+from eventually import Eventually
 from google.protobuf import duration_pb2
 from grpc import StatusCode
 from grpc.aio import AioRpcError
+from jobs_server_fixtures import ClientOf, JobsClient, Serve, Verification, Working
 
 from headrace.jobs.v1 import job_pb2, queue_pb2
 from headrace.jobs.v1.jobs_service_pb2 import (
@@ -30,7 +32,9 @@ OF_KINDS = ["email", "maintenance", "notifications", "webhooks"]
 HOUR = timedelta(hours=1)
 
 
-async def test_queues_of_kinds_of_jobs_and_of_operators_are_listed(jobs: Any, verification: Any) -> None:
+async def test_queues_of_kinds_of_jobs_and_of_operators_are_listed(
+    jobs: JobsClient, verification: Verification
+) -> None:
     await jobs.EnqueueBatch(EnqueueBatchRequest(requests=[verification(queue=queue) for queue in ("slow", "a", "a")]))
     await jobs.PauseQueue(PauseQueueRequest(queue="rare"))
     queues = (await jobs.ListQueues(ListQueuesRequest())).queues
@@ -38,7 +42,7 @@ async def test_queues_of_kinds_of_jobs_and_of_operators_are_listed(jobs: Any, ve
     assert [queue.name for queue in queues if queue.HasField("paused_at")] == ["rare"]
 
 
-async def test_the_deployments_limit_of_a_line_is_told(serve: Any, client_of: Any) -> None:
+async def test_the_deployments_queue_limit_is_reported(serve: Serve, client_of: ClientOf) -> None:
     async with serve(jobs_queue_depths={"email": 5, "rare": 7}) as server, client_of(server) as jobs:
         queues = {queue.name: queue for queue in (await jobs.ListQueues(ListQueuesRequest())).queues}
         updated = (await jobs.UpdateQueue(UpdateQueueRequest(queue="email", max_running=1))).queue
@@ -46,7 +50,7 @@ async def test_the_deployments_limit_of_a_line_is_told(serve: Any, client_of: An
     assert not queues["webhooks"].HasField("max_depth")
 
 
-async def test_a_queues_limit_and_retention_are_set_each_for_itself_and_lifted(jobs: Any, database: str) -> None:
+async def test_a_queues_limit_and_retention_are_set_each_for_itself_and_lifted(jobs: JobsClient, database: str) -> None:
     kept = queue_pb2.Retention(completed=HOUR, quarantined=3 * HOUR)
     limited = (await jobs.UpdateQueue(UpdateQueueRequest(queue="email", max_running=3))).queue
     assert (limited.max_running, limited.HasField("retention")) == (3, False)
@@ -66,7 +70,7 @@ async def test_a_queues_limit_and_retention_are_set_each_for_itself_and_lifted(j
     ]
 
 
-async def test_an_update_that_says_nothing_changes_nothing(jobs: Any) -> None:
+async def test_an_update_that_says_nothing_changes_nothing(jobs: JobsClient) -> None:
     assert (await jobs.UpdateQueue(UpdateQueueRequest(queue="email"))).queue == queue_pb2.Queue(name="email")
 
 
@@ -80,14 +84,14 @@ async def test_an_update_that_says_nothing_changes_nothing(jobs: Any) -> None:
         {"queue": "a\0"},
     ],
 )
-async def test_an_update_out_of_range_is_refused(jobs: Any, wrong: Any) -> None:
+async def test_an_update_out_of_range_is_refused(jobs: JobsClient, wrong: Any) -> None:
     with pytest.raises(AioRpcError) as refused:
         await jobs.UpdateQueue(UpdateQueueRequest(**{"queue": "email", **wrong}))
     assert refused.value.code() == StatusCode.INVALID_ARGUMENT
 
 
-async def test_a_queues_line_is_counted_and_its_longest_wait_is_told(
-    jobs: Any, verification: Any, database: str
+async def test_a_queue_has_a_count_of_available_jobs_and_its_longest_wait(
+    jobs: JobsClient, verification: Verification, database: str
 ) -> None:
     await jobs.EnqueueBatch(EnqueueBatchRequest(requests=[verification() for _ in range(3)]))
     with psycopg.connect(database) as connection:
@@ -98,8 +102,8 @@ async def test_a_queues_line_is_counted_and_its_longest_wait_is_told(
     assert (stats.jobs_per_second, stats.workers, stats.HasField("drain_time")) == (0, 0, False)
 
 
-async def test_a_long_line_is_counted_up_to_a_bound_and_said_to_be_longer(
-    jobs: Any, verification: Any, monkeypatch: pytest.MonkeyPatch
+async def test_a_long_queue_is_counted_up_to_a_bound_and_reported_as_longer(
+    jobs: JobsClient, verification: Verification, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("jobs_service.rpc.queues.MOST_COUNTED", 2)
     await jobs.EnqueueBatch(EnqueueBatchRequest(requests=[verification() for _ in range(3)]))
@@ -107,7 +111,7 @@ async def test_a_long_line_is_counted_up_to_a_bound_and_said_to_be_longer(
     assert list(stats.counts) == [queue_pb2.StateCount(state=job_pb2.JOB_STATE_AVAILABLE, jobs=2, more=True)]
 
 
-async def test_all_queues_are_told_of_where_none_is_named(jobs: Any, verification: Any) -> None:
+async def test_all_queues_are_told_of_where_none_is_named(jobs: JobsClient, verification: Verification) -> None:
     await jobs.Enqueue(verification(queue="slow"))
     stats = (await jobs.GetQueueStats(GetQueueStatsRequest())).stats
     assert [each.queue for each in stats] == sorted([*OF_KINDS, "slow"])
@@ -116,8 +120,8 @@ async def test_all_queues_are_told_of_where_none_is_named(jobs: Any, verificatio
     assert empty.drain_time == duration_pb2.Duration()
 
 
-async def test_a_served_queue_tells_its_rate_and_how_long_its_line_takes(
-    jobs: Any, verification: Any, working: Any, eventually: Any
+async def test_a_served_queue_has_a_rate_and_an_estimate_of_its_wait(
+    jobs: JobsClient, verification: Verification, working: Working, eventually: Eventually
 ) -> None:
     async def send(message: SendVerificationEmail, job: RunningJob) -> None:
         await asyncio.sleep(0)
@@ -138,7 +142,7 @@ async def test_a_served_queue_tells_its_rate_and_how_long_its_line_takes(
         await eventually(has_a_rate)
 
 
-async def test_kinds_and_everything_are_paused_listed_and_resumed(jobs: Any, database: str) -> None:
+async def test_kinds_and_everything_are_paused_listed_and_resumed(jobs: JobsClient, database: str) -> None:
     kind = "saas.jobs.v1.ReconcileStripe"
     paused_kind = (await jobs.PauseKind(PauseKindRequest(kind=kind))).pause
     paused_all = (await jobs.PauseAll(PauseAllRequest())).pause
@@ -159,7 +163,7 @@ async def test_kinds_and_everything_are_paused_listed_and_resumed(jobs: Any, dat
     assert acts[:3] == [("PauseKind", f"kind:{kind}"), ("PauseAll", "all"), ("PauseQueue", "queue:email")]
 
 
-async def test_a_kind_that_can_be_none_is_not_paused(jobs: Any) -> None:
+async def test_a_kind_that_can_be_none_is_not_paused(jobs: JobsClient) -> None:
     for name in ("", "a b", "a\0b", "a..b", "x" * 201):
         for method, request in (("PauseKind", PauseKindRequest), ("ResumeKind", ResumeKindRequest)):
             with pytest.raises(AioRpcError) as refused:

@@ -10,6 +10,7 @@ from google.rpc import error_details_pb2
 from grpc import StatusCode
 from grpc.aio import AioRpcError
 from grpc_status import rpc_status
+from jobs_server_fixtures import ClientOf, JobsClient, Serve
 from private_kinds import PRIVATE_FILE, Address, Invite
 from psycopg.types.json import Json
 
@@ -33,21 +34,21 @@ CALLERS = Callers([_caller("clerk", see_redacted=False), _caller("auditor", see_
 
 
 @pytest.fixture
-async def server(serve: Any) -> AsyncIterator[JobsServer]:
+async def server(serve: Serve) -> AsyncIterator[JobsServer]:
     """A server of kinds that redact, for a caller who may see it and one who may not."""
     async with serve(callers=CALLERS, kinds=Kinds.of_file(PRIVATE_FILE)) as running:
         yield running
 
 
 @pytest.fixture
-async def clerk(server: JobsServer, client_of: Any) -> AsyncIterator[Any]:
+async def clerk(server: JobsServer, client_of: ClientOf) -> AsyncIterator[JobsClient]:
     """A client without the right to see."""
     async with client_of(server, "clerk-token") as stub:
         yield stub
 
 
 @pytest.fixture
-async def auditor(server: JobsServer, client_of: Any) -> AsyncIterator[Any]:
+async def auditor(server: JobsServer, client_of: ClientOf) -> AsyncIterator[JobsClient]:
     """A client with it."""
     async with client_of(server, "auditor-token") as stub:
         yield stub
@@ -68,7 +69,7 @@ async def enqueued(stub: Any, **options: Any) -> str:
     return job_id
 
 
-async def test_a_caller_without_the_right_sees_no_redacted_value_by_any_method(clerk: Any) -> None:
+async def test_a_caller_without_the_right_sees_no_redacted_value_by_any_method(clerk: JobsClient) -> None:
     job_id = await enqueued(clerk, tags=[CANARY], metadata={"for": CANARY})
     answers = [
         (await clerk.GetJob(pb.GetJobRequest(job_id=job_id))).job,
@@ -83,7 +84,7 @@ async def test_a_caller_without_the_right_sees_no_redacted_value_by_any_method(c
         assert "canary" not in str(job)
 
 
-async def test_a_caller_with_the_right_sees_all_of_it(clerk: Any, auditor: Any) -> None:
+async def test_a_caller_with_the_right_sees_all_of_it(clerk: JobsClient, auditor: JobsClient) -> None:
     job_id = await enqueued(clerk, metadata={"for": CANARY})
     job = (await auditor.GetJob(pb.GetJobRequest(job_id=job_id))).job
     assert (job.payload, list(job.veiled_fields)) == (PAYLOAD, [])
@@ -92,8 +93,8 @@ async def test_a_caller_with_the_right_sees_all_of_it(clerk: Any, auditor: Any) 
     assert (await auditor.ExplainJob(pb.ExplainJobRequest(job_id=job_id))).job.payload == PAYLOAD
 
 
-async def test_errors_from_before_the_veil_are_veiled_when_they_are_shown(
-    clerk: Any, auditor: Any, database: str
+async def test_errors_stored_without_redaction_are_redacted_when_they_are_read(
+    clerk: JobsClient, auditor: JobsClient, database: str
 ) -> None:
     job_id = await enqueued(clerk)
     error = {"attempt": 1, "lease": 1, "at": "2026-01-01T00:00:00+00:00", "type": "E", "message": f"no {CANARY}"}
@@ -108,7 +109,9 @@ async def test_errors_from_before_the_veil_are_veiled_when_they_are_shown(
     assert (await auditor.GetJob(pb.GetJobRequest(job_id=job_id))).job.errors[0].message == f"no {CANARY}"
 
 
-async def test_a_payload_that_this_server_cannot_read_is_not_shown(clerk: Any, auditor: Any, database: str) -> None:
+async def test_a_payload_that_this_server_cannot_read_is_not_shown(
+    clerk: JobsClient, auditor: JobsClient, database: str
+) -> None:
     job_id = await enqueued(clerk)
     with psycopg.connect(database, autocommit=True) as connection:
         connection.execute("update headrace.jobs set kind = 'headrace.test.v1.Later'")
@@ -118,7 +121,7 @@ async def test_a_payload_that_this_server_cannot_read_is_not_shown(clerk: Any, a
     assert (job.payload.value, list(job.veiled_fields)) == (PAYLOAD.value, [])
 
 
-async def test_a_field_that_only_a_newer_release_knows_is_not_shown(clerk: Any) -> None:
+async def test_a_field_that_only_a_newer_release_knows_is_not_shown(clerk: JobsClient) -> None:
     newer = any_pb2.Any(type_url=PAYLOAD.type_url, value=PAYLOAD.value + b"\xba\x06\x06secret")
     answer = await clerk.Enqueue(pb.EnqueueRequest(payload=newer))
     job = (await clerk.GetJob(pb.GetJobRequest(job_id=answer.job_id))).job
@@ -126,7 +129,7 @@ async def test_a_field_that_only_a_newer_release_knows_is_not_shown(clerk: Any) 
     assert list(job.veiled_fields) == ["guest", "home.city", "#103"]
 
 
-async def test_periodic_jobs_are_shown_like_jobs(clerk: Any, auditor: Any) -> None:
+async def test_periodic_jobs_are_shown_like_jobs(clerk: JobsClient, auditor: JobsClient) -> None:
     every = duration_pb2.Duration(seconds=3600)
     periodic = periodic_job_pb2.PeriodicJob(name="party", payload=PAYLOAD, every=every)
     made = (await clerk.CreatePeriodicJob(pb.CreatePeriodicJobRequest(periodic_job=periodic))).periodic_job
@@ -147,7 +150,9 @@ async def refused_fields(call: Any) -> dict[str, str]:
     return {v.field: v.description for v in detail.field_violations}
 
 
-async def test_a_periodic_job_that_is_sent_back_as_it_was_shown_is_not_stored_so(clerk: Any, auditor: Any) -> None:
+async def test_a_periodic_job_that_is_sent_back_as_it_was_shown_is_not_stored_so(
+    clerk: JobsClient, auditor: JobsClient
+) -> None:
     every = duration_pb2.Duration(seconds=3600)
     party = periodic_job_pb2.PeriodicJob(name="party", payload=PAYLOAD, every=every)
     await clerk.CreatePeriodicJob(pb.CreatePeriodicJobRequest(periodic_job=party))
@@ -179,7 +184,7 @@ async def test_a_periodic_job_that_is_sent_back_as_it_was_shown_is_not_stored_so
     ids=lambda each: each if isinstance(each, str) else "",
 )
 async def test_values_of_every_type_are_not_lost_by_an_update_with_what_was_shown(
-    clerk: Any, auditor: Any, kept: Any, field: str
+    clerk: JobsClient, auditor: JobsClient, kept: Any, field: str
 ) -> None:
     party = periodic_job_pb2.PeriodicJob(name="party", payload=packed(kept), cron="0 3 * * *")
     await clerk.CreatePeriodicJob(pb.CreatePeriodicJobRequest(periodic_job=party))
@@ -190,7 +195,7 @@ async def test_values_of_every_type_are_not_lost_by_an_update_with_what_was_show
     assert stored == packed(kept)
 
 
-async def test_a_caller_who_sees_all_may_unset_a_redacted_value(clerk: Any, auditor: Any) -> None:
+async def test_a_caller_who_sees_all_may_unset_a_redacted_value(clerk: JobsClient, auditor: JobsClient) -> None:
     party = periodic_job_pb2.PeriodicJob(name="party", payload=packed(Invite(house="1", pin=4711)), cron="0 3 * * *")
     await clerk.CreatePeriodicJob(pb.CreatePeriodicJobRequest(periodic_job=party))
     party.payload.CopyFrom(packed(Invite(house="1")))
@@ -198,7 +203,7 @@ async def test_a_caller_who_sees_all_may_unset_a_redacted_value(clerk: Any, audi
     assert changed.periodic_job.payload == packed(Invite(house="1"))
 
 
-async def test_a_refusal_quotes_no_redacted_value(clerk: Any) -> None:
+async def test_a_refusal_quotes_no_redacted_value(clerk: JobsClient) -> None:
     bad = packed(Invite(guest="bad canary-0815"))
     with pytest.raises(AioRpcError) as refused:
         await clerk.Enqueue(pb.EnqueueRequest(payload=bad, priority=9))
@@ -213,7 +218,7 @@ async def test_a_refusal_quotes_no_redacted_value(clerk: Any) -> None:
         assert described["payload.guest"] == f"no guest is called {MASK}"
 
 
-async def test_the_audit_holds_no_payload(clerk: Any, database: str) -> None:
+async def test_the_audit_holds_no_payload(clerk: JobsClient, database: str) -> None:
     every = duration_pb2.Duration(seconds=3600)
     periodic = periodic_job_pb2.PeriodicJob(name="party", payload=PAYLOAD, every=every)
     await clerk.CreatePeriodicJob(pb.CreatePeriodicJobRequest(periodic_job=periodic))

@@ -7,13 +7,13 @@ import re
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 from uuid import uuid4
 
 import psycopg
 import pytest
 from google.protobuf import json_format
+from jobs_server_fixtures import ClientOf, Serve
 from psycopg import sql
 
 from headrace.jobs.v1 import jobs_service_pb2
@@ -33,7 +33,7 @@ def examples() -> Iterator[str]:
 
 
 def test_every_method_has_an_example() -> None:
-    called = [line.rpartition("/")[2] for line in examples() if "-d" in line or line.endswith(tuple(METHODS))]
+    called = [call.rpartition("/")[2] for call in examples() if "-d" in call or call.endswith(tuple(METHODS))]
     assert called == METHODS
 
 
@@ -44,13 +44,13 @@ async def test_every_example_works_with_the_real_grpcurl(jobs_server: JobsServer
         "JOBS": f"127.0.0.1:{jobs_server.port}",
         "TOKEN": "api-token",
     }
-    for line in examples():
+    for command in examples():
         process = await asyncio.create_subprocess_exec(
-            *("bash", "-c", line), env=environment, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+            *("bash", "-c", command), env=environment, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
         )
         said, wrong = await asyncio.wait_for(process.communicate(), 30)
-        assert process.returncode == 0, f"{line}\n{wrong.decode()}"
-        if "/" in line.split()[-1]:
+        assert process.returncode == 0, f"{command}\n{wrong.decode()}"
+        if "/" in command.split()[-1]:
             json.loads(said)
 
 
@@ -65,7 +65,9 @@ def as_the_servers_role(database: str) -> Iterator[str]:
         owner.execute(sql.SQL("drop owned by {0}; drop role {0}").format(sql.Identifier(role)))
 
 
-async def test_every_example_works_with_the_servers_role(as_the_servers_role: str, serve: Any, client_of: Any) -> None:
+async def test_every_example_works_with_the_servers_role(
+    as_the_servers_role: str, serve: Serve, client_of: ClientOf
+) -> None:
     calls = tomllib.loads((ROOT / "docs/reference_calls.toml").read_text(encoding="utf-8"))
     async with serve(as_the_servers_role, migrate=False) as server, client_of(server) as jobs:
         for method, sent in calls.items():

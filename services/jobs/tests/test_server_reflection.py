@@ -43,7 +43,7 @@ def enqueue_knowing_nothing(address: str) -> Any:
         return call("GetJob", job_id=job_id).job
 
 
-async def test_a_client_that_knows_only_reflection_enqueues_a_job(jobs_server: Any) -> None:
+async def test_a_client_that_knows_only_reflection_enqueues_a_job(jobs_server: JobsServer) -> None:
     job = await asyncio.to_thread(enqueue_knowing_nothing, f"127.0.0.1:{jobs_server.port}")
     assert (job.kind, job.queue, job.caller) == (KIND, "email", "api")
 

@@ -1,13 +1,13 @@
 """The server registers its kinds, and knows which versions of them it may accept."""
 
-from typing import Any
-
 import psycopg
 import pytest
+from eventually import Eventually
 from google.rpc import error_details_pb2
 from grpc import StatusCode
 from grpc.aio import AioRpcError
 from grpc_status import rpc_status
+from jobs_server_fixtures import JobsClient, Serve, Verification
 
 from headrace.jobs.v1.jobs_service_pb2 import GetJobRequest
 from headrace.queue.db.migrate import up
@@ -18,7 +18,7 @@ from saas.jobs.v1.kinds_pb2 import DESCRIPTOR, SendVerificationEmail
 KIND = SendVerificationEmail.DESCRIPTOR.full_name
 
 
-async def test_the_server_registers_its_kinds(jobs_server: JobsServer, database: str, eventually: Any) -> None:
+async def test_the_server_registers_its_kinds(jobs_server: JobsServer, database: str, eventually: Eventually) -> None:
     names = [message.full_name for message in DESCRIPTOR.message_types_by_name.values()]
 
     async def registered() -> bool:
@@ -31,7 +31,7 @@ async def test_the_server_registers_its_kinds(jobs_server: JobsServer, database:
     assert (revision.version, [field.name for field in revision.message.fields]) == (1, ["mail_id"])
 
 
-async def test_it_does_so_when_the_tables_come_late(serve: Any, database: str, eventually: Any) -> None:
+async def test_it_does_so_when_the_tables_come_late(serve: Serve, database: str, eventually: Eventually) -> None:
     async with serve(migrate=False):
         up(database)
 
@@ -42,7 +42,9 @@ async def test_it_does_so_when_the_tables_come_late(serve: Any, database: str, e
         await eventually(registered)
 
 
-async def test_a_payload_of_a_later_version_is_refused_until_the_server_knows_it(jobs: Any, verification: Any) -> None:
+async def test_a_payload_of_a_later_version_is_refused_until_the_server_knows_it(
+    jobs: JobsClient, verification: Verification
+) -> None:
     with pytest.raises(AioRpcError) as caught:
         await jobs.Enqueue(verification(version=2))
     assert caught.value.code() is StatusCode.UNIMPLEMENTED  # which a relay tries again, as it does for an unknown kind

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from google.protobuf import any_pb2, descriptor_pb2, descriptor_pool
 from google.protobuf.message_factory import GetMessageClass
+from jobs_server_fixtures import ClientOf, JobsClient, Serve
 
 from headrace.chassis.rpc.tokens import token_hash
 from headrace.jobs.v1 import job_pb2, options_pb2
@@ -40,7 +41,7 @@ def renamed() -> Kinds:
 
 
 @pytest.fixture
-async def jobs(serve: Any, client_of: Any) -> AsyncIterator[Any]:
+async def jobs(serve: Serve, client_of: ClientOf) -> AsyncIterator[JobsClient]:
     """A client, after a job under each name was enqueued: 1 under the old one, 2 under the new one."""
     async with serve(kinds=renamed()) as server, client_of(server) as client:
         for name in (OLD, NEW):
@@ -48,7 +49,7 @@ async def jobs(serve: Any, client_of: Any) -> AsyncIterator[Any]:
         yield client
 
 
-async def test_its_name_stands_for_the_former_one_and_that_for_itself_alone(jobs: Any) -> None:
+async def test_its_name_stands_for_the_former_one_and_that_for_itself_alone(jobs: JobsClient) -> None:
     async def listed(kind: str) -> list[str]:
         page = await jobs.ListJobs(ListJobsRequest(filter=job_pb2.JobFilter(kinds=[kind])))
         return [job.id for job in page.jobs]
@@ -60,14 +61,16 @@ async def test_its_name_stands_for_the_former_one_and_that_for_itself_alone(jobs
     assert (kind.name, list(kind.former_names)) == (NEW, [OLD])
 
 
-async def test_a_payload_is_of_the_message_that_reflection_knows(jobs: Any) -> None:
+async def test_a_payload_is_of_the_message_that_reflection_knows(jobs: JobsClient) -> None:
     listed = (await jobs.ListJobs(ListJobsRequest())).jobs
     assert [job.kind for job in listed] == [NEW, OLD]
     assert {job.payload.type_url for job in listed} == {f"type.googleapis.com/{NEW}"}
 
 
 @pytest.mark.parametrize("allowed", [OLD, NEW])
-async def test_a_caller_that_may_enqueue_it_by_one_name_may_by_all(serve: Any, client_of: Any, allowed: str) -> None:
+async def test_a_caller_that_may_enqueue_it_by_one_name_may_by_all(
+    serve: Serve, client_of: ClientOf, allowed: str
+) -> None:
     callers = Callers([Caller(name="api", token_sha256=(token_hash("api-token"),), kinds=(allowed,), methods=("*",))])
     async with serve(kinds=renamed(), callers=callers) as server, client_of(server) as client:
         for name in (OLD, NEW):
@@ -75,7 +78,7 @@ async def test_a_caller_that_may_enqueue_it_by_one_name_may_by_all(serve: Any, c
         assert [kind.name for kind in (await client.ListKinds(ListKindsRequest())).kinds] == [NEW]
 
 
-async def test_it_is_paused_and_resumed_under_all_its_names(jobs: Any) -> None:
+async def test_it_is_paused_and_resumed_under_all_its_names(jobs: JobsClient) -> None:
     async def paused() -> list[str]:
         return [pause.kind for pause in (await jobs.ListPauses(ListPausesRequest())).pauses]
 

@@ -10,10 +10,10 @@ import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 import psycopg
 import pytest
+from jobs_server_fixtures import JobsClient
 
 from headrace.chassis.rpc.client import open_channel
 from headrace.chassis.rpc.tokens import token_hash
@@ -73,7 +73,7 @@ async def test_a_replica_that_ends_under_load_loses_nothing_and_doubles_nothing(
     answered: dict[str, str] = {}
     under_load = asyncio.Event()
 
-    async def enqueue(jobs: Any, keys: range) -> None:
+    async def enqueue(jobs: JobsClient, keys: range) -> None:
         for key in keys:
             request = verification(idempotency_key=str(key))
             answered[str(key)] = (await jobs.Enqueue(request)).job_id

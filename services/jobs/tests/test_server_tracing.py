@@ -3,6 +3,7 @@
 from typing import Any
 
 import psycopg
+from jobs_server_fixtures import JobsClient, Verification
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind
 
@@ -26,7 +27,7 @@ def accept_spans(spans: InMemorySpanExporter) -> list[Any]:
 
 
 async def test_an_items_own_context_is_its_creation_context(
-    jobs: Any, verification: Any, database: str, spans: InMemorySpanExporter
+    jobs: JobsClient, verification: Verification, database: str, spans: InMemorySpanExporter
 ) -> None:
     items = [verification(trace_context=CREATION, queue="slow"), verification(trace_context=CREATION)]
     batch = await jobs.EnqueueBatch(EnqueueBatchRequest(requests=items))
@@ -44,7 +45,7 @@ async def test_an_items_own_context_is_its_creation_context(
 
 
 async def test_without_one_the_call_itself_is_the_creation_context(
-    jobs: Any, verification: Any, database: str, spans: InMemorySpanExporter
+    jobs: JobsClient, verification: Verification, database: str, spans: InMemorySpanExporter
 ) -> None:
     metadata = (("traceparent", CREATION.traceparent), ("baggage", "tenant=7"))
     answer = await jobs.Enqueue(verification(), metadata=metadata)
@@ -59,7 +60,7 @@ async def test_without_one_the_call_itself_is_the_creation_context(
 
 
 async def test_a_context_that_is_none_does_no_harm(
-    jobs: Any, verification: Any, database: str, spans: InMemorySpanExporter
+    jobs: JobsClient, verification: Verification, database: str, spans: InMemorySpanExporter
 ) -> None:
     for broken in (
         TraceContext(traceparent="nonsense", tracestate="\0", baggage="\0"),

@@ -3,9 +3,11 @@
 from typing import Any
 
 import psycopg
+from eventually import Eventually
 from google.protobuf import descriptor_pb2, descriptor_pool
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message_factory import GetMessageClass
+from jobs_server_fixtures import JobsClient, Working
 
 from buf.validate import validate_pb2
 from headrace.jobs.v1 import kind_pb2, options_pb2, worker_pb2
@@ -23,7 +25,7 @@ async def do_nothing(message: SendVerificationEmail, job: RunningJob) -> None:
 
 
 async def test_a_worker_is_listed_as_it_is_and_after_its_end_only_where_wanted(
-    jobs: Any, working: Any, eventually: Any
+    jobs: JobsClient, working: Working, eventually: Eventually
 ) -> None:
     async def listed(**wanted: Any) -> list[worker_pb2.Worker]:
         return list((await jobs.ListWorkers(ListWorkersRequest(**wanted))).workers)
@@ -43,7 +45,7 @@ async def test_a_worker_is_listed_as_it_is_and_after_its_end_only_where_wanted(
     assert (gone.id, gone.state) == (worker.id, worker_pb2.WORKER_STATE_STOPPED)
 
 
-async def test_a_worker_that_is_hung_silent_or_dead_is_said_to_be(jobs: Any, database: str) -> None:
+async def test_a_worker_that_is_hung_silent_or_dead_is_said_to_be(jobs: JobsClient, database: str) -> None:
     with psycopg.connect(database) as connection:
         connection.execute(
             "insert into headrace.workers (name, queues, kinds, versions, hung_since, beat_at, dead_at) values "
@@ -62,7 +64,9 @@ async def test_a_worker_that_is_hung_silent_or_dead_is_said_to_be(jobs: Any, dat
     assert 60 <= workers[1].silence.seconds < 80
 
 
-async def test_a_kind_tells_who_runs_it_and_whether_it_is_paused(jobs: Any, working: Any, eventually: Any) -> None:
+async def test_a_kind_tells_who_runs_it_and_whether_it_is_paused(
+    jobs: JobsClient, working: Working, eventually: Eventually
+) -> None:
     async def kind() -> Any:
         return next(kind for kind in (await jobs.ListKinds(ListKindsRequest())).kinds if kind.name == KIND)
 
@@ -76,7 +80,7 @@ async def test_a_kind_tells_who_runs_it_and_whether_it_is_paused(jobs: Any, work
         await eventually(is_known)
 
 
-async def test_a_kind_has_what_a_form_for_it_needs(jobs: Any) -> None:
+async def test_a_kind_has_what_a_form_for_it_needs(jobs: JobsClient) -> None:
     [kind] = [kind for kind in (await jobs.ListKinds(ListKindsRequest())).kinds if kind.name == KIND]
     assert kind.description == (
         "Sends the email that lets a new user confirm their address. Enqueued by registration and resend."

@@ -54,7 +54,7 @@ def ask(loop: Loop, worker: Worker) -> Iterator[Callable[[str], httpx.Response]]
     health.stop()
 
 
-async def test_a_loop_that_stands_still_too_long_is_not_alive_and_one_that_moves_again_is(
+async def test_a_worker_is_not_alive_while_its_event_loop_is_stalled(
     ask: Callable[[str], httpx.Response], loop: Loop
 ) -> None:
     def first_stall() -> httpx.Response:

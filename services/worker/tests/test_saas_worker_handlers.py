@@ -16,6 +16,7 @@ from uuid import uuid4
 import grpc
 import pytest
 from aiosmtpd.smtp import SMTP, Envelope, Session
+from eventually import Eventually
 from google.protobuf.message import Message
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
@@ -304,8 +305,7 @@ async def test_a_sent_mail_is_recorded_even_when_the_job_is_stopped(run: Run, ap
     api.errors["RecordMailSent"] = [RpcError(grpc.StatusCode.UNAVAILABLE, "away")] * 5
     job = asyncio.create_task(run(WELCOME))
     await asyncio.wait_for(mailbox.taken.get(), 10)
-    while "RecordMailSent" not in api.names():  # noqa: ASYNC110 - each call of the api is a turn of the loop
-        await asyncio.sleep(0)
+    await Eventually()(lambda: "RecordMailSent" in api.names())
     job.cancel()
     with pytest.raises(asyncio.CancelledError):
         await job

@@ -8,7 +8,7 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 from uuid import uuid4
@@ -17,6 +17,7 @@ import httpx
 import psycopg
 import pytest
 from aiosmtpd.smtp import SMTP, Envelope, Session
+from eventually import Eventually
 from google.protobuf.message import Message
 
 from fake_stripe.app import Double
@@ -126,10 +127,9 @@ class Program:
         """Waits for a line of the log that contains a text, and returns it."""
         async with asyncio.timeout(30), self._news:
             while True:
-                for line in self.lines:
-                    if wanted in line:
-                        entry: dict[str, Any] = json.loads(line)
-                        return entry
+                if (found := next((each for each in self.lines if wanted in each), None)) is not None:
+                    entry: dict[str, Any] = json.loads(found)
+                    return entry
                 await self._news.wait()
 
     async def end(self) -> int:
@@ -178,13 +178,6 @@ class System:
     async def count(self, **of: Any) -> int:
         async with await psycopg.AsyncConnection.connect(self.dsn, autocommit=True) as connection:
             return len(await list_jobs_async(connection, JobFilter(**of), limit=50))
-
-
-async def until(holds: Callable[[], Awaitable[bool]]) -> None:
-    """Waits for a condition, with a deadline."""
-    async with asyncio.timeout(30):
-        while not await holds():  # noqa: ASYNC110 - a table has no event to wait for
-            await asyncio.sleep(0.05)
 
 
 @pytest.fixture
@@ -236,7 +229,7 @@ async def test_jobs_of_every_kind_are_worked_off(system: System) -> None:
             reconciled = await system.count(kinds=("saas.jobs.v1.ReconcileStripe",), states=("completed",))
             return {job.state for job in await system.jobs(*ids)} == {"completed"} and reconciled == 1
 
-        await until(all_done)
+        await Eventually()(all_done, within=30)
         for job_id in ids[:3]:
             line = await program.said(f'"job_id": "{job_id}"')
             assert (line["event"], line["attempt"]) == ("mail sent", 1)
@@ -281,7 +274,7 @@ async def test_a_worker_that_is_not_enabled_is_healthy_and_runs_nothing(system: 
         async def upkeep_goes_on() -> bool:
             return await system.count(kinds=("saas.jobs.v1.ReconcileStripe",)) >= 2
 
-        await until(upkeep_goes_on)
+        await Eventually()(upkeep_goes_on, within=30)
         assert await health_of(program, "/readyz") == 200
         assert [job.state for job in await system.jobs(job_id)] == ["available"]
         async with await psycopg.AsyncConnection.connect(system.dsn, autocommit=True) as connection:
@@ -298,7 +291,7 @@ async def test_a_worker_that_does_not_listen_finds_jobs_by_its_poll(system: Syst
             [job] = await system.jobs(job_id)
             return job.state == "completed"
 
-        await until(completed)
+        await Eventually()(completed, within=30)
         async with await psycopg.AsyncConnection.connect(system.dsn) as connection:
             listening = await connection.execute(
                 "select from pg_stat_activity where datname = current_database() and application_name like %s",
@@ -323,5 +316,5 @@ async def test_a_worker_before_its_migrations_is_alive_and_not_ready_and_goes_to
         async def done() -> bool:
             return [job.state for job in await system.jobs(job_id)] == ["completed"]
 
-        await until(done)
+        await Eventually()(done, within=30)
         assert await health_of(program, "/readyz") == 200

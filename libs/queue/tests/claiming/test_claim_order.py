@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 from engine_kinds import TestKinds
+from eventually import Eventually
+from installation import Installation
 from more_kinds import kinds_of_a_later_release
 
 from headrace.queue import (
@@ -52,11 +54,13 @@ class Gate:
         return {queue: self.running[queue] for queue in per_queue} == per_queue
 
 
-async def all_completed(installation: Any) -> bool:
+async def all_completed(installation: Installation) -> bool:
     return not await installation.execute("select from headrace.jobs where state <> 'completed'")
 
 
-async def test_a_kind_without_a_handler_waits_for_a_worker_that_has_one(installation: Any, eventually: Any) -> None:
+async def test_a_kind_without_a_handler_waits_for_a_worker_that_has_one(
+    installation: Installation, eventually: Eventually
+) -> None:
     unknown = await installation.enqueue(TestKinds.GreetAgain())
     known = await installation.enqueue(TestKinds.Greet())
     async with installation.working(installation.worker(installation.handlers(Greet=do_nothing))):
@@ -68,7 +72,7 @@ async def test_a_kind_without_a_handler_waits_for_a_worker_that_has_one(installa
 
 
 async def test_a_newer_version_waits_for_a_newer_worker_which_runs_older_ones_too(
-    installation: Any, eventually: Any
+    installation: Installation, eventually: Eventually
 ) -> None:
     later = kinds_of_a_later_release(version=2)
     async with await installation.connect() as connection:
@@ -86,7 +90,7 @@ async def test_a_newer_version_waits_for_a_newer_worker_which_runs_older_ones_to
         await eventually(lambda: installation.is_in(older, "completed"))
 
 
-async def test_the_line_is_worked_off_by_priority_then_by_age(installation: Any, eventually: Any) -> None:
+async def test_jobs_run_by_priority_then_by_age(installation: Installation, eventually: Eventually) -> None:
     done: list[str] = []
 
     async def greet(message: Any, job: RunningJob) -> None:
@@ -99,7 +103,7 @@ async def test_the_line_is_worked_off_by_priority_then_by_age(installation: Any,
     assert done == sorted(done)
 
 
-async def many(installation: Any) -> int:
+async def many(installation: Installation) -> int:
     """More jobs than begin in one turn of the event loop, and no more than one claim takes."""
     jobs = 2 * BEGIN_AT_ONCE + 200
     async with await installation.connect() as connection:
@@ -110,7 +114,7 @@ async def many(installation: Any) -> int:
 
 
 async def test_the_event_loop_has_its_turns_while_the_jobs_of_a_large_claim_begin(
-    installation: Any, eventually: Any
+    installation: Installation, eventually: Eventually
 ) -> None:
     jobs = await many(installation)
     begun, seen, opened = 0, set(), asyncio.Event()
@@ -134,8 +138,8 @@ async def test_the_event_loop_has_its_turns_while_the_jobs_of_a_large_claim_begi
     assert await all_completed(installation)
 
 
-async def test_a_worker_that_is_stopped_while_the_jobs_of_a_large_claim_begin_runs_all_of_them(
-    installation: Any,
+async def test_a_worker_stopped_while_the_jobs_of_a_large_claim_begin_runs_them_all(
+    installation: Installation,
 ) -> None:
     jobs = await many(installation)
     begun = 0
@@ -151,7 +155,7 @@ async def test_a_worker_that_is_stopped_while_the_jobs_of_a_large_claim_begin_ru
     assert await all_completed(installation)
 
 
-async def test_a_flooded_queue_doesnt_starve_another(installation: Any, eventually: Any) -> None:
+async def test_a_flooded_queue_doesnt_starve_another(installation: Installation, eventually: Eventually) -> None:
     done: list[str] = []
 
     async def note(message: Any, job: RunningJob) -> None:
@@ -165,7 +169,9 @@ async def test_a_flooded_queue_doesnt_starve_another(installation: Any, eventual
     assert max(place for place, queue in enumerate(done) if queue == "numbers") < 40
 
 
-async def test_no_more_jobs_run_at_once_than_there_are_slots(installation: Any, eventually: Any) -> None:
+async def test_no_more_jobs_run_at_once_than_there_are_slots(
+    installation: Installation, eventually: Eventually
+) -> None:
     gate = Gate()
     for _ in range(9):
         await installation.enqueue(TestKinds.Greet())
@@ -176,7 +182,9 @@ async def test_no_more_jobs_run_at_once_than_there_are_slots(installation: Any, 
     assert gate.most["all"] == 3
 
 
-async def test_a_queue_takes_no_more_of_the_slots_than_it_may(installation: Any, eventually: Any) -> None:
+async def test_a_queue_takes_no_more_of_the_slots_than_it_may(
+    installation: Installation, eventually: Eventually
+) -> None:
     gate = Gate()
     for _ in range(6):
         await installation.enqueue(TestKinds.Greet())
@@ -190,8 +198,8 @@ async def test_a_queue_takes_no_more_of_the_slots_than_it_may(installation: Any,
     assert gate.most == {"greetings": 1, "numbers": 3, "all": 4}
 
 
-async def test_a_worker_rests_while_a_queue_with_jobs_in_line_is_at_its_limit(
-    installation: Any, eventually: Any, monkeypatch: pytest.MonkeyPatch
+async def test_a_worker_is_idle_while_a_queue_with_available_jobs_is_at_its_limit(
+    installation: Installation, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rounds = 0
     original = QueueRotation._round
@@ -216,18 +224,22 @@ async def test_a_worker_rests_while_a_queue_with_jobs_in_line_is_at_its_limit(
         await eventually(lambda: all_completed(installation))
 
 
-async def test_a_disabled_worker_promotes_but_claims_nothing(installation: Any, eventually: Any) -> None:
-    [(later,)] = await installation.execute("select now() + interval '100 ms'")
-    scheduled = await installation.enqueue(TestKinds.Greet(), run_at=later)
+async def test_a_disabled_worker_promotes_but_claims_nothing(
+    installation: Installation, eventually: Eventually
+) -> None:
+    scheduled = await installation.enqueue(TestKinds.Greet(), run_after=timedelta(hours=1))
     waiting = await installation.enqueue(TestKinds.Greet())
     assert (await installation.job(scheduled)).state == "scheduled"
+    await installation.execute("update headrace.jobs set due_at = now() where id = %s", [scheduled])
     async with installation.working(installation.worker(installation.handlers(Greet=do_nothing), enabled=False)):
         await eventually(lambda: installation.is_in(scheduled, "available"))
         assert (await installation.job(waiting)).state == "available"
     assert [(await installation.job(job_id)).lease for job_id in (scheduled, waiting)] == [0, 0]
 
 
-async def test_a_job_for_later_runs_when_it_is_due_and_not_before(installation: Any, eventually: Any) -> None:
+async def test_a_job_for_later_runs_when_it_is_due_and_not_before(
+    installation: Installation, eventually: Eventually
+) -> None:
     [(later,)] = await installation.execute("select now() + interval '400 ms'")
     job_id = await installation.enqueue(TestKinds.Greet(), run_at=later)
     assert (await installation.job(job_id)).state == "scheduled"
@@ -238,12 +250,14 @@ async def test_a_job_for_later_runs_when_it_is_due_and_not_before(installation: 
     assert later <= job.claimed_at < later + timedelta(seconds=2)
 
 
-async def test_a_time_that_has_passed_means_now(installation: Any) -> None:
+async def test_a_time_that_has_passed_means_now(installation: Installation) -> None:
     [(earlier,)] = await installation.execute("select now() - interval '1 day'")
     assert (await installation.job(await installation.enqueue(TestKinds.Greet(), run_at=earlier))).state == "available"
 
 
-async def test_a_worker_shows_who_it_is_and_when_it_is_at_work(installation: Any, eventually: Any) -> None:
+async def test_a_worker_shows_who_it_is_and_when_it_is_at_work(
+    installation: Installation, eventually: Eventually
+) -> None:
     worker = installation.worker(installation.handlers(Greet=do_nothing, Count=do_nothing), name="host:1")
     assert not worker.ready
 
@@ -258,7 +272,7 @@ async def test_a_worker_shows_who_it_is_and_when_it_is_at_work(installation: Any
     assert row == ("host:1", ["greetings", "numbers"], True, None)
 
 
-async def test_settings_that_make_no_sense_are_refused(installation: Any) -> None:
+async def test_settings_that_make_no_sense_are_refused(installation: Installation) -> None:
     with pytest.raises(ValueError, match="a worker needs at least one handler"):
         installation.worker(installation.handlers())
     with pytest.raises(ValueError, match=r"queue_slots: no handled kind uses queue mails; the queues are greetings"):

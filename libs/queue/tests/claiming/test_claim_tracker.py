@@ -40,7 +40,7 @@ def test_a_claim_without_jobs_is_not_open() -> None:
     assert tracker.lowest_open == tracker.next
 
 
-def test_a_claim_whose_result_was_lost_is_open_until_the_reconciler_has_settled_it() -> None:
+def test_a_claim_whose_result_was_lost_stays_open_until_the_reconciler_settles_it() -> None:
     tracker = ClaimTracker()
     lost = tracker.begin()
     before = time.monotonic()

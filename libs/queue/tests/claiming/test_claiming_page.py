@@ -44,7 +44,7 @@ def tables(text: str) -> list[Table]:
     found = []
     for block in re.findall(r"(?:^\|.*\|\n)+", text, re.MULTILINE):
         head, _, *rows = [
-            [re.sub(r"[`*]", "", cell).strip() for cell in line[1:-1].split("|")] for line in block.splitlines()
+            [re.sub(r"[`*]", "", cell).strip() for cell in row[1:-1].split("|")] for row in block.splitlines()
         ]
         found.append([dict(zip(head, row, strict=True)) for row in rows])
     return found
@@ -72,7 +72,7 @@ def drawn(figure: str, *names: str) -> list[tuple[str, ...]]:
 
 @pytest.fixture(scope="module")
 def example() -> Iterator[Example]:
-    """The page's example, on a server of its own: another test's transactions would take ids in between."""
+    """The page's example, on a separate server: another test's transactions would take ids in between."""
     version = os.environ.get(VERSION)
     settings = {"fsync": "off", "autovacuum": "off"}
     with EmbeddedPostgres(version=int(version) if version else None, settings=settings) as server, ExitStack() as stack:
@@ -138,7 +138,7 @@ def test_wake_notifies_of_the_commits_that_the_page_prints(
         assert notified == ([commit["queue"]] if commit["notifies"] == "yes" else []), f"at {commit['ms']} ms"
 
 
-def test_a_notification_that_is_rolled_back_still_keeps_others_from_being_sent(
+def test_a_notification_that_is_rolled_back_still_suppresses_others(
     listener: tuple[psycopg.Connection[Any], list[str]],
 ) -> None:
     connection, notified = listener

@@ -1,6 +1,6 @@
 """The lease protocol as a state machine: any order of statements on real Postgres, against a model of a few lines.
 
-Each worker has a connection and a cursor of its own. A claim and a producer's batch can be left open while the others
+Each worker has its own connection and cursor. A claim and a producer's batch can be left open while the others
 go on, and then be committed or rolled back. The model knows where each job stands and under which lease it was handed
 out last; every statement must answer what the model says.
 """
@@ -82,7 +82,7 @@ class LeaseProtocol(RuleBasedStateMachine):
         self.open_batch: list[int] | None = None
 
     def teardown(self) -> None:
-        """Ends what is open; then a new worker must find every job that stands in line."""
+        """Ends what is open; then a new worker must find every available job."""
         if not hasattr(self, "lives"):
             return
         if self.open_claim is not None:
@@ -218,7 +218,7 @@ class LeaseProtocol(RuleBasedStateMachine):
 
     @rule()
     def promote(self) -> None:
-        """Every retry whose time has come stands in line again."""
+        """Every retry whose time has come is available again."""
         self.admin.execute(statement("promote"), {"limit": 1000})
         for job in self.jobs.values():
             if job.state == RETRYABLE:

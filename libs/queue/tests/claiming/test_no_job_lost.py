@@ -18,9 +18,10 @@ from typing import Any
 import psycopg
 import pytest
 from engine_kinds import TestKinds
+from installation import Installation
 from psycopg.rows import dict_row
 
-from headrace.queue import NewJob
+from headrace.queue import Enqueued, NewJob
 from headrace.queue.claiming.cursor import Cursor, Mark, Sweep
 from headrace.queue.db.statements import statement
 
@@ -34,7 +35,7 @@ GREET, COUNT = "headrace.test.v1.Greet", "headrace.test.v1.Count"
 class Fire:
     """Producers, claimers and everything that disturbs them, over one queue; and the books of what they saw."""
 
-    def __init__(self, installation: Any, seed: int) -> None:
+    def __init__(self, installation: Installation, seed: int) -> None:
         self.installation = installation
         self.rng = random.Random(seed)
         self.committed: set[int] = set()
@@ -50,7 +51,7 @@ class Fire:
         self.stop = asyncio.Event()
 
     async def connect(self, stack: AsyncExitStack, *, autocommit: bool = True) -> Any:
-        options = {"prepare_threshold": 0, **self.installation._connection}
+        options = {"prepare_threshold": 0, **self.installation.connection_options}
         connection = await psycopg.AsyncConnection.connect(
             self.installation.dsn, autocommit=autocommit, row_factory=dict_row, **options
         )
@@ -75,6 +76,7 @@ class Fire:
                     ids += [
                         result.job_id
                         for result in await self.installation.enqueuer.enqueue_many_async(connection, jobs)
+                        if isinstance(result, Enqueued)
                     ]
                     await asyncio.sleep(self.rng.random() * longest)
                 if self.rng.random() < 0.2:
@@ -100,7 +102,7 @@ class Fire:
             pass
 
     async def live(self, kinds: list[str]) -> bool:
-        """One life; answers whether there was anything left to do at its end."""
+        """Lives one life. Returns whether there was anything left to do at its end."""
         async with AsyncExitStack() as stack:
             connection = await self.connect(stack)
             row = await (
@@ -160,7 +162,7 @@ class Fire:
         self.rolled_back_claims += len(rows) > 1
 
     async def work(self, connection: Any, worker_id: int, rows: list[Any]) -> bool:
-        """Ends the claimed jobs one way or another; answers whether the worker's life is over."""
+        """Ends the claimed jobs one way or another. Returns whether the worker's life is over."""
         fate = self.rng.random() if self.late_completions else 0.03
         if fate < 0.02:  # falls silent, is rescued meanwhile, and completes everything late
             self.silent.append(worker_id)
@@ -237,7 +239,7 @@ class Fire:
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-async def test_no_committed_job_is_lost_and_none_is_handed_out_twice(installation: Any, seed: int) -> None:
+async def test_no_committed_job_is_lost_and_none_is_handed_out_twice(installation: Installation, seed: int) -> None:
     fire = Fire(installation, seed)
     async with asyncio.timeout(LATEST), asyncio.TaskGroup() as group:
         producers = [group.create_task(fire.producer(longest)) for longest in (0.02, 0.02, 0.02, 0.2, 1.0)]
@@ -292,7 +294,7 @@ class Claimer:
 
 
 async def test_a_late_commit_is_found_at_the_next_claim_not_by_the_sweep(
-    installation: Any, messages: type[TestKinds]
+    installation: Installation, messages: type[TestKinds]
 ) -> None:
     """The long transaction began before, and commits after, a job that a worker has passed."""
     async with await installation.connect(autocommit=False) as slow, AsyncExitStack() as stack:
@@ -306,7 +308,7 @@ async def test_a_late_commit_is_found_at_the_next_claim_not_by_the_sweep(
 
 
 async def test_a_late_commit_overtakes_nothing_that_the_claims_have_not_come_to(
-    installation: Any, messages: type[TestKinds]
+    installation: Installation, messages: type[TestKinds]
 ) -> None:
     """It was open during a claim, but its own place in the line is still ahead: that of its priority."""
     async with await installation.connect(autocommit=False) as slow, AsyncExitStack() as stack:

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 from engine_kinds import TestKinds
+from eventually import Eventually
+from installation import Installation
 
 from headrace.queue import (
     NewJob,
@@ -32,12 +34,12 @@ async def do_nothing(message: Any, job: RunningJob) -> None:
     """Completes its job."""
 
 
-async def call(installation: Any, act: Any, *args: Any, **options: Any) -> Any:
+async def call(installation: Installation, act: Any, *args: Any, **options: Any) -> Any:
     async with await installation.connect() as connection:
         return await act(connection, *args, **options)
 
 
-async def completed(installation: Any, count: int) -> bool:
+async def completed(installation: Installation, count: int) -> bool:
     [(done,)] = await installation.execute("select count(*) from headrace.jobs where state = 'completed'")
     return bool(done == count)
 
@@ -60,7 +62,7 @@ class Together:
 
 @pytest.mark.parametrize("listen", [True, False])
 async def test_a_resumed_kinds_jobs_run_though_every_cursor_has_passed_them(
-    installation: Any, eventually: Any, listen: bool
+    installation: Installation, eventually: Eventually, listen: bool
 ) -> None:
     """Woken by a notification, or without any by the poll."""
     await call(installation, pause_kind_async, GREET, by="ann")
@@ -80,7 +82,9 @@ async def test_a_resumed_kinds_jobs_run_though_every_cursor_has_passed_them(
         await eventually(lambda: installation.is_in(held, "completed"), within=10)
 
 
-async def test_a_paused_kind_leaves_the_others_of_its_queue_alone(installation: Any, eventually: Any) -> None:
+async def test_a_paused_kind_leaves_the_others_of_its_queue_alone(
+    installation: Installation, eventually: Eventually
+) -> None:
     await call(installation, pause_kind_async, GREET, by="ann")
     handlers = installation.handlers(Greet=do_nothing, GreetAgain=do_nothing)
     async with installation.working(installation.worker(handlers)):
@@ -90,7 +94,9 @@ async def test_a_paused_kind_leaves_the_others_of_its_queue_alone(installation: 
         assert (await installation.job(held)).state == "available"
 
 
-async def test_nothing_at_all_is_claimed_while_the_installation_is_paused(installation: Any, eventually: Any) -> None:
+async def test_nothing_at_all_is_claimed_while_the_installation_is_paused(
+    installation: Installation, eventually: Eventually
+) -> None:
     gate = asyncio.Event()
 
     async def count(message: Any, job: RunningJob) -> None:
@@ -115,7 +121,7 @@ async def test_nothing_at_all_is_claimed_while_the_installation_is_paused(instal
         await eventually(lambda: installation.is_in(held, "completed"))
 
 
-async def test_everything_that_is_paused_is_listed_with_who_did_it(installation: Any) -> None:
+async def test_everything_that_is_paused_is_listed_with_who_did_it(installation: Installation) -> None:
     first = await call(installation, pause_kind_async, GREET, by="ann")
     again = await call(installation, pause_kind_async, GREET, by="bob")
     assert first == again
@@ -136,7 +142,7 @@ async def test_everything_that_is_paused_is_listed_with_who_did_it(installation:
 
 
 async def test_a_queues_limit_holds_over_all_workers_and_leaves_no_place_empty(
-    installation: Any, eventually: Any
+    installation: Installation, eventually: Eventually
 ) -> None:
     await call(installation, limit_queue_async, "greetings", 3)
     together = Together()
@@ -160,7 +166,7 @@ async def test_a_queues_limit_holds_over_all_workers_and_leaves_no_place_empty(
     assert await installation.execute("select count(*) <= 2 from headrace.slot_log") == [(True,)]
 
 
-async def test_what_already_runs_counts_when_a_limit_is_set(installation: Any, eventually: Any) -> None:
+async def test_what_already_runs_counts_when_a_limit_is_set(installation: Installation, eventually: Eventually) -> None:
     together = Together()
     handlers = installation.handlers(Greet=together)
     async with AsyncExitStack() as stack:
@@ -183,7 +189,9 @@ async def test_what_already_runs_counts_when_a_limit_is_set(installation: Any, e
         await eventually(lambda: completed(installation, 13))
 
 
-async def test_a_new_limit_counts_what_was_claimed_since_the_last_one(installation: Any, eventually: Any) -> None:
+async def test_a_new_limit_counts_what_was_claimed_since_the_last_one(
+    installation: Installation, eventually: Eventually
+) -> None:
     """Also where a claim was on its way while that one was lifted: what it noted is only what ran then."""
     together = Together()
     handlers = installation.handlers(Greet=together)
@@ -206,8 +214,8 @@ async def test_a_new_limit_counts_what_was_claimed_since_the_last_one(installati
     assert together.most == 3
 
 
-async def test_a_limit_never_counts_what_is_gone(installation: Any, eventually: Any) -> None:
-    """However a job left: here its row is deleted, another's lease has passed to nobody."""
+async def test_a_limit_never_counts_what_is_gone(installation: Installation, eventually: Eventually) -> None:
+    """However a job left: here its row is deleted, another one's lease was lost and no worker holds it."""
     await call(installation, limit_queue_async, "greetings", 2)
     gate = asyncio.Event()
 
@@ -226,14 +234,16 @@ async def test_a_limit_never_counts_what_is_gone(installation: Any, eventually: 
         gate.set()
 
 
-async def test_a_limit_below_one_is_refused(installation: Any) -> None:
+async def test_a_limit_below_one_is_refused(installation: Installation) -> None:
     with pytest.raises(
         ValueError, match="max_running of queue 'q' must be at least 1, not 0; to stop the queue, pause it"
     ):
         await call(installation, limit_queue_async, "q", 0)
 
 
-async def test_a_flood_of_the_first_priority_starves_no_other(installation: Any, eventually: Any) -> None:
+async def test_a_flood_of_the_first_priority_starves_no_other(
+    installation: Installation, eventually: Eventually
+) -> None:
     done: list[int] = []
 
     async def greet(message: Any, job: RunningJob) -> None:

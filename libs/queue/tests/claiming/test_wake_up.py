@@ -6,10 +6,15 @@ import time
 from datetime import timedelta
 from typing import Any
 
+import pytest
 from engine_kinds import TestKinds
+from eventually import Eventually
+from installation import Installation
 
 from headrace.queue import NewJob, RunningJob
 from headrace.queue.claiming.recheck_timer import WATCH, RecheckTimer, notification_slot
+
+pytestmark = pytest.mark.direct(reason="LISTEN needs a session, and workers behind a pooler poll")
 
 FAR = timedelta(seconds=30)
 LISTENERS = "select pid from pg_stat_activity where datname = current_database() and application_name = %s"
@@ -19,12 +24,12 @@ async def do_nothing(message: Any, job: RunningJob) -> None:
     """Completes its job."""
 
 
-async def listeners(installation: Any) -> list[tuple[int]]:
+async def listeners(installation: Installation) -> list[tuple[int]]:
     rows: list[tuple[int]] = await installation.execute(LISTENERS, ("headrace notifications",))
     return rows
 
 
-async def run_one(installation: Any, eventually: Any) -> float:
+async def run_one(installation: Installation, eventually: Eventually) -> float:
     """Enqueues a job. Returns after how many seconds it was completed."""
     began = time.monotonic()
     job_id = await installation.enqueue(TestKinds.Greet())
@@ -32,7 +37,9 @@ async def run_one(installation: Any, eventually: Any) -> float:
     return time.monotonic() - began
 
 
-async def test_a_new_job_wakes_an_idle_worker_far_below_its_poll_interval(installation: Any, eventually: Any) -> None:
+async def test_a_new_job_wakes_an_idle_worker_far_below_its_poll_interval(
+    installation: Installation, eventually: Eventually
+) -> None:
     worker = installation.worker(installation.handlers(Greet=do_nothing), poll_interval=FAR)
     async with installation.working(worker):
         await run_one(installation, eventually)  # with the look at the start, or a notification
@@ -40,7 +47,7 @@ async def test_a_new_job_wakes_an_idle_worker_far_below_its_poll_interval(instal
     assert max(took) < FAR.total_seconds() / 5
 
 
-async def test_a_retried_job_and_a_due_one_wake_it_too(installation: Any, eventually: Any) -> None:
+async def test_a_retried_job_and_a_due_one_wake_it_too(installation: Installation, eventually: Eventually) -> None:
     worker = installation.worker(installation.handlers(Greet=do_nothing), poll_interval=FAR)
     async with installation.working(worker):
         await run_one(installation, eventually)
@@ -49,7 +56,7 @@ async def test_a_retried_job_and_a_due_one_wake_it_too(installation: Any, eventu
         await eventually(lambda: installation.is_in(job_id, "completed"), within=FAR.total_seconds() / 5)
 
 
-async def test_without_listening_the_poll_finds_the_jobs(installation: Any, eventually: Any) -> None:
+async def test_without_listening_the_poll_finds_the_jobs(installation: Installation, eventually: Eventually) -> None:
     worker = installation.worker(
         installation.handlers(Greet=do_nothing), poll_interval=timedelta(milliseconds=50), listen=False
     )
@@ -59,7 +66,9 @@ async def test_without_listening_the_poll_finds_the_jobs(installation: Any, even
         assert await listeners(installation) == []
 
 
-async def test_a_lost_listener_comes_back_and_looks_after_what_it_missed(installation: Any, eventually: Any) -> None:
+async def test_a_lost_listener_comes_back_and_looks_after_what_it_missed(
+    installation: Installation, eventually: Eventually
+) -> None:
     async def listens() -> bool:
         return len(await listeners(installation)) == 1
 
@@ -72,7 +81,7 @@ async def test_a_lost_listener_comes_back_and_looks_after_what_it_missed(install
         assert await run_one(installation, eventually) < FAR.total_seconds() / 5
 
 
-async def test_a_burst_is_one_notification_per_queue_and_comes_with_the_commit(installation: Any) -> None:
+async def test_a_burst_is_one_notification_per_queue_and_comes_with_the_commit(installation: Installation) -> None:
     async with await installation.connect() as ear, await installation.connect(autocommit=False) as connection:
         await ear.execute("listen headrace_ready")
         batch = [NewJob(TestKinds.Greet())] * 100 + [NewJob(TestKinds.Count())] * 100
@@ -84,8 +93,8 @@ async def test_a_burst_is_one_notification_per_queue_and_comes_with_the_commit(i
     assert sorted(heard) == ["greetings", "numbers"]
 
 
-async def test_a_burst_of_transactions_is_few_notifications_and_every_job_runs_at_once(
-    installation: Any, eventually: Any
+async def test_a_burst_of_transactions_sends_few_notifications_and_every_job_runs_at_once(
+    installation: Installation, eventually: Eventually
 ) -> None:
     async def all_ran() -> bool:
         return not await installation.execute("select from headrace.jobs where finished_at is null")
@@ -104,11 +113,13 @@ async def test_a_burst_of_transactions_is_few_notifications_and_every_job_runs_a
     assert len(heard) <= windows + 2
 
 
-async def _listens(installation: Any) -> bool:
+async def _listens(installation: Installation) -> bool:
     return len(await listeners(installation)) == 1
 
 
-async def test_a_suppressed_notification_does_not_leave_its_job_waiting(installation: Any, eventually: Any) -> None:
+async def test_a_suppressed_notification_does_not_leave_its_job_waiting(
+    installation: Installation, eventually: Eventually
+) -> None:
     """One that was accepted in the same 5 ms as another, and committed after the worker has looked."""
     worker = installation.worker(installation.handlers(Greet=do_nothing), poll_interval=FAR)
     async with installation.working(worker), await installation.connect(autocommit=False) as late:
@@ -130,7 +141,7 @@ def test_queues_of_a_slot_share_their_notifications() -> None:
     assert len({notification_slot(queue) for queue in queues}) == 16
 
 
-def test_rechecks_come_less_and_less_often_and_end(monkeypatch: Any) -> None:
+def test_rechecks_come_less_and_less_often_and_end(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 0.0
     monkeypatch.setattr("headrace.queue.claiming.recheck_timer.time.monotonic", lambda: now)
     timer = RecheckTimer(["a", "b"])
@@ -147,7 +158,7 @@ def test_rechecks_come_less_and_less_often_and_end(monkeypatch: Any) -> None:
     assert WATCH < looks[-1] < WATCH * 1.5
 
 
-async def test_the_database_and_the_workers_put_a_queue_into_the_same_slot(installation: Any) -> None:
+async def test_the_database_and_the_workers_put_a_queue_into_the_same_slot(installation: Installation) -> None:
     queues = ["greetings", "numbers", "E-Mail", "ü", "", *(f"queue-{n}" for n in range(40))]
     async with await installation.connect() as connection:
         for queue in queues:

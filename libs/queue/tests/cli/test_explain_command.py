@@ -8,19 +8,21 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from engine_kinds import TestKinds
+from eventually import Eventually
+from installation import Installation
 from typer.testing import CliRunner, Result
 
 from headrace.cli.program import build
 from headrace.queue import RunningJob, pause_queue_async
 
 
-async def headrace(installation: Any, *words: str) -> Result:
+async def headrace(installation: Installation, *words: str) -> Result:
     """Runs the command beside the test's own event loop: it brings one."""
     env = {"JOBS_DATABASE_URL": installation.dsn}
     return await asyncio.to_thread(CliRunner().invoke, build(), list(words), env=env)
 
 
-async def test_it_says_why_in_words_with_the_evidence(installation: Any) -> None:
+async def test_it_says_why_in_words_with_the_evidence(installation: Installation) -> None:
     job_id = await installation.enqueue(TestKinds.Greet())
     async with await installation.connect() as connection:
         queue = await pause_queue_async(connection, "greetings", by="ann")
@@ -33,7 +35,7 @@ async def test_it_says_why_in_words_with_the_evidence(installation: Any) -> None
     assert evidence == ["  what: queue", "  name: greetings", f"  paused at: {at}", "  paused by: ann", "  others: 0"]
 
 
-async def test_it_answers_in_json(installation: Any) -> None:
+async def test_it_answers_in_json(installation: Installation) -> None:
     run_at = datetime.now(UTC) + timedelta(hours=1)
     job_id = await installation.enqueue(TestKinds.Greet(), run_at=run_at)
     answer = json.loads((await headrace(installation, "explain", str(job_id), "--json")).output)
@@ -41,7 +43,7 @@ async def test_it_answers_in_json(installation: Any) -> None:
     assert datetime.fromisoformat(answer["evidence"]["run_at"]) == run_at
 
 
-async def test_it_names_a_failure_and_does_not_quote_it(installation: Any, eventually: Any) -> None:
+async def test_it_names_a_failure_and_does_not_quote_it(installation: Installation, eventually: Eventually) -> None:
     async def greet(message: Any, job: RunningJob) -> None:
         raise ValueError(f"no such name: {message.name}")
 
@@ -54,6 +56,6 @@ async def test_it_names_a_failure_and_does_not_quote_it(installation: Any, event
         assert "Ada" not in output
 
 
-async def test_a_job_that_is_not_there_is_one_line_and_exit_code_1(installation: Any) -> None:
+async def test_a_job_that_is_not_there_is_one_line_and_exit_code_1(installation: Installation) -> None:
     result = await headrace(installation, "explain", "17")
     assert (result.exit_code, result.output) == (1, "headrace: there is no job 17\n")

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 from engine_kinds import TestKinds
+from eventually import Eventually
+from installation import Installation
 
 from headrace.queue import (
     Discard,
@@ -34,27 +36,29 @@ async def do_nothing(message: Any, job: RunningJob) -> None:
     """Completes its job."""
 
 
-async def cancel(installation: Any, job_id: int) -> Job:
+async def cancel(installation: Installation, job_id: int) -> Job:
     async with await installation.connect() as connection:
         return await cancel_job_async(connection, job_id)
 
 
-async def retry(installation: Any, job_id: int) -> Job:
+async def retry(installation: Installation, job_id: int) -> Job:
     async with await installation.connect() as connection:
         return await retry_job_async(connection, job_id)
 
 
-async def pause(installation: Any, queue: str, by: str = "ann") -> Queue:
+async def pause(installation: Installation, queue: str, by: str = "ann") -> Queue:
     async with await installation.connect() as connection:
         return await pause_queue_async(connection, queue, by=by)
 
 
-async def resume(installation: Any, queue: str) -> Queue:
+async def resume(installation: Installation, queue: str) -> Queue:
     async with await installation.connect() as connection:
         return await resume_queue_async(connection, queue)
 
 
-async def test_nothing_of_a_paused_queue_is_claimed_until_it_is_resumed(installation: Any, eventually: Any) -> None:
+async def test_nothing_of_a_paused_queue_is_claimed_until_it_is_resumed(
+    installation: Installation, eventually: Eventually
+) -> None:
     await pause(installation, "greetings")
     handlers = installation.handlers(Greet=do_nothing, Count=do_nothing)
     async with installation.working(installation.worker(handlers, poll_interval=FAR)):
@@ -69,7 +73,7 @@ async def test_nothing_of_a_paused_queue_is_claimed_until_it_is_resumed(installa
         assert time.monotonic() - began < FAR.total_seconds() / 5
 
 
-async def test_a_pause_lets_running_jobs_finish(installation: Any, eventually: Any) -> None:
+async def test_a_pause_lets_running_jobs_finish(installation: Installation, eventually: Eventually) -> None:
     gate = asyncio.Event()
 
     async def greet(message: Any, job: RunningJob) -> None:
@@ -83,7 +87,7 @@ async def test_a_pause_lets_running_jobs_finish(installation: Any, eventually: A
         await eventually(lambda: installation.is_in(job_id, "completed"))
 
 
-async def test_the_first_to_pause_a_queue_is_remembered(installation: Any) -> None:
+async def test_the_first_to_pause_a_queue_is_remembered(installation: Installation) -> None:
     first = await pause(installation, "greetings", by="ann")
     again = await pause(installation, "greetings", by="bob")
     assert (again.paused_by, again.paused_at) == ("ann", first.paused_at)
@@ -92,12 +96,14 @@ async def test_the_first_to_pause_a_queue_is_remembered(installation: Any) -> No
     assert (await pause(installation, "greetings", by="bob")).paused_by == "bob"
 
 
-async def test_resuming_a_queue_that_runs_changes_nothing(installation: Any) -> None:
+async def test_resuming_a_queue_that_runs_changes_nothing(installation: Installation) -> None:
     assert await resume(installation, "never heard of") == Queue("never heard of")
 
 
 @pytest.mark.parametrize("run_at", [None, "in an hour"])
-async def test_a_waiting_job_is_cancelled_at_once(run_at: str | None, installation: Any, eventually: Any) -> None:
+async def test_a_waiting_job_is_cancelled_at_once(
+    run_at: str | None, installation: Installation, eventually: Eventually
+) -> None:
     options = {}
     if run_at:
         [(options["run_at"],)] = await installation.execute("select now() + interval '1 hour'")
@@ -112,7 +118,9 @@ async def test_a_waiting_job_is_cancelled_at_once(run_at: str | None, installati
     assert await installation.job(job_id) == job
 
 
-async def test_a_running_job_is_interrupted_within_a_beat_or_two(installation: Any, eventually: Any) -> None:
+async def test_a_running_job_is_interrupted_within_a_beat_or_two(
+    installation: Installation, eventually: Eventually
+) -> None:
     interrupted = asyncio.Event()
 
     async def greet(message: Any, job: RunningJob) -> None:
@@ -132,7 +140,7 @@ async def test_a_running_job_is_interrupted_within_a_beat_or_two(installation: A
 
 
 async def test_a_job_is_cancelled_whose_claim_the_worker_has_yet_to_hear_of(
-    installation: Any, eventually: Any, monkeypatch: pytest.MonkeyPatch
+    installation: Installation, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A beat tells the worker of the cancellation, once, before it has read what its claim brought."""
     brought, go_on = asyncio.Event(), asyncio.Event()
@@ -160,7 +168,9 @@ async def test_a_job_is_cancelled_whose_claim_the_worker_has_yet_to_hear_of(
         await eventually(lambda: installation.is_in(job_id, "cancelled"), within=FAR.total_seconds() / 3)
 
 
-async def test_a_job_that_fails_after_its_cancellation_does_not_come_back(installation: Any, eventually: Any) -> None:
+async def test_a_job_that_fails_after_its_cancellation_does_not_come_back(
+    installation: Installation, eventually: Eventually
+) -> None:
     gate = asyncio.Event()
 
     async def greet(message: Any, job: RunningJob) -> None:
@@ -176,7 +186,7 @@ async def test_a_job_that_fails_after_its_cancellation_does_not_come_back(instal
 
 
 async def test_a_job_that_completes_in_spite_of_its_cancellation_is_completed(
-    installation: Any, eventually: Any
+    installation: Installation, eventually: Eventually
 ) -> None:
     gate = asyncio.Event()
 
@@ -194,7 +204,9 @@ async def test_a_job_that_completes_in_spite_of_its_cancellation_is_completed(
     assert (caught.value.reason, caught.value.job.id) == ("JOB_FINISHED", job_id)
 
 
-async def test_a_retried_job_has_a_fresh_budget_under_a_growing_lease(installation: Any, eventually: Any) -> None:
+async def test_a_retried_job_has_a_fresh_budget_under_a_growing_lease(
+    installation: Installation, eventually: Eventually
+) -> None:
     leases: list[tuple[int, int]] = []
 
     async def greet(message: Any, job: RunningJob) -> Discard | None:
@@ -211,7 +223,7 @@ async def test_a_retried_job_has_a_fresh_budget_under_a_growing_lease(installati
     assert len((await installation.job(job_id)).errors) == 2
 
 
-async def test_a_retried_job_stands_in_line_as_if_it_were_new(installation: Any) -> None:
+async def test_a_retried_job_is_queued_as_if_it_were_new(installation: Installation) -> None:
     job_id = await installation.enqueue(TestKinds.Greet())
     await cancel(installation, job_id)
     job = await retry(installation, job_id)
@@ -220,7 +232,9 @@ async def test_a_retried_job_stands_in_line_as_if_it_were_new(installation: Any)
     assert job.ready_at > job.created_at
 
 
-async def test_a_retry_hurries_a_job_that_waits_for_its_time(installation: Any, eventually: Any) -> None:
+async def test_a_retry_hurries_a_job_that_waits_for_its_time(
+    installation: Installation, eventually: Eventually
+) -> None:
     [(later,)] = await installation.execute("select now() + interval '1 hour'")
     job_id = await installation.enqueue(TestKinds.Greet(), run_at=later)
     async with installation.working(installation.worker(installation.handlers(Greet=do_nothing))):
@@ -228,7 +242,7 @@ async def test_a_retry_hurries_a_job_that_waits_for_its_time(installation: Any, 
         await eventually(lambda: installation.is_in(job_id, "completed"))
 
 
-async def test_a_retry_withdraws_a_cancellation_that_the_worker_has_not_noted_yet(installation: Any) -> None:
+async def test_a_retry_withdraws_a_cancellation_that_the_worker_has_not_noted_yet(installation: Installation) -> None:
     """A worker that runs the job, is asked to stop it, and ends it before its next beat."""
     await installation.execute(
         "insert into headrace.workers (name, queues, kinds, versions) values ('w', '{}', '{}', '{}')"
@@ -244,7 +258,9 @@ async def test_a_retry_withdraws_a_cancellation_that_the_worker_has_not_noted_ye
     assert await installation.execute("select cancels from headrace.workers") == [([],)]
 
 
-async def test_what_cant_be_retried_is_refused_with_its_reason(installation: Any, eventually: Any) -> None:
+async def test_what_cant_be_retried_is_refused_with_its_reason(
+    installation: Installation, eventually: Eventually
+) -> None:
     gate = asyncio.Event()
 
     async def greet(message: Any, job: RunningJob) -> None:
@@ -264,7 +280,7 @@ async def test_what_cant_be_retried_is_refused_with_its_reason(installation: Any
 
 
 @pytest.mark.parametrize("act", [get_job_async, cancel_job_async, retry_job_async])
-async def test_a_job_that_isnt_there_is_not_found(act: Any, installation: Any) -> None:
+async def test_a_job_that_isnt_there_is_not_found(act: Any, installation: Installation) -> None:
     async with await installation.connect() as connection:
         for job_id in (7, 0, -1, 2**63, 10**30):
             with pytest.raises(JobNotFoundError, match=f"there is no job {job_id}"):

@@ -12,6 +12,7 @@ import pytest
 import sqlalchemy
 from callers import CALLERS, OpenCaller, psycopg_connection, sqlalchemy_session, url
 from engine_kinds import TestKinds
+from installation import Installation
 from psycopg.types.string import TextLoader
 from sqlalchemy.ext.asyncio import create_async_engine
 
@@ -36,7 +37,7 @@ TIDY = Periodic("tidy", payload=TestKinds.Greet(name="Ada"), every=timedelta(hou
 
 @pytest.mark.parametrize("open_caller", CALLERS)
 async def test_look_ups_and_control_belong_to_the_callers_transaction(
-    open_caller: OpenCaller, installation: Any
+    open_caller: OpenCaller, installation: Installation
 ) -> None:
     async with open_caller(installation.dsn) as caller:
         enqueuer, kinds = installation.enqueuer, installation.kinds
@@ -73,7 +74,7 @@ async def test_look_ups_and_control_belong_to_the_callers_transaction(
 
 
 @pytest.mark.parametrize("name", ASYNC_FORMS)
-def test_what_has_an_asynchronous_form_has_a_blocking_one_with_the_same_arguments(name: str) -> None:
+def test_every_asynchronous_function_has_a_blocking_form_with_the_same_arguments(name: str) -> None:
     asynchronous, blocking = getattr(queue, name), getattr(queue, name.removesuffix("_async"))
     assert name.removesuffix("_async") in queue.__all__
     assert inspect.iscoroutinefunction(asynchronous)
@@ -86,13 +87,15 @@ def test_what_has_an_asynchronous_form_has_a_blocking_one_with_the_same_argument
     assert inspect.signature(asynchronous).return_annotation == inspect.signature(blocking).return_annotation
 
 
-def test_an_argument_that_is_missing_is_reported_for_the_function_that_was_called(installation: Any) -> None:
+def test_a_missing_argument_is_reported_for_the_function_that_was_called(installation: Installation) -> None:
     missing = r"^get_job\(\) missing 1 required positional argument: 'job_id'"
     with psycopg.connect(installation.dsn) as connection, pytest.raises(TypeError, match=missing):
         get_job(connection)  # type: ignore[call-arg]
 
 
-async def test_a_connection_of_the_other_form_is_rejected_and_the_function_to_use_is_named(installation: Any) -> None:
+async def test_a_connection_of_the_other_form_is_rejected_with_the_function_to_use(
+    installation: Installation,
+) -> None:
     enqueuer: Enqueuer = installation.enqueuer
     job = NewJob(TestKinds.Greet())
     engine, async_engine = sqlalchemy.create_engine(url(installation.dsn)), create_async_engine(url(installation.dsn))
@@ -126,7 +129,7 @@ def test_what_is_not_a_connection_over_psycopg_is_rejected() -> None:
 
 @pytest.mark.parametrize("open_caller", CALLERS)
 async def test_json_is_loaded_whatever_loader_the_callers_connection_has(
-    open_caller: OpenCaller, installation: Any
+    open_caller: OpenCaller, installation: Installation
 ) -> None:
     seen = []
 
@@ -144,7 +147,7 @@ async def test_json_is_loaded_whatever_loader_the_callers_connection_has(
         await caller.call("enqueue", job, on=installation.enqueuer)
         if caller.is_async:
             [done] = await kit.drain_async(caller.connection)
-        else:  # it brings an event loop of its own
+        else:  # it brings its own event loop
             [done] = await asyncio.to_thread(kit.drain, below(caller.connection))
     assert seen == [{"tenant": 7}, {"tenant": 7}]
     assert (done.output, done.metadata) == ({"greeted": "Ada"}, {"tenant": 7})
@@ -152,7 +155,7 @@ async def test_json_is_loaded_whatever_loader_the_callers_connection_has(
 
 
 async def test_in_autocommit_mode_a_bulk_action_commits_batch_by_batch(
-    installation: Any, monkeypatch: pytest.MonkeyPatch
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bulk, "BATCH", 2)
     for _ in range(5):
@@ -164,7 +167,9 @@ async def test_in_autocommit_mode_a_bulk_action_commits_batch_by_batch(
     assert await installation.execute(transactions) == [(3,)]
 
 
-async def test_in_autocommit_mode_an_action_of_several_statements_is_one_transaction(installation: Any) -> None:
+async def test_in_autocommit_mode_an_action_of_several_statements_is_atomic(
+    installation: Installation,
+) -> None:
     job_id = await installation.enqueue(TestKinds.Greet(), run_after=timedelta(hours=1))
     async with await installation.connect() as connection:
         await connection.execute("alter table headrace.jobs rename column progress to elsewhere")
@@ -175,7 +180,9 @@ async def test_in_autocommit_mode_an_action_of_several_statements_is_one_transac
 
 
 @pytest.mark.parametrize("open_caller", [psycopg_connection, sqlalchemy_session])
-async def test_an_explanation_restores_the_callers_time_limit(open_caller: OpenCaller, installation: Any) -> None:
+async def test_an_explanation_restores_the_callers_time_limit(
+    open_caller: OpenCaller, installation: Installation
+) -> None:
     job_id = await installation.enqueue(TestKinds.Greet())
     async with open_caller(installation.dsn) as caller:
         driver = below(caller.connection)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from engine_kinds import TestKinds
+from installation import Installation
 from psycopg.conninfo import conninfo_to_dict
 
 from headrace.queue import (
@@ -35,7 +36,7 @@ django.setup()
 
 
 @pytest.fixture
-def connection(installation: Any) -> Iterator[Any]:
+def connection(installation: Installation) -> Iterator[Any]:
     """Django's own connection, to the test's database; not connected yet."""
     given = conninfo_to_dict(installation.dsn)
     place = {"NAME": given["dbname"], "HOST": given["host"], "PORT": given.get("port"), "USER": given.get("user")}
@@ -45,7 +46,7 @@ def connection(installation: Any) -> Iterator[Any]:
     del django.db.connections["default"]
 
 
-def test_a_job_and_a_pause_belong_to_the_atomic_block(installation: Any, connection: Any) -> None:
+def test_a_job_and_a_pause_belong_to_the_atomic_block(installation: Installation, connection: Any) -> None:
     enqueuer = installation.enqueuer
     with transaction.atomic():
         job_id = enqueuer.enqueue(connection, NewJob(TestKinds.Greet(name="Ada"))).job_id
@@ -61,7 +62,7 @@ def test_a_job_and_a_pause_belong_to_the_atomic_block(installation: Any, connect
     assert [queue.paused_by for queue in list_queues(connection)] == ["ann"]
 
 
-def test_the_first_thing_that_a_connection_does_may_be_to_enqueue(installation: Any, connection: Any) -> None:
+def test_the_first_thing_that_a_connection_does_may_be_to_enqueue(installation: Installation, connection: Any) -> None:
     assert connection.connection is None
     job_id = installation.enqueuer.enqueue(connection, NewJob(TestKinds.Greet(name="Ada"))).job_id
     connection.close()
@@ -69,7 +70,7 @@ def test_the_first_thing_that_a_connection_does_may_be_to_enqueue(installation: 
     assert cancel_jobs(connection, JobFilter(queues=("greetings",))).changed == 1
 
 
-def test_json_is_loaded_though_django_has_it_as_text(installation: Any, connection: Any) -> None:
+def test_json_is_loaded_though_django_has_it_as_text(installation: Installation, connection: Any) -> None:
     seen = []
 
     def greet(message: Any, job: RunningJob) -> Any:
@@ -87,7 +88,7 @@ def test_json_is_loaded_though_django_has_it_as_text(installation: Any, connecti
     assert [error.message for error in done.errors] == ["not today"]
 
 
-def test_a_handler_under_the_kit_sees_the_tests_own_rows(installation: Any, connection: Any) -> None:
+def test_a_handler_under_the_kit_sees_the_tests_own_rows(installation: Installation, connection: Any) -> None:
     def greet(message: Any, job: RunningJob) -> Any:
         with connection.cursor() as cursor:
             cursor.execute("select count(*) from orders")

@@ -10,6 +10,8 @@ from typing import Any
 import psycopg
 import pytest
 from engine_kinds import FILE, TestKinds
+from eventually import Eventually
+from installation import Installation
 from typer.testing import CliRunner
 
 from headrace.cli.program import build
@@ -65,7 +67,7 @@ def test_up_applies_what_is_missing_and_then_nothing(database: str) -> None:
 
 
 @pytest.mark.usefixtures("planted")
-def test_a_later_migration_is_applied_to_an_installation_that_has_the_earlier_ones(database: str) -> None:
+def test_a_later_migration_is_applied_on_top_of_the_earlier_ones(database: str) -> None:
     migrate.down(database, to=0)
     assert [str(migration) for migration in migrate.up(database)] == ALL
     assert [str(migration) for migration in migrate.down(database, to=1)] == PLANTED[::-1]
@@ -111,7 +113,7 @@ def test_a_schema_name_that_would_need_quoting_is_refused(schema: str) -> None:
         migrate.up("postgresql://nowhere", schema=schema)
 
 
-async def test_two_installations_in_one_database_dont_see_each_other(database: str, eventually: Any) -> None:
+async def test_two_installations_in_one_database_dont_see_each_other(database: str, eventually: Eventually) -> None:
     ran: list[str] = []
     kinds = Kinds.of_file(FILE)
 
@@ -264,7 +266,7 @@ def test_what_is_printed_does_what_up_and_down_do(database: str) -> None:
 
 @pytest.mark.usefixtures("planted")
 async def test_a_worker_of_the_version_before_goes_on_while_the_schema_is_migrated(
-    installation: Any, eventually: Any
+    installation: Installation, eventually: Eventually
 ) -> None:
     """An index is made beside it, however long a transaction keeps that from being finished."""
 

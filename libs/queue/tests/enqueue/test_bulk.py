@@ -1,4 +1,4 @@
-"""The door's way for bulk: COPY, with the same checks and in the same transaction as everything else."""
+"""Bulk enqueues by COPY, with the same checks and in the same transaction as everything else."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ import psycopg
 import pytest
 import sqlalchemy
 from engine_kinds import TestKinds
+from eventually import Eventually
+from installation import Installation
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import Session
 
@@ -75,14 +77,14 @@ BLOCKING = [psycopg_connection, sqlalchemy_connection, sqlalchemy_session]
 ASYNCHRONOUS = [psycopg_async_connection, sqlalchemy_async_connection, sqlalchemy_async_session]
 
 
-async def count(installation: Any) -> int:
+async def count(installation: Installation) -> int:
     [(jobs,)] = await installation.execute("select count(*) from headrace.jobs")
     return int(jobs)
 
 
 @pytest.mark.parametrize("open_connection", BLOCKING)
 async def test_a_bulk_is_as_durable_as_the_callers_commit(
-    open_connection: Callable[..., Any], installation: Any
+    open_connection: Callable[..., Any], installation: Installation
 ) -> None:
     async with open_connection(installation.dsn) as connection:
         assert installation.enqueuer.enqueue_many_fast(connection, greetings(30)) == 30
@@ -94,7 +96,7 @@ async def test_a_bulk_is_as_durable_as_the_callers_commit(
 
 
 @pytest.mark.parametrize("open_connection", ASYNCHRONOUS)
-async def test_so_it_is_asynchronously(open_connection: Callable[..., Any], installation: Any) -> None:
+async def test_so_it_is_asynchronously(open_connection: Callable[..., Any], installation: Installation) -> None:
     async with open_connection(installation.dsn) as connection:
         assert await installation.enqueuer.enqueue_many_fast_async(connection, greetings(30)) == 30
         assert await count(installation) == 0
@@ -104,7 +106,7 @@ async def test_so_it_is_asynchronously(open_connection: Callable[..., Any], inst
     assert await count(installation) == 20
 
 
-async def test_a_bulk_writes_what_accept_writes(installation: Any) -> None:
+async def test_a_bulk_writes_what_accept_writes(installation: Installation) -> None:
     later = datetime.now(UTC) + timedelta(hours=1)
     jobs = [
         NewJob(TestKinds.Greet(name="Ada"), caller="api", trace=TRACE, tags=["a", "b"], metadata={"c": "Ω"}),
@@ -122,7 +124,7 @@ async def test_a_bulk_writes_what_accept_writes(installation: Any) -> None:
     assert rows[: len(jobs)] == rows[len(jobs) :]
 
 
-async def test_a_job_waits_for_so_long_by_the_clock_of_the_database(installation: Any) -> None:
+async def test_a_job_waits_for_so_long_by_the_clock_of_the_database(installation: Installation) -> None:
     delays = [
         timedelta(hours=1),
         timedelta(milliseconds=1, days=3000),
@@ -139,7 +141,7 @@ async def test_a_job_waits_for_so_long_by_the_clock_of_the_database(installation
     assert rows == [*waits, *[("available", None)] * 3] * 2
 
 
-async def test_workers_are_woken_and_run_it_in_its_order(installation: Any, eventually: Any) -> None:
+async def test_workers_are_woken_and_run_it_in_its_order(installation: Installation, eventually: Eventually) -> None:
     ran: list[str] = []
 
     async def greet(message: Any, job: RunningJob) -> None:
@@ -167,17 +169,17 @@ async def test_workers_are_woken_and_run_it_in_its_order(installation: Any, even
         (
             NewJob(TestKinds.Greet(), key="k"),
             OptionInvalidError,
-            "idempotency_key can't be looked up in a bulk: use accept",
+            "idempotency_key can't be looked up in a bulk: use enqueue_many",
         ),
         (
             NewJob(TestKinds.Greet(), unique=Unique()),
             OptionInvalidError,
-            "unique can't be looked up in a bulk: use accept",
+            "unique can't be looked up in a bulk: use enqueue_many",
         ),
     ],
 )
 async def test_one_job_that_is_refused_refuses_the_bulk_and_is_named(
-    installation: Any, bad: NewJob, error: type[Exception], complaint: str
+    installation: Installation, bad: NewJob, error: type[Exception], complaint: str
 ) -> None:
     jobs = [*greetings(3), bad, *greetings(3)]
     async with await installation.connect() as connection:
@@ -197,6 +199,6 @@ async def test_one_job_that_is_refused_refuses_the_bulk_and_is_named(
     assert await count(installation) == 2
 
 
-async def test_an_empty_bulk_is_no_error(installation: Any) -> None:
+async def test_an_empty_bulk_is_not_an_error(installation: Installation) -> None:
     async with await installation.connect() as connection:
         assert await installation.enqueuer.enqueue_many_fast_async(connection, []) == 0

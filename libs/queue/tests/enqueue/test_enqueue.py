@@ -1,4 +1,4 @@
-"""The door, in the caller's own transaction, whatever that is made of."""
+"""Enqueues in the caller's own transaction, whatever library that one is made with."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import psycopg
 import pytest
 import sqlalchemy
 from engine_kinds import TestKinds
+from installation import Installation
 from psycopg import AsyncConnection, Connection
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import Session
@@ -29,7 +30,7 @@ class Caller:
     commit: Callable[[], Any]
     rollback: Callable[[], Any]
 
-    async def act(self, installation: Any) -> None:
+    async def act(self, installation: Installation) -> None:
         """Writes a row of the caller's own and a job."""
         await done(self.insert_order())
         blocking = isinstance(self.connection, Connection | sqlalchemy.Connection | Session)
@@ -112,20 +113,22 @@ OpenCaller = Callable[[str], AbstractAsyncContextManager[Caller]]
 
 
 @pytest.fixture
-async def shop(installation: Any) -> Any:
+async def shop(installation: Installation) -> Installation:
     """An installation in a database in which the caller has a table, too."""
     await installation.execute("create table orders (id int)")
     return installation
 
 
-async def orders_and_jobs(shop: Any) -> tuple[int, int]:
+async def orders_and_jobs(shop: Installation) -> tuple[int, int]:
     rows = await shop.execute("select (select count(*) from orders), (select count(*) from headrace.jobs)")
     counts: tuple[int, int] = rows[0]
     return counts
 
 
 @pytest.mark.parametrize("open_caller", CALLERS)
-async def test_a_job_is_there_with_the_callers_rows_once_they_are_committed(open_caller: OpenCaller, shop: Any) -> None:
+async def test_a_job_is_there_with_the_callers_rows_once_they_are_committed(
+    open_caller: OpenCaller, shop: Installation
+) -> None:
     async with open_caller(shop.dsn) as caller:
         await caller.act(shop)
         assert await orders_and_jobs(shop) == (0, 0)
@@ -135,7 +138,7 @@ async def test_a_job_is_there_with_the_callers_rows_once_they_are_committed(open
 
 @pytest.mark.parametrize("open_caller", CALLERS)
 async def test_a_job_is_gone_with_the_callers_rows_when_they_are_rolled_back(
-    open_caller: OpenCaller, shop: Any
+    open_caller: OpenCaller, shop: Installation
 ) -> None:
     async with open_caller(shop.dsn) as caller:
         await caller.act(shop)
@@ -144,7 +147,9 @@ async def test_a_job_is_gone_with_the_callers_rows_when_they_are_rolled_back(
 
 
 @pytest.mark.parametrize("open_caller", [sqlalchemy_connection, sqlalchemy_session])
-async def test_the_job_may_be_the_first_statement_of_the_transaction(open_caller: OpenCaller, shop: Any) -> None:
+async def test_the_job_may_be_the_first_statement_of_the_transaction(
+    open_caller: OpenCaller, shop: Installation
+) -> None:
     async with open_caller(shop.dsn) as caller:
         shop.enqueuer.enqueue_many(caller.connection, [NewJob(TestKinds.Greet())])
         caller.rollback()
@@ -153,7 +158,7 @@ async def test_the_job_may_be_the_first_statement_of_the_transaction(open_caller
     assert await orders_and_jobs(shop) == (0, 1)
 
 
-async def test_a_job_in_a_savepoint_goes_with_it(shop: Any) -> None:
+async def test_a_job_in_a_savepoint_goes_with_it(shop: Installation) -> None:
     with psycopg.connect(shop.dsn) as connection:
         shop.enqueuer.enqueue_many(connection, [NewJob(TestKinds.Greet(name="kept"))])
         with connection.transaction(force_rollback=True):
@@ -161,7 +166,7 @@ async def test_a_job_in_a_savepoint_goes_with_it(shop: Any) -> None:
     assert await orders_and_jobs(shop) == (0, 1)
 
 
-async def test_on_an_autocommit_connection_a_key_is_never_kept_without_its_job(shop: Any) -> None:
+async def test_on_an_autocommit_connection_a_key_is_never_kept_without_its_job(shop: Installation) -> None:
     await shop.execute(
         "create function refuse() returns trigger language plpgsql as $$ begin raise exception 'disk full'; end $$"
     )
@@ -172,17 +177,18 @@ async def test_on_an_autocommit_connection_a_key_is_never_kept_without_its_job(s
             await shop.enqueuer.enqueue_many_async(connection, keyed)
         await connection.execute("drop trigger refuse on headrace.jobs")
         [result] = await shop.enqueuer.enqueue_many_async(connection, keyed)
+    assert isinstance(result, Enqueued)
     assert not result.duplicate
     assert await orders_and_jobs(shop) == (0, 1)
 
 
-async def test_an_autocommit_connection_inside_a_transaction_commits_with_that(shop: Any) -> None:
+async def test_an_autocommit_connection_inside_a_transaction_commits_with_that(shop: Installation) -> None:
     async with await shop.connect(autocommit=True) as connection, connection.transaction(force_rollback=True):
         await shop.enqueuer.enqueue_many_async(connection, [NewJob(TestKinds.Greet())])
     assert await orders_and_jobs(shop) == (0, 0)
 
 
-async def test_blocking_accept_refuses_other_connections_by_name(installation: Any) -> None:
+async def test_blocking_accept_refuses_other_connections_by_name(installation: Installation) -> None:
     job = [NewJob(TestKinds.Greet())]
     async_engine = create_async_engine(url(installation.dsn))
     sqlite = sqlalchemy.create_engine("sqlite://")
@@ -198,14 +204,14 @@ async def test_blocking_accept_refuses_other_connections_by_name(installation: A
             (installation.dsn, "or Django's connection, not a builtins.str"),
         ]:
             with pytest.raises(TypeError, match=rf"enqueue_many takes a .*{re.escape(text)}"):
-                installation.enqueuer.enqueue_many(wrong, job)
+                installation.enqueuer.enqueue_many(wrong, job)  # type: ignore[arg-type]
     with sqlite.connect() as elsewhere, pytest.raises(TypeError, match=r"engine\.base\.Connection over sqlite3"):
         installation.enqueuer.enqueue_many(elsewhere, job)
     await async_engine.dispose()
     sqlite.dispose()
 
 
-async def test_asynchronous_accept_refuses_other_connections_by_name(installation: Any) -> None:
+async def test_asynchronous_accept_refuses_other_connections_by_name(installation: Installation) -> None:
     job = [NewJob(TestKinds.Greet())]
     engine = sqlalchemy.create_engine(url(installation.dsn))
     with psycopg.connect(installation.dsn) as plain, engine.connect() as connection, Session(engine) as session:
@@ -216,11 +222,11 @@ async def test_asynchronous_accept_refuses_other_connections_by_name(installatio
             (None, "or a SQLAlchemy AsyncConnection or AsyncSession over psycopg, not a builtins.NoneType"),
         ]:
             with pytest.raises(TypeError, match=rf"enqueue_many_async takes .*{re.escape(text)}"):
-                await installation.enqueuer.enqueue_many_async(wrong, job)
+                await installation.enqueuer.enqueue_many_async(wrong, job)  # type: ignore[arg-type]
     engine.dispose()
 
 
-async def test_a_door_without_a_hash_key_is_refused(installation: Any) -> None:
+async def test_an_enqueuer_without_a_hash_key_is_rejected(installation: Installation) -> None:
     for keys in ((), (b"x" * 65,)):
         with pytest.raises(ValueError, match="hash_keys: give at least one key, each of at most 64 bytes"):
             Enqueuer(installation.kinds, hash_keys=keys)

@@ -10,6 +10,7 @@ from typing import Any
 import psycopg
 import pytest
 from engine_kinds import TestKinds
+from installation import Installation
 
 from headrace.queue import Enqueued, EnqueueError, Enqueuer, KindUnknownError, NewJob
 
@@ -26,7 +27,7 @@ def _empty_log() -> None:
 
 
 @pytest.fixture
-def enqueuer(installation: Any) -> Enqueuer:
+def enqueuer(installation: Installation) -> Enqueuer:
     enqueuer: Enqueuer = installation.enqueuer
     return enqueuer
 
@@ -50,7 +51,7 @@ def stamping_async(word: str) -> Any:
     return stamp
 
 
-async def accept(installation: Any, blocking: bool, jobs: list[NewJob]) -> list[Any]:
+async def accept(installation: Installation, blocking: bool, jobs: list[NewJob]) -> list[Any]:
     """Accepts and commits."""
     if not blocking:
         async with await installation.connect(autocommit=False) as connection:
@@ -63,7 +64,7 @@ async def accept(installation: Any, blocking: bool, jobs: list[NewJob]) -> list[
     return await asyncio.to_thread(in_thread)
 
 
-async def tags(installation: Any) -> list[Any]:
+async def tags(installation: Installation) -> list[Any]:
     rows = await installation.execute("select kind, tags from headrace.jobs order by id")
     return [(kind.rpartition(".")[2], tags) for kind, tags in rows]
 
@@ -73,7 +74,7 @@ BOTH = [NewJob(TestKinds.Greet()), NewJob(TestKinds.Count()), NewJob(TestKinds.G
 
 @pytest.mark.parametrize("blocking", [False, True])
 async def test_a_generator_serves_both_and_the_first_is_the_outermost(
-    blocking: bool, installation: Any, enqueuer: Enqueuer
+    blocking: bool, installation: Installation, enqueuer: Enqueuer
 ) -> None:
     enqueuer.use(stamping("outer"))
     enqueuer.use(stamping("of greetings"), TestKinds.Greet)
@@ -88,7 +89,7 @@ async def test_a_generator_serves_both_and_the_first_is_the_outermost(
 
 
 async def test_an_async_def_serves_asynchronous_callers_beside_generators(
-    installation: Any, enqueuer: Enqueuer
+    installation: Installation, enqueuer: Enqueuer
 ) -> None:
     enqueuer.use(stamping("outer"))
     enqueuer.use(stamping_async("async"), TestKinds.Greet)
@@ -105,16 +106,16 @@ async def test_an_async_def_serves_asynchronous_callers_beside_generators(
     ]
 
 
-async def test_an_async_def_is_never_silently_gone_past(installation: Any, enqueuer: Enqueuer) -> None:
+async def test_an_async_def_is_never_silently_gone_past(installation: Installation, enqueuer: Enqueuer) -> None:
     enqueuer.use(stamping_async("async"))
-    with pytest.raises(TypeError, match="is an async def: it can't go around blocking enqueueing"):
+    with pytest.raises(TypeError, match="is an async def, which can't run in a blocking call"):
         await accept(installation, True, BOTH)
     assert await tags(installation) == []
 
 
 @pytest.mark.parametrize("blocking", [False, True])
 async def test_it_can_refuse_single_jobs_and_change_what_is_answered(
-    blocking: bool, installation: Any, enqueuer: Enqueuer
+    blocking: bool, installation: Installation, enqueuer: Enqueuer
 ) -> None:
     refusal, other = NotTodayError("closed on Sundays"), NotTodayError("another answer")
 
@@ -130,7 +131,7 @@ async def test_it_can_refuse_single_jobs_and_change_what_is_answered(
     assert await tags(installation) == [("Count", None)]
 
 
-async def test_one_job_that_is_refused_is_raised(installation: Any, enqueuer: Enqueuer) -> None:
+async def test_one_job_that_is_refused_is_raised(installation: Installation, enqueuer: Enqueuer) -> None:
     def no(jobs: Any) -> Generator[Any, Any, None]:
         yield [NotTodayError("no") for _ in jobs]
 
@@ -140,7 +141,7 @@ async def test_one_job_that_is_refused_is_raised(installation: Any, enqueuer: En
 
 
 @pytest.mark.parametrize("blocking", [False, True])
-async def test_it_sees_what_goes_wrong_within(blocking: bool, installation: Any, enqueuer: Enqueuer) -> None:
+async def test_it_sees_what_goes_wrong_within(blocking: bool, installation: Installation, enqueuer: Enqueuer) -> None:
     def watching(jobs: Any) -> Generator[Any, Any, None]:
         try:
             yield jobs
@@ -192,15 +193,15 @@ async def never_on(jobs: Any, call_next: Any) -> list[Any]:
     [
         (never, "must yield once"),
         (twice, "must yield only once"),
-        (fewer, "was given 3 jobs, and answered 2"),
-        (nothing, "must answer a list of NewJob or EnqueueError, not a NoneType"),
-        (payloads, "must answer a list of NewJob or EnqueueError, not of Greet"),
-        (numbers, "must answer a list of Enqueued or EnqueueError, not of int"),
-        (never_on, "must call what comes next once"),
+        (fewer, "received 3 jobs and returned 2"),
+        (nothing, "must return a list of NewJob or EnqueueError, not a NoneType"),
+        (payloads, "must return a list of NewJob or EnqueueError, not of Greet"),
+        (numbers, "must return a list of Enqueued or EnqueueError, not of int"),
+        (never_on, "must call call_next once"),
     ],
 )
 async def test_one_that_breaks_its_contract_is_an_error(
-    middleware: Any, complaint: str, installation: Any, enqueuer: Enqueuer
+    middleware: Any, complaint: str, installation: Installation, enqueuer: Enqueuer
 ) -> None:
     enqueuer.use(middleware)
     with pytest.raises(TypeError, match=complaint):
@@ -208,15 +209,15 @@ async def test_one_that_breaks_its_contract_is_an_error(
     assert await tags(installation) == []
 
 
-async def test_bulk_is_not_copied_past_it(installation: Any, enqueuer: Enqueuer) -> None:
+async def test_bulk_is_not_copied_past_it(installation: Installation, enqueuer: Enqueuer) -> None:
     enqueuer.use(stamping("x"))
     async with await installation.connect() as connection:
-        with pytest.raises(TypeError, match="COPY would go past this door's middleware"):
+        with pytest.raises(TypeError, match="COPY would bypass this enqueuer's middleware"):
             await enqueuer.enqueue_many_fast_async(connection, BOTH)
 
 
 def test_what_can_be_no_middleware_is_refused(enqueuer: Enqueuer) -> None:
-    with pytest.raises(TypeError, match="must be a generator function, or an async def"):
+    with pytest.raises(TypeError, match="must be a generator function or an async def"):
         enqueuer.use(lambda jobs: jobs)
     with pytest.raises(KindUnknownError):
         enqueuer.use(stamping("x"), TestKinds.NoKind)

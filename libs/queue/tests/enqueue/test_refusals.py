@@ -1,13 +1,15 @@
-"""What the door refuses, why, and that it never refuses more than that."""
+"""Which jobs the enqueuer rejects and why, and that it rejects no others."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from engine_kinds import FILE, TestKinds
 from google.protobuf.any_pb2 import Any as AnyMessage
+from installation import Installation
 from more_kinds import MORE_FILE, Riddle, Tree, tree
 
 from headrace.queue import (
@@ -25,6 +27,7 @@ from headrace.queue import (
     PayloadTooLargeError,
     PayloadUnreadableError,
     TraceParent,
+    ValidatedJob,
     Violation,
 )
 
@@ -36,8 +39,8 @@ def enqueuer() -> Enqueuer:
     return Enqueuer(Kinds.of_file(FILE, MORE_FILE), limits=Limits(payload_bytes=2_000, batch=50))
 
 
-async def refusals(installation: Any, enqueuer: Enqueuer, *jobs: NewJob) -> list[Any]:
-    """Why the door refuses each of these jobs; nothing of them is kept, and the transaction goes on."""
+async def refusals(installation: Installation, enqueuer: Enqueuer, *jobs: NewJob) -> list[Any]:
+    """Returns why each of these jobs is rejected; nothing of them is stored, and the transaction continues."""
     async with await installation.connect(autocommit=False) as connection:
         results = await enqueuer.enqueue_many_async(connection, jobs)
         [after] = await enqueuer.enqueue_many_async(connection, [NewJob(TestKinds.Greet())])
@@ -51,7 +54,7 @@ def packed(kind: str, value: bytes) -> AnyMessage:
     return AnyMessage(type_url=f"type.googleapis.com/{kind}", value=value)
 
 
-async def test_an_unknown_kind_is_refused_with_the_known_ones(installation: Any, enqueuer: Enqueuer) -> None:
+async def test_an_unknown_kind_is_refused_with_the_known_ones(installation: Installation, enqueuer: Enqueuer) -> None:
     [refused] = await refusals(installation, enqueuer, NewJob(packed("acme.v1.Nothing", b"")))
     assert isinstance(refused, KindUnknownError)
     assert refused.known == enqueuer.kinds.names
@@ -69,20 +72,20 @@ UNREADABLE: dict[str, tuple[Any, str]] = {
 }
 
 
-async def test_a_payload_that_no_worker_could_read_is_refused(installation: Any, enqueuer: Enqueuer) -> None:
+async def test_a_payload_that_no_worker_could_read_is_refused(installation: Installation, enqueuer: Enqueuer) -> None:
     results = await refusals(installation, enqueuer, *(NewJob(payload) for payload, _ in UNREADABLE.values()))
     for (case, (_, reason)), refused in zip(UNREADABLE.items(), results, strict=True):
         assert isinstance(refused, PayloadUnreadableError), case
         assert reason in str(refused), case
 
 
-async def test_as_much_nesting_as_can_be_read_is_accepted(installation: Any, enqueuer: Enqueuer) -> None:
+async def test_as_much_nesting_as_can_be_read_is_accepted(installation: Installation, enqueuer: Enqueuer) -> None:
     async with await installation.connect() as connection:
         accepted = await enqueuer.enqueue_async(connection, NewJob(tree(90)))
     assert Tree.FromString((await installation.job(accepted.job_id)).payload) == tree(90)
 
 
-async def test_every_rule_that_a_payload_breaks_is_named(installation: Any, enqueuer: Enqueuer) -> None:
+async def test_every_rule_that_a_payload_breaks_is_named(installation: Installation, enqueuer: Enqueuer) -> None:
     [refused] = await refusals(installation, enqueuer, NewJob(TestKinds.Greet(name="x" * 101, lines=["", "fine", ""])))
     assert isinstance(refused, PayloadInvalidError)
     assert {(v.field, v.rule) for v in refused.violations} == {
@@ -93,7 +96,9 @@ async def test_every_rule_that_a_payload_breaks_is_named(installation: Any, enqu
     assert "lines[2] must be at least 1 characters" in str(refused)
 
 
-async def test_a_payload_on_which_a_rule_itself_fails_is_refused(installation: Any, enqueuer: Enqueuer) -> None:
+async def test_a_payload_on_which_a_rule_itself_fails_is_refused(
+    installation: Installation, enqueuer: Enqueuer
+) -> None:
     wrong, unclear = await refusals(
         installation, enqueuer, NewJob(Riddle(number="0")), NewJob(Riddle(number="no number"))
     )
@@ -103,7 +108,9 @@ async def test_a_payload_on_which_a_rule_itself_fails_is_refused(installation: A
     assert "can't be evaluated" in str(unclear)
 
 
-async def test_a_payload_over_the_limit_is_refused_with_both_sizes(installation: Any, enqueuer: Enqueuer) -> None:
+async def test_a_payload_over_the_limit_is_refused_with_both_sizes(
+    installation: Installation, enqueuer: Enqueuer
+) -> None:
     [refused] = await refusals(installation, enqueuer, NewJob(TestKinds.Greet(lines=["x" * 1_998])))
     assert isinstance(refused, PayloadTooLargeError)
     assert (refused.size, refused.limit) == (2_001, 2_000)
@@ -138,7 +145,7 @@ OUT_OF_RANGE: list[tuple[dict[str, Any], set[str]]] = [
 ]
 
 
-async def test_options_out_of_range_are_refused_all_at_once(installation: Any, enqueuer: Enqueuer) -> None:
+async def test_options_out_of_range_are_refused_all_at_once(installation: Installation, enqueuer: Enqueuer) -> None:
     results = await refusals(
         installation, enqueuer, *(NewJob(TestKinds.Greet(), **options) for options, _ in OUT_OF_RANGE)
     )
@@ -147,7 +154,44 @@ async def test_options_out_of_range_are_refused_all_at_once(installation: Any, e
         assert {violation.field for violation in refused.violations} == fields, options
 
 
-async def test_the_ends_of_every_range_are_accepted(installation: Any, enqueuer: Enqueuer) -> None:
+def test_validate_reports_payload_options_and_metadata_together(enqueuer: Enqueuer) -> None:
+    job = NewJob(TestKinds.Greet(name="x" * 101), priority=9, tags=["a", ""], metadata={"a": float("nan")}, version=0)
+    error = enqueuer.validate(job)
+    assert isinstance(error, PayloadInvalidError)
+    assert [found.field for found in error.violations] == ["name"]
+    assert {found.field for found in error.options} == {"priority", "tags[1]", "metadata", "version"}
+
+
+async def test_a_validated_job_is_enqueued_without_validating_it_again(
+    installation: Installation, enqueuer: Enqueuer
+) -> None:
+    message = TestKinds.Greet(name="Ada")
+    job = enqueuer.validate(NewJob(message, priority=1, key="k"))
+    assert isinstance(job, ValidatedJob)
+    assert (job.queue, job.kind.name, job.message, job.options.priority) == ("greetings", GREET, message, 1)
+    message.name = "x" * 101  # a second validation would see it
+    async with await installation.connect() as connection:
+        [first], [again] = [await enqueuer.enqueue_many_async(connection, [job]) for _ in range(2)]
+    assert isinstance(first, Enqueued)
+    assert again == Enqueued(first.job_id, duplicate=True, reason="key")
+    assert TestKinds.Greet.FromString((await installation.job(first.job_id)).payload).name == "Ada"
+
+
+async def test_a_validated_job_passes_through_middleware_and_is_validated_after_it(
+    installation: Installation, enqueuer: Enqueuer
+) -> None:
+    def raise_priority(jobs: Any) -> Any:
+        yield [replace(job, priority=9) for job in jobs]
+
+    job = enqueuer.validate(NewJob(TestKinds.Greet()))
+    assert isinstance(job, ValidatedJob)
+    enqueuer.use(raise_priority)
+    async with await installation.connect() as connection:
+        [result] = await enqueuer.enqueue_many_async(connection, [job])
+    assert isinstance(result, OptionInvalidError)
+
+
+async def test_the_ends_of_every_range_are_accepted(installation: Installation, enqueuer: Enqueuer) -> None:
     lowest: dict[str, Any] = {"queue": "q", "priority": 1, "max_retries": 0, "timeout": timedelta(milliseconds=1)}
     highest: dict[str, Any] = {
         "queue": "é" * 100,
@@ -164,7 +208,7 @@ async def test_the_ends_of_every_range_are_accepted(installation: Any, enqueuer:
         assert {name: getattr(job, name, None) for name in lowest} == {name: options[name] for name in lowest}
 
 
-async def test_the_call_goes_before_the_override_and_that_before_the_kind(installation: Any) -> None:
+async def test_the_call_goes_before_the_override_and_that_before_the_kind(installation: Installation) -> None:
     override = KindOverride(queue="overridden", max_retries=9)
     enqueuer = Enqueuer(Kinds.of_file(FILE, overrides={GREET: override}))
     async with await installation.connect() as connection:
@@ -175,7 +219,9 @@ async def test_the_call_goes_before_the_override_and_that_before_the_kind(instal
     assert (called.queue, called.max_retries, called.priority) == ("called", 0, 2)
 
 
-async def test_refused_items_dont_stop_the_others_of_their_batch(installation: Any, enqueuer: Enqueuer) -> None:
+async def test_refused_items_dont_stop_the_others_of_their_batch(
+    installation: Installation, enqueuer: Enqueuer
+) -> None:
     batch = [
         NewJob(TestKinds.Greet(name="first")),
         NewJob(packed("acme.v1.Nothing", b"")),
@@ -196,7 +242,7 @@ async def test_refused_items_dont_stop_the_others_of_their_batch(installation: A
     assert names == ["first", "second", "third"]
 
 
-async def test_a_batch_over_the_limit_is_refused_whole(installation: Any, enqueuer: Enqueuer) -> None:
+async def test_a_batch_over_the_limit_is_refused_whole(installation: Installation, enqueuer: Enqueuer) -> None:
     async with await installation.connect() as connection:
         with pytest.raises(BatchTooLargeError, match="the batch has 51 jobs; the limit is 50"):
             await enqueuer.enqueue_many_async(connection, [NewJob(TestKinds.Greet())] * 51)
@@ -204,12 +250,12 @@ async def test_a_batch_over_the_limit_is_refused_whole(installation: Any, enqueu
     assert await installation.execute("select count(*) from headrace.jobs") == [(0,)]
 
 
-async def test_a_broken_trace_context_costs_the_trace_and_not_the_job(installation: Any) -> None:
+async def test_a_broken_trace_context_costs_the_trace_and_not_the_job(installation: Installation) -> None:
     for bad in ("a\0b", "\ud800", "ü", "x" * 9_000):
         job_id = await installation.enqueue(TestKinds.Greet(), trace=TraceParent(bad, bad, bad))
         assert (await installation.job(job_id)).traceparent is None
 
 
-async def test_NUL_in_a_payload_is_the_payloads_own_business(installation: Any) -> None:  # noqa: N802
+async def test_NUL_in_a_payload_is_the_payloads_own_business(installation: Installation) -> None:  # noqa: N802
     job_id = await installation.enqueue(TestKinds.Greet(name="a\0b"))
     assert TestKinds.Greet.FromString((await installation.job(job_id)).payload).name == "a\0b"

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 from engine_kinds import TestKinds
+from eventually import Eventually
+from installation import Installation
 
 from headrace.queue import (
     Enqueued,
@@ -39,7 +41,7 @@ def greeting(name: str = "Ada", unique: Unique | None = DEFAULT, **options: Any)
     return NewJob(TestKinds.Greet(name=name), unique=unique, **options)
 
 
-async def accept(installation: Any, *jobs: NewJob) -> list[Any]:
+async def accept(installation: Installation, *jobs: NewJob) -> list[Any]:
     """Accepts and commits."""
     async with await installation.connect(autocommit=False) as connection:
         results: Sequence[Enqueued | EnqueueError] = await installation.enqueuer.enqueue_many_async(connection, jobs)
@@ -50,12 +52,12 @@ def duplicate_of(first: Enqueued) -> Enqueued:
     return Enqueued(first.job_id, duplicate=True, reason="unique")
 
 
-async def count(installation: Any) -> int:
+async def count(installation: Installation) -> int:
     [(jobs,)] = await installation.execute("select count(*) from headrace.jobs")
     return int(jobs)
 
 
-async def move(installation: Any, job_id: int, state: str) -> None:
+async def move(installation: Installation, job_id: int, state: str) -> None:
     """Puts a job into a state, whatever leads there."""
     await installation.execute(
         "update headrace.jobs set state = %(state)s::headrace.job_state,"
@@ -68,7 +70,7 @@ async def move(installation: Any, job_id: int, state: str) -> None:
     )
 
 
-async def test_an_equal_job_is_answered_with_the_one_that_is_there(installation: Any) -> None:
+async def test_an_equal_job_is_answered_with_the_one_that_is_there(installation: Installation) -> None:
     [first] = await accept(installation, greeting())
     [again, other] = await accept(installation, greeting(), greeting("Bob"))
     assert again == duplicate_of(first)
@@ -76,21 +78,21 @@ async def test_an_equal_job_is_answered_with_the_one_that_is_there(installation:
     assert await count(installation) == 2
 
 
-async def test_within_a_batch_the_first_of_equal_jobs_stands(installation: Any) -> None:
+async def test_within_a_batch_the_first_of_equal_jobs_stands(installation: Installation) -> None:
     results = await accept(installation, greeting(), greeting("Bob"), greeting(), greeting("Bob"), greeting())
     ada, bob = results[:2]
     assert results == [ada, bob, duplicate_of(ada), duplicate_of(bob), duplicate_of(ada)]
     assert await count(installation) == 2
 
 
-async def test_jobs_that_want_no_uniqueness_are_never_duplicates(installation: Any) -> None:
+async def test_jobs_that_want_no_uniqueness_are_never_duplicates(installation: Installation) -> None:
     [first] = await accept(installation, greeting())
     results = await accept(installation, greeting(unique=None), greeting(unique=None))
     assert [result.duplicate for result in results] == [False, False]
     assert await accept(installation, greeting()) == [duplicate_of(first)]
 
 
-async def test_only_the_chosen_fields_must_be_equal(installation: Any) -> None:
+async def test_only_the_chosen_fields_must_be_equal(installation: Installation) -> None:
     def lines(name: str, *lines: str, by: Any) -> NewJob:
         return NewJob(TestKinds.Greet(name=name, lines=lines), unique=Unique(by=by))
 
@@ -104,7 +106,7 @@ async def test_only_the_chosen_fields_must_be_equal(installation: Any) -> None:
     assert any_again == duplicate_of(any_)
 
 
-async def test_a_kind_has_a_uniqueness_of_its_own_and_a_queue_if_it_is_asked_for(installation: Any) -> None:
+async def test_a_kind_has_a_uniqueness_of_its_own_and_a_queue_if_it_is_asked_for(installation: Installation) -> None:
     [greet, count_] = await accept(installation, greeting(), NewJob(TestKinds.Count(name="Ada"), unique=Unique()))
     assert (greet.duplicate, count_.duplicate) == (False, False)
     assert await accept(installation, greeting(queue="elsewhere")) == [duplicate_of(greet)]
@@ -117,7 +119,7 @@ async def test_a_kind_has_a_uniqueness_of_its_own_and_a_queue_if_it_is_asked_for
 
 
 @pytest.mark.parametrize("state", list(JobState))
-async def test_a_job_counts_until_it_has_ended(installation: Any, state: JobState) -> None:
+async def test_a_job_counts_until_it_has_ended(installation: Installation, state: JobState) -> None:
     [first] = await accept(installation, greeting())
     await move(installation, first.job_id, state)
     [again] = await accept(installation, greeting())
@@ -126,7 +128,7 @@ async def test_a_job_counts_until_it_has_ended(installation: Any, state: JobStat
     assert await count(installation) == (2 if ended else 1)
 
 
-async def test_with_states_of_ones_own_a_running_job_may_not_count(installation: Any) -> None:
+async def test_with_states_of_ones_own_a_running_job_may_not_count(installation: Installation) -> None:
     waiting = Unique(states=WAITING)
     [first] = await accept(installation, greeting(unique=waiting))
     assert await accept(installation, greeting(unique=waiting)) == [duplicate_of(first)]
@@ -137,7 +139,7 @@ async def test_with_states_of_ones_own_a_running_job_may_not_count(installation:
     assert await accept(installation, greeting()) == [duplicate_of(second)]
 
 
-async def test_with_a_period_a_completed_job_counts_until_that_is_over(installation: Any) -> None:
+async def test_with_a_period_a_completed_job_counts_until_that_is_over(installation: Installation) -> None:
     hourly = Unique(period=HOUR)
     [first] = await accept(installation, greeting(unique=hourly))
     await move(installation, first.job_id, "completed")
@@ -148,7 +150,9 @@ async def test_with_a_period_a_completed_job_counts_until_that_is_over(installat
     assert await accept(installation, greeting(unique=hourly)) == [duplicate_of(second)]
 
 
-async def test_equal_jobs_of_one_batch_with_rules_of_their_own_get_answers_of_their_own(installation: Any) -> None:
+async def test_equal_jobs_of_one_batch_with_different_rules_get_different_results(
+    installation: Installation,
+) -> None:
     [first] = await accept(installation, greeting())
     await move(installation, first.job_id, "completed")
     long_, short, again = await accept(
@@ -158,7 +162,7 @@ async def test_equal_jobs_of_one_batch_with_rules_of_their_own_get_answers_of_th
     assert not short.duplicate
 
 
-async def test_a_job_that_is_deleted_leaves_its_uniqueness(installation: Any) -> None:
+async def test_a_job_that_is_deleted_leaves_its_uniqueness(installation: Installation) -> None:
     [first] = await accept(installation, greeting())
     await installation.execute("delete from headrace.jobs")
     [second] = await accept(installation, greeting())
@@ -174,7 +178,9 @@ async def test_a_job_that_is_deleted_leaves_its_uniqueness(installation: Any) ->
         (Unique(states=frozenset({JobState.RUNNING})), r"unique\.states must have scheduled and available among them"),
     ],
 )
-async def test_a_uniqueness_that_makes_no_sense_is_refused(installation: Any, unique: Unique, complaint: str) -> None:
+async def test_a_uniqueness_that_makes_no_sense_is_refused(
+    installation: Installation, unique: Unique, complaint: str
+) -> None:
     [refused] = await accept(installation, greeting(unique=unique))
     with pytest.raises(OptionInvalidError, match=complaint):
         raise refused
@@ -183,11 +189,11 @@ async def test_a_uniqueness_that_makes_no_sense_is_refused(installation: Any, un
 class TestWithIdempotencyKeys:
     """The answer tells which of the two made a job a duplicate, and a key stands for the job that was answered."""
 
-    async def test_the_key_goes_first(self, installation: Any) -> None:
+    async def test_the_key_goes_first(self, installation: Installation) -> None:
         [first] = await accept(installation, greeting(key="k"))
         assert await accept(installation, greeting(key="k")) == [Enqueued(first.job_id, duplicate=True, reason="key")]
 
-    async def test_a_new_key_for_a_duplicate_stands_for_the_job_that_is_there(self, installation: Any) -> None:
+    async def test_a_new_key_for_a_duplicate_stands_for_the_job_that_is_there(self, installation: Installation) -> None:
         [first] = await accept(installation, greeting())
         same, follower, other = await accept(
             installation, greeting(key="k"), greeting(key="k"), greeting("Bob", unique=None, key="k")
@@ -199,7 +205,9 @@ class TestWithIdempotencyKeys:
         await move(installation, first.job_id, "completed")
         assert await accept(installation, greeting(key="k")) == [Enqueued(first.job_id, duplicate=True, reason="key")]
 
-    async def test_a_key_and_a_uniqueness_that_are_both_new_stand_for_the_same_job(self, installation: Any) -> None:
+    async def test_a_key_and_a_uniqueness_that_are_both_new_stand_for_the_same_job(
+        self, installation: Installation
+    ) -> None:
         [first] = await accept(installation, greeting(key="k"))
         assert await accept(installation, greeting(key="l")) == [duplicate_of(first)]
         assert (await installation.job(first.job_id)).state == "available"
@@ -209,7 +217,7 @@ class TestUnderConcurrency:
     """A valid job is never an error, and a winner that rolls back takes nothing with it."""
 
     @staticmethod
-    async def waits_for_a_lock(installation: Any) -> bool:
+    async def waits_for_a_lock(installation: Installation) -> bool:
         rows = await installation.execute(
             "select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
         )
@@ -217,7 +225,7 @@ class TestUnderConcurrency:
 
     @pytest.mark.parametrize("held_before", [False, True])
     async def test_the_loser_of_a_race_is_answered_with_the_winners_job(
-        self, installation: Any, eventually: Any, held_before: bool
+        self, installation: Installation, eventually: Eventually, held_before: bool
     ) -> None:
         await self.hold(installation, held_before)
         async with await installation.connect(autocommit=False) as connection:
@@ -225,11 +233,12 @@ class TestUnderConcurrency:
             loser = asyncio.create_task(accept(installation, greeting()))
             await eventually(lambda: self.waits_for_a_lock(installation))
             await connection.commit()
+            assert isinstance(winner, Enqueued)
             assert await loser == [duplicate_of(winner)]
 
     @pytest.mark.parametrize("held_before", [False, True])
     async def test_a_winner_that_rolls_back_loses_no_job(
-        self, installation: Any, eventually: Any, held_before: bool
+        self, installation: Installation, eventually: Eventually, held_before: bool
     ) -> None:
         await self.hold(installation, held_before)
         async with await installation.connect(autocommit=False) as connection:
@@ -240,17 +249,18 @@ class TestUnderConcurrency:
             results = [result for [result] in await asyncio.gather(*losers)]
         [new] = [result for result in results if not result.duplicate]
         assert [result for result in results if result.duplicate] == [duplicate_of(new)] * 2
+        assert isinstance(winner, Enqueued)
         assert new.job_id != winner.job_id
         assert (await installation.job(new.job_id)).state == "available"
 
     @staticmethod
-    async def hold(installation: Any, held_before: bool) -> None:
+    async def hold(installation: Installation, held_before: bool) -> None:
         """Has the uniqueness held by a job that no longer counts, if so asked."""
         if held_before:
             [first] = await accept(installation, greeting())
             await move(installation, first.job_id, "completed")
 
-    async def test_batches_in_any_order_agree_and_dont_deadlock(self, installation: Any) -> None:
+    async def test_batches_in_any_order_agree_and_dont_deadlock(self, installation: Installation) -> None:
         """New uniquenesses and ones to be taken over, from many sides at once, some of which roll back."""
         shuffled = random.Random(7)
         names = [f"guest {n}" for n in range(60)]
@@ -263,7 +273,8 @@ class TestUnderConcurrency:
                 if shuffled.random() < 0.3:
                     await connection.rollback()
                     return []
-            return list(zip(mine, results, strict=True))
+            accepted = [result for result in results if isinstance(result, Enqueued)]
+            return list(zip(mine, accepted, strict=True))
 
         for _ in range(6):
             await installation.execute("update headrace.jobs set state = 'completed', ready_xid = null")
@@ -281,7 +292,9 @@ class TestUnderConcurrency:
 class TestAfterwards:
     """What happens to a job later is never refused for the sake of uniqueness."""
 
-    async def test_a_finished_job_is_retried_beside_the_one_that_took_its_place(self, installation: Any) -> None:
+    async def test_a_finished_job_is_retried_beside_the_one_that_took_its_place(
+        self, installation: Installation
+    ) -> None:
         [first] = await accept(installation, greeting())
         async with await installation.connect() as connection:
             await cancel_job_async(connection, first.job_id)
@@ -291,7 +304,7 @@ class TestAfterwards:
 
     @pytest.mark.parametrize("outcome", [Retry("once more", after=timedelta(0)), Snooze(timedelta(milliseconds=1))])
     async def test_retries_and_schedules_go_on_beside_a_new_equal_job(
-        self, installation: Any, eventually: Any, outcome: Any
+        self, installation: Installation, eventually: Eventually, outcome: Any
     ) -> None:
         """Oban #1416, Procrastinate #1446: a job that came back to a state in which another one was unique failed."""
         unique = Unique(states=WAITING)
@@ -302,7 +315,7 @@ class TestAfterwards:
         async def greet(message: Any, job: RunningJob) -> Any:
             runs.append(job.id)
             if job.id == first.job_id and not seconds:
-                # While this one runs, an equal one may come. It waits longer than this one's way back into line.
+                # While this one runs, an equal one may come. It waits until this one is available again, and longer.
                 later = datetime.now(UTC) + timedelta(minutes=1)
                 seconds.extend(await accept(installation, greeting(unique=unique, run_at=later)))
                 return outcome
@@ -315,9 +328,9 @@ class TestAfterwards:
         assert (await installation.job(seconds[0].job_id)).state == "scheduled"
 
     async def test_one_unique_job_among_the_due_never_keeps_the_others_back(
-        self, installation: Any, eventually: Any
+        self, installation: Installation, eventually: Eventually
     ) -> None:
-        """One statement brings all that is due into line; it must not fail, nor leave any of them behind."""
+        """One statement makes all due jobs available; it must not fail, nor leave any of them behind."""
         ran: set[int] = set()
 
         async def greet(message: Any, job: RunningJob) -> None:
@@ -326,7 +339,7 @@ class TestAfterwards:
         soon = datetime.now(UTC) + timedelta(milliseconds=200)
         unique = Unique(states=WAITING)
         due = await accept(installation, *(greeting(f"guest {n}", unique, run_at=soon) for n in range(20)))
-        for result in due[:10]:  # as a worker would have left them, with equal ones in line meanwhile
+        for result in due[:10]:  # as a worker would have left them, with equal ones available meanwhile
             await installation.execute("update headrace.jobs set state = 'retryable' where id = %s", [result.job_id])
         beside = await accept(installation, *(greeting(f"guest {n}", unique) for n in range(10)))
         assert not any(result.duplicate for result in beside)
@@ -335,7 +348,9 @@ class TestAfterwards:
             await eventually(lambda: installation.is_in(due[0].job_id, "completed"))
         assert ran >= {result.job_id for result in (*due, *beside)}
 
-    async def test_a_rescue_goes_on_beside_a_new_equal_job(self, installation: Any, eventually: Any) -> None:
+    async def test_a_rescue_goes_on_beside_a_new_equal_job(
+        self, installation: Installation, eventually: Eventually
+    ) -> None:
         unique = Unique(states=WAITING)
         [first] = await accept(installation, greeting(unique=unique))
         [(worker_id,)] = await installation.execute(
@@ -358,7 +373,7 @@ class TestAfterwards:
             await eventually(lambda: installation.is_in(second.job_id, "completed"))
 
     async def test_the_uniqueness_of_jobs_that_are_gone_is_forgotten(
-        self, installation: Any, eventually: Any, monkeypatch: pytest.MonkeyPatch
+        self, installation: Installation, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(cleaner, "PAGE", 3)
         monkeypatch.setattr(cleaner, "BETWEEN_PAGES", timedelta(0))

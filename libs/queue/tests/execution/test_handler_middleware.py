@@ -1,19 +1,19 @@
-"""Middleware goes around the work of all kinds or of some, and what it answers or raises is the attempt's outcome."""
+"""Middleware goes around the work of all kinds or of some, and what it returns or raises is the attempt's outcome."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from engine_kinds import TestKinds
+from eventually import Eventually
+from installation import Installation
 
 from headrace.queue import Done, Job, KindUnknownError, RetryPolicy, RunningJob, Snooze, Worker
 
-Eventually = Callable[..., Awaitable[None]]
 log: list[str] = []
 
 
@@ -51,7 +51,9 @@ def greet_in_thread(message: Any, job: RunningJob) -> None:
     log.append(f"greet {message.name}")
 
 
-async def run(installation: Any, eventually: Any, handlers: Any, kind: Any = TestKinds.Greet, **options: Any) -> Job:
+async def run(
+    installation: Installation, eventually: Eventually, handlers: Any, kind: Any = TestKinds.Greet, **options: Any
+) -> Job:
     """Runs one job to its end, and drains the worker."""
     job_id = await installation.enqueue(kind(name="Ada"), **options)
     async with installation.working(installation.worker(handlers)):
@@ -64,7 +66,7 @@ async def run(installation: Any, eventually: Any, handlers: Any, kind: Any = Tes
     return job
 
 
-async def test_the_first_one_used_is_the_outermost(installation: Any, eventually: Eventually) -> None:
+async def test_the_first_one_used_is_the_outermost(installation: Installation, eventually: Eventually) -> None:
     handlers = installation.handlers(Greet=greet)
     handlers.use(logging_as("outer"))
     handlers.use(logging_as("inner"), TestKinds.Greet)
@@ -72,7 +74,7 @@ async def test_the_first_one_used_is_the_outermost(installation: Any, eventually
     assert log == ["outer before Ada", "inner before Ada", "greet Ada", "inner after Ada", "outer after Ada"]
 
 
-async def test_middleware_of_a_kind_leaves_others_alone(installation: Any, eventually: Eventually) -> None:
+async def test_middleware_of_a_kind_leaves_others_alone(installation: Installation, eventually: Eventually) -> None:
     handlers = installation.handlers(Greet=greet, Count=greet)
     handlers.use(logging_as("of Count"), TestKinds.Count)
     await run(installation, eventually, handlers)
@@ -82,7 +84,7 @@ async def test_middleware_of_a_kind_leaves_others_alone(installation: Any, event
 
 
 async def test_a_plain_function_goes_around_a_plain_handler_in_its_thread(
-    installation: Any, eventually: Eventually
+    installation: Installation, eventually: Eventually
 ) -> None:
     handlers = installation.handlers(Greet=greet_in_thread)
     handlers.use(logging_in_thread_as("in the thread"))
@@ -97,19 +99,19 @@ async def test_a_plain_function_goes_around_a_plain_handler_in_its_thread(
     ]
 
 
-async def test_a_plain_function_cant_go_around_an_async_handler(installation: Any) -> None:
+async def test_a_plain_function_cant_go_around_an_async_handler(installation: Installation) -> None:
     handlers = installation.handlers(Greet=greet)
     handlers.use(logging_in_thread_as("x"))
     with pytest.raises(ValueError, match=r"middleware .*logging_in_thread_as.* make it an async def"):
         installation.worker(handlers)
 
 
-def test_middleware_for_what_is_no_kind_is_refused(installation: Any) -> None:
+def test_middleware_for_an_unknown_kind_is_rejected(installation: Installation) -> None:
     with pytest.raises(KindUnknownError):
         installation.handlers(Greet=greet).use(logging_as("x"), TestKinds.NoKind)
 
 
-async def test_what_middleware_answers_is_the_outcome(installation: Any, eventually: Eventually) -> None:
+async def test_what_middleware_answers_is_the_outcome(installation: Installation, eventually: Eventually) -> None:
     async def not_today(message: Any, job: RunningJob, call_next: Any) -> Snooze:
         return Snooze(timedelta(hours=1))
 
@@ -126,7 +128,7 @@ async def test_what_middleware_answers_is_the_outcome(installation: Any, eventua
     assert log == ["greet Grace"]
 
 
-async def test_what_middleware_raises_is_a_failed_attempt(installation: Any, eventually: Eventually) -> None:
+async def test_what_middleware_raises_is_a_failed_attempt(installation: Installation, eventually: Eventually) -> None:
     async def broken(message: Any, job: RunningJob, call_next: Any) -> None:
         await call_next(message, job)
         raise LookupError("no such tenant")
@@ -138,7 +140,7 @@ async def test_what_middleware_raises_is_a_failed_attempt(installation: Any, eve
 
 
 async def test_middleware_sees_what_a_handler_raises_and_may_make_it_good(
-    installation: Any, eventually: Eventually
+    installation: Installation, eventually: Eventually
 ) -> None:
     def fail(message: Any, job: RunningJob) -> None:
         raise ConnectionError("away")
@@ -156,7 +158,9 @@ async def test_middleware_sees_what_a_handler_raises_and_may_make_it_good(
 
 
 @pytest.mark.parametrize("in_thread", [False, True])
-async def test_the_timeout_covers_middleware_too(in_thread: bool, installation: Any, eventually: Eventually) -> None:
+async def test_the_timeout_covers_middleware_too(
+    in_thread: bool, installation: Installation, eventually: Eventually
+) -> None:
     """Whether the handler is through, or a thread has kept it beyond its time: what waits forever is interrupted."""
     interrupted = asyncio.Event()
 

@@ -139,7 +139,7 @@ def test_handlers_without_annotations_are_added_by_their_kind(function: Any, mod
         ("x", "must be a function, not 'x'"),
     ],
 )
-def test_what_can_not_be_called_with_a_payload_and_a_job_is_rejected_when_it_is_added(function: Any, text: str) -> None:
+def test_a_function_that_takes_no_payload_and_job_is_rejected_when_it_is_added(function: Any, text: str) -> None:
     with pytest.raises(TypeError, match=text):
         Handlers(Kinds([Greet])).add(Greet, function)
 

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 from engine_kinds import TestKinds
+from eventually import Eventually
+from installation import Installation
 
 from headrace.queue import (
     Cancel,
@@ -20,7 +22,6 @@ from headrace.queue import (
     RunningJob,
     Snooze,
     Worker,
-    WorkerSettings,
     current_job,
 )
 from headrace.queue.execution import timeouts
@@ -40,8 +41,8 @@ async def do_nothing(message: Any, job: RunningJob) -> None:
     """Completes its job."""
 
 
-async def run(installation: Any, eventually: Any, handler: Callable[..., Any], **options: Any) -> Job:
-    """Runs one job until it is over, then another to see that the worker still works; answers the first."""
+async def run(installation: Installation, eventually: Eventually, handler: Callable[..., Any], **options: Any) -> Job:
+    """Runs one job until it is over, then another to see that the worker still works. Returns the first."""
     job_id = await installation.enqueue(TestKinds.Greet(name="Ada"), **options)
     handlers = installation.handlers(Greet=handler, Count=do_nothing)
     async with installation.working(installation.worker(handlers)):
@@ -56,7 +57,7 @@ async def run(installation: Any, eventually: Any, handler: Callable[..., Any], *
     return job
 
 
-async def test_a_completed_job_says_when_and_by_whom(installation: Any, eventually: Any) -> None:
+async def test_a_completed_job_says_when_and_by_whom(installation: Installation, eventually: Eventually) -> None:
     async def greet(message: Any, job: RunningJob) -> None:
         assert message.name == "Ada"
 
@@ -66,7 +67,9 @@ async def test_a_completed_job_says_when_and_by_whom(installation: Any, eventual
     assert job.worker is not None
 
 
-async def test_a_failing_job_is_tried_again_until_its_retries_are_spent(installation: Any, eventually: Any) -> None:
+async def test_a_failing_job_is_tried_again_until_its_retries_are_spent(
+    installation: Installation, eventually: Eventually
+) -> None:
     async def greet(message: Any, job: RunningJob) -> None:
         raise ValueError(f"no greeting in attempt {job.attempt}")
 
@@ -78,7 +81,9 @@ async def test_a_failing_job_is_tried_again_until_its_retries_are_spent(installa
     assert "in greet" in job.errors[0].traceback
 
 
-async def test_a_job_that_succeeds_in_the_end_keeps_the_errors_before(installation: Any, eventually: Any) -> None:
+async def test_a_job_that_succeeds_in_the_end_keeps_the_errors_before(
+    installation: Installation, eventually: Eventually
+) -> None:
     def greet(message: Any, job: RunningJob) -> None:
         if job.attempt < 2:
             raise ConnectionError("away")
@@ -87,7 +92,7 @@ async def test_a_job_that_succeeds_in_the_end_keeps_the_errors_before(installati
     assert (job.state, job.attempt, [error.type for error in job.errors]) == ("completed", 2, ["ConnectionError"])
 
 
-async def test_only_the_last_ten_errors_are_kept(installation: Any, eventually: Any) -> None:
+async def test_only_the_last_ten_errors_are_kept(installation: Installation, eventually: Eventually) -> None:
     async def greet(message: Any, job: RunningJob) -> Retry:
         return Retry(f"attempt {job.attempt}", after=timedelta(0))
 
@@ -96,7 +101,7 @@ async def test_only_the_last_ten_errors_are_kept(installation: Any, eventually: 
 
 
 class UnspeakableError(Exception):
-    """An exception with a bug of its own."""
+    """An exception whose text raises another."""
 
     def __str__(self) -> str:
         raise RuntimeError("not even this works")
@@ -119,7 +124,9 @@ HOSTILE: dict[str, tuple[Any, str, str]] = {
 
 
 @pytest.mark.parametrize("in_thread", [False, True])
-async def test_no_exception_is_too_strange_to_be_recorded(in_thread: bool, installation: Any, eventually: Any) -> None:
+async def test_no_exception_is_too_strange_to_be_recorded(
+    in_thread: bool, installation: Installation, eventually: Eventually
+) -> None:
     def greet_in_thread(message: Any, job: RunningJob) -> None:
         raise HOSTILE[message.name][0]
 
@@ -137,7 +144,9 @@ async def test_no_exception_is_too_strange_to_be_recorded(in_thread: bool, insta
         assert len(error.traceback) <= 8_000
 
 
-async def test_what_would_end_a_program_ends_an_attempt_in_a_thread(installation: Any, eventually: Any) -> None:
+async def test_what_would_end_a_program_ends_an_attempt_in_a_thread(
+    installation: Installation, eventually: Eventually
+) -> None:
     raised = {"KeyboardInterrupt": KeyboardInterrupt(), "EndedError": EndedError("at once")}
 
     def greet(message: Any, job: RunningJob) -> None:
@@ -170,7 +179,9 @@ NO_OUTCOMES: dict[str, tuple[Callable[[], Any], str, str]] = {
 }
 
 
-async def test_an_answer_that_is_no_outcome_is_a_failed_attempt(installation: Any, eventually: Any) -> None:
+async def test_a_return_value_that_is_not_an_outcome_is_a_failed_attempt(
+    installation: Installation, eventually: Eventually
+) -> None:
     async def greet(message: Any, job: RunningJob) -> Any:
         return NO_OUTCOMES[message.name][0]()
 
@@ -184,7 +195,7 @@ async def test_an_answer_that_is_no_outcome_is_a_failed_attempt(installation: An
         assert complaint in first.message, case
 
 
-async def test_snooze_leaves_the_attempt_unspent(installation: Any, eventually: Any) -> None:
+async def test_snooze_leaves_the_attempt_unspent(installation: Installation, eventually: Eventually) -> None:
     async def greet(message: Any, job: RunningJob) -> Snooze | None:
         return Snooze(timedelta(milliseconds=5)) if job.lease < 4 else None
 
@@ -192,7 +203,7 @@ async def test_snooze_leaves_the_attempt_unspent(installation: Any, eventually: 
     assert (job.state, job.attempt, job.lease, job.errors) == ("completed", 1, 4, [])
 
 
-async def test_a_snooze_beyond_all_bounds_is_shortened(installation: Any, eventually: Any) -> None:
+async def test_a_snooze_beyond_all_bounds_is_shortened(installation: Installation, eventually: Eventually) -> None:
     async def greet(message: Any, job: RunningJob) -> Snooze:
         return Snooze(timedelta.max)
 
@@ -201,13 +212,16 @@ async def test_a_snooze_beyond_all_bounds_is_shortened(installation: Any, eventu
         await eventually(lambda: installation.is_in(job_id, "scheduled"))
     job = await installation.job(job_id)
     assert job.attempt == 0
+    assert job.ready_at is not None
     assert timedelta(days=3_600) < job.ready_at - job.created_at < timedelta(days=3_700)
 
 
 @pytest.mark.parametrize(
     ("outcome", "state"), [(Cancel("not wanted"), "cancelled"), (Discard("hopeless"), "discarded")]
 )
-async def test_a_handler_can_end_its_job_for_good(outcome: Any, state: str, installation: Any, eventually: Any) -> None:
+async def test_a_handler_can_end_its_job_for_good(
+    outcome: Any, state: str, installation: Installation, eventually: Eventually
+) -> None:
     async def greet(message: Any, job: RunningJob) -> Any:
         return outcome
 
@@ -216,7 +230,7 @@ async def test_a_handler_can_end_its_job_for_good(outcome: Any, state: str, inst
     assert (job.errors[0].type, job.errors[0].message) == (type(outcome).__name__, outcome.reason)
 
 
-async def test_a_retry_comes_when_the_handler_says(installation: Any, eventually: Any) -> None:
+async def test_a_retry_comes_when_the_handler_says(installation: Installation, eventually: Eventually) -> None:
     async def greet(message: Any, job: RunningJob) -> Retry:
         return Retry("the other side asks for an hour", after=timedelta(hours=1))
 
@@ -224,18 +238,21 @@ async def test_a_retry_comes_when_the_handler_says(installation: Any, eventually
     async with installation.working(installation.worker(installation.handlers(Greet=greet))):
         await eventually(lambda: installation.is_in(job_id, "retryable"))
     job = await installation.job(job_id)
+    assert job.ready_at is not None
+    assert job.claimed_at is not None
     assert timedelta(minutes=59) < job.ready_at - job.claimed_at < timedelta(minutes=61)
     assert (job.attempt, job.errors[0].message) == (1, "the other side asks for an hour")
 
 
-def patient(installation: Any, **functions: Any) -> Worker:
+def patient(installation: Installation, **functions: Any) -> Worker:
     """A worker of two slots whose retries are far away."""
     policy = RetryPolicy(base=timedelta(hours=1))
-    settings = WorkerSettings(**{"slots": 2, **installation._options})
-    return Worker(installation.dsn, installation.handlers(**functions), settings=settings, retry=policy)
+    return Worker(
+        installation.dsn, installation.handlers(**functions), settings=installation.settings(slots=2), retry=policy
+    )
 
 
-async def test_an_async_handler_is_cancelled_at_its_timeout(installation: Any, eventually: Any) -> None:
+async def test_an_async_handler_is_cancelled_at_its_timeout(installation: Installation, eventually: Eventually) -> None:
     interrupted = asyncio.Event()
 
     async def greet(message: Any, job: RunningJob) -> None:
@@ -253,7 +270,9 @@ async def test_an_async_handler_is_cancelled_at_its_timeout(installation: Any, e
     assert job.errors[0].message == "the attempt took longer than its 0.05 s"
 
 
-async def test_a_thread_keeps_its_slot_beyond_its_timeout_until_it_returns(installation: Any, eventually: Any) -> None:
+async def test_a_thread_keeps_its_slot_beyond_its_timeout_until_it_returns(
+    installation: Installation, eventually: Eventually
+) -> None:
     saw_the_stop, may_return, running = threading.Event(), threading.Event(), threading.Semaphore(2)
 
     def greet(message: Any, job: RunningJob) -> None:
@@ -279,8 +298,8 @@ async def test_a_thread_keeps_its_slot_beyond_its_timeout_until_it_returns(insta
     assert [(await installation.job(job_id)).errors[0].type for job_id in held] == ["timeout"] * 2
 
 
-async def test_a_handler_that_swallows_its_cancellation_is_interrupted_again_by_the_drain(
-    installation: Any, eventually: Any
+async def test_a_drain_interrupts_a_handler_that_swallowed_its_cancellation_again(
+    installation: Installation, eventually: Eventually
 ) -> None:
     swallowed = asyncio.Event()
 
@@ -299,7 +318,10 @@ async def test_a_handler_that_swallows_its_cancellation_is_interrupted_again_by_
 
 
 async def test_a_timeout_is_never_silent(
-    installation: Any, eventually: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    installation: Installation,
+    eventually: Eventually,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """Neither where the handler swallows it and goes on, nor where it then returns as if all were well."""
     monkeypatch.setattr(timeouts, "OVERDUE", 0.05)
@@ -324,7 +346,7 @@ async def test_a_timeout_is_never_silent(
 
 
 async def test_a_timeout_that_could_not_strike_is_told_of(
-    installation: Any, eventually: Any, caplog: pytest.LogCaptureFixture
+    installation: Installation, eventually: Eventually, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def greet(message: Any, job: RunningJob) -> None:
         while job.remaining > 0:  # never gives the event loop a turn
@@ -337,7 +359,7 @@ async def test_a_timeout_that_could_not_strike_is_told_of(
     assert "which could not strike" in caplog.text
 
 
-async def test_a_stop_that_is_said_twice_lets_a_handler_tidy_up(installation: Any) -> None:
+async def test_a_stop_that_is_said_twice_lets_a_handler_tidy_up(installation: Installation) -> None:
     running: list[RunningJob] = []
     started, stopped, tidied = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
@@ -361,7 +383,9 @@ async def test_a_stop_that_is_said_twice_lets_a_handler_tidy_up(installation: An
     assert (await installation.job(job_id)).state == "cancelled"
 
 
-async def test_an_undecodable_payload_is_quarantined_with_no_attempt_spent(installation: Any, eventually: Any) -> None:
+async def test_an_undecodable_payload_is_quarantined_with_no_attempt_spent(
+    installation: Installation, eventually: Eventually
+) -> None:
     async def greet(message: Any, job: RunningJob) -> None:
         pytest.fail("there is nothing to greet")
 
@@ -375,7 +399,9 @@ async def test_an_undecodable_payload_is_quarantined_with_no_attempt_spent(insta
 
 
 @pytest.mark.parametrize("in_thread", [False, True])
-async def test_a_handler_can_ask_for_its_job_anywhere(in_thread: bool, installation: Any, eventually: Any) -> None:
+async def test_a_handler_can_ask_for_its_job_anywhere(
+    in_thread: bool, installation: Installation, eventually: Eventually
+) -> None:
     seen: list[RunningJob | None] = []
 
     async def greet(message: Any, job: RunningJob) -> None:

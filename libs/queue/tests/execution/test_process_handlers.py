@@ -1,4 +1,4 @@
-"""Handlers in processes of their own: nothing that one does reaches the worker, and nothing outlives its job."""
+"""Handlers in separate processes: nothing that one does reaches the worker, and nothing outlives its job."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import timedelta
 from functools import partial
@@ -16,6 +15,8 @@ from typing import Any
 import process_handlers
 import pytest
 from engine_kinds import TestKinds
+from eventually import Eventually
+from installation import Installation
 from process_handlers import MIB
 
 from headrace.queue import Handlers, Job, RetryPolicy, RunningJob, TraceParent, Worker
@@ -23,12 +24,13 @@ from headrace.queue import WorkerSettings as Settings
 from headrace.queue.control.jobs import cancel_job_async
 from headrace.queue.execution.processes import process
 
-Eventually = Callable[..., Awaitable[None]]
+pytestmark = pytest.mark.direct(reason="what a worker does with its processes never reaches the database")
+
 PROGRAM = Path(__file__).parents[1] / "support" / "process_program.py"
 OVER = ("completed", "discarded", "retryable", "scheduled", "cancelled")
 
 
-def handlers_of(installation: Any, **options: Any) -> Handlers:
+def handlers_of(installation: Installation, **options: Any) -> Handlers:
     """A handler that does what its job says, in a process."""
     handlers = Handlers(installation.kinds)
     handlers.add(TestKinds.Greet, process_handlers.handle, mode="process", **options)
@@ -38,7 +40,7 @@ def handlers_of(installation: Any, **options: Any) -> Handlers:
 class Site:
     """A worker at work with one process, unless it needs more, and retries that are far away."""
 
-    def __init__(self, installation: Any, eventually: Eventually) -> None:
+    def __init__(self, installation: Installation, eventually: Eventually) -> None:
         self._installation = installation
         self._eventually = eventually
 
@@ -65,7 +67,7 @@ class Site:
 
 
 @pytest.fixture
-def site(installation: Any, eventually: Eventually) -> Site:
+def site(installation: Installation, eventually: Eventually) -> Site:
     return Site(installation, eventually)
 
 
@@ -172,7 +174,9 @@ async def test_the_time_to_start_a_process_is_not_the_jobs_own(site: Site) -> No
     assert (job.state, job.output["jobs"]) == ("completed", 1)
 
 
-async def test_a_cancelled_job_is_killed(site: Site, installation: Any, tmp_path: Path, eventually: Eventually) -> None:
+async def test_a_cancelled_job_is_killed(
+    site: Site, installation: Installation, tmp_path: Path, eventually: Eventually
+) -> None:
     async with site.worker():
         job_id = await site.start(f"spin|{tmp_path / 'pids'}")
         pids = await written(tmp_path / "pids", eventually)
@@ -183,7 +187,7 @@ async def test_a_cancelled_job_is_killed(site: Site, installation: Any, tmp_path
 
 
 async def test_a_drain_kills_what_does_not_end_and_hands_it_back(
-    installation: Any, tmp_path: Path, eventually: Eventually
+    installation: Installation, tmp_path: Path, eventually: Eventually
 ) -> None:
     worker = installation.worker(handlers_of(installation), drain_timeout=timedelta(0))
     job_id = await installation.enqueue(TestKinds.Greet(name=f"spin|{tmp_path / 'pids'}"))
@@ -246,14 +250,14 @@ async def test_a_process_is_replaced_after_its_most_jobs(site: Site, monkeypatch
         assert [(await site.run("who")).output["jobs"] for _ in range(5)] == [1, 2, 1, 2, 1]
 
 
-async def test_a_handler_sees_its_job_as_elsewhere(site: Site, installation: Any) -> None:
+async def test_a_handler_sees_its_job_as_elsewhere(site: Site, installation: Installation) -> None:
     async with site.worker():
         job = await site.run("context", caller="api", max_retries=4, timeout=timedelta(seconds=20))
     assert job.output["job"] == [job.id, 1, 1, 4, "greetings", "headrace.test.v1.Greet", "api"]
     assert 10 < job.output["remaining"] <= 20
 
 
-async def test_the_trace_goes_on_in_the_process(site: Site, installation: Any) -> None:
+async def test_the_trace_goes_on_in_the_process(site: Site, installation: Installation) -> None:
     cause = TraceParent("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "", "tenant=7")
     async with site.worker():
         job = await site.run("context", trace=cause)
@@ -270,7 +274,7 @@ async def test_progress_comes_from_the_process(site: Site) -> None:
     assert job.progress == {"done": 2}
 
 
-async def test_it_completes_its_job_in_its_own_transaction(site: Site, installation: Any) -> None:
+async def test_it_completes_its_job_in_its_own_transaction(site: Site, installation: Installation) -> None:
     await installation.execute("create table effects (job_id bigint)")
     async with site.worker():
         kept = await site.run(f"complete|{short(installation.dsn)}|commit")
@@ -285,7 +289,7 @@ def short(dsn: str) -> str:
     return dsn
 
 
-async def test_an_async_def_can_run_in_a_process_too(installation: Any, eventually: Eventually) -> None:
+async def test_an_async_def_can_run_in_a_process_too(installation: Installation, eventually: Eventually) -> None:
     handlers = Handlers(installation.kinds)
     handlers.add(TestKinds.Greet, process_handlers.handle_async, mode="process")
     job_id = await installation.enqueue(TestKinds.Greet())
@@ -295,7 +299,7 @@ async def test_an_async_def_can_run_in_a_process_too(installation: Any, eventual
 
 
 async def test_middleware_goes_around_in_the_process_and_on_the_loop(
-    installation: Any, site: Site, eventually: Eventually
+    installation: Installation, site: Site, eventually: Eventually
 ) -> None:
     here: list[int] = []
 
@@ -314,7 +318,9 @@ async def test_middleware_goes_around_in_the_process_and_on_the_loop(
     assert output["pid"] == output["around"]["pid"] != os.getpid()
 
 
-async def test_processes_die_with_a_killed_worker(installation: Any, tmp_path: Path, eventually: Eventually) -> None:
+async def test_processes_die_with_a_killed_worker(
+    installation: Installation, tmp_path: Path, eventually: Eventually
+) -> None:
     await installation.enqueue(TestKinds.Greet(name=f"spin|{tmp_path / 'busy'}"))
     worker = await asyncio.create_subprocess_exec(sys.executable, str(PROGRAM), installation.dsn)
     try:
@@ -330,7 +336,7 @@ async def test_processes_die_with_a_killed_worker(installation: Any, tmp_path: P
     await gone([busy, idle], eventually)
 
 
-def test_a_function_that_a_process_cant_import_is_refused(installation: Any) -> None:
+def test_a_function_that_a_process_cant_import_is_refused(installation: Installation) -> None:
     handlers = Handlers(installation.kinds)
     with pytest.raises(ValueError, match=r"can't import .*<lambda> .*: move it to the top level of a module"):
         handlers.add(TestKinds.Greet, lambda *_: None, mode="process")
@@ -345,6 +351,8 @@ def test_a_function_that_a_process_cant_import_is_refused(installation: Any) -> 
         (process_handlers.handle_async, {"mode": "thread"}, "can't run in mode 'thread'"),
     ],
 )
-def test_a_mode_that_makes_no_sense_is_refused(function: Any, options: Any, complaint: str, installation: Any) -> None:
+def test_a_mode_that_makes_no_sense_is_refused(
+    function: Any, options: Any, complaint: str, installation: Installation
+) -> None:
     with pytest.raises(ValueError, match=complaint):
         Handlers(installation.kinds).add(TestKinds.Greet, function, **options)

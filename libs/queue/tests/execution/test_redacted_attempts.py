@@ -11,6 +11,8 @@ from typing import Any
 import private_handlers
 import psycopg
 import pytest
+from eventually import Eventually
+from installation import Installation
 from private_kinds import PRIVATE_FILE, Invite, Public
 
 from headrace.queue import (
@@ -47,7 +49,12 @@ async def enqueued(dsn: str, payload: Any, **options: Any) -> int:
 
 
 async def after(
-    installation: Any, eventually: Any, handler: Callable[..., Any], payload: Any, mode: Any = None, **options: Any
+    installation: Installation,
+    eventually: Eventually,
+    handler: Callable[..., Any],
+    payload: Any,
+    mode: Any = None,
+    **options: Any,
 ) -> Job:
     """The job when its handler has had it as often as it may."""
     job_id = await enqueued(installation.dsn, payload, **options)
@@ -97,7 +104,7 @@ async def hides(message: Any, job: RunningJob) -> None:
 
 @pytest.mark.parametrize("handler", [raises, raises_in_thread, retries, discards, cancels, hides])
 async def test_no_error_of_a_handler_holds_a_redacted_value(
-    installation: Any, eventually: Any, handler: Callable[..., Any]
+    installation: Installation, eventually: Eventually, handler: Callable[..., Any]
 ) -> None:
     job = await after(installation, eventually, handler, Invite(guest=CANARY, house="No. 4"), max_retries=1)
     assert job.errors
@@ -108,13 +115,15 @@ async def test_no_error_of_a_handler_holds_a_redacted_value(
     assert CANARY not in str(rows).lower()
 
 
-async def test_no_error_of_a_handlers_own_process_holds_one(installation: Any, eventually: Any) -> None:
+async def test_no_error_of_a_handlers_own_process_holds_one(installation: Installation, eventually: Eventually) -> None:
     job = await after(installation, eventually, private_handlers.tell, Invite(guest=CANARY), mode="process")
     assert [error.message for error in job.errors] == [f"can't invite {MASK} of {MASK}"] * 2
     assert "canary" not in stored(job)
 
 
-async def test_a_value_that_straddles_the_cut_of_a_text_is_not_half_there(installation: Any, eventually: Any) -> None:
+async def test_a_value_that_straddles_the_cut_of_a_text_is_not_half_there(
+    installation: Installation, eventually: Eventually
+) -> None:
     async def raises_at_length(message: Any, job: RunningJob) -> None:
         raise ValueError("x" * 1990 + message.guest)
 
@@ -122,15 +131,17 @@ async def test_a_value_that_straddles_the_cut_of_a_text_is_not_half_there(instal
     assert "canary" not in stored(job)
 
 
-async def test_what_is_not_redacted_can_be_read(installation: Any, eventually: Any) -> None:
+async def test_what_is_not_redacted_can_be_read(installation: Installation, eventually: Eventually) -> None:
     async def complains(message: Any, job: RunningJob) -> Discard:
-        return Discard(f"nobody lives at {message.house}")
+        return Discard(f"no one lives at {message.house}")
 
     job = await after(installation, eventually, complains, Invite(guest=CANARY, house="No. 4"))
-    assert job.errors[0].message == "nobody lives at No. 4"
+    assert job.errors[0].message == "no one lives at No. 4"
 
 
-async def test_a_handler_can_veil_its_own_texts_in_its_tasks_and_threads(installation: Any, eventually: Any) -> None:
+async def test_a_handler_can_redact_texts_in_its_tasks_and_threads(
+    installation: Installation, eventually: Eventually
+) -> None:
     seen: list[str] = []
 
     def in_thread(message: Any, job: RunningJob) -> None:
@@ -143,13 +154,13 @@ async def test_a_handler_can_veil_its_own_texts_in_its_tasks_and_threads(install
 
 
 async def test_the_engines_own_log_lines_name_no_value(
-    installation: Any, eventually: Any, caplog: pytest.LogCaptureFixture
+    installation: Installation, eventually: Eventually, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.DEBUG):
         await after(installation, eventually, raises, Invite(guest=CANARY), max_retries=1)
     lines = [record.getMessage() for record in caplog.records if record.name.startswith("headrace")]
     assert lines
-    assert not any(CANARY in line for line in lines)
+    assert not any(CANARY in each for each in lines)
 
 
 def test_jobs_that_are_printed_show_no_payload() -> None:
@@ -168,12 +179,12 @@ def test_a_rule_that_quotes_the_value_is_answered_without_it() -> None:
 class TestAJobThatIsShown:
     """`redact_job`."""
 
-    async def shown(self, installation: Any, payload: Any, **options: Any) -> tuple[Job, tuple[str, ...]]:
+    async def shown(self, installation: Installation, payload: Any, **options: Any) -> tuple[Job, tuple[str, ...]]:
         job_id = await enqueued(installation.dsn, payload, **options)
         return redact_job(await installation.job(job_id), KINDS)
 
     async def test_has_neither_redacted_fields_nor_their_values_elsewhere(
-        self, installation: Any, eventually: Any
+        self, installation: Installation, eventually: Eventually
     ) -> None:
         async def tells(message: Any, job: RunningJob) -> Done:
             job.report_progress([message.guest, message.pin, 1])
@@ -189,19 +200,19 @@ class TestAJobThatIsShown:
         assert seen.metadata == {"by": f"<{MASK}>", "pin": MASK}
         assert seen.tags == [f"for:{MASK}", "vip"]
 
-    async def test_is_left_as_it_is_without_redacted_values(self, installation: Any) -> None:
+    async def test_is_left_as_it_is_without_redacted_values(self, installation: Installation) -> None:
         job_id = await enqueued(installation.dsn, Public(text="hello"), metadata={"by": "hello"})
         job = await installation.job(job_id)
         assert redact_job(job, KINDS) == (job, ())
 
-    async def test_of_an_unknown_kind_shows_no_payload_at_all(self, installation: Any) -> None:
+    async def test_of_an_unknown_kind_shows_no_payload_at_all(self, installation: Installation) -> None:
         job_id = await enqueued(installation.dsn, Public(text="hello"))
         await installation.execute("update headrace.jobs set kind = 'headrace.test.v1.Gone'")
         async with await installation.connect() as connection:
             seen, paths = redact_job(await get_job_async(connection, job_id), KINDS)
         assert (seen.payload, paths) == (b"", ("*",))
 
-    async def test_whose_payload_is_broken_shows_nothing_of_it(self, installation: Any) -> None:
+    async def test_whose_payload_is_broken_shows_nothing_of_it(self, installation: Installation) -> None:
         job_id = await enqueued(installation.dsn, Public(text="hello"))
         await installation.execute("update headrace.jobs set payload = '\\xff'")
         seen, paths = redact_job(await installation.job(job_id), KINDS)

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from engine_kinds import TestKinds
+from eventually import Eventually
+from installation import Installation
 
 from headrace.queue import Done, Job, RunningJob, current_job
 from headrace.queue.completion import progress
-
-Eventually = Callable[..., Awaitable[None]]
 
 
 @pytest.fixture(autouse=True)
@@ -22,7 +21,9 @@ def _quick_reports(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(progress, "INTERVAL", timedelta(milliseconds=20))
 
 
-async def run(installation: Any, eventually: Any, handler: Any, state: str = "completed", **options: Any) -> Job:
+async def run(
+    installation: Installation, eventually: Eventually, handler: Any, state: str = "completed", **options: Any
+) -> Job:
     """Runs one job until it is in that state, and drains the worker."""
     job_id = await installation.enqueue(TestKinds.Greet(), **options)
     async with installation.working(installation.worker(installation.handlers(Greet=handler))):
@@ -33,7 +34,7 @@ async def run(installation: Any, eventually: Any, handler: Any, state: str = "co
 
 @pytest.mark.parametrize("tags", [(), ("vip", "a, b", '"')])
 async def test_a_handler_sees_the_tags_and_the_metadata(
-    tags: tuple[str, ...], installation: Any, eventually: Eventually
+    tags: tuple[str, ...], installation: Installation, eventually: Eventually
 ) -> None:
     async def greet(message: Any, job: RunningJob) -> Done:
         return Done([list(job.tags), job.metadata])
@@ -46,7 +47,7 @@ OUTPUTS: list[Any] = [{"pages": [1, 2.5, None, True]}, "a word", 7, [], False, {
 
 
 @pytest.mark.parametrize("output", OUTPUTS)
-async def test_the_output_is_kept_with_the_job(output: Any, installation: Any, eventually: Eventually) -> None:
+async def test_the_output_is_kept_with_the_job(output: Any, installation: Installation, eventually: Eventually) -> None:
     async def greet(message: Any, job: RunningJob) -> Done:
         return Done(output)
 
@@ -68,7 +69,7 @@ NO_OUTPUTS: dict[str, tuple[Any, str, str]] = {
 
 @pytest.mark.parametrize("case", NO_OUTPUTS)
 async def test_an_output_that_cant_be_kept_is_a_failed_attempt(
-    case: str, installation: Any, eventually: Eventually
+    case: str, installation: Installation, eventually: Eventually
 ) -> None:
     output, type_, text = NO_OUTPUTS[case]
 
@@ -84,7 +85,7 @@ async def test_an_output_that_cant_be_kept_is_a_failed_attempt(
 
 @pytest.mark.parametrize("in_thread", [False, True])
 async def test_progress_can_be_looked_at_while_the_job_runs(
-    in_thread: bool, installation: Any, eventually: Eventually
+    in_thread: bool, installation: Installation, eventually: Eventually
 ) -> None:
     seen = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -115,7 +116,7 @@ async def test_progress_can_be_looked_at_while_the_job_runs(
     assert (await installation.job(job_id)).progress == "all done"
 
 
-async def test_progress_of_a_lost_lease_counts_for_nothing(installation: Any, eventually: Eventually) -> None:
+async def test_progress_of_a_lost_lease_counts_for_nothing(installation: Installation, eventually: Eventually) -> None:
     async def greet(message: Any, job: RunningJob) -> None:
         if job.lease == 1:
             await installation.take_away()
@@ -125,7 +126,9 @@ async def test_progress_of_a_lost_lease_counts_for_nothing(installation: Any, ev
     assert (job.progress, job.lease) == (None, 3)
 
 
-async def test_progress_that_cant_be_kept_is_refused_at_once(installation: Any, eventually: Eventually) -> None:
+async def test_progress_that_cant_be_kept_is_refused_at_once(
+    installation: Installation, eventually: Eventually
+) -> None:
     refused: list[str] = []
 
     async def greet(message: Any, job: RunningJob) -> None:
@@ -140,7 +143,7 @@ async def test_progress_that_cant_be_kept_is_refused_at_once(installation: Any, 
     assert job.progress is None
 
 
-async def test_a_handler_knows_how_much_time_is_left(installation: Any, eventually: Eventually) -> None:
+async def test_a_handler_knows_how_much_time_is_left(installation: Installation, eventually: Eventually) -> None:
     left: list[float] = []
 
     async def greet(message: Any, job: RunningJob) -> None:

@@ -1,15 +1,16 @@
-"""A handler completes its job in the transaction of its own effects: both are committed, or neither."""
+"""A handler completes its job in the transaction that has its effects: both are committed, or neither."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any
 
 import psycopg
 import pytest
 from engine_kinds import TestKinds
+from eventually import Eventually
+from installation import Installation
 from sqlalchemy import create_engine, text
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import Session
@@ -20,17 +21,18 @@ from headrace.queue.maintenance import scheduler
 
 EFFECT = "insert into effects values (%s)"
 NAMED_EFFECT = text("insert into effects values (:id)")
-Eventually = Callable[..., Awaitable[None]]
 
 
 @pytest.fixture(autouse=True)
-async def effects(installation: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+async def effects(installation: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
     """A table for the handlers' effects; due retries are found soon."""
     monkeypatch.setattr(scheduler, "INTERVAL", timedelta(milliseconds=20))
     await installation.execute("create table effects (job_id bigint)")
 
 
-async def run(installation: Any, eventually: Any, handler: Any, state: str = "completed", **options: Any) -> Job:
+async def run(
+    installation: Installation, eventually: Eventually, handler: Any, state: str = "completed", **options: Any
+) -> Job:
     """Runs one job until it is in that state, and drains the worker."""
     job_id = await installation.enqueue(TestKinds.Greet(), **options)
     async with installation.working(installation.worker(installation.handlers(Greet=handler))):
@@ -40,7 +42,7 @@ async def run(installation: Any, eventually: Any, handler: Any, state: str = "co
     return job
 
 
-async def count(installation: Any) -> int:
+async def count(installation: Installation) -> int:
     return int((await installation.execute("select count(*) from effects"))[0][0])
 
 
@@ -107,7 +109,7 @@ WAYS_IN_A_THREAD = [with_psycopg_in_a_thread, with_session_in_a_thread, with_con
 
 @pytest.mark.parametrize("way", [*WAYS, *WAYS_IN_A_THREAD])
 async def test_the_effect_and_the_completion_are_committed_together(
-    way: Any, installation: Any, eventually: Eventually
+    way: Any, installation: Installation, eventually: Eventually
 ) -> None:
     job = await run(installation, eventually, bound(way, installation.dsn))
     assert (job.lease, job.attempt, job.errors, job.output) == (1, 1, [], {"by": "handler"})
@@ -115,8 +117,8 @@ async def test_the_effect_and_the_completion_are_committed_together(
     assert await count(installation) == 1
 
 
-async def test_a_handler_that_rolls_back_and_raises_has_failed_and_its_effect_is_gone(
-    installation: Any, eventually: Eventually
+async def test_a_handler_that_rolls_back_and_raises_fails_without_its_effect(
+    installation: Installation, eventually: Eventually
 ) -> None:
     async def greet(message: Any, job: RunningJob) -> None:
         async with await psycopg.AsyncConnection.connect(installation.dsn) as connection:
@@ -130,7 +132,9 @@ async def test_a_handler_that_rolls_back_and_raises_has_failed_and_its_effect_is
     assert await count(installation) == 1
 
 
-async def test_a_handler_that_returns_after_a_rollback_has_failed(installation: Any, eventually: Eventually) -> None:
+async def test_a_handler_that_returns_after_a_rollback_has_failed(
+    installation: Installation, eventually: Eventually
+) -> None:
     async def greet(message: Any, job: RunningJob) -> None:
         async with await psycopg.AsyncConnection.connect(installation.dsn) as connection:
             await connection.execute(EFFECT, (job.id,))
@@ -144,7 +148,7 @@ async def test_a_handler_that_returns_after_a_rollback_has_failed(installation: 
 
 
 async def test_what_is_committed_stands_though_the_handler_fails_afterwards(
-    installation: Any, eventually: Eventually, caplog: pytest.LogCaptureFixture
+    installation: Installation, eventually: Eventually, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def greet(message: Any, job: RunningJob) -> None:
         async with await psycopg.AsyncConnection.connect(installation.dsn) as connection:
@@ -157,7 +161,9 @@ async def test_what_is_committed_stands_though_the_handler_fails_afterwards(
 
 
 @pytest.mark.parametrize("swallowed", [False, True])
-async def test_a_lost_lease_makes_the_commit_fail(swallowed: bool, installation: Any, eventually: Eventually) -> None:
+async def test_a_lost_lease_makes_the_commit_fail(
+    swallowed: bool, installation: Installation, eventually: Eventually
+) -> None:
     """Another worker has the job: this one's effect must not be there, even if it swallows the error and commits."""
     raised: list[LeaseLostError] = []
 
@@ -181,7 +187,9 @@ async def test_a_lost_lease_makes_the_commit_fail(swallowed: bool, installation:
     assert await count(installation) == 0
 
 
-async def test_a_completion_under_a_lost_lease_is_told_to_nobody(installation: Any, eventually: Eventually) -> None:
+async def test_a_completion_under_a_lost_lease_emits_no_event(
+    installation: Installation, eventually: Eventually
+) -> None:
     """Nothing of it is committed, so there is no event of it: only of the attempt that counts."""
 
     async def greet(message: Any, job: RunningJob) -> None:
@@ -201,9 +209,9 @@ async def test_a_completion_under_a_lost_lease_is_told_to_nobody(installation: A
 
 
 async def test_a_transaction_that_is_still_open_is_waited_for(
-    installation: Any, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
+    installation: Installation, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A handler leaves its connection open: nobody is blocked by it, and its job is neither lost nor run again."""
+    """A handler leaves its connection open: it blocks no other, and its job is neither lost nor run again."""
     monkeypatch.setattr(reconciler, "INTERVAL", timedelta(milliseconds=50))
     connection = await psycopg.AsyncConnection.connect(installation.dsn)
     returned = asyncio.Event()
@@ -228,7 +236,7 @@ async def test_a_transaction_that_is_still_open_is_waited_for(
     assert (await installation.job(left)).lease == 1
 
 
-async def test_a_connection_of_another_kind_is_refused(installation: Any, eventually: Eventually) -> None:
+async def test_a_connection_of_another_kind_is_refused(installation: Installation, eventually: Eventually) -> None:
     async def greet(message: Any, job: RunningJob) -> None:
         await job.complete_in_async(object())  # type: ignore[arg-type]
 
@@ -236,8 +244,8 @@ async def test_a_connection_of_another_kind_is_refused(installation: Any, eventu
     assert job.errors[0].type == "TypeError"
 
 
-async def test_a_connection_of_the_other_form_is_rejected_and_the_form_to_use_is_named(
-    installation: Any, eventually: Eventually
+async def test_a_connection_of_the_other_form_is_rejected_with_the_form_to_use(
+    installation: Installation, eventually: Eventually
 ) -> None:
     async def greet(message: Any, job: RunningJob) -> None:
         async with await psycopg.AsyncConnection.connect(installation.dsn) as connection:
@@ -269,7 +277,7 @@ def with_autocommit_in_a_thread(dsn: str, message: Any, job: RunningJob) -> None
 
 @pytest.mark.parametrize("handler", [with_psycopg_in_autocommit, with_autocommit_in_a_thread])
 async def test_a_connection_that_commits_each_statement_is_refused(
-    handler: Any, installation: Any, eventually: Eventually
+    handler: Any, installation: Installation, eventually: Eventually
 ) -> None:
     job = await run(installation, eventually, bound(handler, installation.dsn), "discarded", max_retries=0)
     [error] = job.errors
@@ -279,7 +287,9 @@ async def test_a_connection_that_commits_each_statement_is_refused(
     )
 
 
-async def test_a_transaction_with_psycopg_in_autocommit_mode_is_one(installation: Any, eventually: Eventually) -> None:
+async def test_a_transaction_with_psycopg_in_autocommit_mode_is_one(
+    installation: Installation, eventually: Eventually
+) -> None:
     async def greet(message: Any, job: RunningJob) -> None:
         async with (
             await psycopg.AsyncConnection.connect(installation.dsn, autocommit=True) as connection,

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 from engine_kinds import TestKinds
+from eventually import Eventually
+from installation import Installation
 
 from headrace.queue import (
     BoundedCount,
@@ -45,7 +47,7 @@ async def greet(message: Any, job: RunningJob) -> Any:
     return None
 
 
-async def counted(installation: Any) -> dict[tuple[str, str], int]:
+async def counted(installation: Installation) -> dict[tuple[str, str], int]:
     async with await installation.connect() as connection:
         counts = await count_jobs_async(connection)
     found = {(queue, str(state)): jobs for queue, states in counts.items() for state, jobs in states.items()}
@@ -53,8 +55,8 @@ async def counted(installation: Any) -> dict[tuple[str, str], int]:
     return found
 
 
-async def many(installation: Any, eventually: Any) -> list[int]:
-    """Ten jobs of each fate, worked off."""
+async def many(installation: Installation, eventually: Eventually) -> list[int]:
+    """Ten jobs of each fate, all processed."""
     names = ["complete", "cancel", "discard", "raise"] * 10
     ids = [await installation.enqueue(TestKinds.Greet(name=name), max_retries=0) for name in names]
 
@@ -66,7 +68,7 @@ async def many(installation: Any, eventually: Any) -> list[int]:
     return ids
 
 
-async def test_counts_follow_jobs_through_every_state(installation: Any, eventually: Any) -> None:
+async def test_counts_follow_jobs_through_every_state(installation: Installation, eventually: Eventually) -> None:
     ids = await many(installation, eventually)
     assert await counted(installation) == {
         ("greetings", "completed"): 10,
@@ -87,7 +89,7 @@ async def test_counts_follow_jobs_through_every_state(installation: Any, eventua
     await counted(installation)
 
 
-async def test_retention_and_rescue_are_counted_too(installation: Any, eventually: Any) -> None:
+async def test_retention_and_rescue_are_counted_too(installation: Installation, eventually: Eventually) -> None:
     await many(installation, eventually)
     running = [await installation.enqueue(TestKinds.Count()) for _ in range(2)]
     await installation.execute(
@@ -113,7 +115,7 @@ async def test_retention_and_rescue_are_counted_too(installation: Any, eventuall
     }
 
 
-async def test_a_dry_run_counts_and_changes_nothing(installation: Any, eventually: Any) -> None:
+async def test_a_dry_run_counts_and_changes_nothing(installation: Installation, eventually: Eventually) -> None:
     await many(installation, eventually)
     before = await counted(installation)
     failed = JobFilter(states=(JobState.DISCARDED,), queues=("greetings",))
@@ -131,7 +133,7 @@ async def test_a_dry_run_counts_and_changes_nothing(installation: Any, eventuall
 
 
 async def test_running_jobs_are_cancelled_through_their_worker_and_never_deleted(
-    installation: Any, eventually: Any
+    installation: Installation, eventually: Eventually
 ) -> None:
     ids = [await installation.enqueue(TestKinds.Count()) for _ in range(2)]
     await installation.execute(
@@ -150,13 +152,13 @@ async def test_running_jobs_are_cancelled_through_their_worker_and_never_deleted
     await counted(installation)
 
 
-async def test_an_empty_filter_is_refused(installation: Any) -> None:
+async def test_an_empty_filter_is_refused(installation: Installation) -> None:
     async with await installation.connect() as connection:
         with pytest.raises(ValueError, match="every job"):
             await delete_jobs_async(connection, JobFilter())
 
 
-async def test_a_long_line_is_counted_no_further_than_asked_and_says_so(installation: Any) -> None:
+async def test_a_long_queue_is_counted_no_further_than_asked_and_says_so(installation: Installation) -> None:
     later = datetime.now(UTC) + timedelta(days=1)
     for _ in range(3):
         await installation.enqueue(TestKinds.Greet())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -14,6 +14,8 @@ from typing import Any, get_args
 
 import pytest
 from engine_kinds import TestKinds
+from eventually import Eventually
+from installation import Installation
 
 from headrace.queue import (
     Enqueuer,
@@ -36,17 +38,17 @@ from headrace.queue import (
 )
 from headrace.queue.inspection import explain, reasons
 from headrace.queue.inspection.reason_text import reason_text
-from headrace.queue.kinds.kind import Kinds, job_kind
+from headrace.queue.kinds.declaration import job_kind
+from headrace.queue.kinds.kind import Kinds
 
 PROGRAM = Path(__file__).parents[1] / "support" / "worker_program.py"
 GREET = "headrace.test.v1.Greet"
-Eventually = Callable[..., Awaitable[None]]
 
 
 class Situation:
     """An installation whose jobs can be asked about, with handlers that a test holds back."""
 
-    def __init__(self, installation: Any) -> None:
+    def __init__(self, installation: Installation) -> None:
         self.installation = installation
         self.gate = asyncio.Event()
 
@@ -76,8 +78,10 @@ class Situation:
     async def reason(self, job_id: int) -> Any:
         return (await self.explained(job_id)).reason
 
-    async def becomes(self, eventually: Eventually, job_id: int, expected: type[Any], **facts: Any) -> Any:
-        """Waits until that is the reason, and these are facts of it; answers it."""
+    async def becomes(
+        self, eventually: Eventually, job_id: int, expected: type[Any], within: float = 15.0, **facts: Any
+    ) -> Any:
+        """Waits until that is the reason, and these are facts of it. Returns it."""
         found: Any = None
 
         async def so() -> bool:
@@ -85,7 +89,7 @@ class Situation:
             found = await self.reason(job_id)
             return isinstance(found, expected) and all(getattr(found, name) == fact for name, fact in facts.items())
 
-        await eventually(so)
+        await eventually(so, within=within)
         return found
 
     async def act(self, action: Any, *args: Any, **options: Any) -> None:
@@ -107,7 +111,7 @@ class Situation:
 
 
 @pytest.fixture
-async def situation(installation: Any) -> AsyncIterator[Situation]:
+async def situation(installation: Installation) -> AsyncIterator[Situation]:
     situation = Situation(installation)
     yield situation
     situation.gate.set()
@@ -115,7 +119,7 @@ async def situation(installation: Any) -> AsyncIterator[Situation]:
 
 @asynccontextmanager
 async def process(situation: Situation) -> AsyncIterator[asyncio.subprocess.Process]:
-    """A worker as a process of its own, ended in the end."""
+    """A worker as a separate process, ended in the end."""
     await situation.sql(
         "create table if not exists attempts (n serial, job_id bigint, attempt int, lease int, pid int)"
     )
@@ -175,7 +179,7 @@ async def test_a_job_that_workers_died_with_is_quarantined(situation: Situation,
         await situation.becomes(eventually, job_id, reasons.Running)
         await situation.sql(f"update headrace.jobs set deaths = 2 where id = {job_id}")
         victim.kill()
-        reason = await situation.becomes(lambda so: eventually(so, within=30.0), job_id, reasons.Quarantined, deaths=3)
+        reason = await situation.becomes(eventually, job_id, reasons.Quarantined, within=30.0, deaths=3)
     assert reason.error.type == "worker_lost"
     assert "3 workers died" in (await situation.explained(job_id)).summary
 
@@ -256,7 +260,7 @@ async def test_a_job_that_waits_for_others_is_pending(situation: Situation) -> N
 
 
 async def test_a_job_whose_time_has_come_tells_what_else_is_in_its_way(situation: Situation) -> None:
-    """Nobody has put it into line: that is what workers do, and there is none."""
+    """It is not available yet: workers promote due jobs, and there is none."""
     job_id = await situation.enqueue(run_at=datetime.now(UTC) + timedelta(hours=1))
     await situation.sql(f"update headrace.jobs set due_at = now() - interval '1 hour' where id = {job_id}")
     assert await situation.reason(job_id) == reasons.KindNotKnown(GREET, 0, None)
@@ -329,7 +333,7 @@ async def test_the_last_worker_of_all_may_die_unseen(situation: Situation, event
         only.kill()
         await only.wait()
         job_id = await situation.enqueue()
-        reason = await situation.becomes(lambda so: eventually(so, within=30.0), job_id, reasons.KindNotKnown)
+        reason = await situation.becomes(eventually, job_id, reasons.KindNotKnown, within=30.0)
     assert (reason.live_workers, reason.last_known_at is not None) == (0, True)
 
 
@@ -346,7 +350,7 @@ async def test_a_version_that_is_too_new_for_every_worker(situation: Situation, 
         assert "waits for a newer worker" in (await situation.explained(job_id)).summary
 
 
-async def test_a_queue_that_nobody_claims_from(situation: Situation, eventually: Eventually) -> None:
+async def test_a_queue_that_no_worker_claims_from(situation: Situation, eventually: Eventually) -> None:
     async with situation.worker("Greet", "Count"):
         await situation.present(eventually)
         job_id = await situation.enqueue(queue="elsewhere")
@@ -379,11 +383,11 @@ async def test_one_worker_that_can_is_enough(situation: Situation, eventually: E
         assert isinstance(await unseen(situation), reasons.Next)
 
 
-# ── It stands in line ───────────────────────────────────────────────────────────────────────────────────────────────
+# ── It is available ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 async def unseen(situation: Situation, **options: Any) -> Any:
-    """Why a job does not run that is in line but that no worker can see yet: its transaction is open."""
+    """Why a job does not run that is available but that no worker can see yet: its transaction is open."""
     async with await situation.installation.connect(autocommit=False) as connection:
         new = NewJob(TestKinds.Greet(), **options)
         accepted = await situation.installation.enqueuer.enqueue_async(connection, new)
@@ -412,9 +416,7 @@ async def test_a_full_queue_says_its_limit_and_the_jobs_before(situation: Situat
         await situation.becomes(eventually, second, reasons.Finished)
 
 
-async def test_first_in_line_of_busy_workers_is_behind_nobody_but_has_no_slot(
-    situation: Situation, eventually: Eventually
-) -> None:
+async def test_the_first_job_of_its_queue_waits_for_a_free_slot(situation: Situation, eventually: Eventually) -> None:
     async with situation.worker(slots=1):
         await situation.becomes(eventually, await situation.enqueue("hold"), reasons.Running)
         job_id = await situation.enqueue()
@@ -448,7 +450,7 @@ async def test_behind_others_the_rate_says_when_its_turn_comes(situation: Situat
         situation.gate.set()
 
 
-async def test_jobs_that_nobody_may_claim_are_in_nobodys_way(situation: Situation, eventually: Eventually) -> None:
+async def test_jobs_that_no_worker_may_claim_delay_no_other(situation: Situation, eventually: Eventually) -> None:
     async with situation.worker("Greet", "GreetAgain"):
         await situation.present(eventually)
         await situation.act(pause_kind_async, "headrace.test.v1.GreetAgain", by="ann")
@@ -458,7 +460,7 @@ async def test_jobs_that_nobody_may_claim_are_in_nobodys_way(situation: Situatio
         assert isinstance(await unseen(situation, priority=4), reasons.Next)
 
 
-async def test_a_long_line_is_counted_up_to_a_bound(
+async def test_a_long_queue_is_counted_up_to_a_bound(
     situation: Situation, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(explain, "MOST_BEFORE", 3)
@@ -511,7 +513,7 @@ async def test_a_key_that_was_used_names_the_job_and_its_end(situation: Situatio
     assert "which has been deleted" in gone.summary
 
 
-async def test_a_key_that_was_used_for_something_else_is_refused_as_at_the_door(situation: Situation) -> None:
+async def test_an_explained_enqueue_rejects_a_key_used_for_another_payload(situation: Situation) -> None:
     await situation.enqueue("Ada", key="k")
     with pytest.raises(KeyReusedError):
         await asked(situation, NewJob(TestKinds.Greet(name="Bob"), key="k"))

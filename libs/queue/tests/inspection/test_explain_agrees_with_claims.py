@@ -34,7 +34,7 @@ TABLES = "headrace.jobs, headrace.workers, headrace.queues, headrace.paused_kind
 
 @dataclass(frozen=True)
 class Waiting:
-    """A job in line."""
+    """An available job."""
 
     kind: str
     queue: str
@@ -114,7 +114,7 @@ class Stage:
         self.registered: list[tuple[int, Present]] = []
 
     def set_up(self, situation: Situation) -> list[int]:
-        """Makes it so; answers the ids of the jobs that stand in line."""
+        """Makes it so. Returns the ids of the available jobs."""
         execute = self._connection.execute
         execute(f"truncate {TABLES} restart identity")
         execute("update headrace.installation set paused_at = null, paused_by = null, kinds_off = '{}'")

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from installation import Installation
 from plans import plan_of, scans
 
 from headrace.queue import explain_job_async, queue_stats_async
@@ -34,7 +35,7 @@ BUFFERS = 15_000
 
 
 @pytest.fixture
-async def backlog(installation: Any) -> Any:
+async def backlog(installation: Installation) -> Any:
     """A connection to a database with a backlog; nothing of it was analyzed yet."""
     async with await installation.connect() as connection:
         await connection.execute(FILL, (JOBS,))
@@ -51,7 +52,7 @@ async def cost(connection: Any, job_id: int) -> tuple[set[str], int]:
     return {index or scan for scan, index in scans(top)}, top["Shared Hit Blocks"] + top["Shared Read Blocks"]
 
 
-async def test_a_place_in_a_long_line_is_looked_at_backwards_and_not_beyond_a_bound(backlog: Any) -> None:
+async def test_an_explanation_counts_the_jobs_before_it_backwards_up_to_a_bound(backlog: Any) -> None:
     query = "select id from headrace.jobs where ready_xid is not null and queue = 'greetings' order by priority, id"
     line = [job_id for (job_id,) in await (await backlog.execute(query)).fetchall()]
     for preparation in ("set jit = off", "vacuum analyze headrace.jobs"):  # before there are statistics, and after
@@ -70,11 +71,11 @@ async def test_a_place_in_a_long_line_is_looked_at_backwards_and_not_beyond_a_bo
     assert exact.reason.eta == timedelta(seconds=5_001 / 250)
     [(done,)] = await (await backlog.execute("select max(id) from headrace.jobs where state = 'completed'")).fetchall()
     _, buffers = await cost(backlog, done)
-    assert buffers < 50, "a job that is not in line looks at no line"
+    assert buffers < 50, "the explanation of a job that is not available reads no other jobs"
 
 
-async def test_what_was_claimed_at_the_head_is_not_walked_over_however_long_vacuum_is_held_back(
-    installation: Any, backlog: Any, monkeypatch: pytest.MonkeyPatch
+async def test_claims_make_an_explanation_no_dearer_while_vacuum_is_held_back(
+    installation: Installation, backlog: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with await installation.connect(autocommit=False) as holder:
         await holder.execute("set transaction isolation level repeatable read")
@@ -100,7 +101,7 @@ async def test_what_was_claimed_at_the_head_is_not_walked_over_however_long_vacu
     )
 
 
-async def test_how_queues_move_is_read_from_the_head_of_each_line(backlog: Any) -> None:
+async def test_queue_stats_read_the_head_of_each_queue(backlog: Any) -> None:
     query = f"explain (analyze, buffers, format json) {statement('queue_stats')}"
     params = {"queues": None, "present_within": timedelta(seconds=10)}
     for preparation in ("set jit = off", "vacuum analyze headrace.jobs"):

@@ -5,16 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from engine_kinds import TestKinds
+from installation import Installation
 
 from headrace.queue import Job, JobFilter, JobState, list_jobs_async
 
 
-async def page(installation: Any, wanted: JobFilter | None = None, **options: Any) -> list[Job]:
+async def page(installation: Installation, wanted: JobFilter | None = None, **options: Any) -> list[Job]:
     async with await installation.connect() as connection:
         return await list_jobs_async(connection, wanted, **options)
 
 
-async def test_pages_are_stable_while_jobs_are_added(installation: Any) -> None:
+async def test_pages_are_stable_while_jobs_are_added(installation: Installation) -> None:
     expected = [await installation.enqueue(TestKinds.Greet()) for _ in range(10)]
     seen: list[int] = []
     before: int | None = None
@@ -25,7 +26,7 @@ async def test_pages_are_stable_while_jobs_are_added(installation: Any) -> None:
     assert seen == sorted(expected, reverse=True)
 
 
-async def test_filters_narrow_the_list_together(installation: Any) -> None:
+async def test_filters_narrow_the_list_together(installation: Installation) -> None:
     greet = await installation.enqueue(TestKinds.Greet())
     vip = await installation.enqueue(TestKinds.Greet(), queue="vip")
     count = await installation.enqueue(TestKinds.Count())

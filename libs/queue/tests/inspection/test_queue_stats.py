@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 from engine_kinds import TestKinds
+from eventually import Eventually
+from installation import Installation
 
 from headrace.queue import QueueStats, RunningJob, queue_stats_async
 
 
-async def flows(installation: Any, *queues: str) -> dict[str, QueueStats]:
+async def flows(installation: Installation, *queues: str) -> dict[str, QueueStats]:
     async with await installation.connect() as connection:
         return await queue_stats_async(connection, queues or None)
 
@@ -20,11 +22,11 @@ async def greet(message: Any, job: RunningJob) -> None:
     """Completes its job."""
 
 
-async def test_without_jobs_and_workers_nothing_moves(installation: Any) -> None:
+async def test_without_jobs_and_workers_nothing_moves(installation: Installation) -> None:
     assert await flows(installation) == {}
 
 
-async def test_the_longest_wait_is_that_of_the_job_that_stands_longest_in_line(installation: Any) -> None:
+async def test_a_queues_longest_wait_is_that_of_its_oldest_available_job(installation: Installation) -> None:
     for minutes, priority in ((5, 1), (90, 4), (30, 2)):
         job_id = await installation.enqueue(TestKinds.Greet(), priority=priority)
         await installation.execute(
@@ -38,7 +40,9 @@ async def test_the_longest_wait_is_that_of_the_job_that_stands_longest_in_line(i
     assert set(await flows(installation, "numbers", "nothing")) == {"numbers"}
 
 
-async def test_workers_that_are_idle_stopped_or_gone_count_for_nothing(installation: Any, eventually: Any) -> None:
+async def test_workers_that_are_idle_stopped_or_gone_count_for_nothing(
+    installation: Installation, eventually: Eventually
+) -> None:
     handlers = installation.handlers(Greet=greet, Count=greet)
 
     async def both() -> bool:
@@ -57,7 +61,7 @@ async def test_workers_that_are_idle_stopped_or_gone_count_for_nothing(installat
     assert await flows(installation) == {}
 
 
-async def test_the_rates_of_workers_are_added(installation: Any) -> None:
+async def test_the_rates_of_workers_are_added(installation: Installation) -> None:
     for rate in (1.5, 2.25):
         await installation.execute(
             "insert into headrace.workers (name, queues, kinds, versions, rates)"

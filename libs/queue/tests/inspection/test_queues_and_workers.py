@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 from engine_kinds import TestKinds
+from eventually import Eventually
+from installation import Installation
 from plans import plan_of, scans
 
 from headrace.queue import (
@@ -33,7 +35,7 @@ async def do_nothing(message: Any, job: RunningJob) -> None:
     """Completes its job."""
 
 
-async def test_queues_with_jobs_and_queues_that_something_was_said_about_are_listed(installation: Any) -> None:
+async def test_queues_with_jobs_and_queues_that_something_was_said_about_are_listed(installation: Installation) -> None:
     for queue in ("b", "a", "a"):
         await installation.enqueue(TestKinds.Count(name="x"), queue=queue)
     async with await installation.connect() as connection:
@@ -48,7 +50,7 @@ async def test_queues_with_jobs_and_queues_that_something_was_said_about_are_lis
     assert (c.name, c.paused_by) == ("c", "me")
 
 
-async def test_queues_are_found_by_going_from_one_to_the_next(installation: Any) -> None:
+async def test_queues_are_found_by_going_from_one_to_the_next(installation: Installation) -> None:
     async with await installation.connect() as connection:
         await _fill(connection, 5_000)
         await connection.execute("set enable_seqscan = off")
@@ -58,13 +60,15 @@ async def test_queues_are_found_by_going_from_one_to_the_next(installation: Any)
     assert set(scans(plan_of(answer))) == {("Index Scan", "jobs_by_queue_and_kind")}
 
 
-async def test_a_retention_beyond_ten_years_is_refused(installation: Any) -> None:
+async def test_a_retention_beyond_ten_years_is_refused(installation: Installation) -> None:
     async with await installation.connect() as connection:
         with pytest.raises(ValueError, match="cancelled must be at least 0 and at most ten years"):
             await set_retention_async(connection, "a", cancelled=timedelta(days=5000))
 
 
-async def test_a_worker_is_listed_with_what_it_knows_and_how_it_is(installation: Any, eventually: Any) -> None:
+async def test_a_worker_is_listed_with_what_it_knows_and_how_it_is(
+    installation: Installation, eventually: Eventually
+) -> None:
     async with await installation.connect() as connection:
 
         async def is_there() -> bool:
@@ -81,8 +85,8 @@ async def test_a_worker_is_listed_with_what_it_knows_and_how_it_is(installation:
     assert (gone.id, gone.state) == (live.id, WorkerState.STOPPED)
 
 
-async def test_in_a_long_line_a_look_goes_through_a_bounded_number_of_jobs_too(
-    installation: Any, monkeypatch: pytest.MonkeyPatch
+async def test_a_list_of_a_long_queue_reads_a_bounded_number_of_jobs(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waiting = JobFilter(states=(JobState.AVAILABLE,), queues=("q1",))
     async with await installation.connect() as connection:
@@ -101,7 +105,7 @@ async def test_in_a_long_line_a_look_goes_through_a_bounded_number_of_jobs_too(
 
 
 async def _fill(connection: Any, jobs: int) -> None:
-    """Puts jobs in line, in three queues by turns."""
+    """Inserts available jobs, in three queues by turns."""
     await connection.execute(
         """
         insert into headrace.jobs (queue, kind, version, priority, max_retries, timeout_ms, payload, caller, state,

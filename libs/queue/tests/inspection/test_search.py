@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from engine_kinds import TestKinds
+from installation import Installation
 from plans import plan_of
 
 from headrace.queue import JobFilter, JobState, list_jobs_async
@@ -61,7 +62,7 @@ def reads(plan: dict[str, Any]) -> set[str]:
     return found - {"Bitmap Heap Scan"}
 
 
-async def test_each_look_reads_its_index_and_a_bounded_part_of_it(installation: Any) -> None:
+async def test_each_look_reads_its_index_and_a_bounded_part_of_it(installation: Installation) -> None:
     async with await installation.connect() as connection:
         await connection.execute(FILL, (FINISHED,))
         await connection.execute(
@@ -95,7 +96,9 @@ async def pages(connection: Any, wanted: JobFilter, limit: int = 50) -> list[int
         before = page.before_id
 
 
-async def test_short_pages_say_where_to_go_on_until_everything_was_listed(installation: Any, monkeypatch: Any) -> None:
+async def test_short_pages_say_where_to_go_on_until_everything_was_listed(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(search, "SCAN", 20)
     ids = [await installation.enqueue(TestKinds.Greet(), queue=f"queue-{n % 3}") for n in range(60)]
     odd = ids[::13]
@@ -111,7 +114,7 @@ async def test_short_pages_say_where_to_go_on_until_everything_was_listed(instal
         assert await pages(connection, waiting, limit=7) == [i for i in ids[::-1] if i not in odd]
 
 
-async def test_jobs_are_found_by_the_time_they_were_accepted_at(installation: Any) -> None:
+async def test_jobs_are_found_by_the_time_they_were_accepted_at(installation: Installation) -> None:
     async with await installation.connect() as connection:
         await connection.execute(FILL, (5_000,))
         [(at,)] = await (await connection.execute("select created_at from headrace.jobs where id = 3000")).fetchall()
@@ -129,7 +132,7 @@ async def test_jobs_are_found_by_the_time_they_were_accepted_at(installation: An
     ids=["tag", "state"],
 )
 async def test_a_look_for_what_many_jobs_have_goes_through_a_bounded_number_of_them(
-    installation: Any, monkeypatch: Any, wanted: JobFilter
+    installation: Installation, monkeypatch: pytest.MonkeyPatch, wanted: JobFilter
 ) -> None:
     monkeypatch.setattr(search, "SCAN", 1_000)
     async with await installation.connect() as connection:
@@ -157,7 +160,7 @@ async def rows_read(connection: Any) -> int:
     return int(rows)
 
 
-async def test_jobs_are_found_by_all_of_their_tags(installation: Any) -> None:
+async def test_jobs_are_found_by_all_of_their_tags(installation: Installation) -> None:
     one = await installation.enqueue(TestKinds.Greet(), tags=["a", "b"])
     two = await installation.enqueue(TestKinds.Greet(), tags=["a"])
     await installation.enqueue(TestKinds.Greet())

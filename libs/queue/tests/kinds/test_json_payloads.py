@@ -15,7 +15,9 @@ from uuid import UUID, uuid4
 
 import pytest
 from engine_kinds import TestKinds
+from eventually import Eventually
 from google.protobuf import any_pb2
+from installation import Installation
 from pydantic import BaseModel, Field, SecretStr, field_serializer, field_validator
 from typing_extensions import TypedDict
 
@@ -100,14 +102,14 @@ def kinds() -> Kinds:
 
 
 @pytest.fixture
-def shop(installation: Any, kinds: Kinds) -> Any:
+def shop(installation: Installation, kinds: Kinds) -> Installation:
     """An installation whose kinds are of all three sorts."""
     installation.kinds = kinds
     installation.enqueuer = Enqueuer(kinds)
     return installation
 
 
-async def refused(shop: Any, payload: Any, **options: Any) -> Any:
+async def refused(shop: Installation, payload: Any, **options: Any) -> Any:
     async with await shop.connect() as connection:
         [result] = await shop.enqueuer.enqueue_many_async(connection, [NewJob(payload, **options)])
     assert not isinstance(result, Enqueued)
@@ -123,7 +125,7 @@ def test_the_decorator_says_what_a_messages_option_says(kinds: Kinds) -> None:
     assert overridden.of(PARCEL).queue == "vip"
 
 
-async def test_handlers_get_what_was_sent(shop: Any, eventually: Any) -> None:
+async def test_handlers_get_what_was_sent(shop: Installation, eventually: Eventually) -> None:
     seen: dict[str, Any] = {}
 
     async def pack(parcel: PackParcel, job: RunningJob) -> None:
@@ -143,13 +145,13 @@ async def test_handlers_get_what_was_sent(shop: Any, eventually: Any) -> None:
     assert seen == {"shop.PackParcel": PARCEL, "shop.SendReceipt": receipt}
 
 
-async def test_the_payload_is_json_that_an_operator_can_read(shop: Any) -> None:
+async def test_the_payload_is_json_that_an_operator_can_read(shop: Installation) -> None:
     await shop.enqueue(SendReceipt(orderNumber=7, note="é"))
     [row] = await shop.execute("select convert_from(payload, 'UTF8')::jsonb from headrace.jobs")
     assert row == ({"order": 7, "note": "é", "extra": {}},)
 
 
-async def test_what_breaks_the_types_or_validators_is_refused_with_every_violation(shop: Any) -> None:
+async def test_what_breaks_the_types_or_validators_is_refused_with_every_violation(shop: Installation) -> None:
     bad = SendReceipt.model_construct(order=0, note="much too long")
     error = await refused(shop, bad)
     assert isinstance(error, PayloadInvalidError)
@@ -165,7 +167,7 @@ async def test_what_breaks_the_types_or_validators_is_refused_with_every_violati
     assert "must be polite" in str(error)
 
 
-async def test_what_cant_be_written_or_is_too_large_is_refused(shop: Any) -> None:
+async def test_what_cant_be_written_or_is_too_large_is_refused(shop: Installation) -> None:
     unwritable: Any = object()
     error = await refused(shop, SendReceipt.model_construct(order=1, extra={"a": unwritable}))
     assert isinstance(error, PayloadUnreadableError)
@@ -173,7 +175,7 @@ async def test_what_cant_be_written_or_is_too_large_is_refused(shop: Any) -> Non
     assert isinstance(await refused(shop, PARCEL), PayloadTooLargeError)
 
 
-async def test_a_secret_that_would_be_written_as_asterisks_is_refused(installation: Any) -> None:
+async def test_a_secret_that_would_be_written_as_asterisks_is_refused(installation: Installation) -> None:
     """Its handler would get the asterisks. What a serializer writes is a secret no more, but it is all there."""
 
     class Login(BaseModel):
@@ -202,7 +204,7 @@ async def test_a_secret_that_would_be_written_as_asterisks_is_refused(installati
             await installation.enqueuer.enqueue_async(connection, NewJob(payload))
 
 
-async def test_classes_that_are_no_kinds_are_refused_by_name(shop: Any) -> None:
+async def test_classes_that_are_not_kinds_are_rejected_by_name(shop: Installation) -> None:
     class Receipt(SendReceipt):
         """A subclass is another payload."""
 
@@ -210,7 +212,7 @@ async def test_classes_that_are_no_kinds_are_refused_by_name(shop: Any) -> None:
         error = await refused(shop, payload)
         assert isinstance(error, KindUnknownError)
         assert name in error.kind
-    with pytest.raises(NotAJobKindError, match=r"Line is no job kind: put @job_kind"):
+    with pytest.raises(NotAJobKindError, match=r"Line is not a job kind: put @job_kind"):
         Kinds([Line])
 
 
@@ -226,7 +228,9 @@ def test_names_and_options_that_make_no_sense_are_refused_at_the_start() -> None
         Kinds([SendReceipt, job_kind("shop.SendReceipt")(dataclass(type("B", (), {})))])
 
 
-async def test_a_payload_that_its_class_can_no_longer_read_is_quarantined(shop: Any, eventually: Any) -> None:
+async def test_a_payload_that_its_class_can_no_longer_read_is_quarantined(
+    shop: Installation, eventually: Eventually
+) -> None:
     job_id = await shop.enqueue(SendReceipt(orderNumber=7))
     await shop.execute('update headrace.jobs set payload = \'{"order": "seven"}\'')
 
@@ -242,7 +246,7 @@ async def test_a_payload_that_its_class_can_no_longer_read_is_quarantined(shop: 
     assert "order: Input should be a valid integer" in job.errors[0].message
 
 
-async def test_uniqueness_looks_at_their_fields(shop: Any) -> None:
+async def test_uniqueness_looks_at_their_fields(shop: Installation) -> None:
     async def accept(payload: Any, *by: str) -> Any:
         async with await shop.connect() as connection:
             return await shop.enqueuer.enqueue_async(connection, NewJob(payload, unique=Unique(by=by or "all")))
@@ -256,7 +260,7 @@ async def test_uniqueness_looks_at_their_fields(shop: Any) -> None:
     assert (await refused(shop, SendReceipt(orderNumber=8), unique=Unique(by=("orderNumber",)))).violations
 
 
-async def test_uniqueness_by_all_counts_what_a_model_allows_beyond_its_fields(installation: Any) -> None:
+async def test_uniqueness_by_all_counts_what_a_model_allows_beyond_its_fields(installation: Installation) -> None:
     @job_kind("shop.Track")
     class Track(BaseModel, extra="allow"):
         order: int
@@ -276,8 +280,8 @@ async def test_uniqueness_by_all_counts_what_a_model_allows_beyond_its_fields(in
     assert [each.duplicate for each in by_order] == [False, True]
 
 
-async def test_the_order_of_a_mappings_entries_makes_no_other_payload(shop: Any) -> None:
-    """Whoever sends a job again under its key may have put it together anew."""
+async def test_the_order_of_a_mappings_entries_makes_no_other_payload(shop: Installation) -> None:
+    """A caller that sends a job again under its key may build its payload again."""
     one, other = {"a": 1, "b": 2}, {"b": 2, "a": 1}
     async with await shop.connect() as connection:
         first, in_batch, changed = await shop.enqueuer.enqueue_many_async(
@@ -286,6 +290,7 @@ async def test_the_order_of_a_mappings_entries_makes_no_other_payload(shop: Any)
         [again] = await shop.enqueuer.enqueue_many_async(
             connection, [NewJob(SendReceipt(orderNumber=7, extra=other), key="k")]
         )
+    assert isinstance(first, Enqueued)
     assert in_batch == again == Enqueued(first.job_id, duplicate=True, reason="key")
     assert isinstance(changed, KeyReusedError)
 
@@ -319,13 +324,13 @@ words = frozenset("one two three four five six seven".split())
 groups = frozenset({words, words - {"one"}})
 sort = Sort(set(words), [Part(words)], {"all": words}, groups, Words(set(words)), deque([set(words)]))
 with psycopg.connect(sys.argv[1]) as connection:
-    door = Enqueuer(Kinds([Sort]))
+    enqueuer = Enqueuer(Kinds([Sort]))
     for options in ({"key": "k"}, {"unique": Unique(by="all")}, {"unique": Unique(by=("words",))}):
-        print(door.enqueue(connection, NewJob(sort, **options)).job_id)
+        print(enqueuer.enqueue(connection, NewJob(sort, **options)).job_id)
 """
 
 
-async def test_the_order_in_which_a_process_writes_a_set_makes_no_other_payload(installation: Any) -> None:
+async def test_the_order_in_which_a_process_writes_a_set_makes_no_other_payload(installation: Installation) -> None:
     async def ids(seed: int) -> bytes:
         command = (sys.executable, "-c", SETS, installation.dsn)
         environment = {**os.environ, "PYTHONHASHSEED": str(seed)}
@@ -338,7 +343,7 @@ async def test_the_order_in_which_a_process_writes_a_set_makes_no_other_payload(
     assert first == again == other
 
 
-async def test_what_differs_beside_a_set_is_another_payload(installation: Any) -> None:
+async def test_what_differs_beside_a_set_is_another_payload(installation: Installation) -> None:
     """Also where a client names the entries in another order than the class does, or names what it is not asked for."""
 
     enqueuer = Enqueuer(Kinds([Build]))
@@ -355,7 +360,7 @@ async def test_what_differs_beside_a_set_is_another_payload(installation: Any) -
             await accept(connection, ["y", "x"])
 
 
-async def test_tags_and_metadata_come_back_as_they_were_given(shop: Any) -> None:
+async def test_tags_and_metadata_come_back_as_they_were_given(shop: Installation) -> None:
     tags = ["vip", 'with "quotes"', "back\\slash", "{a,b}", "NULL", "Ω", "a,b"]
     metadata = {"tenant": 7, "nested": {"list": [1, None, "Ω\\u0000"]}}
     with_both = await shop.job(await shop.enqueue(PARCEL, tags=tags, metadata=metadata))
@@ -379,5 +384,7 @@ async def test_tags_and_metadata_come_back_as_they_were_given(shop: Any) -> None
         ({"metadata": [1]}, "metadata must be a JSON object"),
     ],
 )
-async def test_tags_and_metadata_that_cant_be_kept_are_refused(shop: Any, options: Any, complaint: str) -> None:
+async def test_tags_and_metadata_that_cant_be_kept_are_refused(
+    shop: Installation, options: Any, complaint: str
+) -> None:
     assert re.search(complaint, str(await refused(shop, PARCEL, **options)))

@@ -32,12 +32,12 @@ def test_an_unknown_kind_is_answered_with_the_known_ones() -> None:
     assert caught.value.known == Kinds.of_file(FILE).names
 
 
-def test_a_message_without_the_option_is_no_kind() -> None:
-    with pytest.raises(NotAJobKindError, match=r"headrace\.test\.v1\.NoKind is no job kind"):
+def test_a_message_without_the_option_is_not_a_kind() -> None:
+    with pytest.raises(NotAJobKindError, match=r"headrace\.test\.v1\.NoKind is not a job kind"):
         Kinds([TestKinds.NoKind])
 
 
-def test_overrides_go_before_the_kinds_own_options_and_those_before_the_defaults() -> None:
+def test_overrides_win_over_the_kinds_options_and_those_over_the_defaults() -> None:
     defaults = Defaults(max_retries=7, timeout=timedelta(minutes=2))
     override = KindOverride(queue="vip", max_retries=0, timeout=timedelta(seconds=1), priority=4)
     kinds = Kinds.of_file(FILE, defaults=defaults, overrides={"headrace.test.v1.GreetAgain": override})

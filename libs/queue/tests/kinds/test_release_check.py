@@ -120,7 +120,7 @@ def test_a_field_that_queued_jobs_use_must_stay_as_it_was(shop: Shop, state: str
     assert told(report) == [("error", reason, MAIL, 1, (job_id,))]
     assert not report.ok
     assert f"{MAIL}.note (= 2)" in report.findings[0].what
-    assert "bring the field back as it was until these jobs have ended" in report.findings[0].advice
+    assert "restore the field until these jobs have finished" in report.findings[0].advice
 
 
 def test_jobs_that_have_ended_need_nothing_any_more(shop: Shop) -> None:
@@ -165,7 +165,7 @@ def test_a_version_that_the_release_does_not_know_is_an_error(shop: Shop) -> Non
     assert report.findings[0].what == "this release knows versions up to 2 only"
 
 
-def test_a_kind_that_is_gone_with_jobs_queued_is_an_error_unless_another_program_runs_it(shop: Shop) -> None:
+def test_a_removed_kind_with_queued_jobs_is_an_error_unless_another_program_runs_it(shop: Shop) -> None:
     shop.registers(kinds_of(BASE + message("Other", "")))
     job_id = shop.queues(b"", kind=OTHER)
     report = shop.check(BASE)
@@ -174,7 +174,7 @@ def test_a_kind_that_is_gone_with_jobs_queued_is_an_error_unless_another_program
     assert (elsewhere.ok, elsewhere.jobs) == (True, 0)
 
 
-def test_a_kind_that_is_gone_without_jobs_is_no_matter(shop: Shop) -> None:
+def test_a_removed_kind_without_jobs_has_no_finding(shop: Shop) -> None:
     shop.registers(kinds_of(BASE + message("Other", "")))
     assert shop.check(BASE).findings == ()
 
@@ -193,7 +193,7 @@ def test_a_roll_back_to_a_release_that_ran_before_is_a_warning(shop: Shop) -> No
     job_id = shop.queues(mail(kinds, note="x"))
     report = shop.check(message("Mail", "string id = 1;"))
     assert told(report) == [("warning", "FIELD_REMOVED", MAIL, 1, (job_id,))]
-    assert "this release ran here before the field was there" in report.findings[0].advice
+    assert "this release ran here before the field was added" in report.findings[0].advice
 
 
 def test_a_release_that_was_started_all_the_same_is_told_again(shop: Shop) -> None:
@@ -203,14 +203,14 @@ def test_a_release_that_was_started_all_the_same_is_told_again(shop: Shop) -> No
     assert told(shop.check(message("Mail", "string id = 1;"))) == [("error", "FIELD_REMOVED", MAIL, 1, (job_id,))]
 
 
-def test_what_nobody_has_registered_is_read_from_the_payloads(shop: Shop) -> None:
+def test_an_unregistered_file_is_read_from_the_payloads(shop: Shop) -> None:
     kinds = kinds_of(BASE)
     shop.queues(mail(kinds, id="without"))
     job_id = shop.queues(mail(kinds, note="x"))
     assert shop.check(BASE).findings == ()
     report = shop.check(message("Mail", "string id = 1;"))
     assert told(report) == [("error", "FIELD_REMOVED", MAIL, 1, (job_id,))]
-    assert "(= 2), which nobody has registered, is gone" in report.findings[0].what
+    assert "(= 2), which is not registered, was removed" in report.findings[0].what
 
 
 def test_periodic_jobs_count_as_jobs_to_come(shop: Shop) -> None:
@@ -226,7 +226,7 @@ def test_periodic_jobs_count_as_jobs_to_come(shop: Shop) -> None:
     assert not report.ok
 
 
-def test_two_fields_that_have_changed_places_are_an_error_where_jobs_have_them_set(shop: Shop) -> None:
+def test_two_fields_with_swapped_numbers_are_an_error_if_jobs_have_them_set(shop: Shop) -> None:
     kinds = shop.registers(kinds_of(BASE))
     job_id = shop.queues(mail(kinds, note="x"))
     report = shop.check(message("Mail", "string note = 1; string id = 2;"))
@@ -261,7 +261,7 @@ def test_payloads_in_json_are_read_by_their_class(shop: Shop) -> None:
         ("error", "FIELD_REMOVED", "shop.Mail", 1, (extra,)),
         ("error", "PAYLOAD_UNREADABLE", "shop.Mail", 1, (broken,)),
     ]
-    assert report.findings[0].what == "shop.Mail.note, a JSON value, is gone"
+    assert report.findings[0].what == "shop.Mail.note, a JSON value, was removed"
 
 
 def test_payloads_are_read_up_to_a_limit_which_is_told(shop: Shop) -> None:
@@ -304,7 +304,7 @@ def test_the_command_names_the_jobs_and_says_what_to_do(shop: Shop, check: Check
     lines = result.stdout.splitlines()
     assert lines[:3] == [
         f"error FIELD_REMOVED: {MAIL} (version 1)",
-        f"  what: {MAIL}.note (= 2), string, is gone",
+        f"  what: {MAIL}.note (= 2), string, was removed",
         f"  jobs: 1 (ids {job_id})",
     ]
     assert lines[-1] == "1 kinds, 1 jobs to run: this release must not be deployed over them"
@@ -334,10 +334,10 @@ def test_tables_that_are_older_than_the_release_are_migrated_first(shop: Shop, c
         ({"JOBS_KINDS": "json"}, "--kinds: json has no kinds"),
         ({"JOBS_KINDS": "json:dumps"}, "--kinds: json:dumps is not a module, a Kinds or a Headrace app"),
         ({"JOBS_KINDS": ","}, "--kinds: name at least one module"),
-        ({"JOBS_DATABASE_URL": "postgresql://nobody@127.0.0.1:1/nowhere"}, "connection"),
+        ({"JOBS_DATABASE_URL": "postgresql://unknown@127.0.0.1:1/nowhere"}, "connection"),
     ],
 )
-def test_what_can_not_be_found_out_is_no_verdict(check: Check, variables: dict[str, str], complaint: str) -> None:
+def test_a_check_that_can_not_be_made_is_not_a_verdict(check: Check, variables: dict[str, str], complaint: str) -> None:
     result = check(BASE, **variables)
     assert result.returncode == 2
     assert result.stdout == ""

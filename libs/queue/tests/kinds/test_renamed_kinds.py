@@ -11,6 +11,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from eventually import Eventually
 from google.protobuf.any_pb2 import Any as AnyMessage
 from releases import PACKAGE, kinds_here, kinds_of, message
 
@@ -84,7 +85,7 @@ def new_job(kinds: Kinds, name: str, **options: Any) -> NewJob:
 
 
 async def accept(connection: Any, kinds: Kinds, *jobs: NewJob) -> list[Any]:
-    """What the door of a release answers."""
+    """What a release's enqueuer returns."""
     return await Enqueuer(kinds, hash_keys=(b"test",)).enqueue_many_async(connection, jobs)
 
 
@@ -132,7 +133,7 @@ async def test_a_job_keeps_the_name_that_it_came_under(connection: Any, after: K
 
 
 async def test_workers_of_both_releases_run_what_they_know_and_new_ones_run_everything(
-    connection: Any, database: str, before: Kinds, after: Kinds, eventually: Any
+    connection: Any, database: str, before: Kinds, after: Kinds, eventually: Eventually
 ) -> None:
     [by_old_door] = await accept(connection, before, new_job(before, OLD))
     by_new_door, new = await accept(connection, after, new_job(after, OLD), new_job(after, NEW))
@@ -187,7 +188,7 @@ async def test_a_job_is_unique_whichever_release_and_name_it_comes_by(
 
 
 async def test_a_periodic_job_ticks_on_under_a_former_name(
-    connection: Any, database: str, before: Kinds, after: Kinds, eventually: Any
+    connection: Any, database: str, before: Kinds, after: Kinds, eventually: Eventually
 ) -> None:
     letters = Periodic("letters", every=timedelta(hours=1), payload=before[OLD].message_class(id="17"))
     await create_periodic_async(connection, letters, kinds=before)
@@ -209,7 +210,9 @@ async def test_a_job_has_the_version_that_it_was_written_in(connection: Any) -> 
     assert [(await get_job_async(connection, each.job_id)).version for each in (older, own)] == [1, 2]
 
 
-async def test_a_version_that_the_door_does_not_know_is_refused_like_a_kind(connection: Any, before: Kinds) -> None:
+async def test_a_version_that_the_enqueuer_does_not_know_is_rejected_like_a_kind(
+    connection: Any, before: Kinds
+) -> None:
     unknown, wrong = await accept(connection, before, new_job(before, OLD, version=2), new_job(before, OLD, version=-1))
     assert isinstance(unknown, VersionUnknownError)
     assert (unknown.kind, unknown.version, unknown.known) == (OLD, 2, 1)

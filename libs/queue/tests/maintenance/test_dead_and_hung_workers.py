@@ -1,4 +1,4 @@
-"""Dead, hung and slow are three things; and an absent database is none of them."""
+"""Dead, hung and slow are three things; and an absent database is a fourth."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ import asyncio
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from engine_kinds import TestKinds
+from eventually import Eventually
+from installation import Installation
 
 from headrace.embedded_postgres import EmbeddedPostgres
 from headrace.queue import Job, JobState
@@ -21,13 +23,12 @@ from headrace.queue.db import migrate
 PROGRAM = Path(__file__).parents[1] / "support" / "worker_program.py"
 # A killed worker's jobs run again within 10 s; this machine may be slow on top.
 RESCUED_WITHIN = 20.0
-Eventually = Callable[..., Awaitable[None]]
 
 
 class Site:
     """An installation with worker processes and the table in which their handlers note each attempt."""
 
-    def __init__(self, installation: Any) -> None:
+    def __init__(self, installation: Installation) -> None:
         self._installation = installation
         self.processes: list[asyncio.subprocess.Process] = []
 
@@ -70,7 +71,7 @@ class Site:
 
 
 @asynccontextmanager
-async def opened(installation: Any) -> AsyncIterator[Site]:
+async def opened(installation: Installation) -> AsyncIterator[Site]:
     site = Site(installation)
     await site.prepare()
     try:
@@ -80,7 +81,7 @@ async def opened(installation: Any) -> AsyncIterator[Site]:
 
 
 @pytest.fixture
-async def site(installation: Any) -> AsyncIterator[Site]:
+async def site(installation: Installation) -> AsyncIterator[Site]:
     async with opened(installation) as site:
         yield site
 
@@ -105,7 +106,7 @@ async def test_a_killed_workers_job_runs_again_with_its_attempt_unspent(site: Si
         return len(await site.attempts(job_id)) == 2
 
     await eventually(runs_again, within=RESCUED_WITHIN)
-    assert time.monotonic() - killed_at > 4.0, "nobody is declared dead before the lease time is over"
+    assert time.monotonic() - killed_at > 4.0, "no worker is declared dead before the lease time is over"
     await site.open_gate()
     await eventually(lambda: site.is_in(job_id, JobState.COMPLETED))
     assert await site.attempts(job_id) == [(1, 1, first.pid), (1, 2, second.pid)]
@@ -125,7 +126,7 @@ async def test_a_late_outcome_of_a_stopped_worker_counts_for_nothing(site: Site,
 
     await eventually(runs_again, within=RESCUED_WITHIN)
     first.send_signal(signal.SIGCONT)
-    # The stopped worker has come back when it is registered anew. Its attempt had the same number.
+    # The stopped worker has come back when it is registered again. Its attempt had the same number.
     await eventually(lambda: site.sql(f"select from headrace.workers where name = 'process:{first.pid}' offset 1"))
     assert await site.is_in(job_id, JobState.RUNNING)
     await site.open_gate()
@@ -230,6 +231,6 @@ async def test_cut_connections_lose_no_job_and_run_none_twice(site: Site, eventu
         return await site.sql("select from headrace.jobs where state <> 'completed' limit 1") == []
 
     await eventually(all_done, within=60.0)
-    # A claim whose answer was cut off was never begun here, and an attempt that was begun is never handed back.
+    # A claim whose answer was cut off was never begun here, and an attempt that was begun is never released.
     assert await site.sql("select count(distinct job_id) from attempts") == [(len(jobs),)]
     assert await site.sql("select job_id from attempts group by job_id having count(*) > 1") == []

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from engine_kinds import TestKinds
+from eventually import Eventually
+from installation import Installation
 
 from headrace.queue import RunningJob, pause_queue_async, resume_queue_async
 
@@ -14,7 +16,7 @@ async def do_nothing(message: Any, job: RunningJob) -> None:
 
 
 async def test_a_server_that_turned_read_only_is_waited_for_like_one_that_is_away(
-    installation: Any, eventually: Any
+    installation: Installation, eventually: Eventually
 ) -> None:
     """As the old primary does in a failover."""
     [(name,)] = await installation.execute("select current_database()")

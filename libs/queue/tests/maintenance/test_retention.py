@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 from engine_kinds import TestKinds
+from eventually import Eventually
+from installation import Installation
 
 from headrace.queue import NewJob, Retention, RunningJob, set_retention_async
 from headrace.queue.maintenance import cleaner
@@ -38,11 +40,11 @@ async def do_nothing(message: Any, job: RunningJob) -> None:
     """Completes its job."""
 
 
-def tidy_worker(installation: Any) -> Any:
+def tidy_worker(installation: Installation) -> Any:
     return installation.worker(installation.handlers(Count=do_nothing), retention=RETENTION)
 
 
-async def put(installation: Any, state: str, hours: int | None) -> int:
+async def put(installation: Installation, state: str, hours: int | None) -> int:
     """A job in that state, which it reached so many hours ago; created long before."""
     job_id: int = await installation.enqueue(TestKinds.Greet())
     await installation.execute(
@@ -57,7 +59,9 @@ async def put(installation: Any, state: str, hours: int | None) -> int:
     return job_id
 
 
-async def test_jobs_are_deleted_after_their_retention_and_live_ones_never(installation: Any, eventually: Any) -> None:
+async def test_jobs_are_deleted_after_their_retention_and_live_ones_never(
+    installation: Installation, eventually: Eventually
+) -> None:
     kept = {await put(installation, state, hours): keep for state, hours, keep in JOBS}
     waiting = await installation.enqueue(TestKinds.Greet())
     await installation.execute("update headrace.jobs set created_at = now() - interval '1 year'")
@@ -73,7 +77,7 @@ async def test_jobs_are_deleted_after_their_retention_and_live_ones_never(instal
 
 
 async def test_the_walk_goes_on_page_by_page_and_then_rests(
-    installation: Any, eventually: Any, monkeypatch: Any
+    installation: Installation, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cleaner, "PAGE", 3)
     monkeypatch.setattr(cleaner, "BETWEEN_PAGES", timedelta(0))
@@ -92,7 +96,9 @@ async def test_the_walk_goes_on_page_by_page_and_then_rests(
         await eventually(rests)
 
 
-async def test_keys_and_workers_are_forgotten_when_their_time_is_over(installation: Any, eventually: Any) -> None:
+async def test_keys_and_workers_are_forgotten_when_their_time_is_over(
+    installation: Installation, eventually: Eventually
+) -> None:
     async with await installation.connect() as connection:
         await installation.enqueuer.enqueue_many_async(
             connection, [NewJob(TestKinds.Count(), key=key) for key in ("old", "new")]
@@ -113,7 +119,7 @@ async def test_keys_and_workers_are_forgotten_when_their_time_is_over(installati
 
 
 async def test_acts_are_forgotten_after_their_retention_page_by_page(
-    installation: Any, eventually: Any, monkeypatch: Any
+    installation: Installation, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cleaner, "PAGE", 3)
     monkeypatch.setattr(cleaner, "BETWEEN_PAGES", timedelta(0))
@@ -127,12 +133,12 @@ async def test_acts_are_forgotten_after_their_retention_page_by_page(
         kept = await installation.execute("select subject from headrace.audit_log order by id")
         return [subject for (subject,) in kept] == [f"job:{days}" for days in range(6, 0, -1)]
 
-    settings = {"retention": RETENTION, "audit_retention": timedelta(days=6, hours=12)}
+    settings: dict[str, Any] = {"retention": RETENTION, "audit_retention": timedelta(days=6, hours=12)}
     async with installation.working(installation.worker(installation.handlers(Count=do_nothing), **settings)):
         await eventually(tidied)
 
 
-async def test_an_act_of_the_last_day_cannot_be_forgotten(installation: Any) -> None:
+async def test_an_act_of_the_last_day_cannot_be_forgotten(installation: Installation) -> None:
     with pytest.raises(ValueError, match="audit_retention must be at least a day"):
         installation.worker(installation.handlers(Count=do_nothing), audit_retention=timedelta(hours=23))
     await installation.execute(
@@ -142,7 +148,9 @@ async def test_an_act_of_the_last_day_cannot_be_forgotten(installation: Any) -> 
     assert await installation.execute("select headrace.clean_audit_log('0 s', 100)") == [(1,)]
 
 
-async def test_a_queues_own_retention_goes_before_the_general_one(installation: Any, eventually: Any) -> None:
+async def test_a_queues_own_retention_goes_before_the_general_one(
+    installation: Installation, eventually: Eventually
+) -> None:
     hours = {"completed": 1, "cancelled": 1, "discarded": 100}
     ids = {state: await put(installation, state, age) for state, age in hours.items()}
     async with await installation.connect() as connection:

@@ -204,7 +204,7 @@ def test_many_missed_ticks_are_made_up_for_in_parts() -> None:
     assert found[-1] == now
 
 
-def test_the_last_of_millions_of_missed_ticks_is_found_without_looking_at_each() -> None:
+def test_the_last_of_millions_of_missed_ticks_is_found_without_reading_each() -> None:
     calls = 0
 
     class Counting(Cron):

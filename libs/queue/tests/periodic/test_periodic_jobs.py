@@ -11,6 +11,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from engine_kinds import TestKinds
+from eventually import Eventually
+from installation import Installation
 
 from headrace.queue import (
     KindUnknownError,
@@ -42,7 +44,7 @@ async def do_nothing(message: Any, job: RunningJob) -> None:
     """Completes its job."""
 
 
-def worker(installation: Any, *periodic: Periodic) -> Any:
+def worker(installation: Installation, *periodic: Periodic) -> Any:
     return installation.worker(installation.handlers(Count=do_nothing), periodic=periodic)
 
 
@@ -51,7 +53,7 @@ def tidy(name: str = "tidy", **definition: Any) -> Periodic:
     return Periodic(name, payload=TestKinds.Count(name=name), **definition)
 
 
-async def jobs(installation: Any) -> int:
+async def jobs(installation: Installation) -> int:
     [(count,)] = await installation.execute("select count(*) from headrace.jobs")
     return int(count)
 
@@ -59,7 +61,7 @@ async def jobs(installation: Any) -> int:
 class Replicas:
     """The schedulers of several workers, under a clock that the test moves."""
 
-    def __init__(self, installation: Any) -> None:
+    def __init__(self, installation: Installation) -> None:
         self.installation = installation
         self.schedulers: list[Scheduler] = []
         self.links = [
@@ -75,7 +77,7 @@ class Replicas:
         self.declare()
 
     def declare(self, *periodic: Periodic) -> None:
-        """Starts workers anew, with this in their code."""
+        """Restarts the workers, with this in their code."""
         kinds = self.installation.kinds
         self.schedulers = [Scheduler(link, kinds, periodic, "headrace") for link in self.links]
 
@@ -104,7 +106,7 @@ class Replicas:
 
 
 @pytest.fixture
-async def replicas(installation: Any) -> AsyncIterator[Replicas]:
+async def replicas(installation: Installation) -> AsyncIterator[Replicas]:
     replicas = Replicas(installation)
     await replicas.prepare()
     yield replicas
@@ -112,7 +114,7 @@ async def replicas(installation: Any) -> AsyncIterator[Replicas]:
         await link.close()
 
 
-async def test_any_number_of_workers_make_one_job_per_tick(installation: Any, eventually: Any) -> None:
+async def test_any_number_of_workers_make_one_job_per_tick(installation: Installation, eventually: Eventually) -> None:
     async def several() -> bool:
         return await jobs(installation) >= 5
 
@@ -126,7 +128,7 @@ async def test_any_number_of_workers_make_one_job_per_tick(installation: Any, ev
     assert all((tick - ticks[0]) % QUICK == timedelta(0) for tick in ticks)
 
 
-async def test_its_job_is_like_any_other_and_knows_its_tick(installation: Any, eventually: Any) -> None:
+async def test_its_job_is_like_any_other_and_knows_its_tick(installation: Installation, eventually: Eventually) -> None:
     seen: list[datetime | None] = []
 
     async def count(message: Any, job: RunningJob) -> None:
@@ -148,7 +150,7 @@ async def test_its_job_is_like_any_other_and_knows_its_tick(installation: Any, e
     assert metadata == {"periodic": "tidy", "scheduled_at": tick.isoformat()}
 
 
-async def test_a_shorter_interval_counts_at_once(installation: Any, eventually: Any) -> None:
+async def test_a_shorter_interval_counts_at_once(installation: Installation, eventually: Eventually) -> None:
     async def more(than: int) -> bool:
         return bool(await jobs(installation) > than)
 
@@ -222,7 +224,7 @@ async def test_a_tick_whose_process_dies_in_the_middle_is_made_by_another(replic
     assert await replicas.hours() == [0, 1]
 
 
-async def test_what_nobody_declares_any_more_stops(replicas: Replicas) -> None:
+async def test_a_periodic_job_that_no_worker_declares_any_more_stops(replicas: Replicas) -> None:
     replicas.declare(tidy("old"))
     await replicas.at(NOON)
     replicas.declare(tidy("new"))
@@ -324,7 +326,7 @@ async def test_a_worker_leaves_alone_what_it_cant_run(replicas: Replicas, caplog
     assert "the periodic job far is left to other workers: time zone 'Mars/Olympus' is unknown" in caplog.text
 
 
-async def test_a_payload_is_checked_when_it_is_declared(installation: Any) -> None:
+async def test_a_payload_is_checked_when_it_is_declared(installation: Installation) -> None:
     wrong = Periodic("tidy", every=HOUR, payload=TestKinds.Count(name="x" * 101))
     with pytest.raises(PayloadInvalidError, match="name"):
         worker(installation, wrong)

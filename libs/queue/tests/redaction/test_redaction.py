@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from private_kinds import Address, Invite, Public
 
-from headrace.redaction import MASK, Redactor, begin_redaction, redact, redacted, redacted_text, secrets_of
+from headrace.redaction import MASK, Redactor, begin_redaction, redact, redacted_text
+from headrace.redaction.messages import redacted, secrets_of
 
 GUEST = "Ada Lovelace"
 
@@ -26,7 +27,7 @@ def packed(message: Any) -> any_pb2.Any:
 
 
 def test_a_message_without_redacted_values_is_left_as_it_is() -> None:
-    invite = Invite(house="No. 4", enqueuer="blue", home=Address(street="Main St"))
+    invite = Invite(house="No. 4", color="blue", home=Address(street="Main St"))
     assert redacted(invite) == (invite, ())
 
 
@@ -69,7 +70,7 @@ def test_what_is_redacted_is_not_seen(given_: Any, seen: Any, path: str) -> None
     assert given_.SerializeToString(deterministic=True) == before, "the message itself must stay as it was"
 
 
-def test_fields_of_a_newer_proto_file_are_not_seen_since_nobody_here_can_say_what_they_are() -> None:
+def test_unknown_fields_of_a_newer_proto_file_are_hidden() -> None:
     newer = Invite(guest="x", house="4").SerializeToString()
     older = Public.FromString(newer + Address(city="C").SerializeToString())
     assert redacted(older) == (Public(text=older.text), ("#2",))
@@ -85,7 +86,7 @@ def test_boxes_in_boxes_end_where_protobuf_itself_would() -> None:
     assert list(secrets_of(invite)) == []
 
 
-def test_every_redacted_value_is_known_those_of_redacted_messages_each_for_itself() -> None:
+def test_a_redactor_knows_every_redacted_value_also_those_inside_redacted_messages() -> None:
     invite = Invite(
         guest=GUEST,
         house="No. 4",
@@ -127,9 +128,9 @@ VALUE = 'O\'Hara "Zoë" <zoe@example.com>\n+1/2'
     ],
 )
 def test_a_value_is_found_however_it_is_written(written: str) -> None:
-    veil = Redactor()
-    veil.redact(Invite(guest=VALUE))
-    seen = veil.text(f"can't send to {written}, sorry")
+    redactor = Redactor()
+    redactor.redact(Invite(guest=VALUE))
+    seen = redactor.text(f"can't send to {written}, sorry")
     assert MASK in seen
     assert not any(piece in seen.lower() for piece in ("zoe", "hara", "example"))
     assert seen.startswith("can't send to ")
@@ -138,39 +139,39 @@ def test_a_value_is_found_however_it_is_written(written: str) -> None:
 
 def test_a_long_value_is_found_in_pieces() -> None:
     letter = "Dear Ada, " + " ".join(f"number {place}" for place in range(4000))
-    veil = Redactor()
-    veil.redact(letter)
-    assert veil.text(f"rejected={letter[1000:1040]}...") == f"rejected={MASK}..."
-    assert veil.text("x" * 2000 + letter[:200] + "!") == "x" * 2000 + MASK + "!"
-    assert veil.text(f"{letter[:9]}") == letter[:9], "less than a piece is anybody's"
+    redactor = Redactor()
+    redactor.redact(letter)
+    assert redactor.text(f"rejected={letter[1000:1040]}...") == f"rejected={MASK}..."
+    assert redactor.text("x" * 2000 + letter[:200] + "!") == "x" * 2000 + MASK + "!"
+    assert redactor.text(f"{letter[:9]}") == letter[:9], "less than a piece is anybody's"
 
 
 def test_short_values_stay_or_a_text_would_say_nothing() -> None:
-    veil = Redactor()
-    veil.redact("no")
-    veil.redact(42)
-    assert veil.text("no, 42 of 42 failed") == "no, 42 of 42 failed"
+    redactor = Redactor()
+    redactor.redact("no")
+    redactor.redact(42)
+    assert redactor.text("no, 42 of 42 failed") == "no, 42 of 42 failed"
 
 
 @given(st.text(min_size=16, max_size=600), st.text(max_size=700), st.text(max_size=700))
 def test_no_piece_of_a_value_is_left_in_any_text(value: str, before: str, after: str) -> None:
-    veil = Redactor()
-    veil.redact(value)
-    seen = veil.text(before + value + after)
+    redactor = Redactor()
+    redactor.redact(value)
+    seen = redactor.text(before + value + after)
     if len(value.strip()) >= 16:
         assert value.strip() not in seen
 
 
 @given(st.lists(st.text(min_size=4, max_size=20), max_size=5), st.text(max_size=300))
 def test_only_what_is_hidden_changes(values: list[str], text: str) -> None:
-    veil = Redactor()
+    redactor = Redactor()
     for value in values:
-        veil.redact(value)
-    rest = veil.text(text).split(MASK)
+        redactor.redact(value)
+    rest = redactor.text(text).split(MASK)
     assert all(part in text for part in rest)
 
 
-async def test_what_a_piece_of_work_hides_is_hidden_in_all_its_tasks_and_threads_and_nowhere_else() -> None:
+async def test_redaction_covers_the_tasks_and_threads_of_one_attempt_and_nothing_else() -> None:
     async def work() -> list[str]:
         begin_redaction()
         redact(GUEST)

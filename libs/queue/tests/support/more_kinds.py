@@ -30,7 +30,7 @@ def kinds_of_a_later_release(*, version: int) -> Kinds:
 
 
 def file_with(options: options_pb2.JobOptions) -> FileDescriptor:
-    """A .proto file with one kind of these options, in a world of its own."""
+    """A .proto file with one kind of these options, in a separate descriptor pool."""
     file: Any = descriptor_pb2.FileDescriptorProto(
         name="headrace/test/only/v1/only.proto", package="headrace.test.only.v1", dependency=DEPENDENCIES
     )

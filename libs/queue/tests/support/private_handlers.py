@@ -1,4 +1,4 @@
-"""A handler for a process of its own that tells whatever it has."""
+"""A handler for a separate process that tells whatever it has."""
 
 from __future__ import annotations
 

@@ -7,13 +7,15 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from google.protobuf import any_pb2, descriptor_pb2, descriptor_pool, message_factory, timestamp_pb2
 from grpc_tools import protoc
 
 from buf.validate import validate_pb2
 from headrace.jobs.v1 import options_pb2
 
 NAME = "headrace/test/v1/private.proto"
+IMPORTED = (any_pb2, timestamp_pb2, validate_pb2, options_pb2)
+"""What the file imports has to be in the pool of descriptors before it."""
 SOURCE = """
 syntax = "proto3";
 
@@ -48,7 +50,7 @@ message Invite {
   google.protobuf.Timestamp born = 12 [debug_redact = true];
   oneof way {
     string phone = 13 [debug_redact = true];
-    string door = 14;
+    string color = 14;
   }
   Invite plus_one = 15;
   optional bool vip = 16 [debug_redact = true];

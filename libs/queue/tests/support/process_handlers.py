@@ -1,4 +1,4 @@
-"""Handlers that run in processes of their own: each does one thing that would harm a worker."""
+"""Handlers that run in separate processes: each does one thing that would harm a worker."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def _context(job: RunningJob) -> Done:
 
 
 def _spin(job: RunningJob, pid_file: str) -> None:
-    """Uses the processor without a pause, deaf to everything, with a program of its own running beside it."""
+    """Uses the processor without a pause, deaf to everything, with a child process beside it."""
     child = subprocess.Popen(["sleep", "600"])
     with open(pid_file, "w") as file:  # noqa: PTH123
         file.write(f"{os.getpid()} {child.pid}\n")

@@ -1,4 +1,4 @@
-"""Releases of a .proto file, each compiled by protoc into a world of its own, as the processes of a rollout have it."""
+"""Releases of a .proto file, each compiled by protoc into a separate descriptor pool, as in a rollout."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def file_of(text: str, *, file: str = FILE) -> FileDescriptor:
 
 @cache
 def kinds_here(name: str, text: str) -> Kinds:
-    """The kinds of a file that this process knows, as a door needs them; no other one may have the same messages."""
+    """The kinds of a file that this process knows, for an enqueuer; no other file may have the same messages."""
     return Kinds.of_file(_in_pool(descriptor_pool.Default(), FILE.replace("kinds", name), text))
 
 

@@ -1,4 +1,4 @@
-"""A worker as a process of its own, so that a test can kill and stop it.
+"""A worker as a separate process, so that a test can kill and stop it.
 
     python worker_program.py DSN
 

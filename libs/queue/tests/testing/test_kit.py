@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 import psycopg
 import pytest
 from engine_kinds import TestKinds
+from installation import Installation
 from process_handlers import handle_async
 from sqlalchemy import create_engine, text
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
@@ -44,7 +45,7 @@ Greet, Count = TestKinds.Greet, TestKinds.Count
 
 
 @pytest.fixture
-def connection(installation: Any) -> Iterator[psycopg.Connection[Any]]:
+def connection(installation: Installation) -> Iterator[psycopg.Connection[Any]]:
     """A connection whose transaction is rolled back."""
     with psycopg.connect(installation.dsn) as connection:
         yield connection
@@ -52,8 +53,8 @@ def connection(installation: Any) -> Iterator[psycopg.Connection[Any]]:
 
 
 @pytest.fixture
-def enqueuer(installation: Any) -> Enqueuer:
-    return installation.enqueuer  # type: ignore[no-any-return]
+def enqueuer(installation: Installation) -> Enqueuer:
+    return installation.enqueuer
 
 
 def kit_of(kinds: Kinds, *, retry: RetryPolicy | None = None, periodic: Any = (), **functions: Any) -> Kit:
@@ -153,7 +154,7 @@ class TestEnqueued:
         assert [each.payload.name for each in kit.enqueued(connection)] == ["Ada", "c"]
 
     async def test_only_this_transactions_jobs_count(
-        self, connection: psycopg.Connection[Any], installation: Any, enqueuer: Enqueuer
+        self, connection: psycopg.Connection[Any], installation: Installation, enqueuer: Enqueuer
     ) -> None:
         await installation.enqueue(Greet(name="before"))
         connection.execute("select 1")
@@ -168,7 +169,9 @@ class TestEnqueued:
         connection.rollback()
         assert kit.enqueued(connection) == []
 
-    def test_a_connection_that_commits_each_statement_is_rejected(self, installation: Any, enqueuer: Enqueuer) -> None:
+    def test_a_connection_that_commits_each_statement_is_rejected(
+        self, installation: Installation, enqueuer: Enqueuer
+    ) -> None:
         kit = kit_of(enqueuer.kinds, Greet=greet)
         with psycopg.connect(installation.dsn, autocommit=True) as connection:
             with pytest.raises(ValueError, match="rolled back"):
@@ -284,7 +287,7 @@ class TestDrain:
         with pytest.raises(TransactionEndedError, match=r"the handler of job \d+ \(headrace.test.v1.Greet\)"):
             kit_of(enqueuer.kinds, Greet=handler).drain(connection)
 
-    async def test_within_an_event_loop_the_asynchronous_form_is_named(self, installation: Any) -> None:
+    async def test_within_an_event_loop_the_asynchronous_form_is_named(self, installation: Installation) -> None:
         kit = kit_of(installation.kinds, Greet=greet)
         with psycopg.connect(installation.dsn) as connection, pytest.raises(RuntimeError, match="await drain_async"):
             kit.drain(connection)
@@ -314,7 +317,7 @@ class TestDrain:
         assert job.output["pid"] != os.getpid()
 
     async def test_only_jobs_with_a_handler_run(
-        self, connection: psycopg.Connection[Any], installation: Any, enqueuer: Enqueuer
+        self, connection: psycopg.Connection[Any], installation: Installation, enqueuer: Enqueuer
     ) -> None:
         await installation.enqueue(Greet(name="committed"))
         enqueuer.enqueue(connection, NewJob(Count(name="no handler")))
@@ -422,7 +425,7 @@ class TestClock:
         assert (nightly.astimezone(ZoneInfo("Europe/Berlin")).hour, nightly.minute) == (3, 30)
 
     async def test_only_this_transaction_sees_it(
-        self, connection: psycopg.Connection[Any], installation: Any, enqueuer: Enqueuer
+        self, connection: psycopg.Connection[Any], installation: Installation, enqueuer: Enqueuer
     ) -> None:
         kit = kit_of(enqueuer.kinds, Greet=greet)
         kit.move_clock(connection, timedelta(days=1))
@@ -437,7 +440,7 @@ class TestClock:
 class TestConnections:
     """The same on every kind of connection."""
 
-    async def test_psycopg_async(self, installation: Any, enqueuer: Enqueuer) -> None:
+    async def test_psycopg_async(self, installation: Installation, enqueuer: Enqueuer) -> None:
         own: psycopg.AsyncConnection[Any] = await installation.connect(autocommit=False)
 
         async def count(payload: Any, job: RunningJob) -> None:
@@ -453,7 +456,7 @@ class TestConnections:
             assert [job.state for job in await kit.drain_async(own)] == ["completed", "completed"]
             await own.rollback()
 
-    def test_a_session_of_sqlalchemy(self, installation: Any, enqueuer: Enqueuer) -> None:
+    def test_a_session_of_sqlalchemy(self, installation: Installation, enqueuer: Enqueuer) -> None:
         def handler(payload: Any, job: RunningJob) -> None:
             session.execute(text("insert into guests values (:name)"), {"name": payload.name})
             job.complete_in(session)
@@ -471,7 +474,7 @@ class TestConnections:
             session.rollback()
         engine.dispose()
 
-    async def test_an_async_session_of_sqlalchemy(self, installation: Any, enqueuer: Enqueuer) -> None:
+    async def test_an_async_session_of_sqlalchemy(self, installation: Installation, enqueuer: Enqueuer) -> None:
         async def handler(payload: Any, job: RunningJob) -> None:
             await session.execute(text("insert into guests values (:name)"), {"name": payload.name})
 

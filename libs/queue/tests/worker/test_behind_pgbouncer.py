@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from engine_kinds import TestKinds
+from eventually import Eventually
+from installation import Installation
 from plans import plan_of, scans
 
 from headrace.queue import NewJob
@@ -13,7 +15,7 @@ from headrace.queue.db.connections import SETTINGS, ReconnectingConnection
 from headrace.queue.db.statements import statement
 
 
-async def test_the_settings_hold_for_each_statement_and_are_left_to_nobody(database: str, pooler: Any) -> None:
+async def test_the_settings_apply_to_each_statement_and_are_not_left_in_the_session(database: str, pooler: Any) -> None:
     link = ReconnectingConnection(pooler.dsn(database), purpose="test", schema="headrace", pooled=True)
     shown = ", ".join(f"current_setting('{name}') as {name}" for name in SETTINGS)
     asked = f"select {shown}, %(given)s::bigint[] as given"
@@ -30,7 +32,9 @@ async def test_the_settings_hold_for_each_statement_and_are_left_to_nobody(datab
     await link.close()
 
 
-async def test_no_setting_and_no_prepared_statement_stays_behind(installation: Any, eventually: Any) -> None:
+async def test_no_setting_and_no_prepared_statement_stays_behind(
+    installation: Installation, eventually: Eventually
+) -> None:
     async def greet(message: Any, job: Any) -> None:
         """Completes its job."""
 
@@ -38,7 +42,7 @@ async def test_no_setting_and_no_prepared_statement_stays_behind(installation: A
         for _ in range(3):
             job_id = await installation.enqueue(TestKinds.Greet())
             await eventually(lambda job_id=job_id: installation.is_in(job_id, "completed"))
-    if "listen" in installation._options:
+    if installation.pooled:
         for _ in range(30):  # round robin: every session of the pool is asked
             found = await installation.execute(
                 "select current_setting('enable_seqscan'), current_setting('statement_timeout'), count(name)"
@@ -47,7 +51,7 @@ async def test_no_setting_and_no_prepared_statement_stays_behind(installation: A
             assert found == [("on", "0", 0)]
 
 
-async def test_the_hot_statements_have_the_same_plans_through_a_pooler(installation: Any) -> None:
+async def test_the_hot_statements_have_the_same_plans_through_a_pooler(installation: Installation) -> None:
     async with await installation.connect() as connection:
         await installation.enqueuer.enqueue_many_async(connection, [NewJob(TestKinds.Greet()) for _ in range(1000)])
     claim = {
@@ -65,9 +69,7 @@ async def test_the_hot_statements_have_the_same_plans_through_a_pooler(installat
         "rescue": ({"max_deaths": 3}, ["jobs_claimed", "jobs_pkey"]),
         "promote": ({"limit": 10}, ["jobs_due", "jobs_pkey"]),
     }
-    link = ReconnectingConnection(
-        installation.dsn, purpose="test", schema="headrace", pooled="listen" in installation._options
-    )
+    link = ReconnectingConnection(installation.dsn, purpose="test", schema="headrace", pooled=installation.pooled)
     for name, (params, indexes) in expected.items():
         [row] = await link.execute(f"explain (format json) {statement(name)}", params)
         found = scans(plan_of(row["QUERY PLAN"]))

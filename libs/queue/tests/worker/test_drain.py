@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 from engine_kinds import TestKinds
+from eventually import Eventually
+from installation import Installation
 
 from headrace.queue import Handlers, Kinds, RunningJob, Worker
 from headrace.queue.db import migrate
@@ -26,7 +28,7 @@ async def do_nothing(message: Any, job: RunningJob) -> None:
     """Completes its job."""
 
 
-async def test_running_jobs_finish_within_the_drain_timeout(installation: Any, eventually: Any) -> None:
+async def test_running_jobs_finish_within_the_drain_timeout(installation: Installation, eventually: Eventually) -> None:
     gate = asyncio.Event()
 
     async def greet(message: Any, job: RunningJob) -> None:
@@ -45,7 +47,7 @@ async def test_running_jobs_finish_within_the_drain_timeout(installation: Any, e
 
 
 async def test_what_cant_finish_is_handed_back_unburned_and_run_by_the_next_worker(
-    installation: Any, eventually: Any
+    installation: Installation, eventually: Eventually
 ) -> None:
     started = asyncio.Event()
 
@@ -64,7 +66,7 @@ async def test_what_cant_finish_is_handed_back_unburned_and_run_by_the_next_work
     assert (job.attempt, job.lease) == (1, 2)
 
 
-async def test_a_handler_may_tidy_up_when_it_is_interrupted(installation: Any) -> None:
+async def test_a_handler_may_tidy_up_when_it_is_interrupted(installation: Installation) -> None:
     started, tidied = asyncio.Event(), asyncio.Event()
 
     async def greet(message: Any, job: RunningJob) -> None:
@@ -82,7 +84,7 @@ async def test_a_handler_may_tidy_up_when_it_is_interrupted(installation: Any) -
 
 
 @pytest.mark.parametrize("jobs", [0, 30])
-async def test_a_drain_without_patience_leaves_no_job_running(jobs: int, installation: Any) -> None:
+async def test_a_drain_without_patience_leaves_no_job_running(jobs: int, installation: Installation) -> None:
     started = asyncio.Event()
 
     async def never_ends(message: Any, job: RunningJob) -> None:
@@ -100,7 +102,7 @@ async def test_a_drain_without_patience_leaves_no_job_running(jobs: int, install
 
 
 async def test_jobs_told_to_stop_before_they_began_are_handed_back(
-    installation: Any, monkeypatch: pytest.MonkeyPatch
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told = asyncio.Event()
     begin = Executor.begin
@@ -124,7 +126,7 @@ async def test_jobs_told_to_stop_before_they_began_are_handed_back(
     assert (job.state, job.attempt) == ("available", 0)
 
 
-async def test_stopping_before_the_database_was_ever_available_is_quick(installation: Any) -> None:
+async def test_stopping_before_the_database_was_ever_available_is_quick(installation: Installation) -> None:
     worker = Worker("postgresql://postgres@127.0.0.1:1/nowhere", installation.handlers(Greet=do_nothing))
     async with asyncio.timeout(5), installation.working(worker):
         pass
@@ -132,7 +134,7 @@ async def test_stopping_before_the_database_was_ever_available_is_quick(installa
 
 
 async def test_a_worker_waits_for_missing_migrations_and_says_what_to_run(
-    database: str, eventually: Any, caplog: pytest.LogCaptureFixture
+    database: str, eventually: Eventually, caplog: pytest.LogCaptureFixture
 ) -> None:
     handlers = Handlers(Kinds([TestKinds.Greet]))
     handlers.add(TestKinds.Greet, do_nothing)
@@ -154,7 +156,7 @@ async def test_a_worker_waits_for_missing_migrations_and_says_what_to_run(
 
 
 async def test_a_thread_that_does_not_stop_is_handed_back_and_counts_as_no_death(
-    installation: Any, eventually: Any, monkeypatch: pytest.MonkeyPatch
+    installation: Installation, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(drain_module, "LAST_STEPS", 0.1)
     started, released = threading.Event(), threading.Event()
@@ -180,7 +182,9 @@ async def test_a_thread_that_does_not_stop_is_handed_back_and_counts_as_no_death
     assert (await installation.job(job_id)).lease == 2
 
 
-async def test_a_thread_that_raises_when_it_is_told_to_stop_is_handed_back(installation: Any, eventually: Any) -> None:
+async def test_a_thread_that_raises_when_it_is_told_to_stop_is_handed_back(
+    installation: Installation, eventually: Eventually
+) -> None:
     started = threading.Event()
 
     def careful(message: Any, job: RunningJob) -> None:

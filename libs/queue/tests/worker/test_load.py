@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 from engine_kinds import TestKinds
+from eventually import Eventually
+from installation import Installation
 
 from headrace.queue import RunningJob
 from headrace.queue.worker.load import MEMORY, LoadMeter, Rate
@@ -112,7 +114,9 @@ def test_a_burst_after_a_rest_has_its_own_rate_at_once() -> None:
     assert rate_after(10) == 10
 
 
-async def test_a_worker_publishes_its_slots_its_load_and_its_rates(installation: Any, eventually: Any) -> None:
+async def test_a_worker_publishes_its_slots_its_load_and_its_rates(
+    installation: Installation, eventually: Eventually
+) -> None:
     gate = asyncio.Event()
 
     async def greet(message: Any, job: RunningJob) -> None:
@@ -136,7 +140,7 @@ async def test_a_worker_publishes_its_slots_its_load_and_its_rates(installation:
         gate.set()
 
 
-async def test_an_idle_worker_says_that_it_is_idle(installation: Any, eventually: Any) -> None:
+async def test_an_idle_worker_says_that_it_is_idle(installation: Installation, eventually: Eventually) -> None:
     async def greet(message: Any, job: RunningJob) -> None:
         """Never called."""
 

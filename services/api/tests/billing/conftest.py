@@ -17,6 +17,7 @@ import pytest
 import structlog
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from eventually import Eventually
 from psycopg.rows import dict_row
 from structlog.typing import Processor
 
@@ -103,9 +104,7 @@ class Api:
 
     async def until(self, query: str) -> None:
         """Waits until a query finds something."""
-        async with asyncio.timeout(10):
-            while not await self.sql(query):  # noqa: ASYNC110 - Postgres has no event for it
-                await asyncio.sleep(0.02)
+        await Eventually()(lambda: self.sql(query))
 
     async def user(self) -> "User":
         """A user who is logged in."""

@@ -18,6 +18,7 @@ from uuid import uuid4
 
 import psycopg
 import pytest
+from eventually import Eventually
 from google.protobuf import any_pb2
 from psycopg.rows import dict_row
 
@@ -62,9 +63,11 @@ class Jobs:
 
     async def until(self, states: list[str]) -> None:
         """Waits until the jobs for Stripe's events stand so."""
-        async with asyncio.timeout(30):
-            while await self.states() != states:  # noqa: ASYNC110 - a table has no event for it
-                await asyncio.sleep(0.05)
+
+        async def stand_so() -> bool:
+            return await self.states() == states
+
+        await Eventually()(stand_so, within=30)
 
     async def cancel_all(self) -> None:
         """Cancels every job for Stripe's events, as an operator would."""
@@ -82,9 +85,12 @@ class Jobs:
 
     async def _completed(self, job_id: str) -> None:
         asked = jobs_pb.GetJobRequest(job_id=job_id)
-        async with asyncio.timeout(30):
-            while not (seen := (await self.stub.GetJob(asked)).job).HasField("finished_at"):  # noqa: ASYNC110 - as above
-                await asyncio.sleep(0.05)
+
+        async def finished() -> job_pb2.Job | None:
+            seen: job_pb2.Job = (await self.stub.GetJob(asked)).job
+            return seen if seen.HasField("finished_at") else None
+
+        seen = await Eventually()(finished, within=30)
         assert (seen.state, list(seen.errors)) == (job_pb2.JOB_STATE_COMPLETED, [])
 
     @asynccontextmanager

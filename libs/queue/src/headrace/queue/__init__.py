@@ -87,10 +87,6 @@ from headrace.queue.enqueue.uniqueness import (
 )
 from headrace.queue.enqueue.validation import (
     ValidatedJob,
-    validate,
-)
-from headrace.queue.enqueue.validation import (
-    option_violations as job_option_violations,
 )
 from headrace.queue.errors import (
     BatchRejectedError,
@@ -198,14 +194,16 @@ from headrace.queue.job import (
     Queue,
     TraceParent,
 )
+from headrace.queue.kinds.declaration import (
+    KindMisconfiguredError,
+    NotAJobKindError,
+    job_kind,
+)
 from headrace.queue.kinds.kind import (
     Defaults,
     Kind,
-    KindMisconfiguredError,
     KindOverride,
     Kinds,
-    NotAJobKindError,
-    job_kind,
 )
 from headrace.queue.kinds.revisions import (
     register_kinds,
@@ -269,8 +267,6 @@ __all__ = [  # noqa: RUF022 - sorted within each group
     "Unique",
     "ValidatedJob",
     "current_trace",
-    "job_option_violations",
-    "validate",
     # kinds
     "Defaults",
     "Kind",

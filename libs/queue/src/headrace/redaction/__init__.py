@@ -1,14 +1,14 @@
 """Keeps the values of fields that a .proto file marks with `debug_redact` out of what is shown and logged.
 
-`redacted` returns a message without them. A `Redactor` removes them from texts (log lines, exceptions, tracebacks,
-spans) that are written while they are in use: `begin_redaction` starts a scope, `redact` adds a message or a value to
-it, and `redacted_text` returns a text without what was added.
+A `Redactor` removes values from texts (log lines, exceptions, tracebacks, spans) that are written while they are in
+use: `begin_redaction` starts a scope, `redact` adds a message or a value to it, and `redacted_text` returns a text
+without what was added. `headrace.redaction.messages` returns messages without these values; it alone imports protobuf,
+so programs whose jobs are dataclasses don't need it.
 
-The engine and the services both use this package. It needs protobuf and nothing else.
+The engine and the services both use this package. It imports nothing of theirs.
 """
 
-from headrace.redaction.messages import MASK, Secret, may_redact, redacted, redacted_fields, secrets_of, types_in
-from headrace.redaction.text import Redactor, begin_redaction, current_redactor, redact, redacted_text
+from headrace.redaction.text import MASK, Redactor, Secret, begin_redaction, current_redactor, redact, redacted_text
 
 __all__ = [
     "MASK",
@@ -16,11 +16,6 @@ __all__ = [
     "Secret",
     "begin_redaction",
     "current_redactor",
-    "may_redact",
     "redact",
-    "redacted",
-    "redacted_fields",
     "redacted_text",
-    "secrets_of",
-    "types_in",
 ]

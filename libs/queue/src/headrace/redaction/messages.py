@@ -1,8 +1,8 @@
-"""Which values of a message are not to be seen, and the message without them.
+"""Returns protobuf messages without their redacted values, and these values.
 
-Those of fields with `debug_redact`, at any depth: in messages, lists, maps, and in an `Any` whose type is known here.
-What can't be looked into (an `Any` of an unknown type, fields that a newer .proto file has) counts as redacted: nobody
-here can say that it isn't.
+Redacted are the values of fields with `debug_redact`, at any depth: in messages, lists and maps, and in an `Any` whose
+type this process knows. What it can't decode (an `Any` of an unknown type, a field of a newer .proto file) counts as
+redacted, because it may be.
 """
 
 from __future__ import annotations
@@ -15,17 +15,16 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 
-MASK = "[redacted]"
-"""What stands for a text that is not to be seen."""
-# As deep as protobuf itself reads a message; an Any in an Any starts anew for it, but not here.
+from headrace.redaction.text import MASK, Secret
+
+# The depth to which protobuf itself parses a message. It counts from 0 again in each `Any`; this module does not.
 DEEPEST = 100
 ANY = any_pb2.Any.DESCRIPTOR.full_name
-Secret = str | bytes | int | float
 M = TypeVar("M", bound=Message)
 
 
 def may_redact(message_class: type[Message]) -> bool:
-    """Whether messages of a type can hold redacted values: it, or a message in it, has such a field or an Any."""
+    """Returns whether messages of a type can hold redacted values: a type in it has such a field, or is an Any."""
     return any(
         each.full_name == ANY or any(field.GetOptions().debug_redact for field in each.fields)
         for each in types_in(message_class)
@@ -33,7 +32,7 @@ def may_redact(message_class: type[Message]) -> bool:
 
 
 def types_in(message_class: type[Message]) -> Iterator[Descriptor]:
-    """The types of all messages that a message of a type may have in it, its own first; an Any is one by itself."""
+    """Returns the types of all messages that a message of a type may contain, its own first; Any is not looked into."""
     seen: set[str] = set()
     waiting: list[Any] = [message_class.DESCRIPTOR]
     while waiting:
@@ -45,27 +44,27 @@ def types_in(message_class: type[Message]) -> Iterator[Descriptor]:
 
 
 def redacted(message: M) -> tuple[M, tuple[str, ...]]:
-    """A copy of a message without its redacted values, and the paths of what was veiled: "address.street", "lines[2]".
+    """Returns a copy of a message without its redacted values, and the paths of these: "address.street", "lines[2]".
 
-    A redacted text reads `MASK`, and so does each of a list of texts; all else that is redacted is unset. A field that
-    has no value is not veiled. A field that this process does not know is called by its number: "#9".
+    A redacted text becomes `MASK`, and so does each of a list of texts; anything else is unset. A field without a value
+    has no path. The path of a field that this process does not know is its number: "#9".
     """
     copy = type(message)()
     copy.CopyFrom(message)
-    return copy, tuple(_veil(copy, "", DEEPEST))
+    return copy, tuple(_redact(copy, "", DEEPEST))
 
 
 def redacted_fields(message: Message) -> tuple[str, ...]:
-    """The paths of redacted texts that read `MASK`: what was veiled for somebody has come back as it was shown."""
-    return tuple(_marked(message, "", DEEPEST))
+    """Returns the paths of redacted texts that read `MASK`: the client sent back what it was shown."""
+    return tuple(_masked(message, "", DEEPEST))
 
 
 def secrets_of(message: Message) -> Iterator[Secret]:
-    """Every redacted value of a message: texts, bytes, numbers; those inside of redacted messages each for itself."""
+    """Returns every redacted value of a message: texts, bytes, numbers, and each of those within redacted messages."""
     return _secrets(message, DEEPEST, all_of_it=False)
 
 
-def _veil(message: Message, prefix: str, depth: int) -> Iterator[str]:
+def _redact(message: Message, prefix: str, depth: int) -> Iterator[str]:
     for field, value in message.ListFields():
         path = prefix + _name(field)
         if field.GetOptions().debug_redact:
@@ -73,16 +72,16 @@ def _veil(message: Message, prefix: str, depth: int) -> Iterator[str]:
             _blank(message, field, value)
         elif field.message_type is not None:
             for step, inner in _messages(field, value):
-                yield from _veil_inner(inner, path + step, depth - 1)
+                yield from _redact_inner(inner, path + step, depth - 1)
     unknown: Any = unknown_fields.UnknownFieldSet(message)
     if numbers := sorted({field.field_number for field in unknown}):
         yield from (f"{prefix}#{number}" for number in numbers)
-        message.DiscardUnknownFields()  # those of messages in it are gone already
+        message.DiscardUnknownFields()  # those of inner messages are removed already
 
 
-def _veil_inner(message: Message, path: str, depth: int) -> Iterator[str]:
+def _redact_inner(message: Message, path: str, depth: int) -> Iterator[str]:
     if message.DESCRIPTOR.full_name != ANY:
-        yield from _veil(message, f"{path}.", depth)
+        yield from _redact(message, f"{path}.", depth)
         return
     held: Any = message
     inner = _opened(held, depth)
@@ -91,12 +90,12 @@ def _veil_inner(message: Message, path: str, depth: int) -> Iterator[str]:
             yield path
             held.value = b""
         return
-    if paths := list(_veil(inner, f"{path}.", depth)):
+    if paths := list(_redact(inner, f"{path}.", depth)):
         yield from paths
         held.value = inner.SerializeToString()
 
 
-def _marked(message: Message, prefix: str, depth: int) -> Iterator[str]:
+def _masked(message: Message, prefix: str, depth: int) -> Iterator[str]:
     for field, value in message.ListFields():
         path = prefix + _name(field)
         if field.GetOptions().debug_redact:
@@ -106,14 +105,14 @@ def _marked(message: Message, prefix: str, depth: int) -> Iterator[str]:
             for step, inner in _messages(field, value):
                 held = _opened(inner, depth) if inner.DESCRIPTOR.full_name == ANY else inner
                 if held is not None:
-                    yield from _marked(held, f"{path}{step}.", depth - 1)
+                    yield from _masked(held, f"{path}{step}.", depth - 1)
 
 
 def _secrets(message: Message, depth: int, *, all_of_it: bool) -> Iterator[Secret]:
     for field, value in message.ListFields():
         redacted = all_of_it or field.GetOptions().debug_redact
         if redacted and _is_map(field):
-            yield from value  # the keys; what they lead to follows
+            yield from value  # the keys; the values follow below
         if field.message_type is not None and not _is_map_of_scalars(field):
             for _, inner in _messages(field, value):
                 yield from _secrets_inside(inner, depth - 1, all_of_it=redacted)
@@ -128,16 +127,16 @@ def _secrets_inside(message: Message, depth: int, *, all_of_it: bool) -> Iterato
             yield from _secrets(inner, depth, all_of_it=all_of_it)
         return
     written = getattr(message, "ToJsonString", None) if all_of_it else None
-    if written is not None:  # a time is rather met as one text than as its numbers
+    if written is not None:  # a text is more likely to contain a time as written than its numbers
         try:
             yield written()
-        except ValueError:  # it is out of range, and so in no text
+        except ValueError:  # out of range: no text contains it
             return
     yield from _secrets(message, depth, all_of_it=all_of_it)
 
 
 def _opened(held: Any, depth: int) -> Message | None:
-    """What an Any holds; None where nobody here can tell."""
+    """Returns the message that an Any holds; None if this process can't decode it."""
     if depth <= 0:
         return None
     try:
@@ -149,7 +148,7 @@ def _opened(held: Any, depth: int) -> Message | None:
 
 
 def _messages(field: FieldDescriptor, value: Any) -> Iterator[tuple[str, Message]]:
-    """The messages that a field holds, each with the step that leads to it."""
+    """Returns the messages that a field holds, each with its index or key as part of a path."""
     if _is_map(field):
         if not _is_map_of_scalars(field):
             for key in value:

@@ -1,8 +1,8 @@
-"""Takes values out of texts: what a handler must not say in a log line, an exception, a traceback or a span.
+"""Removes values from texts: what a handler must not write to a log line, an exception, a traceback or a span.
 
-A value is found whole from 4 characters on, also as repr, JSON, text format, URL, HTML and Base64 write it, whatever
-its case; and any 16 characters of a longer one, so that a value which is cut, wrapped or quoted in part is found too.
-Shorter values are left: a text without every "no" and "42" would say nothing.
+A value of 4 characters or more is found whole, in any case, and as repr, JSON, protobuf's text format, URLs, HTML and
+Base64 write it. So is any run of 16 characters of a longer value, which may be cut, wrapped or quoted in part. Shorter
+values are left in place: a text without every "no" and "42" would say nothing.
 """
 
 from __future__ import annotations
@@ -14,23 +14,33 @@ import re
 import urllib.parse
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
+from typing import TYPE_CHECKING
 
-from google.protobuf import text_encoding
-from google.protobuf.message import Message
+if TYPE_CHECKING:
+    from google.protobuf.message import Message
 
-from headrace.redaction.messages import MASK, Secret, secrets_of
-
+Secret = str | bytes | int | float
+MASK = "[redacted]"
+"""What is written instead of a redacted text."""
 SHORTEST = 4
 PIECE = 16
-# Longer values are met in pieces rather than in another spelling.
+# Longer values are searched for in pieces only, not in other spellings.
 LONGEST_FORM = 256
-# From here on it pays to look a text's pieces up in a set of the value's.
+# From this length on, looking a text's pieces up in a set of the value's pieces is faster than searching the value.
 LONG_TEXT = 512
 Span = tuple[int, int]
+# How protobuf's text format writes characters and bytes that it escapes. Bytes that are not UTF-8 are decoded to
+# U+DC80 to U+DCFF (`surrogateescape`).
+_OCTAL = {code: f"\\{code:03o}" for code in (*range(32), *range(127, 256))}
+_TEXT_FORMAT = {**_OCTAL, **{ord(char): f"\\{name}" for char, name in zip("\t\n\r\"'\\", "tnr\"'\\", strict=True)}}
+_TEXT_FORMAT_UTF8 = {
+    **{code: escape for code, escape in _TEXT_FORMAT.items() if code < 128},
+    **{0xDC00 + code: escape for code, escape in _OCTAL.items() if code >= 128},
+}
 
 
 class Redactor:
-    """The values that a piece of work has in its hands. Knows none at first."""
+    """Removes the values that it was given from texts. A new one has none."""
 
     __slots__ = ("_find", "_hidden")
 
@@ -39,12 +49,12 @@ class Redactor:
         self._find: Callable[[str], list[Span]] | None = None
 
     def redact(self, secret: Message | Secret) -> None:
-        """Hides a value from now on, or every redacted value of a message. Costs next to nothing until a text comes."""
+        """Removes a value, or every redacted value of a message, from now on. Cheap until the next text comes."""
         self._hidden.append(secret)
         self._find = None
 
     def text(self, text: str) -> str:
-        """The text with `MASK` in the place of what is hidden."""
+        """Returns the text with `MASK` instead of each redacted value."""
         if not self._hidden or len(text) < SHORTEST:
             return text
         find = self._find
@@ -57,47 +67,53 @@ class Redactor:
         return "".join([*written, text[at:]]) if written else text
 
     def _secrets(self) -> list[Secret]:
-        """Each value once: the many jobs of one batch may all be somebody's."""
+        """Returns each value once: the jobs of one batch may all have the same."""
         found: dict[Secret, None] = {}
         for hidden in tuple(self._hidden):
-            found |= dict.fromkeys(secrets_of(hidden) if isinstance(hidden, Message) else [hidden])
+            found |= dict.fromkeys([hidden] if isinstance(hidden, Secret) else _secrets_of(hidden))
         return list(found)
 
 
-_current: ContextVar[Redactor | None] = ContextVar("headrace_veil", default=None)
+def _secrets_of(message: Message) -> Iterator[Secret]:
+    from headrace.redaction.messages import secrets_of  # noqa: PLC0415  (a message is here, so protobuf is, too)
+
+    return secrets_of(message)
+
+
+_current: ContextVar[Redactor | None] = ContextVar("headrace_redactor", default=None)
 
 
 def begin_redaction() -> Redactor:
-    """Begins a piece of work: what it hides is hidden in the calling task, and in the tasks and threads it begins."""
-    veil = Redactor()
-    _current.set(veil)
-    return veil
+    """Starts a scope and returns its redactor, which the calling task shares with the tasks and threads it starts."""
+    redactor = Redactor()
+    _current.set(redactor)
+    return redactor
 
 
 def current_redactor() -> Redactor | None:
-    """The veil of the piece of work that the calling code is a part of."""
+    """Returns the redactor of the scope that the calling code runs in, if it runs in one."""
     return _current.get()
 
 
 def redact(secret: Message | Secret) -> None:
-    """Hides a value, or the redacted ones of a message, for the rest of this piece of work.
+    """Removes a value, or the redacted values of a message, from the texts of the rest of this scope.
 
-    For what a handler gets hold of beside its payload: the address that a mail goes to, an answer from elsewhere.
-    Outside of any piece of work there is nothing to hide it from.
+    Use it for what a handler obtains apart from its payload: an email address, another service's response. Outside of
+    any scope it does nothing.
     """
-    veil = _current.get()
-    if veil is not None:
-        veil.redact(secret)
+    redactor = _current.get()
+    if redactor is not None:
+        redactor.redact(secret)
 
 
 def redacted_text(text: str) -> str:
-    """A text without what this piece of work hides."""
-    veil = _current.get()
-    return text if veil is None else veil.text(text)
+    """Returns a text without what this scope redacts."""
+    redactor = _current.get()
+    return text if redactor is None else redactor.text(text)
 
 
 def _finder(secrets: list[Secret]) -> Callable[[str], list[Span]]:
-    """Finds where in a text these values are."""
+    """Returns a function that finds where in a text these values are."""
     forms = {form for secret in secrets for form in _forms(secret) if SHORTEST <= len(form) <= LONGEST_FORM}
     # The longest first: of two that begin alike, the one that covers more is meant.
     whole = re.compile("|".join(map(re.escape, sorted(forms, key=len, reverse=True))), re.IGNORECASE) if forms else None
@@ -111,9 +127,9 @@ def _finder(secrets: list[Secret]) -> Callable[[str], list[Span]]:
 
 
 def _pieces(text: str, value: str) -> Iterator[Span]:
-    """Where any `PIECE` characters of a value stand in a text."""
+    """Finds where any `PIECE` characters of a value are in a text."""
     lowered = text.lower()
-    if len(lowered) != len(text):  # a letter of two characters in lower case: the places would not fit any more
+    if len(lowered) != len(text):  # a letter became two characters, so positions would not match the text
         lowered = text
     places = range(len(lowered) - PIECE + 1)
     if len(text) <= LONG_TEXT:
@@ -124,7 +140,7 @@ def _pieces(text: str, value: str) -> Iterator[Span]:
 
 
 def _joined(spans: list[Span]) -> Iterator[Span]:
-    """The spans in order, those that touch made one."""
+    """Merges spans that touch, and returns them in order."""
     start, end = -1, -1
     for first, last in sorted(spans):
         if first > end:
@@ -144,7 +160,7 @@ def _plain(secret: Secret) -> str:
 
 
 def _forms(secret: Secret) -> Iterator[str]:
-    """How a value may be written."""
+    """Returns the ways in which a value may be written."""
     text = _plain(secret)
     if len(text) > LONGEST_FORM:
         return
@@ -156,8 +172,8 @@ def _forms(secret: Secret) -> Iterator[str]:
     yield repr(data)[2:-1]
     yield json.dumps(text)[1:-1]
     yield json.dumps(text, ensure_ascii=False)[1:-1]
-    yield text_encoding.CEscape(data, as_utf8=False)
-    yield text_encoding.CEscape(data, as_utf8=True)
+    yield data.decode("latin-1").translate(_TEXT_FORMAT)
+    yield data.decode(errors="surrogateescape").translate(_TEXT_FORMAT_UTF8)
     yield urllib.parse.quote(data, safe="")
     yield urllib.parse.quote(data)
     yield urllib.parse.quote_plus(data)

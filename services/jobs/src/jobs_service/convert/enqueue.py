@@ -1,20 +1,16 @@
-"""Jobs to be accepted, as they are asked for."""
+"""Reads enqueue requests, and writes their results."""
 
 from datetime import timedelta
 
-from google.protobuf import any_pb2
-from google.protobuf.message import DecodeError
 from opentelemetry.baggage.propagation import W3CBaggagePropagator
 from opentelemetry.context import Context
 from opentelemetry.propagators.composite import CompositePropagator
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from headrace.chassis.rpc.validation import request_violations
 from headrace.jobs.v1 import jobs_service_pb2
-from headrace.queue import Enqueued, Kinds, KindUnknownError, NewJob, TraceParent, Unique, job_option_violations
-from jobs_service.convert.errors import option_path, payload_path
+from headrace.queue import Enqueued, NewJob, TraceParent, Unique
 from jobs_service.convert.jobs import STATES, read_state
-from jobs_service.convert.values import Violations, noting, read_duration, read_struct, read_time, refuse
+from jobs_service.convert.values import Violations, noting, read_duration, read_struct, read_time
 
 # The fields of TraceContext are W3C headers, whatever OTEL_PROPAGATORS says of this process' own calls.
 _W3C = CompositePropagator([TraceContextTextMapPropagator(), W3CBaggagePropagator()])
@@ -24,31 +20,24 @@ _DUPLICATE_BY = {
     "key": jobs_service_pb2.DUPLICATE_BY_KEY,
     "unique": jobs_service_pb2.DUPLICATE_BY_UNIQUE,
 }
-# The states that there are; the rules of the .proto file tell of others.
+# The known states; the contract's rules reject others.
 _STATES = frozenset(STATES.values())
 
 
 def read_enqueue(
-    request: jobs_service_pb2.EnqueueRequest,
-    *,
-    caller: str,
-    kinds: Kinds,
-    violations: Violations,
-    origin: TraceParent | None = None,
-) -> NewJob:
-    """Reads a job to accept.
+    request: jobs_service_pb2.EnqueueRequest, *, caller: str, origin: TraceParent | None = None
+) -> tuple[NewJob, Violations]:
+    """Reads the job of a request.
 
     Args:
-        request: What was sent.
-        caller: Whose job it is.
-        kinds: The kinds that are known.
-        violations: What is against the rules of the .proto file.
-        origin: What caused it where the request says nothing of that.
+        request: The request.
+        caller: The caller's name.
+        origin: What caused the job, if the request doesn't say.
 
-    Raises:
-        RpcError: INVALID_ARGUMENT, with every bad field, those of a readable payload included.
+    Returns:
+        The job, and the fields whose values Python can't represent. The job lacks these.
     """
-    violations = list(violations)
+    violations: Violations = []
     run_at = timeout = period = metadata = None
     has = request.HasField
     if has("run_at"):
@@ -81,10 +70,7 @@ def read_enqueue(
         metadata=metadata,
         version=request.version or None,
     )
-    if violations:
-        named = dict(violations)
-        raise refuse(violations + [found for found in _engine_violations(job, kinds) if found[0] not in named])
-    return job
+    return job, violations
 
 
 def _read_unique(sent: jobs_service_pb2.Unique, period: timedelta | None) -> Unique:
@@ -96,30 +82,16 @@ def _read_unique(sent: jobs_service_pb2.Unique, period: timedelta | None) -> Uni
     )
 
 
-def _engine_violations(job: NewJob, kinds: Kinds) -> Violations:
-    """What the engine would find at its door: told together with what the rules of the .proto file have found."""
-    payload: any_pb2.Any = job.payload
-    try:
-        kind = kinds[payload.TypeName()]
-        message = kind.message_class.FromString(payload.value)
-    except (KindUnknownError, DecodeError):
-        return []
-    return [
-        *((payload_path(field), description) for field, description in request_violations(message)),
-        *((option_path(found.field), found.description) for found in job_option_violations(job, kind)),
-    ]
-
-
-def write_accepted(answer: jobs_service_pb2.EnqueueResponse, accepted: Enqueued) -> None:
-    """Writes what became of an enqueue that was not refused."""
-    answer.job_id = str(accepted.job_id)
-    if accepted.duplicate:
-        answer.duplicate = True
-        answer.duplicate_by = _DUPLICATE_BY[accepted.reason]
+def write_enqueued(response: jobs_service_pb2.EnqueueResponse, enqueued: Enqueued) -> None:
+    """Writes the result of an enqueue."""
+    response.job_id = str(enqueued.job_id)
+    if enqueued.duplicate:
+        response.duplicate = True
+        response.duplicate_by = _DUPLICATE_BY[enqueued.reason]
 
 
 def read_trace(sent: jobs_service_pb2.TraceContext) -> TraceParent | None:
-    """Reads what caused a job. None, as the W3C has it, where there is no valid traceparent."""
+    """Reads the trace context of what caused a job. None without a valid traceparent, as the W3C defines it."""
     if not sent.traceparent:
         return None
     headers = {"traceparent": sent.traceparent, "tracestate": sent.tracestate, "baggage": sent.baggage}
@@ -131,7 +103,7 @@ def read_trace(sent: jobs_service_pb2.TraceContext) -> TraceParent | None:
 
 
 def trace_context(trace: TraceParent) -> Context:
-    """Makes an OpenTelemetry context of a creation context."""
+    """Returns the OpenTelemetry context of a creation context."""
     return TraceContextTextMapPropagator().extract(
         {"traceparent": trace.traceparent, "tracestate": trace.tracestate}, Context()
     )

@@ -1,4 +1,4 @@
-"""What the engine's errors mean to a client: the one table from its classes to codes, reasons and details."""
+"""Maps the engine's errors to gRPC statuses: classes to codes, reasons and details, fields to the contract's names."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,6 +10,7 @@ from headrace.chassis.rpc.errors import RpcError, bad_request, error_info, retry
 from headrace.queue import (
     BatchTooLargeError,
     DatabaseUnavailableError,
+    EnqueueError,
     JobNotActionableError,
     JobNotFoundError,
     KeyReusedError,
@@ -23,27 +24,28 @@ from headrace.queue import (
     QueueError,
     VersionUnknownError,
 )
+from jobs_service.convert.values import Violations
 
 RETRY_SECONDS = 1.0
 
-# The engine's names of options that the contract calls otherwise.
+# The engine's names of options whose names differ in the contract.
 _OPTIONS = {"unique.by": "unique.fields"}
 
 
 def kind_unknown(error: KindUnknownError) -> RpcError:
-    """This server may be older than its caller: UNIMPLEMENTED, with the kinds there are."""
+    """Returns UNIMPLEMENTED with the known kinds: this server may be older than its caller."""
     metadata = {"kind": error.kind, "kinds": ",".join(error.known)}
     return RpcError(grpc.StatusCode.UNIMPLEMENTED, _sentence(error), error_info("KIND_UNKNOWN", metadata))
 
 
 def version_unknown(error: VersionUnknownError) -> RpcError:
-    """This server is older than its caller: UNIMPLEMENTED, with the version that it knows."""
+    """Returns UNIMPLEMENTED with the known version: this server is older than its caller."""
     metadata = {"kind": error.kind, "version": str(error.version), "known": str(error.known)}
     return RpcError(grpc.StatusCode.UNIMPLEMENTED, _sentence(error), error_info("VERSION_UNKNOWN", metadata))
 
 
 def payload_unreadable(error: PayloadUnreadableError) -> RpcError:
-    """Bytes that are no message of their kind: INVALID_ARGUMENT."""
+    """Returns INVALID_ARGUMENT: the payload can't be decoded."""
     return RpcError(
         grpc.StatusCode.INVALID_ARGUMENT,
         _sentence(error),
@@ -53,32 +55,27 @@ def payload_unreadable(error: PayloadUnreadableError) -> RpcError:
 
 
 def payload_invalid(error: PayloadInvalidError) -> RpcError:
-    """A payload against the rules of its .proto file: INVALID_ARGUMENT, with every field."""
+    """Returns INVALID_ARGUMENT with every violation of the payload's rules and of the options'."""
     return RpcError(
         grpc.StatusCode.INVALID_ARGUMENT,
         _sentence(error),
         error_info("PAYLOAD_INVALID", {"kind": error.kind}),
-        bad_request(
-            [
-                *((payload_path(found.field), found.description) for found in error.violations),
-                *((option_path(found.field), found.description) for found in error.options),
-            ]
-        ),
+        bad_request(violations_of(error)),
     )
 
 
 def option_invalid(error: OptionInvalidError) -> RpcError:
-    """Options out of range: INVALID_ARGUMENT, with every field."""
+    """Returns INVALID_ARGUMENT with every option that is out of range."""
     return RpcError(
         grpc.StatusCode.INVALID_ARGUMENT,
         _sentence(error),
         error_info("REQUEST_INVALID"),
-        bad_request((option_path(found.field), found.description) for found in error.violations),
+        bad_request(violations_of(error)),
     )
 
 
 def too_large(reason: str) -> Callable[[Any], RpcError]:
-    """Over a limit that stays: OUT_OF_RANGE, with size and limit."""
+    """Returns what maps an error to OUT_OF_RANGE with size and limit: retrying won't help."""
 
     def translate(error: PayloadTooLargeError | BatchTooLargeError) -> RpcError:
         metadata = {"size": str(error.size), "limit": str(error.limit)}
@@ -88,7 +85,7 @@ def too_large(reason: str) -> Callable[[Any], RpcError]:
 
 
 def key_reused(error: KeyReusedError) -> RpcError:
-    """The key stands for a job with other bytes: FAILED_PRECONDITION."""
+    """Returns FAILED_PRECONDITION: the key identifies a job with another payload."""
     metadata = {"job_id": str(error.job_id)}
     return RpcError(
         grpc.StatusCode.FAILED_PRECONDITION, _sentence(error), error_info("IDEMPOTENCY_KEY_REUSED", metadata)
@@ -96,59 +93,60 @@ def key_reused(error: KeyReusedError) -> RpcError:
 
 
 def job_not_found(error: JobNotFoundError) -> RpcError:
-    """There is no such job: NOT_FOUND."""
+    """Returns NOT_FOUND."""
     metadata = {"job_id": str(error.job_id)}
     return RpcError(grpc.StatusCode.NOT_FOUND, _sentence(error), error_info("JOB_NOT_FOUND", metadata))
 
 
 def job_not_actionable(error: JobNotActionableError) -> RpcError:
-    """Its state doesn't allow it: FAILED_PRECONDITION."""
+    """Returns FAILED_PRECONDITION: the job's state doesn't allow the action."""
     metadata = {"job_id": str(error.job.id), "state": error.job.state.value}
     return RpcError(grpc.StatusCode.FAILED_PRECONDITION, _sentence(error), error_info(error.reason, metadata))
 
 
 def periodic_not_found(error: PeriodicNotFoundError) -> RpcError:
-    """There is no such periodic job: NOT_FOUND."""
+    """Returns NOT_FOUND."""
     return RpcError(
         grpc.StatusCode.NOT_FOUND, _sentence(error), error_info("PERIODIC_JOB_NOT_FOUND", {"name": error.name})
     )
 
 
 def periodic_exists(error: PeriodicExistsError) -> RpcError:
-    """There is one of that name: ALREADY_EXISTS."""
+    """Returns ALREADY_EXISTS."""
     return RpcError(
         grpc.StatusCode.ALREADY_EXISTS, _sentence(error), error_info("PERIODIC_JOB_EXISTS", {"name": error.name})
     )
 
 
 def database_away(_error: DatabaseUnavailableError) -> RpcError:
-    """Try again: UNAVAILABLE."""
+    """Returns UNAVAILABLE."""
     return RpcError(
         grpc.StatusCode.UNAVAILABLE,
-        "The jobs database is away or too slow; try again with the same idempotency key.",
+        "The jobs database is unavailable or too slow; retry with the same idempotency key.",
         error_info("DATABASE_AWAY"),
         retry_info(RETRY_SECONDS),
     )
 
 
 def contended(_error: QueueError) -> RpcError:
-    """The engine lost a race too often: ABORTED."""
+    """Returns ABORTED: the engine lost a race too often."""
     return RpcError(
         grpc.StatusCode.ABORTED,
-        "Too many calls used the same idempotency keys at once; try again.",
+        "Too many calls used the same idempotency keys at once; retry.",
         error_info("CONTENDED"),
         retry_info(RETRY_SECONDS),
     )
 
 
-def payload_path(field: str) -> str:
-    """Writes the path of a field of the payload as the request's field."""
-    return f"payload.{field}" if field else "payload"
-
-
-def option_path(field: str) -> str:
-    """Writes the engine's name of an option as the request's field."""
-    return _OPTIONS.get(field, field)
+def violations_of(error: EnqueueError) -> Violations:
+    """Returns what the engine found wrong with a job, by the fields of the request."""
+    match error:
+        case PayloadInvalidError(violations=payload, options=options):
+            paths = ((f"payload.{found.field}" if found.field else "payload", found.description) for found in payload)
+            return [*paths, *((_OPTIONS.get(found.field, found.field), found.description) for found in options)]
+        case OptionInvalidError(violations=options):
+            return [(_OPTIONS.get(found.field, found.field), found.description) for found in options]
+    return []
 
 
 def _sentence(error: Exception) -> str:
@@ -173,9 +171,9 @@ RPC_ERRORS: dict[type[Exception], Callable[[Any], RpcError]] = {
     QueueError: contended,
 }
 TRANSLATIONS: Translations = RPC_ERRORS
-"""For the server's boundary; the parent class stands last."""
+"""For the server's error boundary. The parent class comes last."""
 
 
 def refusal(error: QueueError) -> RpcError:
-    """Answers what a refused item means to the client."""
+    """Returns the status of a rejected job."""
     return next(translate(error) for kind, translate in RPC_ERRORS.items() if isinstance(error, kind))

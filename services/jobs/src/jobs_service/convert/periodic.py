@@ -10,7 +10,6 @@ from google.rpc.error_details_pb2 import BadRequest
 
 from headrace.jobs.v1 import periodic_job_pb2
 from headrace.queue import (
-    EnqueueError,
     Enqueuer,
     MissedTicks,
     NewJob,
@@ -18,9 +17,8 @@ from headrace.queue import (
     PeriodicJob,
     ValidatedJob,
     periodic_violations,
-    validate,
 )
-from headrace.redaction import redacted_fields
+from headrace.redaction.messages import redacted_fields
 from jobs_service.convert.errors import refusal
 from jobs_service.convert.jobs import TYPE_URL_PREFIX
 from jobs_service.convert.values import Violations, noting, read_duration, refuse, under, write_duration, write_time
@@ -72,13 +70,12 @@ def read_periodic(sent: periodic_job_pb2.PeriodicJob, enqueuer: Enqueuer) -> tup
 
 def _read_payload(payload: any_pb2.Any, enqueuer: Enqueuer, violations: Violations) -> ValidatedJob:
     """Validates the payload. Raises if it is invalid, or if there are violations already."""
-    try:
-        validated = validate(NewJob(payload), enqueuer.kinds, enqueuer.limits)
-    except EnqueueError as refused:
-        error = under(refusal(refused), FIELD)
+    validated = enqueuer.validate(NewJob(payload))
+    if not isinstance(validated, ValidatedJob):
+        error = under(refusal(validated), FIELD)
         if violations and (broken := [detail for detail in error.details if isinstance(detail, BadRequest)]):
-            raise refuse([*violations, *((v.field, v.description) for v in broken[0].field_violations)]) from None
-        raise (refuse(violations) if violations else error) from None
+            raise refuse([*violations, *((v.field, v.description) for v in broken[0].field_violations)])
+        raise refuse(violations) if violations else error
     violations += still_redacted(redacted_fields(validated.message) if isinstance(validated.message, Message) else ())
     if violations:
         raise refuse(violations)

@@ -27,6 +27,12 @@ def refuse(violations: Violations) -> RpcError:
     )
 
 
+def merged(violations: Violations, more: Violations) -> Violations:
+    """Returns the violations with those of further fields: of a field that has some already, no more are added."""
+    fields = {field for field, _ in violations}
+    return [*violations, *(found for found in more if found[0] not in fields)]
+
+
 def under(error: RpcError, field: str) -> RpcError:
     """Returns the same error with its invalid fields below the request's field `field`."""
     details = [_under(detail, field) if isinstance(detail, BadRequest) else detail for detail in error.details]

@@ -1,1 +1,1 @@
-"""Enqueue and EnqueueBatch: requests are read, grouped into transactions, and rejected over a queue's depth limit."""
+"""Enqueues for callers: reads requests, limits queues' depths, and groups calls into transactions."""

@@ -1,13 +1,13 @@
-"""Group commit: calls for one job each that come in together are accepted in one transaction, and answered after it.
+"""Group commit: calls for one job each that arrive together are enqueued in one transaction, and answered after it.
 
-At rest a call has a transaction of its own, at once. Under load what comes in while one transaction is under way goes
-together in the next one: they share the price of a commit, which takes much of the server's own time, too. So a busy
-server lets more of them come in before it begins the next one. No call pays for another one:
+The rule: while a transaction is under way, calls wait; when it has committed, the next one takes all that wait. So a
+call that arrives alone has its own transaction at once, and the busier the server, the more calls share the price of a
+commit. The bench case `Enqueue` (bench/rpc) measures it. No call pays for another one:
 
-- What fails together is tried again one by one.
-- A call that has to wait for a stranger's lock (another transaction has taken its key, and is not committed yet) is
-  left to wait by itself, and the others go on.
-- A call that was given up before the commit leaves no job: what was done for it is rolled back.
+- If a group fails, each of its calls is retried alone.
+- A call that waits for a lock of another transaction, which has its key and is not committed, waits alone, and the
+  others go on.
+- A call that is cancelled before the commit leaves no job: the transaction is rolled back.
 """
 
 import asyncio
@@ -17,25 +17,13 @@ from typing import Any
 
 import psycopg
 
-from headrace.queue import DatabaseUnavailableError, Enqueued, EnqueueError, Enqueuer, NewJob
+from headrace.queue import DatabaseUnavailableError, Enqueued, EnqueueError, Enqueuer, ValidatedJob
 from jobs_service.database import Connection, Database
 
 GROUP_JOBS = 200
-"""The most jobs of one group: some milliseconds of Postgres' time."""
-ENOUGH_CALLS = 24
-"""How many calls are enough: no more are waited for."""
-LARGE_GROUP = 16
-"""After a group of so many, others having come in meanwhile, there are more on their way for sure."""
-GATHERING = 0.01
-"""How many seconds they are waited for at most."""
-POLL_INTERVAL = 0.001
-"""How many seconds pass between two looks, after a group of many."""
-IDLE_POLLS = 2
-"""After how many such looks without a new call none is on its way."""
-IDLE_TURNS = 60
-"""After how many turns of the event loop without one, some microseconds each, where the group was smaller."""
+"""The most jobs of one group, which bounds how long its calls wait for each other."""
 LOCK_TIMEOUT = 0.05
-"""How many seconds the others wait for a stranger's lock that a call needs, before it is left to itself."""
+"""How many seconds a group waits for a lock of another transaction before each of its calls goes on alone."""
 
 Results = list[Enqueued | EnqueueError]
 
@@ -45,52 +33,56 @@ class CallCancelledError(Exception):
 
 
 class LockedByOtherError(Exception):
-    """A stranger holds what a group needs; the transaction is rolled back."""
+    """Another transaction holds a lock that a group needs; the group's transaction is rolled back."""
 
 
 class _Call:
     """A call that waits for its results."""
 
-    def __init__(self, jobs: Sequence[NewJob]) -> None:
+    def __init__(self, jobs: Sequence[ValidatedJob]) -> None:
         self.jobs = jobs
-        self.answer: asyncio.Future[list[Results]] = asyncio.get_running_loop().create_future()
-        self.is_late = False
-        """Whether it has waited for as long as the database is waited for."""
+        self._results: asyncio.Future[Results] = asyncio.get_running_loop().create_future()
+        self._is_late = False
 
     @property
-    def is_given_up(self) -> bool:
-        """Whether nobody waits any more: the client has gone, or its deadline has passed, or it is late."""
-        return self.answer.cancelled()
+    def is_cancelled(self) -> bool:
+        """Whether its client has disconnected, its deadline has passed, or it timed out."""
+        return self._results.cancelled()
 
     async def wait(self, seconds: float) -> Results:
-        """Waits for the results. Raises TimeoutError when it is late; then, or cancelled, the call is given up."""
-        timer = self.answer.get_loop().call_later(seconds, self._be_late)  # a quarter of asyncio.timeout's time
+        """Returns the results. Raises TimeoutError if that takes longer; then the call counts as cancelled."""
+        timer = self._results.get_loop().call_later(seconds, self._time_out)  # cheaper than asyncio.timeout
         try:
-            (results,) = await self.answer
+            results = await self._results
         except asyncio.CancelledError:
-            if self.is_late:
+            if self._is_late:
                 raise TimeoutError from None
             raise
         finally:
             timer.cancel()
         return results
 
-    def _be_late(self) -> None:
-        self.is_late = self.answer.cancel()
+    def _time_out(self) -> None:
+        self._is_late = self._results.cancel()
 
     def succeed(self, results: Results) -> None:
-        """Answers."""
-        if not self.answer.done():
-            self.answer.set_result([results])
+        """Sets the results."""
+        if not self._results.done():
+            self._results.set_result(results)
 
     def fail(self, error: Exception) -> None:
-        """Raises."""
-        if not self.answer.done():
-            self.answer.set_exception(error)
+        """Sets an error, which `wait` raises."""
+        if not self._results.done():
+            self._results.set_exception(error)
 
 
 class GroupCommit:
-    """Accepts the jobs of calls, together where they come together."""
+    """Enqueues the jobs of calls, in one transaction for calls that arrive together.
+
+    Args:
+        enqueuer: The engine's.
+        database: The jobs database.
+    """
 
     def __init__(self, enqueuer: Enqueuer, database: Database) -> None:
         self._enqueuer = enqueuer
@@ -98,18 +90,21 @@ class GroupCommit:
         self._largest = min(GROUP_JOBS, enqueuer.limits.batch)
         self._waiting: list[_Call] = []
         self._working = False
-        # They end by themselves: each waits for nothing but the database, for a bounded time.
+        # They finish without being cancelled: each waits only for the database, for a bounded time.
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def accept(self, jobs: Sequence[NewJob]) -> Results:
-        """Accepts the jobs of one call; answers one result per job, in order, after the commit.
+    async def enqueue(self, jobs: Sequence[ValidatedJob]) -> Results:
+        """Enqueues the jobs of one call, and returns after the commit.
 
-        Given up (cancelled) before its commit, it leaves nothing; after it, the jobs are there. Jobs must name their
-        trace: there is no current span where they are inserted.
+        A call that is cancelled before the commit leaves no job behind. Each job must have its trace context, because
+        the span of the call is not current where it is inserted.
+
+        Returns:
+            One result per job, in order.
 
         Raises:
-            BatchTooLargeError: There are more jobs than the limit; nothing was accepted.
-            DatabaseUnavailableError: Postgres is away or too slow. What was asked may or may not have happened.
+            BatchTooLargeError: There are more jobs than the limit. Nothing was enqueued.
+            DatabaseUnavailableError: Postgres is unavailable or too slow. The jobs may or may not have been enqueued.
             QueueError: The engine lost a race too often.
         """
         call = _Call(jobs)
@@ -124,36 +119,21 @@ class GroupCommit:
             return await call.wait(self._database.timeout)
         except TimeoutError:
             raise DatabaseUnavailableError(
-                f"no answer within {self._database.timeout:g} s: others come first"
+                f"not enqueued within {self._database.timeout:g} s: other calls come first"
             ) from None
 
     async def _work(self) -> None:
-        """Takes group after group, until nobody waits."""
+        """Enqueues group after group until no call waits."""
         while group := self._next():
             if len(group) == 1:
-                # Without a timeout of locks, which would cost a call at rest a round trip.
+                # Waits here instead of with a lock timeout, which would cost a call that is alone a round trip.
                 await asyncio.wait({self._start(self._alone(group[0]))}, timeout=LOCK_TIMEOUT)
             else:
                 await self._together(group)
-                await self._gather(len(group))
         self._working = False
 
-    async def _gather(self, answered: int) -> None:
-        """Lets more calls come in, as long as they keep coming: those of a crowd were answered, and call again.
-
-        To look at each turn would take much of a busy server's time, and to rest in between much of an idle one's.
-        """
-        rest, most = (POLL_INTERVAL, IDLE_POLLS) if answered >= LARGE_GROUP and self._waiting else (0, IDLE_TURNS)
-        loop = asyncio.get_running_loop()
-        until = loop.time() + GATHERING
-        idle = 0
-        while idle < most and len(self._waiting) < ENOUGH_CALLS and loop.time() < until:
-            waiting = len(self._waiting)
-            await asyncio.sleep(rest)
-            idle = idle + 1 if len(self._waiting) == waiting else 0
-
     def _next(self) -> list[_Call]:
-        waiting = [call for call in self._waiting if not call.is_given_up]
+        waiting = [call for call in self._waiting if not call.is_cancelled]
         self._waiting = waiting[self._largest :]
         return waiting[: self._largest]
 
@@ -162,7 +142,7 @@ class GroupCommit:
 
         async def work(connection: Connection) -> Results:
             try:
-                return await self._accept(connection, jobs, group)
+                return await self._enqueue(connection, jobs, group)
             except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected) as error:
                 raise LockedByOtherError from error
 
@@ -170,12 +150,12 @@ class GroupCommit:
             results = await self._database.run(work, lock_timeout=LOCK_TIMEOUT)
         except CallCancelledError:
             self._waiting[:0] = group
-        except DatabaseUnavailableError as away:
-            # Those that came in meanwhile too: one outage after the other would pile up what they wait.
+        except DatabaseUnavailableError as unavailable:
+            # The calls that arrived meanwhile fail, too: they would wait for one timeout after the other.
             waiting, self._waiting = self._waiting, []
             for call in (*group, *waiting):
-                call.fail(away)
-        except Exception:  # noqa: BLE001  (whose error it is shows when each goes by itself)
+                call.fail(unavailable)
+        except Exception:  # noqa: BLE001  (retrying each alone shows whose error it is)
             for call in group:
                 self._start(self._alone(call))
         else:
@@ -184,20 +164,20 @@ class GroupCommit:
 
     async def _alone(self, call: _Call) -> None:
         try:
-            call.succeed(await self._database.run(lambda connection: self._accept(connection, call.jobs, [call])))
+            call.succeed(await self._database.run(lambda connection: self._enqueue(connection, call.jobs, [call])))
         except CallCancelledError:
             pass
         except Exception as error:  # noqa: BLE001  (raised where the call waits)
             call.fail(error)
 
-    async def _accept(self, connection: Connection, jobs: Sequence[NewJob], group: Sequence[_Call]) -> Results:
+    async def _enqueue(self, connection: Connection, jobs: Sequence[ValidatedJob], group: Sequence[_Call]) -> Results:
         results = await self._enqueuer.enqueue_many_async(connection, jobs)
-        if any(call.is_given_up for call in group):
+        if any(call.is_cancelled for call in group):
             raise CallCancelledError
         return results
 
     def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Starts a task that belongs to no call: none's span is current in it."""
+        """Starts a task in which no call's span is current."""
         task = asyncio.create_task(work, context=contextvars.Context())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

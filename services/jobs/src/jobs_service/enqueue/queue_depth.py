@@ -1,8 +1,8 @@
-"""Limits of how many jobs may stand in line in a queue; above them the service takes no more for it.
+"""Limits how many jobs may be available in a queue; the service rejects jobs above the limit.
 
-The line is counted when a job for it comes in, and the count is used for a second, plus what this server has taken
-since; so several servers may together overstep a limit by what they take in a second. Counting never takes more than
-about a twentieth of a connection's time: long lines are counted less often.
+A queue is counted when a job for it arrives. The count is used for a second, plus the jobs that this server has
+enqueued since, so several servers together may exceed a limit by what they enqueue in a second. Counting takes at most
+about a twentieth of a connection's time, because deep queues are counted less often.
 """
 
 import asyncio
@@ -16,48 +16,53 @@ from headrace.queue import count_available_async
 from jobs_service.database import Database
 
 FRESH_SECONDS = 1.0
-# How much longer than the counting itself a count is used.
-POLL_INTERVAL = 20
+# A count is used at least so many times as long as counting took.
+PAUSE_FACTOR = 20
 RETRY_SECONDS = 5.0
 
 
 class QueueDepthLimits:
-    """The lines that are limited."""
+    """The queues whose depth is limited.
+
+    Args:
+        limits: The most available jobs, by queue.
+        database: The jobs database.
+        clock: Returns seconds that only grow.
+    """
 
     def __init__(
         self, limits: Mapping[str, int], database: Database, *, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        """`limits` are the most jobs that may stand in line, by queue; `clock` answers seconds that only grow."""
         self.limits = limits
-        self._lines = {queue: _QueueDepth(queue, limit, database, clock) for queue, limit in limits.items()}
+        self._queues = {queue: _QueueDepth(queue, limit, database, clock) for queue, limit in limits.items()}
 
     async def look(self, queues: Collection[str]) -> None:
-        """Counts the lines that were not counted lately. To be awaited before `take`.
+        """Counts the queues that were not counted lately. Await it before `take`.
 
         Raises:
             DatabaseUnavailableError: They can't be counted.
         """
-        for queue in self._lines.keys() & queues:
-            await self._lines[queue].look()
+        for queue in self._queues.keys() & queues:
+            await self._queues[queue].look()
 
     def take(self, queue: str) -> None:
-        """Takes a place in line for a job that is about to be accepted.
+        """Takes a place for a job that is about to be enqueued.
 
         Raises:
             RpcError: RESOURCE_EXHAUSTED (reason QUEUE_FULL), with RetryInfo.
         """
-        if line := self._lines.get(queue):
-            line.require_capacity()
-            line.take()
+        if depth := self._queues.get(queue):
+            depth.require_capacity()
+            depth.take()
 
     def require_capacity(self, queue: str) -> None:
-        """The same, but no place is taken."""
-        if line := self._lines.get(queue):
-            line.require_capacity()
+        """Raises what `take` would raise, but takes no place."""
+        if depth := self._queues.get(queue):
+            depth.require_capacity()
 
 
 class _QueueDepth:
-    """The line of one queue, as it was counted last."""
+    """The depth of one queue, as it was last counted."""
 
     def __init__(self, queue: str, limit: int, database: Database, clock: Callable[[], float]) -> None:
         self._queue = queue
@@ -71,13 +76,13 @@ class _QueueDepth:
     async def look(self) -> None:
         if self._is_fresh():
             return
-        async with self._counting:  # the others wait for the one that counts
+        async with self._counting:  # the others wait for the first
             if self._is_fresh():
                 return
             began = self._clock()
             self._jobs = await self._database.call(count_available_async, self._queue, limit=self._limit)
             ended = self._clock()
-            self._fresh_until = ended + max(FRESH_SECONDS, POLL_INTERVAL * (ended - began))
+            self._fresh_until = ended + max(FRESH_SECONDS, PAUSE_FACTOR * (ended - began))
 
     def _is_fresh(self) -> bool:
         return self._clock() < self._fresh_until
@@ -86,7 +91,7 @@ class _QueueDepth:
         if self._jobs >= self._limit:
             raise RpcError(
                 grpc.StatusCode.RESOURCE_EXHAUSTED,
-                f"The queue {self._queue!r} is full: {self._limit} jobs stand in line; try again later.",
+                f"The queue {self._queue!r} is full: {self._limit} jobs are available; retry later.",
                 error_info("QUEUE_FULL", {"queue": self._queue, "limit": str(self._limit)}),
                 retry_info(RETRY_SECONDS),
             )

@@ -1,13 +1,15 @@
-"""How jobs come in: permission, options and trace context of each item, then the engine's door (group_commit.py).
+"""Reads and validates enqueue requests, checks permissions and queue limits, and enqueues the jobs (group_commit.py).
 
-Used by Enqueue (one item) and EnqueueBatch alike. Each accepted item leaves an `accept <queue>` span under its
-creation context: what the item says, or else the current span, which is the call's own.
+Enqueue (one request) and EnqueueBatch both use it. Each request is checked twice, by the rules of the contract and by
+the engine, and everything that either finds is reported together. Each enqueued job leaves an `accept <queue>` span
+under its creation context, which is the request's or else the current span's.
 """
 
 import time
 from collections.abc import Sequence
 
 import structlog
+from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.message import Message
 from opentelemetry.trace import SpanKind, get_tracer
 
@@ -15,11 +17,11 @@ from headrace.chassis.rpc.errors import RpcError
 from headrace.chassis.rpc.validation import request_violations
 from headrace.chassis.telemetry.context_only_tracing import records
 from headrace.jobs.v1 import jobs_service_pb2
-from headrace.queue import BatchTooLargeError, Enqueued, Enqueuer, KindUnknownError, NewJob, TraceParent, current_trace
+from headrace.queue import BatchTooLargeError, Enqueued, Enqueuer, TraceParent, ValidatedJob, current_trace
 from jobs_service.callers.caller import Caller
 from jobs_service.convert.enqueue import read_enqueue, trace_context
-from jobs_service.convert.errors import refusal
-from jobs_service.convert.values import Violations
+from jobs_service.convert.errors import refusal, violations_of
+from jobs_service.convert.values import Violations, merged, refuse
 from jobs_service.database import Database
 from jobs_service.enqueue.group_commit import GroupCommit
 from jobs_service.enqueue.queue_depth import QueueDepthLimits
@@ -28,7 +30,13 @@ log = structlog.get_logger()
 
 
 class RequestEnqueuer:
-    """Accepts jobs for callers."""
+    """Enqueues jobs for callers.
+
+    Args:
+        enqueuer: The engine's; it must have no middleware.
+        database: The jobs database.
+        depths: The queues whose depth is limited.
+    """
 
     def __init__(self, enqueuer: Enqueuer, database: Database, depths: QueueDepthLimits) -> None:
         self._enqueuer = enqueuer
@@ -36,35 +44,37 @@ class RequestEnqueuer:
         self._group_commit = GroupCommit(enqueuer, database)
         self._tracer = get_tracer("jobs_service")
 
-    async def accept(
+    async def enqueue(
         self,
         requests: Sequence[jobs_service_pb2.EnqueueRequest],
         caller: Caller,
         *,
         message: Message,
     ) -> list[Enqueued | RpcError]:
-        """Accepts what can be accepted, all of it committed together; answers one result per request, in order.
+        """Enqueues every job that can be enqueued, all in one transaction.
 
         Args:
-            requests: What is asked for.
-            caller: Who asks.
-            message: What the requests came in; the request itself, where there is one.
+            requests: One request per job.
+            caller: The caller.
+            message: The message that contains the requests, or the only request itself.
+
+        Returns:
+            One result per request, in order.
 
         Raises:
-            BatchTooLargeError: There are more requests than the limit; nothing was accepted.
-            DatabaseUnavailableError: Nothing may be known of any of them.
+            BatchTooLargeError: There are more requests than the limit. Nothing was enqueued.
+            DatabaseUnavailableError: Each of the jobs may or may not have been enqueued.
         """
         limit = self._enqueuer.limits.batch
         if len(requests) > limit:
             raise BatchTooLargeError(len(requests), limit)
         results: dict[int, Enqueued | RpcError] = {}
-        jobs: dict[int, NewJob] = {}
+        jobs: dict[int, ValidatedJob] = {}
         origin = current_trace()
-        broken = request_violations(message)  # all at once; each by itself only where that finds something
+        broken = request_violations(message)  # of all requests at once; of each only if that finds something
         for place, request in enumerate(requests):
             try:
-                violations = request_violations(request) if broken else []
-                jobs[place] = self._read_job(request, caller, origin, violations)
+                jobs[place] = self._read(request, caller, origin, request_violations(request) if broken else [])
             except RpcError as refused:
                 results[place] = refused
         if self._depths.limits:
@@ -72,56 +82,60 @@ class RequestEnqueuer:
         if jobs:
             began = time.time_ns()
             wanted = list(jobs.values())
-            answers = await self._group_commit.accept(wanted)
+            enqueued = await self._group_commit.enqueue(wanted)
             recording = records()
-            for place, job, answer in zip(jobs, wanted, answers, strict=True):
-                if isinstance(answer, Enqueued):
-                    results[place] = answer
+            for place, job, result in zip(jobs, wanted, enqueued, strict=True):
+                if isinstance(result, Enqueued):
+                    results[place] = result
                     if recording:
-                        self._record(job, answer, began, None if job.trace is origin else job.trace)
+                        self._record(job, result, began, None if job.job.trace is origin else job.job.trace)
                 else:
-                    results[place] = refusal(answer)
+                    results[place] = refusal(result)
         return [results[place] for place in range(len(requests))]
 
-    def read_job(self, request: jobs_service_pb2.EnqueueRequest, caller: Caller) -> NewJob:
-        """Reads a job that the caller may enqueue. Raises RpcError."""
-        return self._read_job(request, caller, None, request_violations(request))
+    def read(self, request: jobs_service_pb2.EnqueueRequest, caller: Caller) -> ValidatedJob:
+        """Returns a job that the caller may enqueue. Raises RpcError."""
+        return self._read(request, caller, None, request_violations(request))
 
-    def _read_job(
+    async def require_capacity(self, job: ValidatedJob) -> None:
+        """Raises RpcError if the job's queue is full; takes no place in it."""
+        await self._depths.look({job.queue})
+        self._depths.require_capacity(job.queue)
+
+    def _read(
         self,
         request: jobs_service_pb2.EnqueueRequest,
         caller: Caller,
         origin: TraceParent | None,
         violations: Violations,
-    ) -> NewJob:
-        """Reads a job that the caller may enqueue; `origin` caused it, unless it says otherwise. Raises RpcError."""
-        job = read_enqueue(
-            request, caller=caller.name, kinds=self._enqueuer.kinds, origin=origin, violations=violations
-        )
-        if "/" not in request.payload.type_url:
-            return job  # the door says what is wrong with it
-        name = request.payload.TypeName()
-        try:
+    ) -> ValidatedJob:
+        """Returns a job that the caller may enqueue.
+
+        Args:
+            request: The request.
+            caller: The caller.
+            origin: What caused the job, if the request doesn't say.
+            violations: What breaks the contract's rules.
+
+        Raises:
+            RpcError: With every violation; or the caller lacks a permission.
+        """
+        job, unreadable = read_enqueue(request, caller=caller.name, origin=origin)
+        result = self._enqueuer.validate(job)
+        if violations := merged(violations, unreadable):
+            raise refuse(violations if isinstance(result, ValidatedJob) else merged(violations, violations_of(result)))
+        if isinstance(result, ValidatedJob):
+            _require_permission(caller, result.options.kind, result.kind.names, result.queue)
+            return result
+        payload: AnyMessage = request.payload
+        if (name := payload.TypeName()) in self._enqueuer.kinds and "/" in payload.type_url:
             kind = self._enqueuer.kinds[name]
-        except KindUnknownError as unknown:
-            raise refusal(unknown) from None
-        caller.require_kind(name, names=kind.names)
-        caller.require_queue(job.queue or kind.queue)
-        return job
+            _require_permission(caller, name, kind.names, job.queue or kind.queue)
+        raise refusal(result)
 
-    async def require_capacity(self, job: NewJob) -> None:
-        """Raises RpcError where the job's queue is full; takes nothing. The job must be of a kind that is known."""
-        queue = self._queue(job)
-        await self._depths.look({queue})
-        self._depths.require_capacity(queue)
-
-    async def _take_places(self, jobs: dict[int, NewJob], results: dict[int, Enqueued | RpcError]) -> None:
-        """Moves what finds its queue full from `jobs` into `results`. Raises DatabaseUnavailableError."""
-        limited = {
-            place: queue
-            for place, job in jobs.items()
-            if job.payload.TypeName() in self._enqueuer.kinds and (queue := self._queue(job)) in self._depths.limits
-        }
+    async def _take_places(self, jobs: dict[int, ValidatedJob], results: dict[int, Enqueued | RpcError]) -> None:
+        """Moves jobs whose queue is full from `jobs` to `results`. Raises DatabaseUnavailableError."""
+        limited = {place: job.queue for place, job in jobs.items() if job.queue in self._depths.limits}
         await self._depths.look(set(limited.values()))
         for place, queue in limited.items():
             try:
@@ -130,26 +144,26 @@ class RequestEnqueuer:
                 results[place] = full
                 del jobs[place]
 
-    def _queue(self, job: NewJob) -> str:
-        return job.queue or self._enqueuer.kinds[job.payload.TypeName()].queue
-
-    def _record(self, job: NewJob, accepted: Enqueued, began: int, trace: TraceParent | None) -> None:
-        """Leaves a span, under the current one unless the job has a creation context of its own."""
-        kind = self._enqueuer.kinds[job.payload.TypeName()]
-        queue = job.queue or kind.queue
+    def _record(self, job: ValidatedJob, enqueued: Enqueued, began: int, trace: TraceParent | None) -> None:
+        """Writes a span, under the current one unless the job has its own creation context."""
         span = self._tracer.start_span(
-            f"accept {queue}",
+            f"accept {job.queue}",
             trace_context(trace) if trace else None,
             kind=SpanKind.INTERNAL,
             attributes={
                 "messaging.system": "headrace",
                 "messaging.operation.name": "accept",
-                "messaging.destination.name": queue,
-                "messaging.message.id": str(accepted.job_id),
-                "headrace.job.kind": kind.name,
-                "headrace.job.caller": job.caller,
-                "headrace.job.duplicate": accepted.duplicate,
+                "messaging.destination.name": job.queue,
+                "messaging.message.id": str(enqueued.job_id),
+                "headrace.job.kind": job.kind.name,
+                "headrace.job.caller": job.job.caller,
+                "headrace.job.duplicate": enqueued.duplicate,
             },
             start_time=began,
         )
         span.end()
+
+
+def _require_permission(caller: Caller, name: str, names: Sequence[str], queue: str) -> None:
+    caller.require_kind(name, names=names)
+    caller.require_queue(queue)

@@ -10,7 +10,7 @@ from headrace.chassis.rpc.errors import RpcError, bad_request, error_info
 from headrace.jobs.v1 import jobs_service_pb2 as pb
 from headrace.queue import Enqueuer
 from jobs_service.callers.caller import Callers
-from jobs_service.convert.enqueue import write_accepted
+from jobs_service.convert.enqueue import write_enqueued
 from jobs_service.database import Database
 from jobs_service.enqueue.queue_depth import QueueDepthLimits
 from jobs_service.enqueue.service import RequestEnqueuer
@@ -31,11 +31,11 @@ class EnqueueMethods(Methods):
 
     async def Enqueue(self, request: pb.EnqueueRequest, context: Any) -> pb.EnqueueResponse:
         """Enqueues one job."""
-        (result,) = await self._request_enqueuer.accept([request], self._callers.current(), message=request)
+        (result,) = await self._request_enqueuer.enqueue([request], self._callers.current(), message=request)
         if isinstance(result, RpcError):
             raise result
         response = pb.EnqueueResponse()
-        write_accepted(response, result)
+        write_enqueued(response, result)
         return response
 
     async def EnqueueBatch(self, request: pb.EnqueueBatchRequest, context: Any) -> pb.EnqueueBatchResponse:
@@ -48,9 +48,9 @@ class EnqueueMethods(Methods):
                 bad_request([("requests", "must contain at least 1 item")]),
             )
         response = pb.EnqueueBatchResponse()
-        for result in await self._request_enqueuer.accept(request.requests, self._callers.current(), message=request):
+        for result in await self._request_enqueuer.enqueue(request.requests, self._callers.current(), message=request):
             if isinstance(result, RpcError):
                 response.results.add(refused=result.status())
             else:
-                write_accepted(response.results.add().accepted, result)
+                write_enqueued(response.results.add().accepted, result)
         return response

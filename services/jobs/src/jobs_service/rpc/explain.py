@@ -37,8 +37,8 @@ class ExplainMethods(EnqueueMethods):
         return self._response(explanation)
 
     async def _of_enqueue(self, request: pb.EnqueueRequest) -> Explanation:
-        wanted = self._request_enqueuer.read_job(request, self._callers.current())
-        explanation = await self._database.call(explain_enqueue_async, self._enqueuer, wanted)
+        wanted = self._request_enqueuer.read(request, self._callers.current())
+        explanation = await self._database.call(explain_enqueue_async, self._enqueuer, wanted.job)
         if explanation.job is None:
             await self._request_enqueuer.require_capacity(wanted)
         return explanation

@@ -13,7 +13,8 @@ from opentelemetry.context import Context
 from opentelemetry.sdk.trace import Event, ReadableSpan, Span, SpanProcessor
 from opentelemetry.trace import Status
 
-from headrace.redaction import Redactor, current_redactor, redacted
+from headrace.redaction import Redactor, current_redactor
+from headrace.redaction.messages import redacted
 
 # Fields that the chain of processors has added itself.
 _OURS = frozenset({"timestamp", "level", "logger"})

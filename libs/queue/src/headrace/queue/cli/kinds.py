@@ -17,7 +17,8 @@ from headrace.queue.cli.options import OwnersDatabaseUrl, Schema
 from headrace.queue.db.migrate import require_current
 from headrace.queue.db.statements import DEFAULT_SCHEMA
 from headrace.queue.errors import QueueError
-from headrace.queue.kinds.kind import DECLARED, Kinds
+from headrace.queue.kinds.declaration import DECLARED
+from headrace.queue.kinds.kind import Kinds
 from headrace.queue.kinds.release_check import SCANNED, Finding, KindsReport, check_kinds
 
 SURVIVES, BREAKS, FAILED = 0, 1, 2

@@ -6,8 +6,11 @@ takes longer than Postgres does.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
 def numbers(values: Iterable[int | None]) -> str:
@@ -29,6 +32,11 @@ def texts(values: Iterable[str | None]) -> str:
 def blobs(values: Iterable[bytes | None]) -> str:
     """Returns an array of byte strings."""
     return "{" + ",".join(["null" if value is None else f'"\\\\x{value.hex()}"' for value in values]) + "}"
+
+
+def sparse(write: Callable[[list[T | None]], str], values: list[T | None]) -> str:
+    """Returns an array that is empty if all of it would be null. `unnest` fills it up to the longest of its arrays."""
+    return "{}" if values.count(None) == len(values) else write(values)
 
 
 def times(values: Iterable[datetime | None]) -> str:

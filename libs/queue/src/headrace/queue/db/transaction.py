@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Coroutine, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Generator, Iterable, Mapping
 from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass
 from typing import Any, Concatenate, LiteralString, ParamSpec, TypeVar
@@ -49,11 +49,10 @@ class Query:
 
 @dataclass(frozen=True)
 class CopyIn:
-    """A COPY FROM STDIN in the binary format, with its columns' types and the rows to stream. Returns no rows."""
+    """A COPY FROM STDIN with the blocks to stream, from the format's header to its trailer. Returns no rows."""
 
     text: LiteralString
-    types: Sequence[str]
-    rows: Iterable[Sequence[Any]]
+    blocks: Iterable[bytes]
 
 
 Plan = Generator[Query | CopyIn, list[Row], Result]
@@ -163,9 +162,8 @@ def _do(cursor: Cursor, query: Query | CopyIn) -> None:
         cursor.execute(query.text, query.params)
         return
     with cursor.copy(query.text) as copy:
-        copy.set_types(query.types)
-        for row in query.rows:
-            copy.write_row(row)
+        for block in query.blocks:
+            copy.write(block)
 
 
 async def _do_async(cursor: AsyncCursor, query: Query | CopyIn) -> None:
@@ -173,9 +171,8 @@ async def _do_async(cursor: AsyncCursor, query: Query | CopyIn) -> None:
         await cursor.execute(query.text, query.params)
         return
     async with cursor.copy(query.text) as copy:
-        copy.set_types(query.types)
-        for row in query.rows:
-            await copy.write_row(row)
+        for block in query.blocks:
+            await copy.write(block)
 
 
 def _is_alone(query: Query | CopyIn) -> bool:

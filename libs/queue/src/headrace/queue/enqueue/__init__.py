@@ -1,1 +1,1 @@
-"""Puts jobs into the table: validation, idempotency, uniqueness, the insert."""
+"""Enqueues jobs: validation, idempotency keys, uniqueness, insert."""

@@ -1,6 +1,6 @@
-"""Idempotency keys: the same caller, kind and key stand for one job, even when that job's row is long gone.
+"""Idempotency keys: the same caller, kind and key identify one job, even after that job's row was deleted.
 
-Together with the job the hash of its payload is kept, so that a key that is used for something else is refused.
+The hash of the job's payload is stored with its key, so that a call with the same key and another payload is rejected.
 """
 
 from __future__ import annotations
@@ -19,18 +19,19 @@ from headrace.queue.enqueue.results import Enqueued, ExistingJob
 from headrace.queue.enqueue.validation import ValidatedJob
 from headrace.queue.errors import KeyReusedError, QueueError
 
-# A key that expires between losing its race and being read is reserved again; twice in a row is not chance.
+# A key may expire after another transaction has won the race for it and before it is read, and is then reserved again.
+# That does not happen by chance twice in a row.
 ROUNDS = 3
 LONGEST_LIFETIME = timedelta(days=3660)
 Key = tuple[str, str, str]
 NO_KEYS: Mapping[str, Any] = {"keys": "{}", "first_kinds": "{}", "hashes": "{}", "lifetime": timedelta(0)}
-"""What insert_jobs is told where it has no key to reserve."""
+"""The parameters of insert_jobs if it has no key to reserve."""
 Take = Callable[[Mapping[int, ValidatedJob]], Plan[dict[int, int]]]
 
 
 @dataclass(frozen=True)
 class _Held:
-    """What a key stands for."""
+    """The job that a key identifies."""
 
     job_id: int
     payload_hash: bytes
@@ -38,20 +39,20 @@ class _Held:
 
 @dataclass
 class KeyClaims:
-    """What the keys of a batch stand for."""
+    """The jobs that the keys of a batch identify."""
 
     own: dict[int, int] = field(default_factory=dict)
-    """The job ids of the places whose key was new."""
+    """The ids of the new jobs, by their places in the batch."""
     others: dict[int, Enqueued | KeyReusedError] = field(default_factory=dict)
-    """What is answered to the other places."""
+    """The results of the other places."""
 
 
 class IdempotencyKeys:
     """The keys of an installation.
 
     Args:
-        hash_keys: Secrets for the hashes, as for the door.
-        lifetime: How long a key stands for its job, at least.
+        hash_keys: Secret keys for the hashes; see Enqueuer.
+        lifetime: How long a key identifies its job, at least.
         schema: The installation's schema.
     """
 
@@ -59,9 +60,9 @@ class IdempotencyKeys:
         if isinstance(hash_keys, bytes):
             raise TypeError("hash_keys: give a list of keys, the current one first, not one key")
         require_type("hash_keys", bytes, **{f"[{place}]": key for place, key in enumerate(hash_keys)})
-        require_type("a door", timedelta, key_lifetime=lifetime)
+        require_type("Enqueuer", timedelta, key_lifetime=lifetime)
         if not timedelta(0) < lifetime <= LONGEST_LIFETIME:
-            raise ValueError(f"a door: key_lifetime must be above 0 and at most ten years, and is {lifetime}")
+            raise ValueError(f"Enqueuer: key_lifetime must be above 0 and at most ten years, and is {lifetime}")
         if not hash_keys or any(len(key) > hashlib.blake2b.MAX_KEY_SIZE for key in hash_keys):
             raise ValueError(f"hash_keys: give at least one key, each of at most {hashlib.blake2b.MAX_KEY_SIZE} bytes")
         self._hash_keys = tuple(hash_keys)
@@ -69,41 +70,41 @@ class IdempotencyKeys:
         self._schema = schema
 
     def claim(self, wanted: Mapping[int, ValidatedJob], take: Take) -> Plan[KeyClaims]:
-        """Has the keys of these places taken, and answers for the places whose key was taken before.
+        """Claims the keys of these places, and returns the results of those whose key another job has.
 
-        Of equal keys, the first place's stands. A place without a key is taken with the others.
+        Of equal keys in the batch, the first place gets the job. A place without a key gets its job with the others.
 
         Args:
             wanted: The places.
-            take: Takes the keys of the places it is given, no two of which are equal, and answers the job ids of those
-                that got theirs. Waits for a transaction that has taken one of them uncommitted.
+            take: Claims the keys of the given places, no two of which are equal, and returns the job ids of those that
+                got theirs. It waits for a transaction that has claimed one of them and is not committed.
         """
-        answer = KeyClaims()
+        claims = KeyClaims()
         pending = wanted
         for _ in range(ROUNDS):
             first: dict[Key | int, int] = {}
             for place, item in pending.items():
                 first.setdefault(_key(item) if item.job.key else place, place)
             taken = yield from take({place: pending[place] for place in first.values()})
-            answer.own |= taken
+            claims.own |= taken
             if len(taken) == len(pending):
-                return answer
+                return claims
             lost = {place: item for place, item in pending.items() if place not in taken}
             held = yield from self._read([item for item in lost.values() if first[_key(item)] not in taken])
             for place, item in lost.items():
                 if (of_batch := first[_key(item)]) in taken:
                     same = _comparable(item) == _comparable(pending[of_batch])
-                    answer.others[place] = _answer(item, taken[of_batch], same=same)
+                    claims.others[place] = _duplicate(item, taken[of_batch], same=same)
                 elif before := held.get(_key(item)):
                     same = self._same_payload(item, before.payload_hash)
-                    answer.others[place] = _answer(item, before.job_id, same=same)
-            pending = {place: item for place, item in lost.items() if place not in answer.others}
+                    claims.others[place] = _duplicate(item, before.job_id, same=same)
+            pending = {place: item for place, item in lost.items() if place not in claims.others}
             if not pending:
-                return answer
-        raise QueueError(f"idempotency keys expired while they were read, {ROUNDS} times in a row; try again")
+                return claims
+        raise QueueError(f"idempotency keys expired while they were read, {ROUNDS} times in a row; retry")
 
     def reserve(self, keyed: Mapping[int, ValidatedJob]) -> Plan[dict[int, int]]:
-        """Reserves the keys of places, and a job id with each. For `claim`."""
+        """Reserves the keys of places, and a job id with each, for `claim`."""
         items = list(keyed.values())
         places = {_key(item): place for place, item in keyed.items()}
         params = {**_key_arrays(items), "hashes": self._hashes(items), "lifetime": self._lifetime}
@@ -111,7 +112,7 @@ class IdempotencyKeys:
         return {places[row["caller"], row["kind"], row["key"]]: row["job_id"] for row in rows}
 
     def to_insert(self, items: Sequence[ValidatedJob]) -> Mapping[str, Any]:
-        """What insert_jobs is told of the keys that it is to reserve."""
+        """Returns the parameters of insert_jobs for the keys that it is to reserve."""
         if not any(item.job.key for item in items):
             return NO_KEYS
         return {
@@ -122,10 +123,10 @@ class IdempotencyKeys:
         }
 
     def look(self, item: ValidatedJob) -> Plan[ExistingJob | None]:
-        """What a job's key stands for, if for anything. Takes nothing, waits for nobody.
+        """Returns the job that a job's key identifies, if there is one. Locks nothing and waits for no transaction.
 
         Raises:
-            KeyReusedError: It stands for a job with another payload.
+            KeyReusedError: The key identifies a job with another payload.
         """
         rows = yield Query(statement("look_up_key", self._schema), _key_arrays([item]))
         for row in rows:
@@ -135,12 +136,12 @@ class IdempotencyKeys:
         return None
 
     def repoint(self, moved: Sequence[tuple[ValidatedJob, int]]) -> Query:
-        """Makes keys that were reserved just now stand for other jobs."""
+        """Makes keys that this transaction has reserved identify other jobs."""
         params = {**_key_arrays([item for item, _ in moved]), "ids": [job_id for _, job_id in moved]}
         return Query(statement("repoint_keys", self._schema), params)
 
     def _read(self, lost: Sequence[ValidatedJob]) -> Plan[dict[Key, _Held]]:
-        """What these keys stand for: jobs from before."""
+        """Returns the jobs that these keys identify."""
         if not lost:
             return {}
         rows = yield Query(statement("read_keys", self._schema), _key_arrays(lost))
@@ -161,7 +162,7 @@ class IdempotencyKeys:
         return any(self._hash(key, payload) == payload_hash for key in self._hash_keys)
 
 
-def _answer(item: ValidatedJob, job_id: int, *, same: bool) -> Enqueued | KeyReusedError:
+def _duplicate(item: ValidatedJob, job_id: int, *, same: bool) -> Enqueued | KeyReusedError:
     return Enqueued(job_id, duplicate=True, reason="key") if same else KeyReusedError(item.job.key, job_id)
 
 

@@ -1,10 +1,9 @@
-"""What is put around enqueueing: for all kinds, or for some.
+"""Middleware around enqueueing, for all kinds or for some.
 
-A middleware is a generator function. It is given jobs, yields once what is to be enqueued in their stead (another
-NewJob, or a EnqueueError for one that is not to be), is sent the results, and may return others; all of them in the
-same
-order. So one function serves blocking and asynchronous callers. One that has to wait for something is an `async def` of
-the jobs and what comes next; it serves asynchronous callers only.
+A middleware is a generator function. It receives jobs, yields once what to enqueue instead of them (another NewJob, or
+an EnqueueError to reject one), is sent the results, and may return others; all in the same order. So one function
+serves blocking and asynchronous callers. A middleware that has to await something is an `async def` of the jobs and
+the next step; it serves asynchronous callers only.
 """
 
 from __future__ import annotations
@@ -14,12 +13,11 @@ from functools import partial
 from inspect import iscoroutinefunction, isgeneratorfunction
 from typing import Any, TypeVar
 
-from google.protobuf.any_pb2 import Any as AnyMessage
-
 from headrace.queue.enqueue.new_job import NewJob
 from headrace.queue.enqueue.results import Enqueued
 from headrace.queue.errors import EnqueueError
 from headrace.queue.kinds.kind import name_of
+from headrace.queue.kinds.message_class import is_any
 
 Result = Enqueued | EnqueueError
 Item = NewJob | EnqueueError
@@ -33,7 +31,7 @@ T = TypeVar("T")
 
 
 class MiddlewareStack:
-    """The middleware of a door, outermost first."""
+    """The middleware of an enqueuer, outermost first."""
 
     def __init__(self) -> None:
         self._layers: list[tuple[Any, frozenset[str]]] = []
@@ -42,29 +40,29 @@ class MiddlewareStack:
         return bool(self._layers)
 
     def add(self, middleware: EnqueueMiddleware, kinds: frozenset[str]) -> None:
-        """Adds one around the jobs of these kinds; of all, where none are given.
+        """Adds a middleware for the jobs of these kinds; for all, if none are given.
 
         Raises:
-            TypeError: It is neither a generator function nor an `async def`.
+            TypeError: The middleware is neither a generator function nor an `async def`.
         """
         if not (isgeneratorfunction(middleware) or iscoroutinefunction(middleware)):
-            raise TypeError(f"{middleware!r} is no middleware: it must be a generator function, or an async def")
+            raise TypeError(f"{middleware!r} is not a middleware: it must be a generator function or an async def")
         self._layers.append((middleware, kinds))
 
     def around(self, enqueue: Enqueue) -> Enqueue:
-        """What enqueues, with the middleware around it.
+        """Returns a function that enqueues through the middleware.
 
         Raises:
-            TypeError: One of them is an `async def`.
+            TypeError: A middleware is an `async def`.
         """
         for middleware, kinds in reversed(self._layers):
             if iscoroutinefunction(middleware):
-                raise TypeError(f"{middleware!r} is an async def: it can't go around blocking enqueueing")
+                raise TypeError(f"{middleware!r} is an async def, which can't run in a blocking call")
             enqueue = partial(_layer, middleware, kinds, enqueue)
         return enqueue
 
     def around_async(self, enqueue: AsyncEnqueue) -> AsyncEnqueue:
-        """What enqueues asynchronously, with the middleware around it."""
+        """Returns a function that enqueues asynchronously through the middleware."""
         for middleware, kinds in reversed(self._layers):
             layer = _async_layer if iscoroutinefunction(middleware) else _layer_in_async
             enqueue = partial(layer, middleware, kinds, enqueue)
@@ -72,7 +70,7 @@ class MiddlewareStack:
 
 
 class _Batch:
-    """The jobs of a call, those that a middleware is for, and what it says about them."""
+    """The jobs of a call, and those of them that a middleware is for."""
 
     def __init__(self, jobs: Sequence[NewJob], kinds: frozenset[str]) -> None:
         self._jobs = jobs
@@ -81,26 +79,26 @@ class _Batch:
 
     @property
     def mine(self) -> list[NewJob]:
-        """The jobs that the middleware is given."""
+        """The jobs that the middleware receives."""
         return self.chosen(self._jobs)
 
     def chosen(self, things: Sequence[T]) -> list[T]:
-        """Those of all results, or jobs, that the middleware is for."""
+        """Returns the results, or jobs, that the middleware is for."""
         return [things[place] for place in self._places]
 
-    def instead(self, items: Sequence[Item]) -> list[NewJob]:
-        """All jobs that go on, with the middleware's own in place of those it was given."""
+    def replaced(self, items: Sequence[Item]) -> list[NewJob]:
+        """Returns all jobs to enqueue, with what the middleware yielded instead of its own."""
         wanted: dict[int, Item] = {**dict(enumerate(self._jobs)), **self._placed(items, NewJob, EnqueueError)}
         self._refused = {place: item for place, item in wanted.items() if isinstance(item, EnqueueError)}
         return [item for item in wanted.values() if not isinstance(item, EnqueueError)]
 
     def results(self, results: Sequence[Result]) -> list[Result]:
-        """The results of all jobs, from those of the ones that went on."""
+        """Returns the results of all jobs, given those of the enqueued ones."""
         rest = iter(results)
         return [self._refused.get(place) or next(rest) for place in range(len(self._jobs))]
 
     def changed(self, results: list[Result], own: Sequence[Result] | None) -> list[Result]:
-        """The results of all jobs, with those that the middleware returns."""
+        """Returns the results of all jobs, with those that the middleware returned."""
         return (
             results
             if own is None
@@ -110,23 +108,23 @@ class _Batch:
     def _placed(self, things: Sequence[T], *kinds: type) -> dict[int, T]:
         wanted = " or ".join(kind.__name__ for kind in kinds)
         if not isinstance(things, Sequence):
-            raise TypeError(f"a middleware must answer a list of {wanted}, not a {type(things).__name__}")
+            raise TypeError(f"a middleware must return a list of {wanted}, not a {type(things).__name__}")
         if strange := [type(thing).__name__ for thing in things if not isinstance(thing, kinds)]:
-            raise TypeError(f"a middleware must answer a list of {wanted}, not of {strange[0]}")
+            raise TypeError(f"a middleware must return a list of {wanted}, not of {strange[0]}")
         if len(things) != len(self._places):
-            raise TypeError(f"a middleware was given {len(self._places)} jobs, and answered {len(things)}")
+            raise TypeError(f"a middleware received {len(self._places)} jobs and returned {len(things)}")
         return dict(zip(self._places, things, strict=True))
 
 
 def _visit(
     middleware: GeneratorMiddleware, batch: _Batch
 ) -> Generator[Sequence[NewJob], Sequence[Result], list[Result]]:
-    """Leads a batch through a middleware: yields what goes on, is sent its results, returns those of all."""
+    """Runs a batch through a middleware: yields what to enqueue, is sent the results, returns those of all jobs."""
     steps = middleware(batch.mine)
     try:
-        wanted = batch.instead(next(steps))
+        wanted = batch.replaced(next(steps))
     except StopIteration:
-        raise TypeError(f"{middleware!r} must yield once what is to be enqueued") from None
+        raise TypeError(f"{middleware!r} must yield once what to enqueue") from None
     try:
         results = batch.results((yield wanted))
     except BaseException as error:
@@ -174,13 +172,13 @@ async def _async_layer(
     async def call_next(items: Sequence[Item]) -> list[Result]:
         nonlocal results
         if results is not None:
-            raise TypeError(f"{middleware!r} must call what comes next only once")
-        results = batch.results(await enqueue(batch.instead(items)))
+            raise TypeError(f"{middleware!r} must call call_next only once")
+        results = batch.results(await enqueue(batch.replaced(items)))
         return batch.chosen(results)
 
     own = await middleware(batch.mine, call_next)
     if results is None:
-        raise TypeError(f"{middleware!r} must call what comes next once")
+        raise TypeError(f"{middleware!r} must call call_next once")
     return batch.changed(results, own)
 
 
@@ -188,10 +186,10 @@ def _end(visit: Generator[Any, Sequence[Result], list[Result]], results: Sequenc
     try:
         visit.send(results)
     except StopIteration as stop:
-        answer: list[Result] = stop.value
-        return answer
+        results_of_all: list[Result] = stop.value
+        return results_of_all
     raise AssertionError
 
 
 def _kind(job: NewJob) -> str:
-    return job.payload.TypeName() if isinstance(job.payload, AnyMessage) else name_of(type(job.payload))
+    return job.payload.TypeName() if is_any(job.payload) else name_of(type(job.payload))

@@ -1,8 +1,8 @@
-"""Uniqueness: a job that must not be beside another one like it.
+"""Uniqueness: jobs that must not coexist with another one like them.
 
 Each uniqueness has a row that names the job which holds it. Whether that job still counts, by its state and age, is
-looked up when another one comes; one that no longer counts is replaced. So nothing that happens to a job later, not
-its retry, its schedule nor its completion, can be refused for the sake of uniqueness, or has to look at it.
+decided when the next such job is enqueued, which replaces one that no longer counts. So nothing that happens to a job
+later, neither a retry nor its schedule nor its completion, can fail because of uniqueness or has to check it.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ MAX_PERIOD = timedelta(days=3660)
 
 @dataclass(frozen=True)
 class Unique:
-    """Which job of the same kind makes a new one a duplicate: one that is equal in these fields, and counts.
+    """Which job of the same kind makes a new one a duplicate: one that counts and has the same values in these fields.
 
     Args:
-        by: The names of the fields that must be equal; none of them: any two jobs of the kind are.
-        period: How long a job counts after it was accepted; None: as long as its state does. It can't count for longer
-            than its row is kept (see Retention).
+        by: The names of the fields that must be equal. An empty tuple makes any two jobs of the kind equal.
+        period: How long a job counts after it was enqueued. None means as long as its state does. It can't count
+            longer than its row is kept (see Retention).
         queue: Whether jobs of different queues are different.
-        states: The states in which a job counts. None: until it has ended, and with a period, completed ones, too.
+        states: The states in which a job counts. None means the unfinished ones, and with a period also `completed`.
     """
 
     by: tuple[str, ...] | Literal["all"] = "all"
@@ -51,7 +51,7 @@ class Unique:
         return UNFINISHED if self.period is None else UNFINISHED | {JobState.COMPLETED}
 
     def violations(self, kind: Kind) -> Iterator[Violation]:
-        """What makes no sense for jobs of a kind."""
+        """Returns what is not valid for jobs of a kind."""
         if self.by != "all" and (isinstance(self.by, str) or not isinstance(self.by, Collection)):
             yield Violation("unique.by", f'must be a tuple of names of fields, such as ("order",), not {self.by!r}')
             return
@@ -69,7 +69,7 @@ class Unique:
             yield Violation("unique.states", "must have scheduled and available among them")
 
     def key(self, kind: Kind, message: Any, queue: str) -> bytes:
-        """What is equal for jobs that this makes duplicates of each other, and for no others."""
+        """Returns bytes that are equal exactly for jobs that are duplicates of each other by this rule."""
         fields = None if self.by == "all" else sorted(self.by)
         digest = hashlib.blake2b(digest_size=16)
         for part in (kind.original_name, queue if self.queue else "", "all" if fields is None else "\0".join(fields)):
@@ -80,32 +80,32 @@ class Unique:
 
 @dataclass(frozen=True)
 class UniqueClaim:
-    """A uniqueness that a job needs."""
+    """A uniqueness that a job is to hold."""
 
     key: bytes
     rule: Unique
     job_id: int | None
-    """The job's id, where it has one before it is inserted."""
+    """The job's id, if it has one before it is inserted."""
 
 
 @dataclass
 class UniqueClaims:
-    """Who holds what was wanted."""
+    """The jobs that hold the wanted uniquenesses."""
 
     own: dict[int, int] = field(default_factory=dict)
-    """The job ids of the places that hold it now."""
+    """The ids of the jobs that hold theirs now, by their places in the batch."""
     held: dict[int, int] = field(default_factory=dict)
-    """For each of the others, the job that holds it."""
+    """For each of the other places, the job that holds the uniqueness."""
 
 
 def claim_uniques(wanted: Mapping[int, UniqueClaim], schema: str) -> Plan[UniqueClaims]:
-    """Takes the uniqueness that each place wants, unless another job holds it; of equal ones, the first place gets it.
+    """Claims the uniqueness of each place, unless another job holds it; of equal ones, the first place gets it.
 
-    Waits for a transaction that has taken one of them uncommitted. Every list is sorted, so that batches wait for each
-    other instead of deadlocking. A round is repeated only where another job has come in between, so some job always
-    gets on.
+    It waits for a transaction that has claimed one of them and is not committed. The statements sort their keys, so
+    that batches wait for each other instead of deadlocking. A round is repeated only for places to which another job
+    was faster, so some job always makes progress.
     """
-    answer = UniqueClaims()
+    claims = UniqueClaims()
     pending = dict(wanted)
     while pending:
         first: dict[bytes, UniqueClaim] = {}
@@ -119,31 +119,31 @@ def claim_uniques(wanted: Mapping[int, UniqueClaim], schema: str) -> Plan[Unique
         for place, want in tuple(pending.items()):
             if want.key in taken:
                 mine = want is first[want.key]
-                (answer.own if mine else answer.held)[place] = taken[want.key]
+                (claims.own if mine else claims.held)[place] = taken[want.key]
             elif want.key in holders and want.rule == first[want.key].rule:
-                answer.held[place] = holders[want.key]
-            else:  # somebody was faster than the look, or this place has a rule of its own
+                claims.held[place] = holders[want.key]
+            else:  # another job was faster, or this place has a different rule
                 continue
             del pending[place]
-    return answer
+    return claims
 
 
 def look_up_unique(want: UniqueClaim, schema: str) -> Plan[ExistingJob | None]:
-    """Who holds a uniqueness, if anybody does who counts. Takes nothing, waits for nobody."""
+    """Returns the job that holds a uniqueness and counts, if any. Locks nothing and waits for no transaction."""
     params = {"key": want.key, "states": sorted(want.rule.counted), "period": want.rule.period}
     rows = yield Query(statement("look_up_unique", schema), params)
     return ExistingJob(rows[0]["job_id"], "unique", rows[0]["until"]) if rows else None
 
 
 def _take(wanted: Mapping[bytes, UniqueClaim], schema: str) -> Plan[dict[bytes, int]]:
-    """Takes what nobody holds; answers the job ids by key."""
+    """Claims what no job holds, and returns the job ids by key."""
     params = {"keys": list(wanted), "ids": [want.job_id for want in wanted.values()]}
     rows = yield Query(statement("take_uniques", schema), params)
     return _by_key(rows)
 
 
 def _look(wanted: Mapping[bytes, UniqueClaim], schema: str) -> Plan[tuple[dict[bytes, int], dict[bytes, int]]]:
-    """Looks who holds what; answers the holders that count, and those that don't."""
+    """Returns the jobs that hold these uniquenesses: those that count, and those that don't."""
     params = {
         "keys": list(wanted),
         "states": [",".join(want.rule.counted) for want in wanted.values()],
@@ -154,7 +154,7 @@ def _look(wanted: Mapping[bytes, UniqueClaim], schema: str) -> Plan[tuple[dict[b
 
 
 def _replace(free: Mapping[bytes, tuple[UniqueClaim, int]], schema: str) -> Plan[dict[bytes, int]]:
-    """Takes what is held by jobs that don't count, where they still hold it."""
+    """Claims what jobs hold that don't count, if they still hold it."""
     if not free:
         return {}
     params = {

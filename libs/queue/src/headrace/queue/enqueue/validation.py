@@ -1,4 +1,8 @@
-"""What the door looks at before it lets a job in: known kind, size, readable payload, its rules, options."""
+"""Validates jobs on enqueue: known kind, size, decodable payload, the payload's rules, options, metadata.
+
+A job is validated once, and all that is wrong with it is reported together. What a job leaves at its default is not
+checked again: its kind's values were checked when the kind was made.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +10,12 @@ from collections.abc import Collection, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
-from google.protobuf.any_pb2 import Any as AnyMessage
-
 from headrace.queue.arguments import is_instance
 from headrace.queue.db.jsonb import encoded
 from headrace.queue.enqueue.new_job import Limits, NewJob
 from headrace.queue.enqueue.uniqueness import Unique
 from headrace.queue.errors import (
+    EnqueueError,
     OptionInvalidError,
     PayloadInvalidError,
     PayloadTooLargeError,
@@ -20,8 +23,9 @@ from headrace.queue.errors import (
     VersionUnknownError,
     Violation,
 )
-from headrace.queue.kinds.kind import Kind, Kinds, name_of
-from headrace.queue.kinds.kind import option_violations as kind_option_violations
+from headrace.queue.kinds.kind import Kind, Kinds, name_of, option_violations
+from headrace.queue.kinds.message_class import is_any
+from headrace.queue.value_class import value_class
 
 MAX_KEY_LENGTH = 200
 MAX_TAGS, MAX_TAG_LENGTH = 20, 100
@@ -30,120 +34,158 @@ FARTHEST = timedelta(days=3660)
 MILLISECOND = timedelta(milliseconds=1)
 
 
-class ValidatedJob(NamedTuple):
+class RowOptions(NamedTuple):
+    """The values of a job's row that come from its call, or else from its kind. Many jobs share one."""
+
+    queue: str
+    kind: str
+    """The name that the job was enqueued under. It may be a former one, which workers of the previous release know."""
+    version: int
+    priority: int
+    max_retries: int
+    timeout_ms: int
+
+
+@value_class
+class ValidatedJob:
     """A job that passed every check."""
 
     job: NewJob
     kind: Kind
-    name: str
-    """The name of the kind that it came under, which may be a former one: workers of the release before know it."""
+    options: RowOptions
     payload: bytes
     message: Any
+    """The payload, decoded."""
     metadata: str | None
     """As JSON."""
 
     @property
     def queue(self) -> str:
-        """Where it is to stand."""
-        return self.job.queue or self.kind.queue
-
-    @property
-    def version(self) -> int:
-        """The version of the kind that the payload was written in."""
-        return self.job.version or self.kind.version
-
-    @property
-    def priority(self) -> int:
-        """Its priority."""
-        return self.kind.priority if self.job.priority is None else self.job.priority
-
-    @property
-    def max_retries(self) -> int:
-        """Its retries."""
-        return self.kind.max_retries if self.job.max_retries is None else self.job.max_retries
+        """The queue that it will be in."""
+        return self.options.queue
 
     @property
     def delay_ms(self) -> int | None:
-        """How long it waits, where that was said and not until when; at least 0."""
+        """How long it waits, at least 0; None if its call sets no delay."""
         return None if self.job.run_after is None else max(self.job.run_after, timedelta(0)) // MILLISECOND
 
-    @property
-    def timeout_ms(self) -> int:
-        """The timeout of an attempt."""
-        return (self.job.timeout or self.kind.timeout) // MILLISECOND
+
+class _Known(NamedTuple):
+    """A name of a kind, with what jobs have that were enqueued under it and leave their options open."""
+
+    kind: Kind
+    options: RowOptions
 
 
-def validate(job: NewJob, kinds: Kinds, limits: Limits) -> ValidatedJob:
-    """The job with what was found out about it.
+class Validator:
+    """Validates jobs of the given kinds.
 
-    Raises:
-        EnqueueError: As one of its children, that says why.
-        TypeError: It is no NewJob.
+    Args:
+        kinds: The kinds.
+        limits: How large payloads may be.
     """
-    if not isinstance(job, NewJob):
-        raise TypeError(f"a door takes a list of NewJob, and this is a {type(job).__qualname__}: NewJob(payload, …)")
-    kind, name, payload = _read_payload(job.payload, kinds)
-    if job.version is not None and is_instance(int, job.version) and job.version > kind.version:
-        raise VersionUnknownError(name, job.version, kind.version)
-    if len(payload) > limits.payload_bytes:
-        raise PayloadTooLargeError(len(payload), limits.payload_bytes)
-    metadata, violations = _options(job, kind)
-    try:
-        message = kind.codec.check(payload)
-    except PayloadInvalidError as invalid:
-        raise PayloadInvalidError(invalid.kind, invalid.violations, violations) from None
-    if violations:
-        raise OptionInvalidError(violations)
-    return ValidatedJob(job, kind, name, payload, message, metadata)
+
+    def __init__(self, kinds: Kinds, limits: Limits) -> None:
+        self._kinds = kinds
+        self._limits = limits
+        # Filled as jobs come: kinds can be added at any time.
+        self._by_name: dict[str, _Known] = {}
+        self._by_class: dict[type[Any], _Known] = {}
+
+    def validate(self, job: NewJob) -> ValidatedJob | EnqueueError:
+        """Returns the job with what enqueueing it needs, or the error that lists everything that is wrong with it.
+
+        Raises:
+            TypeError: It is not a NewJob.
+        """
+        if not isinstance(job, NewJob):
+            raise TypeError(f"enqueue takes NewJob(payload, …), and this is a {type(job).__qualname__}")
+        try:
+            known, payload = self._encode(job.payload)
+        except EnqueueError as error:
+            return error
+        kind = known.kind
+        if job.version is not None and is_instance(int, job.version) and job.version > kind.version:
+            return VersionUnknownError(known.options.kind, job.version, kind.version)
+        if len(payload) > self._limits.payload_bytes:
+            return PayloadTooLargeError(len(payload), self._limits.payload_bytes)
+        violations: list[Violation] = []
+        options = _options(job, known, violations)
+        metadata = None if job.metadata is None else _metadata(job.metadata, violations)
+        try:
+            message = kind.codec.check(payload)
+        except PayloadInvalidError as invalid:
+            return PayloadInvalidError(invalid.kind, invalid.violations, violations)
+        except PayloadUnreadableError as error:
+            return error
+        if violations:
+            return OptionInvalidError(violations)
+        return ValidatedJob(job, kind, options, payload, message, metadata)
+
+    def _encode(self, payload: Any) -> tuple[_Known, bytes]:
+        known = self._by_class.get(type(payload))
+        if known is None:
+            if is_any(payload):
+                if "/" not in payload.type_url:
+                    raise PayloadUnreadableError(
+                        "", f"its type URL {payload.type_url!r} isn't of the form host/full.Name"
+                    )
+                return self._named(payload.TypeName()), payload.value
+            known = self._by_class[type(payload)] = self._named(name_of(type(payload)))
+        return known, known.kind.codec.encode(payload)
+
+    def _named(self, name: str) -> _Known:
+        known = self._by_name.get(name)
+        if known is None:
+            kind = self._kinds[name]
+            known = self._by_name[name] = _Known(kind, _defaults(kind, name))
+        return known
 
 
-def option_violations(job: NewJob, kind: Kind) -> list[Violation]:
-    """All that is wrong with a job's options."""
-    return _options(job, kind)[1]
+def _defaults(kind: Kind, name: str) -> RowOptions:
+    return RowOptions(kind.queue, name, kind.version, kind.priority, kind.max_retries, kind.timeout // MILLISECOND)
 
 
-def _options(job: NewJob, kind: Kind) -> tuple[str | None, list[Violation]]:
-    metadata, violations = _metadata(job)
-    violations += _option_violations(job, kind)
-    return metadata, violations
-
-
-def _read_payload(payload: Any, kinds: Kinds) -> tuple[Kind, str, bytes]:
-    if isinstance(payload, AnyMessage):
-        if "/" not in payload.type_url:
-            raise PayloadUnreadableError("", f"its type URL {payload.type_url!r} isn't of the form host/full.Name")
-        name = payload.TypeName()
-        return kinds[name], name, payload.value
-    kind = kinds.of(payload)
-    return kind, name_of(type(payload)), kind.codec.encode(payload)
-
-
-def _metadata(job: NewJob) -> tuple[str | None, list[Violation]]:
-    if job.metadata is None:
-        return None, []
-    wanted = f"must be a JSON object of at most {MAX_METADATA} bytes"
-    if not isinstance(job.metadata, Mapping):
-        return None, [Violation("metadata", f"{wanted}, not a {type(job.metadata).__name__}")]
-    try:
-        return encoded(dict(job.metadata), what="it", limit=MAX_METADATA), []
-    except (TypeError, ValueError) as error:
-        return None, [Violation("metadata", f"{wanted}: {error}")]
-
-
-def _option_violations(job: NewJob, kind: Kind) -> Iterator[Violation]:
-    yield from kind_option_violations(
-        queue=job.queue, priority=job.priority, max_retries=job.max_retries, timeout=job.timeout
-    )
+def _options(job: NewJob, known: _Known, violations: list[Violation]) -> RowOptions:
+    """Returns the options of a job, and adds what is wrong with them to `violations`."""
     if job.run_at is not None or job.run_after is not None:
-        yield from _time_violations(job)
-    yield from _text_violations(job)
-    if job.version is not None and not (is_instance(int, job.version) and job.version >= 1):
-        yield Violation("version", "must be at least 1")
-    if job.unique is not None and not isinstance(job.unique, Unique):
-        yield Violation("unique", f'must be a Unique, such as Unique(by=("order",)), not {job.unique!r}')
-    elif job.unique is not None:
-        yield from job.unique.violations(kind)
-    yield from _tag_violations(job.tags)
+        violations += _time_violations(job)
+    if job.key != "" or job.caller != "":
+        violations += _text_violations(job)
+    if job.unique is not None:
+        violations += _unique_violations(job.unique, known.kind)
+    if job.tags != ():
+        violations += _tag_violations(job.tags)
+    queue, priority, max_retries, timeout, version = job.queue, job.priority, job.max_retries, job.timeout, job.version
+    defaults = known.options
+    if queue is None and priority is None and max_retries is None and timeout is None and version is None:
+        return defaults
+    found = [*option_violations(queue=queue, priority=priority, max_retries=max_retries, timeout=timeout)]
+    if version is not None and not (is_instance(int, version) and version >= 1):
+        found.append(Violation("version", "must be at least 1"))
+    if found:
+        violations += found
+        return defaults
+    return RowOptions(
+        defaults.queue if queue is None else queue,
+        defaults.kind,
+        defaults.version if version is None else version,
+        defaults.priority if priority is None else priority,
+        defaults.max_retries if max_retries is None else max_retries,
+        defaults.timeout_ms if timeout is None else timeout // MILLISECOND,
+    )
+
+
+def _metadata(metadata: object, violations: list[Violation]) -> str | None:
+    wanted = f"must be a JSON object of at most {MAX_METADATA} bytes"
+    if not isinstance(metadata, Mapping):
+        violations.append(Violation("metadata", f"{wanted}, not a {type(metadata).__name__}"))
+        return None
+    try:
+        return encoded(dict(metadata), what="it", limit=MAX_METADATA)
+    except (TypeError, ValueError) as error:
+        violations.append(Violation("metadata", f"{wanted}: {error}"))
+        return None
 
 
 def _time_violations(job: NewJob) -> Iterator[Violation]:
@@ -170,6 +212,13 @@ def _text_violations(job: NewJob) -> Iterator[Violation]:
             yield Violation(field, f"must have at most {MAX_KEY_LENGTH} characters")
         if "\0" in text or not (text.isascii() or text.encode(errors="replace").decode() == text):
             yield Violation(field, "must be text without NUL and without halves of surrogate pairs")
+
+
+def _unique_violations(unique: object, kind: Kind) -> Iterator[Violation]:
+    if isinstance(unique, Unique):
+        yield from unique.violations(kind)
+    else:
+        yield Violation("unique", f'must be a Unique, such as Unique(by=("order",)), not {unique!r}')
 
 
 def _tag_violations(tags: Collection[str]) -> Iterator[Violation]:

@@ -10,10 +10,9 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psycopg
-from google.protobuf.message import Message
 
 from headrace.queue.db.caller_connection import (
     AnyAsyncConnection,
@@ -29,6 +28,9 @@ from headrace.queue.execution.transactional_completion import completion
 from headrace.queue.job import TraceParent
 from headrace.queue.kinds.kind import Kind
 from headrace.redaction import Secret, redact
+
+if TYPE_CHECKING:
+    from google.protobuf.message import Message
 
 OUTPUT_LIMIT = 256 * 1024
 PROGRESS_LIMIT = 4 * 1024

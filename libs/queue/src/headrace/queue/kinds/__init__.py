@@ -1,1 +1,1 @@
-"""What a kind of job is: its options, its payload's codec, and what changes between releases mean."""
+"""Job kinds: their options, their payloads' codecs, and checks of changes between releases."""

@@ -1,40 +1,47 @@
-"""What a kind's payload is encoded, decoded and checked by."""
+"""What encodes, decodes and checks the payloads of a kind."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from headrace.redaction import Secret
 
+if TYPE_CHECKING:
+    from google.protobuf.descriptor import Descriptor
+
 
 class Codec(Protocol):
-    """Writes and reads the payloads of one kind."""
+    """Encodes, decodes and checks the payloads of one kind."""
 
     @property
     def fields(self) -> frozenset[str]:
         """The names of the payload's fields."""
 
+    @property
+    def descriptor(self) -> Descriptor | None:
+        """The payload's protobuf message; None if it is JSON."""
+
     def compile_rules(self) -> None:
-        """Makes the rules ready now, not when the first job arrives."""
+        """Prepares the rules now, so that the first job doesn't wait for it."""
 
     def encode(self, payload: Any) -> bytes:
-        """The bytes that are kept. Raises PayloadUnreadableError where the payload can't be written."""
+        """Returns the bytes to store. Raises PayloadUnreadableError if the payload can't be encoded."""
 
     def decode(self, data: bytes) -> Any:
-        """The message, for a handler. Raises PayloadUnreadableError."""
+        """Returns the message for a handler. Raises PayloadUnreadableError."""
 
     def check(self, data: bytes) -> Any:
-        """The message, if it keeps its kind's rules. Raises PayloadUnreadableError and PayloadInvalidError."""
+        """Returns the message if it keeps its kind's rules. Raises PayloadUnreadableError and PayloadInvalidError."""
 
     def canonical_fields(self, message: Any, fields: Collection[str] | None) -> bytes:
-        """These fields of a message, None for all of it, as bytes that are equal where they are."""
+        """Returns these fields of a message, None for all, as bytes that are equal exactly if the fields are."""
 
     def canonical_bytes(self, data: bytes, message: Any) -> bytes:
-        """A payload, and the message that it is, as bytes that are equal where messages are: a map has no order."""
+        """Returns a payload, whose message is given, as bytes that don't depend on the order of maps and sets."""
 
     def secrets(self, message: Any) -> Iterable[Secret]:
-        """The values of a message that are not to be seen."""
+        """Returns the redacted values of a message."""
 
     def redacted(self, data: bytes) -> tuple[bytes, tuple[str, ...]]:
-        """A payload without them, and the paths of what was veiled. Raises PayloadUnreadableError."""
+        """Returns a payload without its redacted values, and their paths. Raises PayloadUnreadableError."""

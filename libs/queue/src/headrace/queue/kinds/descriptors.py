@@ -1,6 +1,6 @@
-"""What a kind's payload looks like, as bytes that outlive the code: its message with every type that it is made of.
+"""Stores the form of a kind's payload: its protobuf message with every type that its fields need.
 
-Nothing but what the fields need is kept: no services, no other messages, no files that only options come from.
+Everything else is left out: services, other messages, and files that only define options.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ FINGERPRINT_BYTES = 16
 
 
 def descriptor_set(message: Descriptor) -> bytes:
-    """A serialized google.protobuf.FileDescriptorSet with the message and all that its fields need.
+    """Returns a serialized google.protobuf.FileDescriptorSet with the message and all that its fields need.
 
-    Options that come from other files are kept as bytes. Each file stands behind those that it imports.
+    Options that other files define are kept as bytes. Each file comes after those that it imports.
     """
     whole = _Closure()
     whole.take(_outermost(message))
@@ -26,12 +26,12 @@ def descriptor_set(message: Descriptor) -> bytes:
 
 
 def message_in(descriptors: bytes, name: str) -> Descriptor:
-    """The message of that full name in a descriptor set, in a world of its own.
+    """Returns the message of that full name in a descriptor set, in a separate descriptor pool.
 
     Raises:
-        DecodeError: The bytes are no descriptor set.
-        TypeError: The files don't fit together.
-        KeyError: There is no such message in them.
+        DecodeError: The bytes are not a descriptor set.
+        TypeError: The files contradict each other.
+        KeyError: They define no such message.
     """
     pool = DescriptorPool()
     for file in FileDescriptorSet.FromString(descriptors).file:
@@ -40,7 +40,7 @@ def message_in(descriptors: bytes, name: str) -> Descriptor:
 
 
 def fingerprint(message: Descriptor) -> bytes:
-    """16 bytes that are equal for messages whose fields are read alike: names and comments count for nothing."""
+    """Returns 16 bytes that are equal for messages that decode bytes alike, whatever their fields are named."""
     digest = hashlib.blake2b(digest_size=FINGERPRINT_BYTES)
     numbers: dict[str, int] = {message.full_name: 0}
     waiting = [message]
@@ -60,13 +60,13 @@ def fingerprint(message: Descriptor) -> bytes:
 
 
 class _Closure:
-    """Collects what a message needs, by whole outermost types."""
+    """Collects the outermost types that a message needs."""
 
     def __init__(self) -> None:
         self._types: dict[str, Descriptor | EnumDescriptor] = {}
 
     def take(self, wanted: Descriptor | EnumDescriptor) -> None:
-        """Takes an outermost type and, from it, whatever it needs."""
+        """Adds an outermost type and every type that it needs."""
         waiting = [wanted]
         while waiting:
             each = waiting.pop()
@@ -75,12 +75,12 @@ class _Closure:
                 waiting += _needs(each)
 
     def files(self) -> list[FileDescriptorProto]:
-        """The files, cut down to what was taken, in the order of their imports."""
+        """Returns the files, reduced to these types, in the order of their imports."""
         files = {each.file.name: each.file for each in self._types.values()}
         imports = {name: self._imports(file) for name, file in files.items()}
         ordered: list[str] = []
         while len(ordered) < len(files):
-            # Imports have no cycles, so one of the rest always stands on nothing else of it.
+            # Imports have no cycles, so one of the rest always imports none of the others.
             ordered.append(next(n for n in sorted(files) if n not in ordered and imports[n] <= set(ordered)))
         return [self._cut_down(files[name], sorted(imports[name])) for name in ordered]
 
@@ -105,7 +105,7 @@ class _Closure:
 
 
 def _needs(outermost: Descriptor | EnumDescriptor) -> list[Descriptor | EnumDescriptor]:
-    """The outermost types that the fields of one, and of all that is nested in it, are of."""
+    """Returns the outermost types of the fields of a type and of the types nested in it."""
     if isinstance(outermost, EnumDescriptor):
         return []
     return [_outermost(of) for field in _fields(outermost) if (of := field.message_type or field.enum_type) is not None]

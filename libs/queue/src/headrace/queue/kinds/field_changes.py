@@ -1,26 +1,23 @@
-"""What a message's new form can't read of what was written in its old form.
+"""Finds the fields of a message's old form that its new form can't decode.
 
-The rules are those of protobuf's wire format: fields are known by their numbers, names count for nothing. Added fields
-and enum values, wider integers, bytes in the place of a string and repeated fields in the place of single ones are read
-well, and so are no changes here.
+The rules are those of protobuf's wire format, where numbers identify fields and names don't matter. Added fields and
+enum values, wider integers, bytes instead of a string and repeated fields instead of single ones can be decoded, and
+are not reported.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
-from google.protobuf.descriptor import Descriptor, FieldDescriptor
-from google.protobuf.message import Message
+if TYPE_CHECKING:
+    from google.protobuf.descriptor import Descriptor, FieldDescriptor
+    from google.protobuf.message import Message
 
-_TYPES = {
-    value: name.removeprefix("TYPE_").lower()
-    for name, value in vars(FieldDescriptor).items()
-    if name.startswith("TYPE_") and isinstance(value, int)
-}
-# What else reads a type's values, each of them, as what it was.
+# The other types that decode every value of a type to the same value.
 _WIDER = {
     "bool": {"int32", "int64", "uint32", "uint64"},
     "int32": {"int64"},
@@ -32,7 +29,7 @@ _WIDER = {
 
 
 class ChangeType(Enum):
-    """What has become of a field."""
+    """How a field has changed."""
 
     REMOVED = "FIELD_REMOVED"
     RENUMBERED = "FIELD_RENUMBERED"
@@ -42,18 +39,18 @@ class ChangeType(Enum):
 
 @dataclass(frozen=True)
 class Change:
-    """A field that is not read any more as what it was."""
+    """A field whose values the new form decodes differently, or not at all."""
 
     what: ChangeType
     message: str
-    """The full name, before, of the message that has the field."""
+    """The full name, before the change, of the message that has the field."""
     field: str
     number: int
-    """0 where fields have none: in JSON."""
+    """0 in JSON, where fields have no numbers."""
     before: str
-    """What it was: "string", "repeated int32", or an enum's value."""
+    """Its type: "string", "repeated int32"; or an enum's value."""
     after: str
-    """What it is now; empty where it is nothing."""
+    """Its type or number now; empty if it was removed."""
     value: int = 0
     """Of a removed enum value: its number."""
 
@@ -61,7 +58,7 @@ class Change:
         where = f"{self.message}.{self.field}" + (f" (= {self.number})" if self.number else "")
         match self.what:
             case ChangeType.REMOVED:
-                return f"{where}, {self.before}, is gone"
+                return f"{where}, {self.before}, was removed"
             case ChangeType.RENUMBERED:
                 return f"{where}, {self.before}, has the number {self.after} now"
             case ChangeType.RETYPED:
@@ -71,7 +68,7 @@ class Change:
 
 
 def changes(before: Descriptor, after: Descriptor) -> list[Change]:
-    """What `after` can't read of what was written as `before`, in the messages of its fields as well."""
+    """Returns what `after` can't decode of messages of the form `before`, including the messages in its fields."""
     found: dict[Change, None] = {}
     seen: set[tuple[str, str]] = set()
     waiting = [(before, after)]
@@ -89,7 +86,7 @@ def changes(before: Descriptor, after: Descriptor) -> list[Change]:
 
 
 def used(message: Message, wanted: Iterable[Change]) -> set[Change]:
-    """Which of these changes concern something that is set in a message of the old form."""
+    """Returns the changes that concern a field which is set in this message of the old form."""
     by_field: dict[tuple[str, int], list[Change]] = {}
     for change in wanted:
         by_field.setdefault((change.message, change.number), []).append(change)
@@ -117,15 +114,26 @@ def _of_field(owner: str, field: FieldDescriptor, new: Descriptor) -> Iterator[C
 
 
 def _reads(before: FieldDescriptor, after: FieldDescriptor) -> bool:
-    """Whether each value of the one is read as what it was by the other."""
+    """Returns whether the new field decodes each value of the old one to the same value."""
     if before.is_repeated and not after.is_repeated:
         return False
-    was, now = _TYPES[before.type], _TYPES[after.type]
+    was, now = _type_names()[before.type], _type_names()[after.type]
     return was == now or now in _WIDER.get(was, ())
 
 
+@cache
+def _type_names() -> Mapping[int, str]:
+    from google.protobuf.descriptor import FieldDescriptor  # noqa: PLC0415  (not needed where all kinds are JSON)
+
+    return {
+        value: name.removeprefix("TYPE_").lower()
+        for name, value in vars(FieldDescriptor).items()
+        if name.startswith("TYPE_") and isinstance(value, int)
+    }
+
+
 def _type(field: FieldDescriptor) -> str:
-    name = _TYPES[field.type]
+    name = _type_names()[field.type]
     if field.message_type is not None:
         name = field.message_type.full_name
     elif field.enum_type is not None:
@@ -134,7 +142,7 @@ def _type(field: FieldDescriptor) -> str:
 
 
 def _all_set(message: Message) -> Iterator[tuple[str, int, Collection[Any]]]:
-    """Every field that is set in a message or in one within it: its message, its number, its values."""
+    """Returns every field that is set in a message or in one within it: its message's name, its number, its values."""
     waiting = [message]
     while waiting:
         part = waiting.pop()

@@ -1,6 +1,6 @@
-"""How the payload of a kind becomes bytes and a message again: protobuf, or JSON of a dataclass or pydantic model.
+"""Payloads that are dataclasses or pydantic models, stored as JSON. Needs pydantic.
 
-What is written is read back at the door, so that a worker of the same release can read whatever was accepted.
+An encoded payload is decoded again when it is enqueued, so that a worker of the same release can decode every job.
 """
 
 from __future__ import annotations
@@ -8,50 +8,39 @@ from __future__ import annotations
 import json
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import PydanticSerializationError
 
 from headrace.queue.errors import PayloadInvalidError, PayloadUnreadableError, Violation
 from headrace.redaction import Secret
 
-if TYPE_CHECKING:
-    from pydantic import ValidationError
-
-
-# What pydantic writes in the place of a secret, unless the field has a serializer of its own.
+# What pydantic writes instead of a secret, unless the field has its own serializer.
 MASK = b"**********"
 MASKED = "is a secret, which pydantic writes as asterisks: keep it elsewhere and send its id, or give it a serializer"
 
 
 class JsonCodec:
-    """Dataclasses and pydantic models, as JSON. Their types and validators are the rules.
+    """Encodes a dataclass or a pydantic model as JSON. Its types and validators are the rules."""
 
-    Raises:
-        ModuleNotFoundError: pydantic is not installed (extra `pydantic`).
-    """
+    descriptor = None
 
     def __init__(self, payload_class: type[Any], name: str) -> None:
-        try:
-            from pydantic import TypeAdapter  # noqa: PLC0415  (only those who use it need it)
-        except ModuleNotFoundError as error:
-            error.add_note(f"{name} is no protobuf message and needs it: pip install 'headrace-queue[pydantic]'")
-            raise
-
         self._class = payload_class
         self._name = name
         self._adapter: TypeAdapter[Any] = TypeAdapter(payload_class)
         self.fields = frozenset(_names(payload_class))
 
     def compile_rules(self) -> None:
-        """See Codec: pydantic has done so."""
+        """See Codec: `TypeAdapter` has done so."""
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """A process of its own makes its own."""
+        """Pickles the class and its name; a `TypeAdapter` can't be pickled."""
         return JsonCodec, (self._class, self._name)
 
     def encode(self, payload: Any) -> bytes:
         """See Codec."""
-        from pydantic_core import PydanticSerializationError  # noqa: PLC0415
-
         try:
             return self._adapter.dump_json(payload, by_alias=False, warnings=False)
         except (PydanticSerializationError, UnicodeEncodeError, AttributeError) as error:
@@ -59,17 +48,13 @@ class JsonCodec:
 
     def decode(self, data: bytes) -> Any:
         """See Codec."""
-        from pydantic import ValidationError  # noqa: PLC0415
-
         try:
             return self._read(data)
         except ValidationError as error:
-            raise PayloadUnreadableError(self._name, "; ".join(map(_words, _of_model(error)))) from None
+            raise PayloadUnreadableError(self._name, "; ".join(map(_text_of, _of_model(error)))) from None
 
     def check(self, data: bytes) -> Any:
         """See Codec."""
-        from pydantic import ValidationError  # noqa: PLC0415
-
         try:
             message = self._read(data)
         except ValidationError as error:
@@ -79,19 +64,19 @@ class JsonCodec:
         return message
 
     def canonical_fields(self, message: Any, fields: Collection[str] | None) -> bytes:
-        """See Codec. All of it is also what a model allows beyond its fields."""
+        """See Codec. All fields include those that a model allows beyond its declared ones."""
         written = _in_order(json.loads(self.encode(message)), message)
         if isinstance(written, dict):
             names = {*self.fields, *_beyond(message)} if fields is None else fields
             written = {name: written.get(name) for name in names}
-        return _text(written).encode()
+        return _canonical(written).encode()
 
     def canonical_bytes(self, data: bytes, message: Any) -> bytes:
-        """See Codec. Nor has a set, and each process writes it in another one."""
-        return _text(_in_order(json.loads(data), message)).encode()
+        """See Codec. Each process writes the elements of a set in another order."""
+        return _canonical(_in_order(json.loads(data), message)).encode()
 
     def secrets(self, message: Any) -> Iterable[Secret]:  # noqa: ARG002
-        """See Codec: there is no such mark for dataclasses and models."""
+        """See Codec: fields of dataclasses and models can't be marked as redacted."""
         return ()
 
     def redacted(self, data: bytes) -> tuple[bytes, tuple[str, ...]]:
@@ -103,7 +88,7 @@ class JsonCodec:
 
 
 def _masked(value: Any, path: str = "") -> Iterator[str]:
-    """Where a message holds asterisks in the place of a secret."""
+    """Returns where a message has asterisks instead of a secret."""
     if isinstance(value, Mapping):
         inner = {f"{path}[{key}]": each for key, each in value.items()}
     elif isinstance(value, (list, tuple, set, frozenset)):
@@ -120,15 +105,15 @@ def _masked(value: Any, path: str = "") -> Iterator[str]:
 
 
 def _in_order(written: Any, value: Any) -> Any:
-    """The JSON of a value, with the elements of sets in an order that depends on nothing but them.
+    """Returns the JSON of a value with the elements of its sets sorted.
 
-    What the class has written in its own way stays as it is, and so do sets inside of objects inside of sets.
+    What a serializer of the class has written stays as it is, and so do sets in objects that are elements of sets.
     """
     value = getattr(value, "root", value) if hasattr(type(value), "__pydantic_root_model__") else value
     match written:
         case list() if isinstance(value, (set, frozenset)):
-            inner = [sorted(each, key=_text) for each in written] if _are_sets(value) else written
-            return sorted(inner, key=_text)
+            inner = [sorted(each, key=_canonical) for each in written] if _are_sets(value) else written
+            return sorted(inner, key=_canonical)
         case list() if isinstance(value, (list, tuple, deque)) and len(written) == len(value):
             return [_in_order(*pair) for pair in zip(written, value, strict=True)]
         case dict():
@@ -141,12 +126,12 @@ def _are_sets(values: Collection[Any]) -> bool:
     return all(isinstance(value, frozenset) for value in values)
 
 
-def _text(written: Any) -> str:
+def _canonical(written: Any) -> str:
     return json.dumps(written, sort_keys=True)
 
 
 def _inside(value: Any) -> dict[str, Any]:
-    """What a mapping, a model or a dataclass holds, by the names in its JSON."""
+    """Returns the values in a mapping, a model or a dataclass, by their names in its JSON."""
     if isinstance(value, Mapping):
         return {str(key): each for key, each in value.items()}
     names = [name for name in _names(type(value)) if hasattr(value, name)]
@@ -154,18 +139,18 @@ def _inside(value: Any) -> dict[str, Any]:
 
 
 def _names(of_class: type[Any]) -> Iterable[str]:
-    """The fields of a pydantic model or dataclass; none of any other class."""
+    """Returns the fields of a pydantic model or dataclass; nothing for any other class."""
     names: Iterable[str] = getattr(of_class, "model_fields", ()) or getattr(of_class, "__dataclass_fields__", ())
     return names
 
 
 def _beyond(model: Any) -> dict[str, Any]:
-    """What a pydantic model holds beyond its fields, where it allows that."""
+    """Returns the values that a pydantic model has beyond its declared fields, if it allows them."""
     return getattr(model, "__pydantic_extra__", None) or {}
 
 
 def _of_model(error: ValidationError) -> list[Violation]:
-    """What pydantic found, without the values: they don't belong into logs."""
+    """Returns what pydantic found, without the values, which don't belong in logs."""
     found = error.errors(include_url=False, include_context=False, include_input=False)
     return [Violation(_path(each["loc"]), each["msg"], each["type"]) for each in found]
 
@@ -177,5 +162,5 @@ def _path(steps: tuple[int | str, ...]) -> str:
     return path
 
 
-def _words(violation: Violation) -> str:
+def _text_of(violation: Violation) -> str:
     return f"{violation.field or 'message'}: {violation.description}"

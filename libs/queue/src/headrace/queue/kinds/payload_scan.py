@@ -1,4 +1,4 @@
-"""What is wrong with payloads that were written under earlier forms of their kind: fields that are lost, and worse."""
+"""Finds what a kind's present form can't decode in payloads that were written under its earlier forms."""
 
 from __future__ import annotations
 
@@ -6,70 +6,49 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
-
-from google.protobuf.message import DecodeError, Message
-from google.protobuf.message_factory import GetMessageClass
-from google.protobuf.unknown_fields import UnknownFieldSet
+from typing import TYPE_CHECKING, Any
 
 from headrace.queue.errors import PayloadUnreadableError
 from headrace.queue.kinds.field_changes import Change, ChangeType, changes, used
 from headrace.queue.kinds.kind import Kind
-from headrace.queue.kinds.revisions import Revision, descriptor_of
+from headrace.queue.kinds.revisions import Revision
+
+if TYPE_CHECKING:
+    from google.protobuf.descriptor import Descriptor
+    from google.protobuf.message import Message
 
 NAMED_JOBS = 10
 
 PayloadProblem = Change | str
-"""A change of a field that is set in the payload, or why the payload can't be read at all."""
+"""A change of a field that is set in the payload, or why the payload can't be decoded at all."""
+Scan = Callable[[bytes], Iterable[PayloadProblem]]
 
 
 @dataclass
 class ProblemCount:
-    """How many jobs are in which trouble, and the first ten of them."""
+    """How many jobs have which problem, and the first ten of them."""
 
     jobs: dict[PayloadProblem, tuple[int, list[int]]] = field(default_factory=dict)
 
-    def add(self, job_id: int, troubles: Iterable[PayloadProblem]) -> None:
-        """Counts a job in."""
-        for trouble in troubles:
-            count, ids = self.jobs.get(trouble, (0, []))
-            self.jobs[trouble] = (count + 1, sorted([*ids, job_id])[:NAMED_JOBS])
+    def add(self, job_id: int, problems: Iterable[PayloadProblem]) -> None:
+        """Counts a job."""
+        for problem in problems:
+            count, ids = self.jobs.get(problem, (0, []))
+            self.jobs[problem] = (count + 1, sorted([*ids, job_id])[:NAMED_JOBS])
 
 
-def payload_scanner(kind: Kind, revisions: Sequence[Revision]) -> Callable[[bytes], Iterable[PayloadProblem]] | None:
-    """What tells the troubles of a payload that was written under one of these forms of its kind.
+def payload_scanner(kind: Kind, revisions: Sequence[Revision]) -> Scan | None:
+    """Returns a function that finds the problems of a payload that was written under one of these forms of its kind.
 
-    None where there can be none, so that no payload has to be read.
+    None if there can't be a problem, so that no payload has to be read.
     """
-    message = descriptor_of(kind)
+    message = kind.codec.descriptor
     if message is None:
-        return lambda payload: _of_json(kind, payload)
-    older = [
-        (GetMessageClass(revision.message), found)
-        for revision in revisions
-        if (found := changes(revision.message, message))
-    ]
-    if revisions and not older:
-        return None
-
-    def look(payload: bytes) -> Iterator[PayloadProblem]:
-        seen: set[Change] = set()
-        for message_class, found in older:
-            with suppress(DecodeError):  # it was written under another one
-                seen |= used(message_class.FromString(payload), found)
-        yield from seen
-        try:
-            decoded = kind.codec.decode(payload)
-        except PayloadUnreadableError as error:
-            yield error.reason
-        else:
-            if not revisions:
-                yield from _unregistered(kind, decoded)
-
-    return look
+        return lambda payload: _json_problems(kind, payload)
+    return _message_scanner(kind, message, revisions)
 
 
-def _of_json(kind: Kind, payload: bytes) -> Iterator[PayloadProblem]:
+def _json_problems(kind: Kind, payload: bytes) -> Iterator[PayloadProblem]:
     try:
         kind.codec.decode(payload)
     except PayloadUnreadableError as error:
@@ -80,8 +59,39 @@ def _of_json(kind: Kind, payload: bytes) -> Iterator[PayloadProblem]:
         yield Change(ChangeType.REMOVED, kind.name, name, 0, "a JSON value", "")
 
 
+def _message_scanner(kind: Kind, message: Descriptor, revisions: Sequence[Revision]) -> Scan | None:
+    from google.protobuf.message import DecodeError  # noqa: PLC0415  (not needed where all kinds are JSON)
+    from google.protobuf.message_factory import GetMessageClass  # noqa: PLC0415
+
+    older = [
+        (GetMessageClass(revision.message), found)
+        for revision in revisions
+        if (found := changes(revision.message, message))
+    ]
+    if revisions and not older:
+        return None
+
+    def scan(payload: bytes) -> Iterator[PayloadProblem]:
+        seen: set[Change] = set()
+        for message_class, found in older:
+            with suppress(DecodeError):  # it was written under another form
+                seen |= used(message_class.FromString(payload), found)
+        yield from seen
+        try:
+            decoded = kind.codec.decode(payload)
+        except PayloadUnreadableError as error:
+            yield error.reason
+        else:
+            if not revisions:
+                yield from _unregistered(kind, decoded)
+
+    return scan
+
+
 def _unregistered(kind: Kind, message: Message) -> Iterator[Change]:
-    """Fields that are set, and that the kind hasn't, where nobody has registered what they were."""
+    """Returns fields that are set but unknown to the kind, and that no process has registered."""
+    from google.protobuf.unknown_fields import UnknownFieldSet  # noqa: PLC0415
+
     unknown: Any = UnknownFieldSet(message)
     for number in sorted({each.field_number for each in unknown}):
-        yield Change(ChangeType.REMOVED, kind.name, "field", number, "which nobody has registered", "")
+        yield Change(ChangeType.REMOVED, kind.name, "field", number, "which is not registered", "")

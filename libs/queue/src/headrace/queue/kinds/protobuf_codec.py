@@ -1,4 +1,4 @@
-"""Payloads that are protobuf messages."""
+"""Payloads that are protobuf messages. Needs the extra `protobuf`."""
 
 from __future__ import annotations
 
@@ -6,15 +6,22 @@ from collections.abc import Collection, Iterable
 from contextlib import suppress
 from typing import Any
 
-import protovalidate
+from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import DecodeError, EncodeError, Message
 
 from headrace.queue.errors import PayloadInvalidError, PayloadUnreadableError, Violation
-from headrace.redaction import Redactor, Secret, may_redact, redacted, secrets_of, types_in
+from headrace.redaction import Redactor, Secret
+from headrace.redaction.messages import may_redact, redacted, secrets_of, types_in
+
+try:
+    import protovalidate
+except ModuleNotFoundError as missing:
+    missing.add_note("payloads that are protobuf messages need it: pip install 'headrace-queue[protobuf]'")
+    raise
 
 
 class ProtobufCodec:
-    """Messages of a protobuf class, with the rules of its .proto file."""
+    """Encodes messages of a protobuf class, and checks them by the rules in its .proto file."""
 
     def __init__(self, message_class: type[Message]) -> None:
         self._class = message_class
@@ -22,6 +29,13 @@ class ProtobufCodec:
         self.fields = frozenset(message_class.DESCRIPTOR.fields_by_name)
         self._may_redact = may_redact(message_class)
         self._may_have_map = any(each.GetOptions().map_entry for each in types_in(message_class))
+
+    @property
+    def descriptor(self) -> Descriptor:
+        """See Codec."""
+        message_class: Any = self._class
+        descriptor: Descriptor = message_class.DESCRIPTOR
+        return descriptor
 
     def encode(self, payload: Any) -> bytes:
         """See Codec."""
@@ -39,31 +53,33 @@ class ProtobufCodec:
             raise PayloadUnreadableError(self._name, str(error)) from None
 
     def check(self, data: bytes) -> Message:
-        """See Codec. Read back even where it came as a message: more nesting can be written than could be read."""
+        """See Codec. Decodes a payload that came as a message, too: it may be nested deeper than can be parsed."""
         message = self.decode(data)
         try:
-            broken = [_of_rule(found) for found in protovalidate.collect_violations(message)]
+            found = protovalidate.collect_violations(message)
         except protovalidate.EvaluationError as error:
             broken = [Violation("", f"breaks a rule, which can't be evaluated with it: {error}")]
-        if broken:
-            raise PayloadInvalidError(self._name, self._unseen(message, broken))
-        return message
+        else:
+            if not found:
+                return message
+            broken = [_of_rule(each) for each in found]
+        raise PayloadInvalidError(self._name, self._redact(message, broken))
 
-    def _unseen(self, message: Message, broken: list[Violation]) -> list[Violation]:
-        """Violations without redacted values: a rule of the user's own may quote them, a path may be a map's key."""
+    def _redact(self, message: Message, broken: list[Violation]) -> list[Violation]:
+        """Removes redacted values from violations: a user's own rule may quote one, and a map's key is in its path."""
         if not self._may_redact:
             return broken
-        veil = Redactor()
-        veil.redact(message)
-        return [Violation(veil.text(found.field), veil.text(found.description), found.rule) for found in broken]
+        redactor = Redactor()
+        redactor.redact(message)
+        return [Violation(redactor.text(found.field), redactor.text(found.description), found.rule) for found in broken]
 
     def compile_rules(self) -> None:
-        """Compiles the rules now, not when the first job arrives.
+        """Compiles the rules now, so that the first job doesn't wait for it.
 
         Raises:
-            protovalidate.CompilationError: One makes no sense.
+            protovalidate.CompilationError: A rule is not valid.
         """
-        with suppress(protovalidate.EvaluationError):  # that is of the empty message alone
+        with suppress(protovalidate.EvaluationError):  # says something of the empty message only
             protovalidate.collect_violations(self._class())
 
     def canonical_fields(self, message: Any, fields: Collection[str] | None) -> bytes:
@@ -77,22 +93,23 @@ class ProtobufCodec:
         return chosen.SerializeToString(deterministic=True)
 
     def canonical_bytes(self, data: bytes, message: Any) -> bytes:
-        """See Codec. Clients in other languages write a map in any order, and in another one when they try again.
+        """See Codec. Clients in other languages write a map in any order, and in another one when they retry.
 
-        What can have no map stays as it came: of two releases, one may not know a field, and would write it elsewhere.
+        The bytes of a message that can't contain a map are returned as they are: two releases, of which one does not
+        know a field, would encode it differently.
         """
         if self._may_have_map:
             data = message.SerializeToString(deterministic=True)
         return data
 
     def secrets(self, message: Any) -> Iterable[Secret]:
-        """See Codec: fields with `debug_redact`."""
+        """See Codec: the values of fields with `debug_redact`."""
         return secrets_of(message) if self._may_redact else ()
 
     def redacted(self, data: bytes) -> tuple[bytes, tuple[str, ...]]:
-        """See Codec. What nothing is veiled in stays as it is, byte by byte."""
-        seen, paths = redacted(self.decode(data))
-        return (seen.SerializeToString(), paths) if paths else (data, ())
+        """See Codec. A payload without redacted values is returned byte for byte."""
+        message, paths = redacted(self.decode(data))
+        return (message.SerializeToString(), paths) if paths else (data, ())
 
 
 def _of_rule(found: protovalidate.Violation) -> Violation:

@@ -1,8 +1,7 @@
-"""Whether a release could run the jobs that are queued now, told before it is deployed.
+"""Checks before a deployment whether a release can run the jobs that are queued now.
 
-Compared are the release's kinds, the register of how they looked to the processes before, and every job that is still
-to run. What a queued job could not survive is an error that names the jobs; what only jobs to come could not is a
-warning.
+It compares the release's kinds with the registered forms and with every unfinished job. A change that a queued job
+can't survive is an error that names the jobs; a change that only future jobs can't survive is a warning.
 """
 
 from __future__ import annotations
@@ -17,17 +16,16 @@ import psycopg
 from psycopg.rows import dict_row
 
 from headrace.queue.db.statements import DEFAULT_SCHEMA, statement
-from headrace.queue.kinds.descriptors import fingerprint
 from headrace.queue.kinds.field_changes import Change, ChangeType, changes
 from headrace.queue.kinds.kind import Kind, Kinds
 from headrace.queue.kinds.payload_scan import PayloadProblem, ProblemCount, payload_scanner
-from headrace.queue.kinds.revisions import Revision, descriptor_of, registered_kinds
+from headrace.queue.kinds.revisions import Revision, fingerprint_of, registered_kinds
 
 SCANNED = 100_000
 
 
 class FindingCode(StrEnum):
-    """What is wrong."""
+    """The sort of a finding."""
 
     KIND_GONE = "KIND_GONE"
     VERSION_UNKNOWN = "VERSION_UNKNOWN"
@@ -39,32 +37,32 @@ class FindingCode(StrEnum):
 
 
 class Severity(StrEnum):
-    """How bad it is."""
+    """Whether a finding forbids the deployment."""
 
     ERROR = "error"
-    """Jobs that are queued now would not survive."""
+    """Queued jobs would not survive."""
     WARNING = "warning"
-    """Jobs to come might not, or nobody but the handler can know."""
+    """Future jobs might not survive, or only the handler can tell."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that this release can't do with jobs."""
+    """Something that this release can't do with some jobs."""
 
     reason: FindingCode
     severity: Severity
     kind: str
-    """As the jobs have it, which may be a former name."""
+    """The name that the jobs have, which may be a former one."""
     version: int
-    """That of the jobs; 0 where it is about periodic jobs."""
+    """The jobs' version; 0 for a finding about periodic jobs."""
     what: str
-    """What is wrong, as a sentence's end."""
+    """What is wrong, as the end of a sentence."""
     advice: str
     """What to do."""
     jobs: int = 0
-    """How many of the jobs that were looked at it concerns."""
+    """How many of the scanned jobs it concerns."""
     job_ids: tuple[int, ...] = ()
-    """The first ten of them."""
+    """The first ten of these jobs."""
     periodic: tuple[str, ...] = ()
     """The names of the periodic jobs that it concerns."""
 
@@ -74,19 +72,19 @@ _ERROR, _WARNING = Severity.ERROR, Severity.WARNING
 
 @dataclass(frozen=True)
 class KindsReport:
-    """What `check_kinds` has found."""
+    """What `check_kinds` found."""
 
     kinds: int
     """How many kinds the release has."""
     jobs: int
-    """How many jobs are still to run, but for those of other programs."""
+    """How many jobs are unfinished, without those of other programs."""
     unseen: int
-    """How many of those that had to be read were beyond the limit."""
+    """How many jobs were over the limit and not scanned."""
     findings: tuple[Finding, ...]
 
     @property
     def ok(self) -> bool:
-        """Whether every queued job survives."""
+        """Whether every queued job survives the deployment."""
         return not any(finding.severity is Severity.ERROR for finding in self.findings)
 
 
@@ -98,17 +96,16 @@ def check_kinds(
     scan: int = SCANNED,
     schema: str = DEFAULT_SCHEMA,
 ) -> KindsReport:
-    """Compares the kinds of a release with what is registered, and with the jobs that are still to run.
+    """Compares the kinds of a release with the registered forms and with the unfinished jobs. Changes nothing.
 
-    Changes nothing. Payloads are read only of kinds that have changed in a way that some payload may not survive, of
-    those that nobody has registered, and of those that are JSON.
+    It reads payloads only of kinds with a change that some payload may not survive, of unregistered kinds, and of kinds
+    whose payloads are JSON.
 
     Args:
         connection: A connection that may read the jobs database.
         kinds: All kinds of the release.
-        elsewhere: Patterns of the names of kinds that other programs than this release run ("shop.*"). Their jobs are
-            left out.
-        scan: How many payloads of a kind and version are read at most.
+        elsewhere: Patterns of the names of kinds that other programs run ("shop.*"). Their jobs are left out.
+        scan: How many payloads of a kind and version it reads at most.
         schema: The installation's schema.
     """
     with connection.transaction():
@@ -130,9 +127,8 @@ class _Check:
     def report(self) -> KindsReport:
         lines = [row for row in self._rows("unfinished_kinds") if self._is_ours(row["kind"])]
         periodic = [row for row in self._rows("list_periodic", {"name": None}) if self._is_ours(row["kind"])]
-        names = {*self._kinds.all_names, *(line["kind"] for line in lines)}
         revisions: dict[str, list[Revision]] = {}
-        for revision in registered_kinds(self._connection, names, schema=self._schema):
+        for revision in registered_kinds(self._connection, self._kinds.all_names, schema=self._schema):
             revisions.setdefault(revision.kind, []).append(revision)
         found: list[Finding] = []
         for line in lines:
@@ -144,11 +140,18 @@ class _Check:
         return KindsReport(len(list(self._kinds)), self._jobs, self._unseen, tuple(found))
 
     def _of_jobs(self, line: Mapping[str, Any], revisions: Sequence[Revision]) -> Iterator[Finding]:
-        """About the jobs of one kind and version."""
+        """Returns the findings about the queued jobs of one kind and version."""
         name, version, count, ids = line["kind"], line["version"], line["jobs"], tuple(line["job_ids"])
         if name not in self._kinds:
             yield Finding(
-                FindingCode.KIND_GONE, _ERROR, name, version, "the kind is none of this release", _KIND_GONE, count, ids
+                FindingCode.KIND_GONE,
+                _ERROR,
+                name,
+                version,
+                "this release does not have the kind",
+                _KIND_GONE,
+                count,
+                ids,
             )
             return
         kind = self._kinds[name]
@@ -157,48 +160,50 @@ class _Check:
             yield Finding(FindingCode.VERSION_UNKNOWN, _ERROR, name, version, what, _VERSION_UNKNOWN, count, ids)
             return
         older = [revision for revision in revisions if revision.version == version]
-        look = payload_scanner(kind, older)
-        if look is None:
+        scan = payload_scanner(kind, older)
+        if scan is None:
             return
         tally = ProblemCount()
         for job_id, payload in self._payloads(name, version):
-            tally.add(job_id, look(payload))
+            tally.add(job_id, scan(payload))
         self._unseen += max(0, count - self._scan)
-        for trouble, concerned in tally.jobs.items():
-            yield _of_trouble(kind, name, version, trouble, concerned, older)
+        for problem, concerned in tally.jobs.items():
+            yield _of_problem(kind, name, version, problem, concerned, older)
 
     def _of_periodic(
         self, rows: Iterable[Mapping[str, Any]], revisions: Mapping[str, Sequence[Revision]]
     ) -> Iterator[Finding]:
-        """About periodic jobs, which will make jobs of what they hold."""
+        """Returns the findings about periodic jobs, which will enqueue jobs with their payloads."""
         for row in rows:
             name = row["kind"]
-            told = (row["name"],)
+            names = (row["name"],)
             if name not in self._kinds:
-                what = "the kind is none of this release"
-                yield Finding(FindingCode.KIND_GONE, _ERROR, name, 0, what, _PERIODIC_GONE, periodic=told)
+                what = "this release does not have the kind"
+                yield Finding(FindingCode.KIND_GONE, _ERROR, name, 0, what, _PERIODIC_GONE, periodic=names)
                 continue
             kind, older = self._kinds[name], revisions.get(name, [])
-            look = payload_scanner(kind, older)
-            for trouble in look(bytes(row["payload"])) if look else ():
-                if isinstance(trouble, str):
-                    yield Finding(FindingCode.UNREADABLE, _ERROR, name, 0, trouble, _PERIODIC_UNREADABLE, periodic=told)
+            scan = payload_scanner(kind, older)
+            for problem in scan(bytes(row["payload"])) if scan else ():
+                if isinstance(problem, str):
+                    yield Finding(
+                        FindingCode.UNREADABLE, _ERROR, name, 0, problem, _PERIODIC_UNREADABLE, periodic=names
+                    )
                     continue
-                # Workers declare anew what they have in code.
-                harmless = row["declared"] is not None or _was_there_before(kind, trouble, older)
+                # Workers declare the ones in their code again.
+                harmless = row["declared"] is not None or _was_there_before(kind, problem, older)
                 severity = _WARNING if harmless else _ERROR
-                reason = FindingCode(trouble.what.value)
-                yield Finding(reason, severity, name, 0, str(trouble), _PERIODIC_CHANGED, periodic=told)
+                reason = FindingCode(problem.what.value)
+                yield Finding(reason, severity, name, 0, str(problem), _PERIODIC_CHANGED, periodic=names)
 
     def _of_jobs_to_come(
         self, revisions: Mapping[str, Sequence[Revision]], found: Sequence[Finding]
     ) -> Iterator[Finding]:
-        """About jobs that processes of the release before may still enqueue, or are about to run."""
+        """Returns the findings about jobs that processes of the previous release may still enqueue or run."""
         told = {(finding.kind, finding.reason, finding.what) for finding in found}
         for kind in self._kinds:
-            message = descriptor_of(kind)
+            message = kind.codec.descriptor
             of_version = [each for each in revisions.get(kind.name, ()) if each.version == kind.version]
-            if message is None or not of_version or fingerprint(message) in {each.fingerprint for each in of_version}:
+            if message is None or not of_version or fingerprint_of(kind) in {each.fingerprint for each in of_version}:
                 continue
             for change in changes(of_version[-1].message, message):
                 if (kind.name, FindingCode(change.what.value), str(change)) not in told:
@@ -223,35 +228,35 @@ class _Check:
         return not any(fnmatchcase(kind, pattern) for pattern in self._elsewhere)
 
 
-def _of_trouble(
+def _of_problem(
     kind: Kind,
     name: str,
     version: int,
-    trouble: PayloadProblem,
+    problem: PayloadProblem,
     concerned: tuple[int, list[int]],
     revisions: Sequence[Revision],
 ) -> Finding:
     count, ids = concerned[0], tuple(concerned[1])
-    if isinstance(trouble, str):
-        return Finding(FindingCode.UNREADABLE, _ERROR, name, version, trouble, _UNREADABLE, count, ids)
-    reason = FindingCode(trouble.what.value)
+    if isinstance(problem, str):
+        return Finding(FindingCode.UNREADABLE, _ERROR, name, version, problem, _UNREADABLE, count, ids)
+    reason = FindingCode(problem.what.value)
     if version < kind.version:
-        return Finding(reason, _WARNING, name, version, str(trouble), _STEPPED, count, ids)
-    if _was_there_before(kind, trouble, revisions):
-        return Finding(reason, _WARNING, name, version, str(trouble), _ROLLED_BACK, count, ids)
-    return Finding(reason, _ERROR, name, version, str(trouble), _CHANGED, count, ids)
+        return Finding(reason, _WARNING, name, version, str(problem), _STEPPED, count, ids)
+    if _was_there_before(kind, problem, revisions):
+        return Finding(reason, _WARNING, name, version, str(problem), _ROLLED_BACK, count, ids)
+    return Finding(reason, _ERROR, name, version, str(problem), _CHANGED, count, ids)
 
 
 def _was_there_before(kind: Kind, change: Change, revisions: Sequence[Revision]) -> bool:
-    """Whether a field has come after this very form of the kind, which was left in the same version then.
+    """Returns whether the field was added after this very form of the kind, without raising the version.
 
-    So whoever added the field has said that workers which don't know it may run such jobs: this release is a roll-back.
+    Whoever added it has thereby decided that workers which don't know it may run such jobs: this release is a rollback.
     """
-    message = descriptor_of(kind)
-    # Names count for nothing in a fingerprint: two fields that have changed places leave it as it was.
+    message = kind.codec.descriptor
+    # A fingerprint does not depend on names: two fields that swapped their numbers have the same one.
     if message is None or change.what is ChangeType.RENUMBERED:
         return False
-    mine = fingerprint(message)
+    mine = fingerprint_of(kind)
     for revision in revisions:
         if revision.fingerprint == mine:
             return True
@@ -261,33 +266,31 @@ def _was_there_before(kind: Kind, change: Change, revisions: Sequence[Revision])
 
 
 _KIND_GONE = (
-    "keep the message until its jobs have ended, or let the kind that takes its place have it among its former_names; "
-    "jobs that nobody needs can be deleted: JobsService.DeleteJobs with a filter for the kind. Run by another program? "
-    "Name it in --elsewhere"
+    "keep the message until its jobs have finished, or add its name to the former_names of the kind that replaces it; "
+    "delete jobs that are no longer needed with JobsService.DeleteJobs and a filter for the kind. Run by another "
+    "program? Name it in --elsewhere"
 )
-_VERSION_UNKNOWN = (
-    "deploy a release that knows that version, or let the workers that know it finish these jobs before it goes"
-)
-_UNREADABLE = "they would be quarantined: keep the old field, with its number and type, until these jobs have ended"
+_VERSION_UNKNOWN = "deploy a release that knows that version, or let the workers that know it finish these jobs first"
+_UNREADABLE = "they would be quarantined: keep the old field, with its number and type, until these jobs have finished"
 _CHANGED = (
-    "bring the field back as it was until these jobs have ended; or raise the kind's version and let the handler read "
-    "what is older (job.version, job.payload_bytes)"
+    "restore the field until these jobs have finished; or raise the kind's version and let the handler read older "
+    "payloads (job.version, job.payload_bytes)"
 )
 _STEPPED = (
-    "the version was raised, so the handler is trusted to see to it: it gets payloads of the older version, where this "
-    "can only be read from job.payload_bytes"
+    "the version was raised, so the handler is trusted with payloads of the older version; it can read this only from "
+    "job.payload_bytes"
 )
 _ROLLED_BACK = (
-    "this release ran here before the field was there, and the version was not raised for it: its workers run such "
+    "this release ran here before the field was added, and the version was not raised for it: its workers run such "
     "jobs without it"
 )
 _TO_COME = (
-    "no queued job has it set, but processes of the release before may still enqueue jobs that have, and run new ones: "
-    "raise the kind's version"
+    "no queued job has it set, but processes of the previous release may still enqueue jobs that have, and run new "
+    "jobs: raise the kind's version"
 )
 _PERIODIC_GONE = "delete the periodic job, or give it a payload of another kind"
 _PERIODIC_CHANGED = (
-    "bring the field back as it was; or give the periodic job a payload without it, or delete it: its jobs are always "
-    "of the release's own version, and would not have what is in that field"
+    "restore the field, give the periodic job a payload without it, or delete the periodic job: its jobs are always of "
+    "the release's own version and would lose that field's value"
 )
-_PERIODIC_UNREADABLE = "give the periodic job a payload that can be read"
+_PERIODIC_UNREADABLE = "give the periodic job a payload that can be decoded"

@@ -7,6 +7,7 @@ import logging
 
 import psycopg
 
+from headrace.queue.arguments import require_type
 from headrace.queue.claiming.pipeline import WorkerIdentity
 from headrace.queue.db import migrate
 from headrace.queue.db.connections import CONNECT_TIMEOUT, UNAVAILABLE, ReconnectingConnection
@@ -97,3 +98,12 @@ class Registration:
         [row] = await self._connection.execute(statement("register_worker", self._schema), params)
         self._identity.worker_id = row["id"]
         heartbeat.begin(row["id"])
+
+
+def require_connection_string(dsn: str) -> None:
+    """Checks the form of a connection string. Raises TypeError or ValueError."""
+    require_type("a worker", str, dsn=dsn)
+    try:
+        psycopg.conninfo.conninfo_to_dict(dsn)
+    except psycopg.ProgrammingError as error:
+        raise ValueError(f"a worker: dsn is not a connection string of Postgres: {error}") from None

@@ -14,9 +14,6 @@ import logging
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
-import psycopg
-
-from headrace.queue.arguments import require_type
 from headrace.queue.claiming import reconciler
 from headrace.queue.claiming.notifier import Notifier
 from headrace.queue.claiming.pipeline import ClaimPipeline, WorkerIdentity
@@ -41,7 +38,7 @@ from headrace.queue.worker.drain import drain
 from headrace.queue.worker.heartbeat import Heartbeat, LoopMonitor
 from headrace.queue.worker.load import LoadMeter
 from headrace.queue.worker.loop import repeat
-from headrace.queue.worker.registration import Registration
+from headrace.queue.worker.registration import Registration, require_connection_string
 from headrace.queue.worker.settings import WorkerSettings
 
 logger = logging.getLogger(__name__)
@@ -76,7 +73,7 @@ class Worker:
         schema: str = DEFAULT_SCHEMA,
     ) -> None:
         self._settings = settings = settings or WorkerSettings()
-        _require_connection_string(dsn)
+        require_connection_string(dsn)
         _require_handlers(handlers, settings)
         self._dsn = dsn
         self._schema = schema
@@ -243,11 +240,3 @@ def _require_handlers(handlers: Handlers, settings: WorkerSettings) -> None:
         raise ValueError(
             f"queue_slots: no handled kind uses queue {', '.join(unknown)}; the queues are {', '.join(handlers.queues)}"
         )
-
-
-def _require_connection_string(dsn: str) -> None:
-    require_type("a worker", str, dsn=dsn)
-    try:
-        psycopg.conninfo.conninfo_to_dict(dsn)
-    except psycopg.ProgrammingError as error:
-        raise ValueError(f"a worker: dsn is not a connection string of Postgres: {error}") from None
