@@ -2,6 +2,7 @@
 
 What else the machine does at the time hits all of them alike, so read the ratios; a value by itself is worth as much
 as the machine was idle. `python -m bench [--quick] [--only engine|rpc]`; the verdict is the exit code.
+With `--against <revision>` it compares this checkout with another revision of the repository instead.
 """
 
 from __future__ import annotations
@@ -9,18 +10,16 @@ from __future__ import annotations
 import argparse
 import datetime
 import json
-import os
-import platform
-import subprocess
 import sys
 import time
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from bench import report
+from bench.against import run as against
 from bench.cases import CASES, FIGURES, FULL, QUICK, Size, Values
 from bench.contenders import CONTENDERS, OURS, PEERS, ROOT
+from bench.environment import environment, output
 from bench.rpc import cases as rpc
 from bench.server import Server
 
@@ -32,8 +31,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="small numbers, at most five minutes")
     parser.add_argument("--only", choices=["engine", "rpc"], help="the engine beside its peers, or the jobs service")
+    parser.add_argument("--against", metavar="REVISION", help="compare this checkout with a revision of the repository")
     chosen = parser.parse_args()
     quick: bool = chosen.quick
+    if chosen.against is not None:
+        return against.main(chosen.against, quick=quick, only=chosen.only)
     begun = datetime.datetime.now(datetime.UTC)
     lines: list[dict[str, Any]] = []
     runs: dict[str, Any] = {}
@@ -44,11 +46,13 @@ def main() -> int:
         if chosen.only != "engine":
             runs["rpc"] = _run_rpc(server, rpc.QUICK if quick else rpc.FULL)
             lines += report.lines(rpc.FIGURES, runs["rpc"])
-        environment = _environment(server, quick=quick, begun=begun, peers=chosen.only != "rpc")
+        measured_on = environment(server, quick=quick, begun=begun)
+        if chosen.only != "rpc":
+            measured_on["versions"] |= _peers()
     sys.stdout.write(report.table(lines) + "\n")
     RESULTS.mkdir(exist_ok=True)
     result = RESULTS / ("latest.json" if chosen.only is None else f"{chosen.only}.json")
-    result.write_text(json.dumps({"figures": lines, "environment": environment, "runs": runs}, indent=1) + "\n")
+    result.write_text(json.dumps({"figures": lines, "environment": measured_on, "runs": runs}, indent=1) + "\n")
     sys.stdout.write(f"written to {result.relative_to(ROOT)}\n")
     return 0 if all(line["ok"] for line in lines) else 1
 
@@ -83,40 +87,16 @@ def _run_rpc(server: Server, size: rpc.Size) -> dict[str, list[Values]]:
     return {OURS: rounds}
 
 
-def _environment(server: Server, *, quick: bool, begun: datetime.datetime, peers: bool) -> dict[str, Any]:
-    return {
-        "begun_at": begun.isoformat(timespec="seconds"),
-        "quick": quick,
-        "commit": _output("git", "rev-parse", "HEAD"),
-        "machine": platform.machine(),
-        "system": platform.platform(),
-        "cpus": os.cpu_count(),
-        "load_average": os.getloadavg(),
-        "postgres": server.settings,
-        "versions": {
-            "python": platform.python_version(),
-            OURS: version("headrace-queue"),
-            "psycopg": version("psycopg"),
-            "grpcio": version("grpcio"),
-            **(_peers() if peers else {}),
-        },
-    }
-
-
 def _peers() -> dict[str, str]:
     return {
-        "pgqueuer": _output(
+        "pgqueuer": output(
             str(PEERS / "pgqueuer/bin/python"), "-c", "import importlib.metadata as m; print(m.version('pgqueuer'))"
         ),
-        "node": _output("node", "--version"),
+        "node": output("node", "--version"),
         "graphile-worker": json.loads(
             (PEERS / "graphile-worker/node_modules/graphile-worker/package.json").read_text()
         )["version"],
     }
-
-
-def _output(*command: str) -> str:
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
 
 
 if __name__ == "__main__":

@@ -30,12 +30,14 @@ class Contender:
     unfinished: str
     """A query that counts the jobs that are not done yet: after a drain it must say 0."""
     environment: Mapping[str, str] = field(default_factory=dict)
+    root: Path = ROOT
+    """The checkout that the driver belongs to."""
 
     def run(self, case: str, dsn: str, **arguments: Any) -> dict[str, Any]:
         """Runs a case of the driver; answers what it measured. Raises DriverError."""
         done = subprocess.run(
             [*self.command, case, dsn, json.dumps(arguments)],
-            cwd=ROOT,
+            cwd=self.root,
             env={**os.environ, **self.environment},
             capture_output=True,
             text=True,

@@ -46,10 +46,15 @@ def table(of_lines: Sequence[Mapping[str, Any]]) -> str:
     rows = [["", "", "ours", *peers, "limit", "beside", "bar", ""]]
     for line in of_lines:
         values = [line["ours"], *(line["peers"].get(peer) for peer in peers), line["limit"], line["clean"]]
-        words = ["" if value is None else _number(value) for value in values]
+        words = ["" if value is None else number(value) for value in values]
         rows.append([line["name"], line["unit"], *words, line["bar"], "met" if line["ok"] else "NOT MET"])
+    return aligned(rows, right=range(2, 5 + len(peers)))
+
+
+def aligned(rows: Sequence[Sequence[str]], *, right: range) -> str:
+    """The rows with their columns one below the other; those of `right` are set to the right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(_row(row, widths, right=range(2, 5 + len(peers))) for row in rows)
+    return "\n".join(_row(row, widths, right) for row in rows)
 
 
 def _row(words: Sequence[str], widths: Sequence[int], right: range) -> str:
@@ -60,5 +65,6 @@ def _row(words: Sequence[str], widths: Sequence[int], right: range) -> str:
     return "  ".join(cells).rstrip()
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
+    """A value for the table."""
     return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"

@@ -12,6 +12,7 @@ from uuid import uuid4
 
 import psycopg
 
+from bench.cpu import cpu_seconds
 from headrace.embedded_postgres import EmbeddedPostgres
 
 # fsync and synchronous_commit stay on, as everywhere where jobs matter.
@@ -50,10 +51,10 @@ class Server:
         return dict(rows.fetchall())
 
     @contextmanager
-    def database(self) -> Iterator[str]:
-        """The URL of a new database."""
+    def database(self, like: str = "template1") -> Iterator[str]:
+        """The URL of a new database: a copy of the database `like`, which nothing is connected to."""
         name = f"bench_{uuid4().hex[:12]}"
-        self._admin.execute(f"create database {name}")
+        self._admin.execute(f"create database {name} template {like.rpartition('/')[2]}")
         try:
             yield self._postgres.dsn(name)
         finally:
@@ -96,12 +97,13 @@ class Server:
         """Of the postmaster, of its children that have ended, and of those that live."""
         total = 0.0
         for process in Path("/proc").glob("[0-9]*"):
+            pid = int(process.name)
             try:
                 values = (process / "stat").read_text().rpartition(")")[2].split()
+                if pid == self._postgres.pid:
+                    total += cpu_seconds(pid) + sum(map(int, values[13:15])) / _TICKS
+                elif int(values[1]) == self._postgres.pid:
+                    total += cpu_seconds(pid)
             except (FileNotFoundError, ProcessLookupError):  # ended in this very moment: counted by its parent
                 continue
-            if int(process.name) == self._postgres.pid:
-                total += sum(map(int, values[11:15]))
-            elif int(values[1]) == self._postgres.pid:
-                total += sum(map(int, values[11:13]))
-        return total / _TICKS
+        return total

@@ -37,7 +37,7 @@ TURNS = {
     r"\bwork(?:s|ed|ing)?(?: \w+)? off\b": "process, run",
     r"\b(?:un)?veil(?:s|ed|ing)?\b": "redact",
     r"\bbelongs? into\b": "belongs in",
-    r"\b(?:is|are) no (?:[a-z]+ )?(?:job|kind|message|connection|outcome|list|number|text|page|form|bug)\b": "is not a",
+    r"\b(?<!there )(?<!There )(?:is|are) no (?:job|kind|message|connection|outcome|list|number|form|bug)\b": "is not a",
 }
 
 

@@ -1,10 +1,10 @@
 """Writes the reference of the contracts into docs/reference.md and docs/reference_api.md, from the .proto files.
 
     python docs/proto_reference.py            rewrite the reference
-    python docs/proto_reference.py --check    exit 1 when it is not what the .proto files say
+    python docs/proto_reference.py --check    exit 1 if it differs from the .proto files
 
-It stands between `<!-- contract -->` and `<!-- end -->`; the text before it is written by hand. What the example of
-each method sends stands in docs/reference_calls.toml; services/jobs/tests/test_server_reference.py runs the examples.
+It is between `<!-- contract -->` and `<!-- end -->`; the text before it is written by hand. The requests of the
+examples are in docs/reference_calls.toml; services/jobs/tests/test_server_reference.py runs the examples.
 """
 
 from __future__ import annotations
@@ -197,7 +197,7 @@ class Page:
         if field.HasField("oneof_index") and not field.proto3_optional:
             said = f"*{message.what.oneof_decl[field.oneof_index].name}*: {said}"
         words = [*rule_words(field.options.Extensions[rules])] if field.options.HasExtension(rules) else []
-        words += ["veiled"] if field.options.debug_redact else []
+        words += ["redacted"] if field.options.debug_redact else []
         return f"| `{field.name}` | {self._type(message, field)} | {', '.join(words)} | {said} |"
 
     def _type(self, message: Described, field: descriptor_pb2.FieldDescriptorProto) -> str:
@@ -290,12 +290,12 @@ def cell(comment: str) -> str:
 
 
 def escaped(text: str) -> str:
-    """What Markdown would take for a tag is none."""
+    """Escapes what Markdown would take for a tag."""
     return text.replace("<", "&lt;")
 
 
 def with_contract(page: PageOf, text: str) -> str:
-    """A page's text with the contract filled in anew; raises SystemExit where it has no place for it."""
+    """A page's text with the contract filled in; raises SystemExit if it has no place for it."""
     if not _PLACE.search(text):
         raise SystemExit(f"{page.file} has no place for the contract")
     calls = None

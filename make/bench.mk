@@ -8,8 +8,8 @@ export BENCH_PEERS := $(HEADRACE_TOOLS)/$(PEERS)
 
 .PHONY: bench peers
 
-bench: setup $(if $(filter rpc,$(ONLY)),,peers) ## Measure the engine beside its peers, and the jobs service; bench/results/latest.json (QUICK=1, ONLY=engine|rpc)
-	@$(BIN)/python -m bench $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY))
+bench: setup $(if $(AGAINST)$(filter rpc,$(ONLY)),,peers) ## Measure the engine beside its peers, and the jobs service, or both beside AGAINST=<revision> (QUICK=1, ONLY=engine|rpc)
+	@$(BIN)/python -m bench $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY)) $(if $(AGAINST),--against $(AGAINST))
 
 peers: ## Install the queues that the engine is measured beside (once per machine)
 	@command -v npm >/dev/null || { echo "make: npm is missing: install Node.js 20 or newer." >&2; exit 1; }

@@ -11,7 +11,7 @@ import asyncio
 import json
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 from uuid import uuid4
@@ -33,6 +33,13 @@ class Driver(Protocol):
         """A worker at work; at the end of the block it has stopped, and what it did is in the database."""
 
 
+class ManyDriver(Driver, Protocol):
+    """A queue that also enqueues some jobs at a time and returns a result for each."""
+
+    async def enqueue_many(self, ids: Sequence[str]) -> None:
+        """Enqueues some jobs in one transaction."""
+
+
 async def setup(driver: Driver) -> dict[str, Any]:
     """Makes the tables."""
     await driver.setup()
@@ -41,9 +48,38 @@ async def setup(driver: Driver) -> dict[str, Any]:
 
 async def enqueue(driver: Driver, *, jobs: int) -> dict[str, Any]:
     """Bulk: one transaction of many jobs."""
-    ids = [str(uuid4()) for _ in range(jobs)]
+    return await _measured(driver.enqueue(_ids(jobs)))
+
+
+async def enqueue_many(driver: ManyDriver, *, jobs: int, batch: int) -> dict[str, Any]:
+    """Enqueues `batch` jobs at a time, each batch in its own transaction."""
+    ids = _ids(jobs)
+
+    async def batches() -> None:
+        for start in range(0, jobs, batch):
+            await driver.enqueue_many(ids[start : start + batch])
+
+    return await _measured(batches())
+
+
+async def enqueue_singly(driver: Driver, *, jobs: int) -> dict[str, Any]:
+    """Enqueues one job after the other, each in its own transaction."""
+    ids = _ids(jobs)
+
+    async def singly() -> None:
+        for id_ in ids:
+            await driver.enqueue_one(id_)
+
+    return await _measured(singly())
+
+
+def _ids(jobs: int) -> list[str]:
+    return [str(uuid4()) for _ in range(jobs)]
+
+
+async def _measured(work: Awaitable[None]) -> dict[str, Any]:
     begun, cpu = time.perf_counter(), time.process_time()
-    await driver.enqueue(ids)
+    await work
     return {"seconds": time.perf_counter() - begun, "cpu_seconds": time.process_time() - cpu}
 
 
@@ -62,7 +98,7 @@ async def rounds(driver: Driver, *, jobs: int, rounds: int) -> dict[str, Any]:
     async with driver.working(count.began):
         for _ in range(rounds):
             count.again(jobs)
-            await driver.enqueue([str(uuid4()) for _ in range(jobs)])
+            await driver.enqueue(_ids(jobs))
             committed = time.perf_counter()
             await count.reached.wait()
             seconds.append(time.perf_counter() - committed)
@@ -124,7 +160,8 @@ async def pace(times: int, per_second: int) -> AsyncIterator[None]:
 
 
 CASES: dict[str, Callable[..., Any]] = {
-    "setup": setup, "enqueue": enqueue, "drain": drain, "rounds": rounds, "latency": latency
+    "setup": setup, "enqueue": enqueue, "enqueue_many": enqueue_many, "enqueue_singly": enqueue_singly,
+    "drain": drain, "rounds": rounds, "latency": latency,
 }  # fmt: skip
 
 

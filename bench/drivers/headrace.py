@@ -35,8 +35,12 @@ class Headrace:
         """By COPY."""
         await self._enqueuer.enqueue_many_fast_async(await self._connect(), (NewJob(_payload(id_)) for id_ in ids))
 
+    async def enqueue_many(self, ids: Sequence[str]) -> None:
+        """With a result for each job."""
+        await self._enqueuer.enqueue_many_async(await self._connect(), [NewJob(_payload(id_)) for id_ in ids])
+
     async def enqueue_one(self, id_: str) -> None:
-        """By the door."""
+        """One job in its own transaction."""
         await self._enqueuer.enqueue_async(await self._connect(), NewJob(_payload(id_)))
 
     @asynccontextmanager

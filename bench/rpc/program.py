@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.contenders import LONGEST, ROOT, DriverError
+from bench.cpu import cpu_seconds
 from headrace.chassis.rpc.tokens import token_hash
-
-_TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class JobsServerProgram:
@@ -58,8 +57,7 @@ class JobsServerProgram:
     @property
     def cpu_seconds(self) -> float:
         """What the program has taken so far."""
-        values = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
-        return sum(map(int, values[11:13])) / _TICKS
+        return cpu_seconds(self._process.pid)
 
     def load(self, **arguments: Any) -> dict[str, Any]:
         """Has it called by a process of its own; see bench.rpc.load. Raises DriverError."""

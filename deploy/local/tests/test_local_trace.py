@@ -25,13 +25,13 @@ def test_a_whole_trace_is_accepted() -> None:
     ("spans", "complaint"),
     [
         ([], "no spans"),
-        ([span for span in WHOLE if span is not CREATE], "parents are missing"),
+        ([span for span in WHOLE if span is not CREATE], "parents of these spans are missing"),
         ([span for span in WHOLE if span is not WAIT], "no span 'wait email'"),
         ([span for span in WHOLE if span is not LOST], "killed attempt"),
-        ([span for span in WHOLE if span is not DONE], "attempt that worked"),
-        ([*WHOLE, replace(DONE, id="08")], "attempt that worked"),
+        ([span for span in WHOLE if span is not DONE], "span of the successful attempt"),
+        ([*WHOLE, replace(DONE, id="08")], "span of the successful attempt"),
         ([*WHOLE, replace(ACCEPT, id="08", parent=None)], "2 roots"),
-        ([*WHOLE, replace(WAIT, id="08", duration=-1)], "end before they begin"),
+        ([*WHOLE, replace(WAIT, id="08", duration=-1)], "end before they start"),
         ([replace(span, parent="06") if span is DONE else span for span in WHOLE], "children of the creation"),
     ],
 )

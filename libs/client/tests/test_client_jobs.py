@@ -189,7 +189,7 @@ async def test_wait_answers_the_job_when_it_has_ended(jobs: Any, served: Any) ->
 
 async def test_wait_ends_with_the_job_as_it_was_seen_last(jobs: Any) -> None:
     job_id = (await jobs.enqueue(mail(), run_at=datetime.now(UTC) + timedelta(days=1))).job_id
-    with pytest.raises(WaitTimeoutError, match=r"has not ended within 2 s: it is scheduled") as late:
+    with pytest.raises(WaitTimeoutError, match=r"has not finished within 2 s: it is scheduled") as late:
         await jobs.wait(job_id, timeout=timedelta(seconds=2))
     assert late.value.job.id == job_id
 

@@ -1,4 +1,4 @@
-"""A jobs service that returns by script, and an outbox in a database of its own.
+"""A jobs service that returns by script, and an outbox in a separate database.
 
 The double is a real gRPC server on loopback: what is scripted is only its answers. It keeps the promise of the
 contract that the same key is the same job.
@@ -61,14 +61,14 @@ class JobsDouble(JobsServiceServicer):
     refusal = Refusal
 
     def __init__(self) -> None:
-        self.items: dict[str, deque[Refusal]] = defaultdict(deque)  # key -> answers still to be given
-        self.calls: deque[Refusal] = deque()  # answers still to be given to whole calls
+        self.items: dict[str, deque[Refusal]] = defaultdict(deque)  # key -> results still to be returned
+        self.calls: deque[Refusal] = deque()  # results still to be returned for whole calls
         self.refuses_call: Callable[[pb.EnqueueBatchRequest], Refusal | None] = lambda _: None
         self.received: list[pb.EnqueueBatchRequest] = []
         self.received_at: list[float] = []
         self.handed: Counter[str] = Counter()
         self.jobs: dict[tuple[str, str], str] = {}
-        self.open = asyncio.Event()  # while cleared, calls are held after they were worked off
+        self.open = asyncio.Event()  # while cleared, calls are held after they were processed
         self.open.set()
         self._changed = asyncio.Condition()
         self._server: grpc.aio.Server | None = None

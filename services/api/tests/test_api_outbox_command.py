@@ -12,8 +12,10 @@ from typer.testing import CliRunner
 from api_service.outbox_cli import app
 
 PARKED = """
-    INSERT INTO outbox (id, kind, queue, payload, idempotency_key, attempts, parked_at, last_error)
-    VALUES (gen_random_uuid(), 'saas.jobs.v1.SendVerificationEmail', 'email', '', %s, 3, now(), 'mail_id: not a UUID')
+    INSERT INTO outbox (id, kind, queue, version, payload, idempotency_key, attempts, parked_at, last_error)
+    VALUES (
+        gen_random_uuid(), 'saas.jobs.v1.SendVerificationEmail', 'email', 1, '', %s, 3, now(), 'mail_id: not a UUID'
+    )
     RETURNING id::text
 """
 

@@ -83,11 +83,11 @@ async def test_a_kind_tells_who_runs_it_and_whether_it_is_paused(
 async def test_a_kind_has_what_a_form_for_it_needs(jobs: JobsClient) -> None:
     [kind] = [kind for kind in (await jobs.ListKinds(ListKindsRequest())).kinds if kind.name == KIND]
     assert kind.description == (
-        "Sends the mail that lets a new user confirm their address. Made by registration and resend."
+        "Sends the email that lets a new user confirm their address. Enqueued by registration and resend."
     )
     [field] = kind.fields
     assert (field.name, field.json_name, field.type, field.repeated) == ("mail_id", "mailId", "string", False)
-    assert field.description.startswith("The mail, as the api service knows it.")
+    assert field.description.startswith("The email's id in the api service.")
     assert MessageToDict(field.rules) == {"string": {"uuid": True}}
 
 

@@ -227,10 +227,10 @@ async def test_a_worker_is_idle_while_a_queue_with_available_jobs_is_at_its_limi
 async def test_a_disabled_worker_promotes_but_claims_nothing(
     installation: Installation, eventually: Eventually
 ) -> None:
-    [(later,)] = await installation.execute("select now() + interval '100 ms'")
-    scheduled = await installation.enqueue(TestKinds.Greet(), run_at=later)
+    scheduled = await installation.enqueue(TestKinds.Greet(), run_after=timedelta(hours=1))
     waiting = await installation.enqueue(TestKinds.Greet())
     assert (await installation.job(scheduled)).state == "scheduled"
+    await installation.execute("update headrace.jobs set due_at = now() where id = %s", [scheduled])
     async with installation.working(installation.worker(installation.handlers(Greet=do_nothing), enabled=False)):
         await eventually(lambda: installation.is_in(scheduled, "available"))
         assert (await installation.job(waiting)).state == "available"

@@ -4,7 +4,7 @@
         job = jobs.enqueue(SendVerificationEmail(mail_id=mail_id))
         jobs.wait(job.job_id, timeout=timedelta(minutes=1))
 
-`AsyncJobsClient` is the same with `await`. What the service answers are the messages of its contract, headrace.jobs.v1.
+`AsyncJobsClient` is the same with `await`. Results are messages of the service's contract, headrace.jobs.v1.
 """
 
 from headrace.client.async_client import AsyncJobsClient

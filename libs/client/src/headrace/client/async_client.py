@@ -1,4 +1,4 @@
-"""The asynchronous client: `sync_client` with `await`; what both do is in `plans`."""
+"""The asynchronous client: `sync_client` with `await`; both run the plans of `calls`."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ Result = TypeVar("Result")
 class AsyncJobsClient:
     """A client of a jobs service, for the tasks of one event loop. Close it, or use it in an `async with` block.
 
-    Calls that get no answer (UNAVAILABLE), or are asked to come back (RetryInfo), are repeated with growing pauses as
-    long as `call_timeout` allows. That is safe: each job has an idempotency key, made for it unless you give one.
+    It retries calls that get no response (UNAVAILABLE) or RetryInfo, with growing pauses, for up to `call_timeout`.
+    That is safe, because each job has an idempotency key, which the client generates unless you pass one.
 
     Args:
         target: "host:port", or "dns:///host:port" for every address behind a name.
         token: The bearer token, or a function that returns it.
         tls: Certificates; None for plain text.
-        call_timeout: How long a call may take, repeats included.
+        call_timeout: How long a call may take, including retries.
     """
 
     def __init__(
@@ -60,30 +60,31 @@ class AsyncJobsClient:
         await self.close()
 
     async def close(self) -> None:
-        """Ends the connection; calls under way are cancelled."""
+        """Closes the connection and cancels calls in progress."""
         await self._channel.close()
 
     async def enqueue(self, payload: Message, **options: Unpack[Options]) -> Enqueued:
         """Enqueues one job. When this returns, the job is committed and will run at least once.
 
         Args:
-            payload: A message that is a kind of the service's.
-            options: As `NewJob` has them: key, queue, priority, max_retries, timeout, run_at, unique, tags, metadata.
+            payload: A message that the service knows as a kind.
+            options: Those of `NewJob`: key, queue, priority, max_retries, timeout, run_at, unique, tags, metadata.
 
         Raises:
-            JobsError: As one of its children, that says why.
+            JobsError: A subclass says why.
             ValueError: `run_at` has no time zone.
         """
         return await self._run(self._calls.enqueue(NewJob(payload, **options)))
 
     async def enqueue_many(self, jobs: Sequence[NewJob]) -> Sequence[Enqueued | JobsError]:
-        """Enqueues many jobs, each on its own; returns one result per job, in order.
+        """Enqueues many jobs independently, and returns one result per job, in order.
 
-        They travel in batches. What is refused for the moment (its queue is full, say) is sent again as long as
-        `call_timeout` allows; what is refused for good does not stop the others: its JobsError is *returned*.
+        The client sends them in batches. It retries jobs that are rejected for the moment, for example because their
+        queue is full, for up to `call_timeout`. A permanent rejection doesn't affect the other jobs: its JobsError is
+        *returned*.
 
         Raises:
-            JobsError: A whole batch was refused, or got no answer; the batches before it are enqueued. Repeat it with
+            JobsError: A whole batch was rejected, or got no response; the batches before it are enqueued. Retry with
                 the same jobs: their keys make that safe.
         """
         return await self._run(self._calls.enqueue_many(jobs))
@@ -95,7 +96,7 @@ class AsyncJobsClient:
     async def list(
         self, job_filter: job_pb2.JobFilter | None = None, *, page_size: int = 0
     ) -> AsyncIterator[job_pb2.Job]:
-        """Lists all jobs that match a filter, newest first; asks for the next page when it is needed."""
+        """Lists all jobs that match a filter, newest first; fetches the next page when it is needed."""
         page = pb.ListJobsRequest(filter=job_filter, page_size=page_size)
         while True:
             answer = await self.call(page, pb.ListJobsResponse)
@@ -106,34 +107,34 @@ class AsyncJobsClient:
             page.page_token = answer.next_page_token
 
     async def wait(self, job_id: str, *, timeout: timedelta) -> job_pb2.Job:  # noqa: ASYNC109
-        """Waits until a job has ended, and returns it; looks at it at most 20 times a second, then less often.
+        """Waits until a job has finished, and returns it; polls up to 20 times a second at first, then less often.
 
         Raises:
-            WaitTimeoutError: It has not in this time; a TimeoutError with the job.
+            WaitTimeoutError: It hasn't finished in time; a TimeoutError with the job.
             NotFoundError: There is no such job.
         """
         return await self._run(self._calls.wait(job_id, timeout))
 
     async def cancel(self, job_id: str) -> job_pb2.Job:
-        """Cancels a job: one that waits at once, one that runs within a second.
+        """Cancels a waiting job at once, and a running job within a second.
 
         Raises NotFoundError, NotActionableError.
         """
         return (await self.call(pb.CancelJobRequest(job_id=job_id), pb.CancelJobResponse)).job
 
     async def retry(self, job_id: str) -> job_pb2.Job:
-        """Puts a job back into line, with a fresh retry budget. Raises NotFoundError, NotActionableError."""
+        """Makes a job available now, with a full retry budget. Raises NotFoundError, NotActionableError."""
         return (await self.call(pb.RetryJobRequest(job_id=job_id), pb.RetryJobResponse)).job
 
     async def delete(self, job_id: str) -> None:
-        """Deletes a job that does not run. Not repeated where no answer came.
+        """Deletes a job that isn't running. The client doesn't retry this call if it gets no response.
 
         Raises NotFoundError, NotActionableError.
         """
         await self.call(pb.DeleteJobRequest(job_id=job_id), pb.DeleteJobResponse)
 
     async def explain(self, job_id: str) -> explanation_pb2.Explanation:
-        """Says why a job does not run: one reason, with its evidence, and a sentence. Raises NotFoundError."""
+        """Explains why a job isn't running: one reason, with its evidence, and a sentence. Raises NotFoundError."""
         return (await self.call(pb.ExplainJobRequest(job_id=job_id), pb.ExplainJobResponse)).explanation
 
     async def kinds(self) -> Sequence[kind_pb2.JobKind]:
@@ -141,18 +142,18 @@ class AsyncJobsClient:
         return (await self.call(pb.ListKindsRequest(), pb.ListKindsResponse)).kinds
 
     async def call(self, request: Message, answer: type[Answer]) -> Answer:
-        """Calls any method of the contract, with the same repeats, errors and spans.
+        """Calls any method of the contract, with the same retries, errors and spans.
 
             (await jobs.call(PauseQueueRequest(queue="email"), PauseQueueResponse)).queue
 
         Raises:
-            TypeError: It is no method's request.
-            JobsError: As one of its children, that says why.
+            TypeError: No method takes this request.
+            JobsError: A subclass says why.
         """
         return await self._run(self._calls.call(request, answer))
 
     async def _run(self, call_: Call_[Result]) -> Result:
-        """Drives a plan."""
+        """Runs a plan."""
         try:
             step = next(call_)
             while True:

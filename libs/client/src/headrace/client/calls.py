@@ -1,7 +1,7 @@
-"""What each call of the client does, written once, for blocking and for asynchronous clients.
+"""The calls of the client, written once for the blocking and the asynchronous client.
 
-A plan is a generator that yields steps (call the service, pause) and is sent what came of them; the clients drive it,
-each by its own kind of I/O. So repeats, deadlines, spans and errors are the same in both.
+A plan is a generator that yields steps (call the service, pause) and is sent their results. Each client runs it with
+its own I/O. So retries, deadlines, spans and errors are the same in both.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ from headrace.jobs.v1 import job_pb2, jobs_service_pb2
 SERVICE = "headrace.jobs.v1.JobsService"
 CALL_TIMEOUT = timedelta(seconds=30)
 BATCH_JOBS = 500
-"""The most jobs in one call: half of what a service takes by default."""
+"""The most jobs in one call: half of a service's default limit."""
 BATCH_BYTES = 16 * 1024 * 1024
-"""Nor is a call's request larger than this: a quarter of what a service takes by default."""
+"""The largest request: a quarter of a service's default limit."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
 FIRST_LOOK, SELDOMEST_LOOK = 0.05, 1.0
 
-# CANCELLED is what a server that stops answers to calls that have come in but not begun.
+# A server that is stopping returns CANCELLED for calls it has received but not started.
 _PASSING = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.ABORTED, grpc.StatusCode.CANCELLED})
-# A repeat of these, after the first was done but not heard of, would be answered with an error.
+# If one of these took effect but its response was lost, a retry would return an error.
 _ONCE = frozenset({"DeleteJob", "CreatePeriodicJob", "DeletePeriodicJob"})
 ENDED = frozenset(
     {
@@ -50,7 +50,7 @@ _tracer = trace.get_tracer("headrace.client")
 
 @dataclass(frozen=True)
 class Invoke:
-    """A step: call a method. Sent: the answer; thrown: JobsError."""
+    """A step: call a method. The plan is sent the response, or JobsError is thrown into it."""
 
     method: str
     request: Message
@@ -73,17 +73,17 @@ Call_ = Generator[Invoke | Pause, Any, Result]
 
 
 class WaitTimeoutError(TimeoutError):
-    """A job had not ended in the time that somebody wanted to wait for it."""
+    """A job had not finished within the time that the caller wanted to wait."""
 
     def __init__(self, job: job_pb2.Job, timeout: timedelta) -> None:
         state = job_pb2.JobState.Name(job.state).removeprefix("JOB_STATE_").lower()
-        super().__init__(f"the job {job.id} has not ended within {timeout.total_seconds():g} s: it is {state}")
+        super().__init__(f"the job {job.id} has not finished within {timeout.total_seconds():g} s: it is {state}")
         self.job = job
-        """The job as it was seen last."""
+        """The job as it was last seen."""
 
 
 class Deadline:
-    """When a call must have been answered, repeats included."""
+    """The time by which a call must finish, including retries."""
 
     def __init__(self, seconds: float) -> None:
         self._at = time.monotonic() + seconds
@@ -95,10 +95,10 @@ class Deadline:
 
 
 def method_of(request: Message) -> str:
-    """The method that takes such a request. Raises TypeError: none does."""
+    """Returns the method that takes this request. Raises TypeError if there is none."""
     name = request.DESCRIPTOR.name.removesuffix("Request")
     if name not in jobs_service_pb2.DESCRIPTOR.services_by_name["JobsService"].methods_by_name:
-        raise TypeError(f"{request.DESCRIPTOR.full_name} is the request of no method of JobsService")
+        raise TypeError(f"no method of JobsService takes a {request.DESCRIPTOR.full_name}")
     return name
 
 
@@ -106,12 +106,12 @@ class Calls:
     """The plans of a client."""
 
     def __init__(self, server: Mapping[str, Any], call_timeout: timedelta) -> None:
-        """`server` is what spans say of the service; `call_timeout` how long a call may take, repeats included."""
+        """`server` has the spans' attributes of the service; `call_timeout` limits a call, including retries."""
         self._server = server
         self._seconds = call_timeout.total_seconds()
 
     def call(self, request: Message, answer: type[Answer], deadline: Deadline | None = None) -> Call_[Answer]:
-        """Calls the method of a request, again where that may help and is safe. Raises JobsError."""
+        """Calls the method of a request, and retries if that may help and is safe. Raises JobsError."""
         method = method_of(request)
         deadline = deadline or Deadline(self._seconds)
         for turn in count():
@@ -136,7 +136,7 @@ class Calls:
         return _enqueued(job, answer)
 
     def enqueue_many(self, jobs: Sequence[NewJob]) -> Call_[list[Enqueued | JobsError]]:
-        """Enqueues jobs, a batch at a time; what is refused for the moment is sent again. Raises JobsError."""
+        """Enqueues jobs, a batch at a time, and retries those rejected for the moment. Raises JobsError."""
         origin = _current()
         messages = [job.message(origin) for job in jobs]
         results: dict[int, Enqueued | JobsError] = {}
@@ -157,7 +157,7 @@ class Calls:
         return [results[place] for place in range(len(jobs))]
 
     def wait(self, job_id: str, timeout: timedelta) -> Call_[job_pb2.Job]:
-        """Looks at a job, less and less often, until it has ended. Raises WaitTimeoutError and JobsError."""
+        """Polls a job, less and less often, until it has finished. Raises WaitTimeoutError and JobsError."""
         deadline = Deadline(timeout.total_seconds())
         request = jobs_service_pb2.GetJobRequest(job_id=job_id)
         for turn in count():
@@ -170,7 +170,7 @@ class Calls:
         raise AssertionError
 
     def _once(self, method: str, request: Message, answer: type[Answer], deadline: Deadline) -> Call_[Answer]:
-        """One call, in its CLIENT span, by the RPC conventions."""
+        """Makes one call, in a CLIENT span by the RPC conventions."""
         name = f"{SERVICE}/{method}"
         attributes = {"rpc.system.name": "grpc", "rpc.method": name, **self._server}
         span = _tracer.start_span(name, kind=SpanKind.CLIENT, attributes=attributes)
@@ -189,7 +189,7 @@ class Calls:
 
 
 def _batches(messages: Sequence[Message]) -> Iterator[list[int]]:
-    """The places of the messages, as many at a time as one call carries."""
+    """Yields the positions of the messages, as many at a time as fit into one call."""
     size = 0
     batch: list[int] = []
     for place, message in enumerate(messages):
@@ -203,7 +203,7 @@ def _batches(messages: Sequence[Message]) -> Iterator[list[int]]:
 
 
 def _may_pass(error: JobsError) -> bool:
-    """Whether the same call may be answered in a while. Over a limit without a time to come back is for good."""
+    """Whether the same call may succeed later. Exceeding a limit without RetryInfo is permanent."""
     return error.code in _PASSING or error.retry_after is not None
 
 
@@ -220,7 +220,7 @@ def _end(span: Span, code: grpc.StatusCode) -> None:
 
 
 def _current() -> jobs_service_pb2.TraceContext | None:
-    """What each item of a batch was caused by; a call of its own carries that in its headers."""
+    """Returns the trace context of a batch's items; a call for a single job has it in its headers."""
     headers: dict[str, str] = {}
     inject(headers)
     if "traceparent" not in headers:
@@ -233,7 +233,7 @@ def _current() -> jobs_service_pb2.TraceContext | None:
 
 
 def _pause(turn: int, asked: float | None) -> float:
-    """Exponential, with full jitter; never less than the service asks for."""
+    """Exponential, with full jitter; never shorter than the service asks for."""
     longest = min(FIRST_PAUSE * 2 ** min(turn, 10), LONGEST_PAUSE)
     return (asked or 0.0) + random.uniform(0, longest)
 

@@ -1,4 +1,4 @@
-"""How a client reaches its service: over every address of its target, with a token and certificates."""
+"""The connection to the service: every address of the target, a token, certificates."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 import grpc
 
 Token = str | Callable[[], str]
-"""The bearer token, or a function that returns it: called before each call, so a token may be replaced any time."""
+"""The bearer token, or a function that returns it, called before each call so that a token can be replaced."""
 
 _SENDABLE = re.compile(r"[\x21-\x7e]+")
 
@@ -20,7 +20,7 @@ OPTIONS: list[tuple[str, Any]] = [
     ("grpc.service_config", json.dumps({"loadBalancingConfig": [{"round_robin": {}}]})),
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 10_000),
-    # A service that comes back is found within a second or two.
+    # Reconnects to a restarted service within a second or two.
     ("grpc.initial_reconnect_backoff_ms", 200),
     ("grpc.max_reconnect_backoff_ms", 2_000),
     ("grpc.max_receive_message_length", 64 * 1024 * 1024),
@@ -29,7 +29,7 @@ OPTIONS: list[tuple[str, Any]] = [
 
 @dataclass(frozen=True)
 class Tls:
-    """Whose service is trusted (unset: the usual authorities), and what the client shows of itself. PEM files."""
+    """The authority that the client trusts (unset: the default ones), and the client's own certificate. PEM files."""
 
     ca: Path | None = None
     certificate: Path | None = None
@@ -48,7 +48,7 @@ def headers(token: Token | None, more: dict[str, str]) -> tuple[tuple[str, str],
     """The headers of one call.
 
     Raises:
-        ValueError: The token is none that a header can carry; gRPC itself would say INTERNAL, or what it did last.
+        ValueError: A header can't contain the token; gRPC itself would report INTERNAL, or an unrelated error.
     """
     if token is None:
         return tuple(more.items())
@@ -59,7 +59,7 @@ def headers(token: Token | None, more: dict[str, str]) -> tuple[tuple[str, str],
 
 
 def server_attributes(target: str) -> dict[str, Any]:
-    """What spans say of the service."""
+    """Returns the spans' attributes of the service."""
     host, _, port = target.rpartition("/")[2].rpartition(":")
     if not port.isdigit():
         return {"server.address": target}

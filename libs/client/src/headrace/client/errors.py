@@ -1,6 +1,7 @@
-"""What a jobs service answers when it doesn't do what it was asked: exceptions with the facts that it sent along.
+"""The errors of a jobs service, as exceptions with the details that it returned.
 
-Their classes follow what a program can do about them; `reason` is the service's own word, which never changes.
+There is a class for each way a program can react. `reason` is the service's identifier of the error, which never
+changes.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ _Detail = TypeVar("_Detail", bound=Message)
 
 @dataclass(frozen=True)
 class Violation:
-    """A field that is wrong."""
+    """An invalid field."""
 
     field: str
     """Its path in the request: "payload.mail_id", "requests[3].run_at"."""
@@ -30,7 +31,7 @@ class Violation:
 
 
 class JobsError(Exception):
-    """A call was answered with an error, or with none at all. The text is the service's own sentence."""
+    """A call returned an error or no response. The text is the service's message."""
 
     def __init__(
         self,
@@ -46,13 +47,13 @@ class JobsError(Exception):
         self.code = code
         self.message = message
         self.reason = reason
-        """The service's word for it, such as "KIND_UNKNOWN"; empty where the service itself did not answer."""
+        """The service's identifier of the error, such as "KIND_UNKNOWN"; empty if the error isn't from the service."""
         self.metadata = dict(metadata or {})
-        """What the reason says more, such as "kinds" or "job_id"."""
+        """Details of the reason, such as "kinds" or "job_id"."""
         self.violations = tuple(violations)
-        """Every field that is wrong."""
+        """Every invalid field."""
         self.retry_after = retry_after
-        """In how many seconds the service asks to be called again."""
+        """After how many seconds the service asks to be called again."""
 
     def __str__(self) -> str:
         fields = "".join(f"\n  {found.field}: {found.description}" for found in self.violations)
@@ -68,11 +69,11 @@ class TooLargeError(JobsError):
 
 
 class KindUnknownError(JobsError):
-    """The service knows no such kind, or no such version of it. During a rollout it may soon; `metadata["kinds"]`."""
+    """The service doesn't know the kind or its version; during a rollout it may soon. See `metadata["kinds"]`."""
 
 
 class KeyReusedError(JobsError):
-    """The idempotency key stands for a job with another payload: `metadata["job_id"]`."""
+    """The idempotency key belongs to a job with another payload: `metadata["job_id"]`."""
 
 
 class NotFoundError(JobsError):
@@ -80,7 +81,7 @@ class NotFoundError(JobsError):
 
 
 class AlreadyExistsError(JobsError):
-    """There is a periodic job of that name."""
+    """There is already a periodic job with that name."""
 
 
 class NotActionableError(JobsError):
@@ -88,17 +89,17 @@ class NotActionableError(JobsError):
 
 
 class NotAllowedError(JobsError):
-    """The token is missing or not known, or its caller may not call this method, or enqueue this kind or queue."""
+    """The token is missing or unknown, or its caller may not use this method, kind or queue."""
 
 
 class BusyError(JobsError):
-    """The caller or the queue is over its limit, also after all repeats."""
+    """The caller or the queue is over its limit, even after all retries."""
 
 
 class UnavailableError(JobsError):
-    """The service or its database can't be reached, also after all repeats, or did not answer in time.
+    """The service or its database is unavailable, even after all retries, or didn't respond in time.
 
-    Whether it did what it was asked is not known: repeat it with the same key.
+    The call may or may not have taken effect: retry with the same key.
     """
 
 
@@ -143,14 +144,14 @@ def error_of_status(status: status_pb2.Status) -> JobsError:
 
 
 def error_of_call(error: grpc.RpcError) -> JobsError:
-    """Reads what a call of grpc or grpc.aio raised."""
+    """Reads an error raised by a call of grpc or grpc.aio."""
     call: Any = error
     status = status_pb2.Status(code=call.code().value[0], message=call.details() or "")
     for key, value in call.trailing_metadata() or ():
         if key == _DETAILS and isinstance(value, bytes):
             try:
                 status = status_pb2.Status.FromString(value)
-            except DecodeError:  # a proxy's own; the code says enough
+            except DecodeError:  # from a proxy; the code is enough
                 continue
     return error_of_status(status)
 
@@ -158,7 +159,7 @@ def error_of_call(error: grpc.RpcError) -> JobsError:
 def _class(code: grpc.StatusCode, reason: str) -> type[JobsError]:
     if reason in _REASONS:
         return _REASONS[reason]
-    if not reason:  # gRPC's own words
+    if not reason:  # from gRPC itself
         return _UNREASONED.get(code, JobsError)
     return _CLASSES.get(code, JobsError)
 

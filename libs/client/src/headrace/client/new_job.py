@@ -1,4 +1,4 @@
-"""What is asked for: a job to enqueue, with what its caller says instead of the kind's own options."""
+"""A job to enqueue, with the caller's values for its kind's options."""
 
 from __future__ import annotations
 
@@ -15,19 +15,20 @@ from headrace.jobs.v1 import job_pb2, jobs_service_pb2, options_pb2
 
 
 def new_key() -> str:
-    """Makes an idempotency key that nobody else has."""
+    """Returns a new, random idempotency key."""
     return str(uuid4())
 
 
 @dataclass(frozen=True)
 class Unique:
-    """Which job of the same kind makes a new one a duplicate: one that is equal in these fields, and counts.
+    """Which job of the same kind makes a new one a duplicate: one that has the same values in these fields, and counts.
 
     Args:
-        fields: The fields of the payload that must be equal; none: all of them.
-        period: How long a job counts after it was accepted; None: as long as its state does.
-        by_queue: Whether jobs of different queues are different.
-        states: The states in which a job counts. None: until it has ended, and with a period, completed ones, too.
+        fields: The fields of the payload that must be equal; empty: all of them.
+        period: How long a job counts after it was enqueued; None: as long as it is in one of the states.
+        by_queue: Whether jobs in different queues are never duplicates.
+        states: The states in which a job counts. Empty: all states before a final one and, with a period, completed
+            too.
     """
 
     fields: Sequence[str] = ()
@@ -36,7 +37,7 @@ class Unique:
     states: Sequence[job_pb2.JobState] = ()
 
     def message(self) -> jobs_service_pb2.Unique:
-        """The same, as the contract has it."""
+        """Returns the contract's message."""
         return jobs_service_pb2.Unique(
             fields=self.fields, period=self.period, by_queue=self.by_queue, states=self.states
         )
@@ -44,20 +45,20 @@ class Unique:
 
 @dataclass(frozen=True)
 class NewJob:
-    """A job to enqueue. What is None comes from its kind.
+    """A job to enqueue. A value of None means the kind's own.
 
     Args:
-        payload: A message that is a kind of the service's, or an Any that holds one.
-        key: The idempotency key: the same caller, kind and key stand for one job for 7 days. One is made unless it is
-            given, so that the client's own repeats are safe; give one where you may ask twice. Empty: none at all.
-        queue: Instead of the kind's own.
+        payload: A message that the service knows as a kind, or an Any that holds one.
+        key: The idempotency key: for 7 days, the same caller, kind and key identify one job. The default is random,
+            which makes the client's own retries safe. Pass one if you may enqueue the job twice. Empty: no key.
+        queue: The queue.
         priority: 1 (first) to 4 (last).
         max_retries: 0 means a single attempt.
-        timeout: Of one attempt; up to 24 hours.
+        timeout: How long one attempt may take; up to 24 hours.
         run_at: When it may run, with a time zone. None, or a time that has passed, means now.
-        unique: Which other jobs it must not be beside.
-        tags: Up to 20 words to find it by.
-        metadata: What else is to be kept with it: up to 16 KiB of JSON.
+        unique: Which other jobs must not coexist with it.
+        tags: Up to 20 tags to find it by.
+        metadata: Data to store with it: up to 16 KiB of JSON.
     """
 
     payload: Message
@@ -72,13 +73,13 @@ class NewJob:
     metadata: Mapping[str, Any] | None = None
 
     def message(self, trace: jobs_service_pb2.TraceContext | None = None) -> jobs_service_pb2.EnqueueRequest:
-        """The same, as the contract has it.
+        """Returns the contract's message.
 
         Raises:
             ValueError: `run_at` has no time zone.
         """
         if self.run_at is not None and self.run_at.tzinfo is None:
-            raise ValueError(f"run_at: {self.run_at.isoformat()} has no time zone; use datetime.now(UTC) and the like")
+            raise ValueError(f"run_at: {self.run_at.isoformat()} has no time zone; use datetime.now(UTC), for example")
         return jobs_service_pb2.EnqueueRequest(
             payload=self._packed(),
             idempotency_key=self.key,
@@ -102,7 +103,7 @@ class NewJob:
         return packed
 
     def _version(self) -> int:
-        """What the message's own .proto file says; an Any says nothing, and so does what is no kind."""
+        """Returns the version in the message's .proto file; 0 for an Any, and for a message that isn't a kind."""
         extension: Any = options_pb2.job
         options = self.payload.DESCRIPTOR.GetOptions()
         if not options.HasExtension(extension):
@@ -111,7 +112,7 @@ class NewJob:
 
 
 class Options(TypedDict, total=False):
-    """What a job's caller may say of it; see NewJob."""
+    """The options of a new job; see NewJob."""
 
     key: str
     queue: str | None
@@ -126,12 +127,12 @@ class Options(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class Enqueued:
-    """A job was accepted, now or before: it is committed, and will run at least once."""
+    """An accepted job: it is committed, and will run at least once."""
 
     job_id: str
     key: str
-    """The idempotency key that it was enqueued with."""
+    """The idempotency key it was enqueued with."""
     duplicate: bool
-    """Whether the job was there before."""
+    """Whether the job existed already."""
     duplicate_by: jobs_service_pb2.DuplicateBy
-    """What made it a duplicate: its key, or another job that holds its uniqueness."""
+    """What made it a duplicate: its key, or another job with the same uniqueness."""

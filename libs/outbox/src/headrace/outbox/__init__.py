@@ -1,7 +1,7 @@
-"""A transactional outbox that hands jobs to a Headrace jobs service.
+"""A transactional outbox for a Headrace jobs service.
 
-`Outbox` writes a job into the caller's own transaction, `Relay` hands it over after the commit: nothing is lost,
-and the idempotency key makes every repetition the same job.
+`Outbox` writes a job into the caller's own transaction, and `Relay` sends it after the commit. No job is lost, and the
+idempotency key makes every retry the same job.
 """
 
 from headrace.outbox.backoff import Backoff

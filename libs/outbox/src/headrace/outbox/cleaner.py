@@ -1,4 +1,4 @@
-"""Cleaner: removes sent rows past their retention, in small batches, so that no transaction is long."""
+"""Deletes sent rows past their retention, in small batches to keep transactions short."""
 
 import asyncio
 import logging
@@ -14,7 +14,7 @@ _log = logging.getLogger("headrace.outbox")
 
 
 class Cleaner:
-    """Removes sent rows. Waiting and parked rows are never touched; several cleaners don't wait for each other."""
+    """Deletes sent rows, never waiting or parked ones. Several cleaners don't wait for each other."""
 
     def __init__(self, database: Database, table: Table, settings: RelaySettings) -> None:
         self._database = database
@@ -22,7 +22,7 @@ class Cleaner:
         self._statement = statements.delete_sent(table, older_than=settings.retention, limit=settings.clean_batch)
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Clean now and then until stopped."""
+        """Deletes rows every `clean_every` until stopped."""
         while not stop.is_set():
             try:
                 while await self.run_once() == self._settings.clean_batch and not stop.is_set():
@@ -32,6 +32,6 @@ class Cleaner:
             await is_set_within(stop, self._settings.clean_every)
 
     async def run_once(self) -> int:
-        """Remove one batch and answer how many rows it had."""
+        """Deletes one batch, and returns how many rows it had."""
         async with self._database.transaction() as connection:
             return (await connection.execute(self._statement)).rowcount

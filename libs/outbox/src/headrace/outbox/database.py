@@ -1,4 +1,4 @@
-"""Transactions on the outbox, in bounded time."""
+"""Transactions on the outbox, with a timeout."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -8,7 +8,7 @@ from datetime import timedelta
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-# What a database that is away, restarting, or not migrated yet returns. All of it may pass by itself.
+# Errors of a database that is unavailable, restarting, or not migrated yet. All of them may be temporary.
 DATABASE_ERRORS = (SQLAlchemyError, OSError, TimeoutError)
 
 
@@ -17,7 +17,7 @@ class Database:
 
     Args:
         engine: The caller's engine; its pool is shared.
-        timeout: How long one transaction may take, with the wait for a connection.
+        timeout: How long one transaction may take, including the wait for a connection.
     """
 
     def __init__(self, engine: AsyncEngine, timeout: timedelta) -> None:
@@ -26,11 +26,11 @@ class Database:
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
-        """Open a transaction that commits at the end of the block.
+        """Opens a transaction that commits at the end of the block.
 
         Raises:
-            TimeoutError: It took too long; the connection is thrown away.
-            SQLAlchemyError: The database refused.
+            TimeoutError: It took too long; the connection is closed.
+            SQLAlchemyError: The database returned an error.
         """
         async with asyncio.timeout(self._timeout), self._engine.begin() as connection:
             yield connection

@@ -1,4 +1,4 @@
-"""Tells people what only people can fix: a log line and a metric per reason, not per row."""
+"""Alerts operators to problems that only they can fix: a log line and a metric per reason, not per row."""
 
 import logging
 from collections.abc import Iterable
@@ -11,15 +11,15 @@ _SHOWN_IDS = 5
 _log = logging.getLogger("headrace.outbox")
 _meter = metrics.get_meter("headrace.outbox")
 _alerts = _meter.create_counter(
-    "headrace.outbox.metrics", unit="{row}", description="Rows that were parked, or that fail until somebody acts"
+    "headrace.outbox.metrics", unit="{row}", description="Rows that were parked, or that fail until an operator acts"
 )
 _sent = _meter.create_counter(
-    "messaging.client.sent.messages", unit="{message}", description="Rows handed to the jobs service"
+    "messaging.client.sent.messages", unit="{message}", description="Rows sent to the jobs service"
 )
 
 
 def count_sent(*, queue: str, error_type: str | None = None) -> None:
-    """Count one hand-over, by OpenTelemetry's messaging conventions."""
+    """Counts one row sent, by OpenTelemetry's messaging conventions."""
     attributes = {
         "messaging.system": "headrace",
         "messaging.operation.name": "send",
@@ -29,10 +29,10 @@ def count_sent(*, queue: str, error_type: str | None = None) -> None:
 
 
 def alert(*, action: str, kind: str, code: str, error: str, ids: Iterable[UUID]) -> None:
-    """Log `outbox_alert` as an error, and count the rows in `headrace.outbox.metrics`.
+    """Logs `outbox_alert` as an error, and counts the rows in `headrace.outbox.metrics`.
 
     Args:
-        action: What became of the rows: "parked" or "retried".
+        action: What was done with the rows: "parked" or "retried".
         kind: Their kind.
         code: The gRPC status code's name, or TOO_OLD.
         error: The first row's error.

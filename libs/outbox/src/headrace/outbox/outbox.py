@@ -1,7 +1,6 @@
-"""Outbox: writes a job into the caller's own transaction.
+"""Writes a job into the caller's own transaction.
 
-What is added is handed over if and only if that transaction commits. A Relay does the handing over; it is woken
-right after the commit.
+The job is sent if and only if that transaction commits. A Relay sends it; the commit wakes the relay.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,8 +21,8 @@ from headrace.outbox.table import define_table
 from headrace.outbox.tracing import create_span
 
 _JOB: Any = options_pb2.job  # protoc's type stub gives an extension no usable type
-_DEFAULT_QUEUE = "default"  # of a kind whose options name none; the contract says so
-_LONGEST_KEY = 200  # what the contract takes, in characters
+_DEFAULT_QUEUE = "default"  # for a kind whose options name no queue, as the contract defines
+_LONGEST_KEY = 200  # the contract's limit, in characters
 
 
 class NotAJobKindError(TypeError):
@@ -42,7 +41,7 @@ class NotAJobKindError(TypeError):
 
 @dataclass(frozen=True)
 class ParkedRow:
-    """A row that was set aside because trying again by itself would not help."""
+    """A row that was set aside because retrying it automatically would not help."""
 
     id: UUID
     kind: str
@@ -54,7 +53,7 @@ class ParkedRow:
 
 
 class Outbox:
-    """An outbox table on the caller's metadata, and the way into it.
+    """An outbox table on the caller's metadata.
 
     Args:
         metadata: The caller's metadata; the caller's migrations create the table.
@@ -73,13 +72,13 @@ class Outbox:
         self._listeners: list[Callable[[], None]] = []
 
     def add(self, session: Session | AsyncSession, message: Message, *, key: str | None = None) -> UUID:
-        """Add a job to the session's transaction; it is handed over once that has committed.
+        """Adds a job to the session's transaction; the relay sends it after the commit.
 
         Args:
             session: The caller's session. The row is written with its next flush.
             message: The payload, of a message marked as a job kind.
-            key: The idempotency key, 1 to 200 characters: rows of the same kind and key become one job for 7
-                days. The row's id when not given.
+            key: The idempotency key, 1 to 200 characters: for 7 days, rows of the same kind and key
+                become one job. By default the row's id.
 
         Returns:
             The row's id, ordered by time.
@@ -113,31 +112,31 @@ class Outbox:
         return row_id
 
     def on_commit(self, callback: Callable[[], None]) -> Callable[[], None]:
-        """Have a callback called after every commit that added rows, in the committing thread.
+        """Registers a callback for every commit that added rows, called in the committing thread.
 
         Returns:
-            What takes the callback off again.
+            A function that removes the callback.
         """
         self._listeners.append(callback)
         return lambda: self._listeners.remove(callback)
 
     async def parked(self, session: AsyncSession, *, limit: int = 100) -> list[ParkedRow]:
-        """List parked rows, oldest first."""
+        """Lists parked rows, oldest first."""
         result = await session.execute(statements.list_parked(self.table, limit))
         return [ParkedRow(**row) for row in result.mappings()]
 
     async def retry_parked(self, session: AsyncSession, ids: Sequence[UUID] | None = None) -> list[UUID]:
-        """Have parked rows tried again, in the session's transaction.
+        """Retries parked rows, in the session's transaction.
 
-        A row that was parked for its age may be older than the memory of its key: look for its job before it
-        is tried again.
+        A row that was parked for its age may be older than its idempotency key lives. Look for its job before you
+        retry it.
 
         Args:
             session: The caller's session; it commits.
-            ids: Which rows; all that are parked when not given.
+            ids: Which rows; by default all parked rows.
 
         Returns:
-            The ids of the rows that will be tried again.
+            The ids of the rows that will be retried.
         """
         result = await session.execute(statements.retry_parked(self.table, ids))
         self._watch(session.sync_session)
@@ -149,7 +148,7 @@ class Outbox:
         session.info[self._committed_key] = True
 
     def _after_commit(self, session: Session) -> None:
-        # Called for the release of a savepoint too, when nothing is visible to others yet.
+        # Also called when a savepoint is released, when other connections can't see the rows yet.
         if session.in_nested_transaction() or not session.info.pop(self._committed_key, False):
             return
         for callback in tuple(self._listeners):

@@ -1,8 +1,8 @@
-"""Relay: takes due rows from the outbox, hands them to the jobs service, and records each row's own answer.
+"""Takes due rows from the outbox, sends them to the jobs service, and records each row's result.
 
-One round is three steps, each complete before the next: lease (committed), call, mark. A crash between any two
-leaves rows that become due again and are sent under the same key, so the jobs service answers the same job.
-Any number of relays may work on one table.
+One round has three steps, each finished before the next: lease (committed), call, mark. After a crash between any two,
+the rows become due again and are sent with the same key, so the jobs service returns the same job. Any number of relays
+may work on one table.
 """
 
 import asyncio
@@ -24,18 +24,18 @@ from headrace.outbox.sender import LeasedRow, Sender
 from headrace.outbox.settings import RelaySettings
 from headrace.outbox.waiting import is_set_within
 
-if TYPE_CHECKING:  # the class stands in the stub file alone
+if TYPE_CHECKING:  # the class exists only in the stub file
     from headrace.jobs.v1.jobs_service_pb2_grpc import JobsServiceAsyncStub
 
 _log = logging.getLogger("headrace.outbox")
 
 
 class Relay:
-    """Hands over the rows of one outbox.
+    """Sends the rows of one outbox.
 
     Args:
-        engine: The engine of the database that the outbox is in. One connection is used at a time, and now and
-            then a second one for cleaning.
+        engine: The engine of the database that the outbox is in. The relay uses one connection at a time,
+            and now and then a second one for cleaning.
         outbox: The outbox.
         stub: The jobs service, on a channel that authenticates the caller.
         settings: See RelaySettings.
@@ -63,23 +63,23 @@ class Relay:
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Hand over rows until `stop` is set; a round under way is finished first, within its deadlines.
+        """Sends rows until `stop` is set, and finishes the current round first, within its deadlines.
 
-        The jobs service or the database being away ends nothing: the relay backs off and goes on.
+        While the jobs service or the database is unavailable, the relay backs off and retries.
         """
         self._loop = asyncio.get_running_loop()
-        take_off = self._outbox.on_commit(self.wake)
+        remove_callback = self._outbox.on_commit(self.wake)
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._relay(stop))
                 tasks.create_task(self._cleaner.run(stop))
                 tasks.create_task(self._wake_at(stop))
         finally:
-            take_off()
+            remove_callback()
             self._loop = None
 
     def wake(self) -> None:
-        """Have the outbox looked at now. Safe from any thread; does nothing while the relay isn't running."""
+        """Makes the relay check the outbox now. Safe from any thread; does nothing while the relay isn't running."""
         loop = self._loop
         if loop is not None:
             loop.call_soon_threadsafe(self._woken.set)
@@ -107,10 +107,10 @@ class Relay:
                 await is_set_within(self._woken, self._settings.poll)
 
     async def _round(self) -> tuple[int, timedelta | None]:
-        """Lease, call, mark.
+        """Leases rows, sends them, and marks them.
 
         Returns:
-            How many rows there were, and after an outage how long the relay is to stay away.
+            How many rows there were and, after an outage, how long the relay must pause.
         """
         lease = f"{self._settings.name}/{secrets.token_hex(4)}"
         until = asyncio.get_running_loop().time() + self._settings.lease.total_seconds()

@@ -1,14 +1,14 @@
-"""What the relay does with each answer of the jobs service.
+"""What the relay does with each result of the jobs service.
 
-| answer | the row is |
+| result | the row is |
 | --- | --- |
-| accepted, now or before | sent |
-| UNAVAILABLE, DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, ABORTED, INTERNAL, UNKNOWN, CANCELLED | tried again |
-| UNAUTHENTICATED, PERMISSION_DENIED, UNIMPLEMENTED, and any code not named here | tried again, with an alert |
+| accepted, now or earlier | sent |
+| UNAVAILABLE, DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, ABORTED, INTERNAL, UNKNOWN, CANCELLED | retried |
+| UNAUTHENTICATED, PERMISSION_DENIED, UNIMPLEMENTED, and any code not listed here | retried, with an alert |
 | INVALID_ARGUMENT, FAILED_PRECONDITION, OUT_OF_RANGE | parked, with an alert |
 
-The middle row is for what only people can fix, and then nothing needs to be done by hand: a token, a
-permission, a jobs service that is older than its caller. Nothing is ever dropped.
+The row with retries and an alert is for problems that an operator fixes elsewhere: a token, a permission, a jobs
+service that is older than its caller. The rows are then sent without further action. No row is ever dropped.
 """
 
 from dataclasses import dataclass
@@ -36,8 +36,8 @@ TRANSIENT = frozenset(
 )
 HOPELESS = frozenset({StatusCode.INVALID_ARGUMENT, StatusCode.FAILED_PRECONDITION, StatusCode.OUT_OF_RANGE})
 
-_LONGEST_ERROR = 1000  # characters of it are kept with the row
-_LONGEST_RETRY_INFO = timedelta(hours=1)  # a service that asks for more is asked again sooner
+_LONGEST_ERROR = 1000  # characters that are kept with the row
+_LONGEST_RETRY_INFO = timedelta(hours=1)  # even if the service asks for more
 _CODES: dict[int, StatusCode] = {code.value[0]: code for code in StatusCode}
 
 
@@ -53,9 +53,9 @@ class Rejected:
     """The row, or the whole call, was not accepted.
 
     Attributes:
-        code: Why, in one word.
-        message: Why, in a sentence.
-        retry_after: When the service asked to be tried again, if it said.
+        code: The status code.
+        message: The reason, in a sentence.
+        retry_after: After how long the service asked to be called again, if it did.
     """
 
     code: StatusCode
@@ -64,22 +64,22 @@ class Rejected:
 
     @property
     def error(self) -> str:
-        """What is kept with the row; without NUL, which Postgres can't store."""
+        """The text that is kept with the row; without NUL, which Postgres can't store."""
         return f"{self.code.name}: {self.message}".replace("\x00", "")[:_LONGEST_ERROR]
 
     @property
     def parks(self) -> bool:
-        """Whether trying again by itself would not help."""
+        """Whether retrying automatically would not help."""
         return self.code in HOPELESS
 
     @property
     def alerts(self) -> bool:
-        """Whether somebody has to look."""
+        """Whether an operator has to look at it."""
         return self.code not in TRANSIENT
 
     @property
     def may_be_one_row(self) -> bool:
-        """Of a whole call: whether a single row of it, or its sheer size, may be to blame."""
+        """For a whole call: whether a single row, or the size of the call, may be the cause."""
         return self.parks or (self.code is StatusCode.RESOURCE_EXHAUSTED and self.retry_after is None)
 
 
@@ -87,20 +87,20 @@ Answer = Enqueued | Rejected
 
 
 def answer_of(result: pb.EnqueueResult) -> Answer:
-    """Read one item of a batch's answer."""
+    """Reads one item of a batch's response."""
     match result.WhichOneof("outcome"):
         case "accepted":
             return Enqueued(result.accepted.job_id)
         case "refused":
             return _refused(result.refused)
         case None:
-            return Rejected(StatusCode.INTERNAL, "the jobs service answered neither accepted nor refused")
+            return Rejected(StatusCode.INTERNAL, "the jobs service returned neither `accepted` nor `refused`")
         case never:
             assert_never(never)
 
 
 def refusal_of(error: AioRpcError) -> Rejected:
-    """Read the failure of a whole call."""
+    """Reads the failure of a whole call."""
     status = status_pb2.Status(code=error.code().value[0], message=error.details() or "")
     for name, value in error.trailing_metadata() or ():
         if name == "grpc-status-details-bin" and isinstance(value, bytes):
@@ -111,7 +111,7 @@ def refusal_of(error: AioRpcError) -> Rejected:
 def _refused(status: status_pb2.Status) -> Rejected:
     code = _CODES.get(status.code, StatusCode.UNKNOWN)
     if code is StatusCode.OK:
-        return Rejected(StatusCode.INTERNAL, "the jobs service refused with the code OK")
+        return Rejected(StatusCode.INTERNAL, "the jobs service rejected the job with the code OK")
     info = error_details_pb2.RetryInfo()
     for detail in status.details:
         if detail.Is(info.DESCRIPTOR) and detail.Unpack(info):
@@ -123,5 +123,5 @@ def _details(raw: bytes) -> list[any_pb2.Any]:
     try:
         return list(status_pb2.Status.FromString(raw).details)
     except DecodeError:
-        # Not our peer's: a proxy in between. The code and the message still say what to do.
+        # From a proxy in between, not from the jobs service. The code and the message are enough.
         return []

@@ -1,4 +1,4 @@
-"""From a row's answer to what becomes of the row: sent, tried again, or parked."""
+"""Decides from a row's result what happens to the row: sent, retried, or parked."""
 
 import random
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ class Sent:
 
 @dataclass(frozen=True)
 class RetryLater:
-    """The row is tried again after a pause."""
+    """The row is retried after a pause."""
 
     row: LeasedRow
     pause: timedelta
@@ -45,31 +45,31 @@ RowOutcome = Sent | RetryLater | Parked
 
 
 class RetryRules:
-    """Knows the settings' pauses, and draws their jitter."""
+    """Decides each row's outcome, and draws the pauses with their jitter."""
 
     def __init__(self, settings: RelaySettings, rng: random.Random) -> None:
         self._settings = settings
         self._rng = rng
 
     def outcomes(self, rows: list[LeasedRow], delivery: Delivery, outage_pause: timedelta | None) -> list[RowOutcome]:
-        """Judge the rows of one round; rows that weren't sent in time get no verdict, their lease ends by itself."""
+        """Returns the outcomes of one round; rows that weren't sent in time have none: their lease expires."""
         outcomes = (self._verdict(row, delivery, outage_pause) for row in rows)
         return [outcome for outcome in outcomes if outcome is not None]
 
     def outage_pause(self, failures: int, refused: Rejected | None = None) -> timedelta:
-        """Draw how long the relay stays away, after so many rounds in a row that failed as a whole."""
+        """Draws how long the relay pauses after this many failed rounds in a row."""
         return self._pause(self._settings.outage_backoff, failures, refused)
 
     def _verdict(self, row: LeasedRow, delivery: Delivery, outage_pause: timedelta | None) -> RowOutcome | None:
         if row.expired:
             age = self._settings.park_after
-            return Parked(row, _TOO_OLD, f"{_TOO_OLD}: not accepted within {age}; the key may soon be forgotten")
+            return Parked(row, _TOO_OLD, f"{_TOO_OLD}: not accepted within {age}; the idempotency key may expire soon")
         answer = delivery.answer(row)
         match answer:
             case Enqueued(job_id):
                 return Sent(row, job_id)
             case Rejected() if answer is delivery.outage:
-                # It is no fault of the row: it comes back together with the relay.
+                # The row is not the cause: it is retried when the relay resumes.
                 pause = outage_pause or timedelta(0)
                 return RetryLater(row, pause, answer.code.name, answer.error, answer.alerts)
             case Rejected() if answer.parks:
@@ -86,5 +86,5 @@ class RetryRules:
         pause = backoff.pause(failures, self._rng)
         if refused is None or refused.retry_after is None:
             return pause
-        # Not before the service asked for it, and not all at once.
+        # Not earlier than the service asked for, and not all at once.
         return max(pause, refused.retry_after * self._rng.uniform(1.0, 1.2))

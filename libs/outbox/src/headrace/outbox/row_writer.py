@@ -1,4 +1,4 @@
-"""Marker: records the verdicts of one round in one transaction, then tells people what only they can fix."""
+"""Records the outcomes of one round in one transaction, then alerts operators to what only they can fix."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -12,17 +12,17 @@ from headrace.outbox.row_outcomes import Parked, RetryLater, RowOutcome, Sent
 
 
 class RowWriter:
-    """Writes into the outbox what became of its rows."""
+    """Writes the outcomes of rows into the outbox."""
 
     def __init__(self, database: Database, table: Table) -> None:
         self._database = database
         self._table = table
 
     async def mark(self, lease: str, outcomes: Sequence[RowOutcome]) -> None:
-        """Record the verdicts on rows that were taken under this lease.
+        """Records the outcomes of rows that were taken under this lease.
 
         Raises:
-            TimeoutError, OSError, SQLAlchemyError: Nothing was recorded; the rows will be sent again.
+            TimeoutError, OSError, SQLAlchemyError: Nothing was recorded; the relay will send the rows again.
         """
         if not outcomes:
             return

@@ -1,4 +1,4 @@
-"""Sender: hands a batch of rows to the jobs service and brings back each row's own answer."""
+"""Sends a batch of rows to the jobs service, and returns each row's result."""
 
 import asyncio
 from collections.abc import Sequence
@@ -17,13 +17,13 @@ from headrace.outbox.metrics import count_sent
 from headrace.outbox.responses import Answer, Enqueued, Rejected, answer_of, refusal_of
 from headrace.outbox.tracing import end_accepted, end_refused, start_send_span
 
-if TYPE_CHECKING:  # the class stands in the stub file alone
+if TYPE_CHECKING:  # the class exists only in the stub file
     from headrace.jobs.v1.jobs_service_pb2_grpc import JobsServiceAsyncStub
 
 
 @dataclass(frozen=True)
 class LeasedRow:
-    """A row that this relay holds."""
+    """A row that this relay has leased."""
 
     id: UUID
     kind: str
@@ -39,26 +39,26 @@ class LeasedRow:
 
     @property
     def headers(self) -> dict[str, str]:
-        """The creation context, as the headers that were stored."""
+        """The stored creation context, as headers."""
         stored = {"traceparent": self.traceparent, "tracestate": self.tracestate, "baggage": self.baggage}
         return {name: value for name, value in stored.items() if value is not None}
 
 
 @dataclass
 class Delivery:
-    """What became of a batch.
+    """The result of a batch.
 
     Attributes:
-        answers: Each row's own answer.
-        outage: Why the service took none of the rows, or no more of them: it holds for every row without an answer
-            of its own. Without an outage such a row was not sent in time, and its lease ends by itself.
+        answers: The results of single rows.
+        outage: Why the service accepted none of the rows, or no more of them. It applies to every row that is not in
+            `answers`. Without an outage such a row was not sent in time, and its lease ends by itself.
     """
 
     answers: dict[UUID, Answer]
     outage: Rejected | None = None
 
     def answer(self, row: LeasedRow) -> Answer | None:
-        """The row's own answer, or else the outage's."""
+        """The row's result, or else the outage."""
         return self.answers.get(row.id, self.outage)
 
 
@@ -68,8 +68,8 @@ _NOT_SENT = Rejected(StatusCode.CANCELLED, "not sent: the relay was stopped, or 
 class Sender:
     """Calls EnqueueBatch.
 
-    A call that fails as a whole fails for all of its rows, except where a single row may be to blame (a field
-    out of bounds, a message too large): then the batch is halved until the row stands alone.
+    A call that fails as a whole fails for all of its rows, unless a single row may be the cause (a field out of bounds,
+    a message too large). Then the batch is halved until that row is alone.
 
     Args:
         stub: The jobs service.
@@ -81,11 +81,11 @@ class Sender:
         self._timeout = timeout.total_seconds()
 
     async def send(self, rows: Sequence[LeasedRow], *, until: float) -> Delivery:
-        """Send rows in the order of their keys, each under a `send` span of its own.
+        """Sends rows in the order of their keys, each with a separate `send` span.
 
         Args:
             rows: The rows.
-            until: When to begin no further call, in the event loop's time: the end of the lease.
+            until: When to stop making calls, in the event loop's time: the end of the lease.
         """
         spans = {row.id: start_send_span(row.kind, row.queue, row.idempotency_key, row.headers) for row in rows}
         delivery = Delivery({})
@@ -111,7 +111,7 @@ class Sender:
                 if len(batch) == 1:
                     delivery.answers[batch[0].id] = refusal
                     if not refusal.parks and not accepts:
-                        # It was not the size: the service is exhausted, and more calls would not help it.
+                        # The size was not the cause: the service is exhausted, and more calls would not help.
                         delivery.outage = refusal
                         return
                 else:
@@ -138,8 +138,9 @@ def _request(batch: Sequence[LeasedRow]) -> pb.EnqueueBatchRequest:
 
 def _answers(batch: Sequence[LeasedRow], response: pb.EnqueueBatchResponse) -> dict[UUID, Answer]:
     if len(response.results) != len(batch):
-        # Nothing can be told apart, so nothing is taken as accepted: the keys make sending all of it again safe.
-        told = f"the jobs service answered {len(response.results)} results for {len(batch)} jobs"
+        # Results can't be matched to rows, so no row counts as accepted. The keys make it safe to send all of them
+        # again.
+        told = f"the jobs service returned {len(response.results)} results for {len(batch)} jobs"
         return {row.id: Rejected(StatusCode.INTERNAL, told) for row in batch}
     return {row.id: answer_of(result) for row, result in zip(batch, response.results, strict=True)}
 

@@ -1,4 +1,4 @@
-"""What can be set about a relay, with defaults that suit production."""
+"""Settings of a relay, with defaults for production."""
 
 import os
 import socket
@@ -8,7 +8,8 @@ from datetime import timedelta
 from headrace.outbox.backoff import Backoff
 
 _ROW_BACKOFF = Backoff(base=timedelta(seconds=1), factor=2, cap=timedelta(minutes=1))
-# Short at its longest: one call every few seconds costs an ailing service nothing, and mails follow soon after.
+# The longest pause is short: one call every few seconds costs a struggling service nothing, and emails go out soon
+# after.
 _OUTAGE_BACKOFF = Backoff(base=timedelta(milliseconds=500), factor=2, cap=timedelta(seconds=5))
 
 
@@ -17,22 +18,21 @@ class RelaySettings:
     """Settings of one relay.
 
     Attributes:
-        batch: At most so many rows per call; the jobs service's limit is 1,000 unless it is set otherwise.
-        batch_bytes: At most so many bytes of payload per call (a single larger row goes alone): one call stays
+        batch: At most this many rows per call; the jobs service's default limit is 1,000.
+        batch_bytes: At most this many bytes of payload per call; a single larger row is sent alone. A call stays
             below gRPC's usual limit of 4 MiB, with room for keys and trace contexts.
-        lease: How long a row is kept from other relays. A relay that died in the middle leaves its rows for
-            so long.
+        lease: How long a row is kept from other relays. If a relay dies, its rows wait this long.
         poll: How often to look for due rows without being woken.
         call_timeout: The deadline of one call to the jobs service.
-        database_timeout: How long one transaction on the outbox may take before it is given up.
-        row_backoff: Pauses of a row that the service refused for now.
-        outage_backoff: Pauses of the whole relay while the service or the database is away.
+        database_timeout: How long one transaction on the outbox may take.
+        row_backoff: Pauses of a row that the service rejected for now.
+        outage_backoff: Pauses of the whole relay while the service or the database is unavailable.
         park_after: A row of this age is parked instead of sent. Less than the 7 days for which the jobs service
-            remembers idempotency keys, so that no sending can make a second job.
+            keeps idempotency keys, so that sending it can't create a second job.
         retention: How long sent rows are kept.
-        clean_every: How often sent rows past their retention are removed.
-        clean_batch: How many of them one transaction removes.
-        name: Names the relay in `leased_by`.
+        clean_every: How often sent rows past their retention are deleted.
+        clean_batch: How many of them one transaction deletes.
+        name: The relay's name in `leased_by`.
     """
 
     batch: int = 100
@@ -59,5 +59,5 @@ class RelaySettings:
         if self.call_timeout >= self.lease:
             raise ValueError(
                 f"RelaySettings.call_timeout ({self.call_timeout}) must be shorter than the lease ({self.lease}): "
-                "an answer has to be recorded while the row is still held"
+                "the result must be recorded while the relay still holds the row"
             )

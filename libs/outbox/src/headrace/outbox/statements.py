@@ -1,7 +1,7 @@
-"""Every statement on the outbox table, each named for what it does.
+"""The statements on the outbox table.
 
-Rows are locked in one of two ways that can't deadlock: with SKIP LOCKED, which never waits, or in the order of
-their ids. Time is the database's.
+They lock rows in one of two ways that can't deadlock: with SKIP LOCKED, which never waits, or in the order of their
+ids. They use the database's time.
 """
 
 from collections.abc import Sequence
@@ -34,10 +34,10 @@ from headrace.outbox.table import waiting
 
 
 def lease(table: Table, *, by: str, rows: int, size: int, length: timedelta, oldest: timedelta) -> Update:
-    """Take the rows that have been due longest, up to a number of rows and bytes (at least one row).
+    """Leases the rows that have been due longest, up to a number of rows and bytes (at least one row).
 
-    Walks the head of `<name>_due` and skips what another relay is taking. Returns the rows, each with whether
-    it is `expired`: older than `oldest`, counted anew when an operator had it tried again.
+    Walks the head of `<name>_due` and skips rows that another relay is leasing. Returns the rows, each with whether it
+    is `expired`: older than `oldest`. An operator's retry resets the age.
     """
     due = (
         select(table.c.id, table.c.due_at, func.octet_length(table.c.payload).label("size"))
@@ -47,11 +47,11 @@ def lease(table: Table, *, by: str, rows: int, size: int, length: timedelta, old
         .with_for_update(skip_locked=True)
         .cte("due")
     )
-    line = (due.c.due_at, due.c.id)
+    order = (due.c.due_at, due.c.id)
     measured = select(
         due.c.id,
-        func.sum(due.c.size).over(order_by=line).label("total"),
-        func.row_number().over(order_by=line).label("place"),
+        func.sum(due.c.size).over(order_by=order).label("total"),
+        func.row_number().over(order_by=order).label("place"),
     ).cte("measured")
     age = func.now() - func.coalesce(table.c.retried_at, table.c.created_at)
     return (
@@ -75,12 +75,12 @@ def lease(table: Table, *, by: str, rows: int, size: int, length: timedelta, old
 
 
 def hold(table: Table, ids: Sequence[UUID]) -> Select[Any]:
-    """Lock rows before they are marked, in the order of their ids: two relays may hold the same rows' answers."""
+    """Locks rows in the order of their ids before they are marked: two relays may have results for the same rows."""
     return select(table.c.id).where(_among(table, ids)).order_by(table.c.id).with_for_update()
 
 
 def mark_sent(table: Table, jobs: Sequence[tuple[UUID, str]]) -> Update:
-    """Record that rows became jobs. True whoever says it, so it is not fenced by the lease."""
+    """Records that rows became jobs. That is true under any lease, so the lease isn't checked."""
     accepted = _rows(("id", Uuid(), [row_id for row_id, _ in jobs]), ("job_id", Text(), [job_id for _, job_id in jobs]))
     return (
         update(table)
@@ -90,7 +90,7 @@ def mark_sent(table: Table, jobs: Sequence[tuple[UUID, str]]) -> Update:
 
 
 def mark_again(table: Table, *, by: str, pauses: Sequence[tuple[UUID, timedelta, str]]) -> Update:
-    """Have rows tried again after a pause each. Does nothing to a row whose lease was lost."""
+    """Schedules rows for another attempt, each after its pause. Leaves rows alone whose lease was lost."""
     refused = _rows(
         ("id", Uuid(), [row_id for row_id, _, _ in pauses]),
         ("pause", Interval(), [pause for _, pause, _ in pauses]),
@@ -104,9 +104,9 @@ def mark_again(table: Table, *, by: str, pauses: Sequence[tuple[UUID, timedelta,
 
 
 def mark_parked(table: Table, *, by: str, errors: Sequence[tuple[UUID, str]]) -> Update:
-    """Set rows aside. Does nothing to a row whose lease was lost."""
+    """Parks rows. Leaves rows alone whose lease was lost."""
     refused = _rows(("id", Uuid(), [row_id for row_id, _ in errors]), ("error", Text(), [error for _, error in errors]))
-    # A row that was parked for its age keeps the reason it was never accepted for.
+    # A row that is parked for its age keeps its last error.
     reason = case(
         (table.c.last_error.is_(None), refused.c.error), else_=refused.c.error + "; before: " + table.c.last_error
     )
@@ -118,7 +118,7 @@ def mark_parked(table: Table, *, by: str, errors: Sequence[tuple[UUID, str]]) ->
 
 
 def list_parked(table: Table, limit: int) -> Select[Any]:
-    """The oldest parked rows, by `<name>_parked`."""
+    """Returns the oldest parked rows, by `<name>_parked`."""
     return (
         select(
             table.c.id,
@@ -136,7 +136,7 @@ def list_parked(table: Table, limit: int) -> Select[Any]:
 
 
 def retry_parked(table: Table, ids: Sequence[UUID] | None) -> Update:
-    """Put parked rows back into line, with a new age and fresh attempts."""
+    """Makes parked rows due now, with a new age and no attempts."""
     chosen = table.c.parked_at.is_not(None)
     return (
         update(table)
@@ -147,14 +147,14 @@ def retry_parked(table: Table, ids: Sequence[UUID] | None) -> Update:
 
 
 def delete_sent(table: Table, *, older_than: timedelta, limit: int) -> Delete:
-    """Remove the rows that were sent longest ago, by `<name>_sent`, a small batch at a time."""
+    """Deletes the rows that were sent longest ago, by `<name>_sent`, a small batch at a time."""
     old = (
         select(table.c.id)
         .where(table.c.sent_at < func.now() - older_than)
         .order_by(table.c.sent_at)
         .limit(limit)
         .with_for_update(skip_locked=True)
-        .cte("old")  # a plain subquery might be run more than once, past its limit
+        .cte("old")  # a plain subquery might run more than once and exceed its limit
     )
     return delete(table).where(table.c.id == old.c.id)
 
@@ -164,7 +164,7 @@ def _among(table: Table, ids: Sequence[UUID]) -> ColumnElement[bool]:
 
 
 def _rows(*columns: tuple[str, Any, list[Any]]) -> TableValuedAlias:
-    """Values as a table: one array parameter per column, so the statement's text doesn't depend on their number."""
+    """Returns values as a table: one array parameter per column, so the statement's text is always the same."""
     arrays: list[ColumnElement[Any]] = [
         bindparam(None, values, ARRAY(kind), unique=True) for _, kind, values in columns
     ]

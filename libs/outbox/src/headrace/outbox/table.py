@@ -1,7 +1,7 @@
-"""The outbox table: one row per job to be handed over, readable in psql.
+"""The outbox table: one row per job to send, readable in psql.
 
-A row waits for `due_at`. A relay that takes it moves `due_at` to the end of its lease and puts its mark into
-`leased_by`, so a relay that dies leaves a row that becomes due again by itself. A row ends as sent or parked.
+A row waits for `due_at`. A relay that leases it sets `due_at` to the end of the lease and `leased_by` to the lease. So
+if the relay dies, the row becomes due again by itself. A row ends up sent or parked.
 """
 
 from sqlalchemy import Column, DateTime, Index, Integer, LargeBinary, MetaData, Table, Text, Uuid, and_, func, text
@@ -9,7 +9,7 @@ from sqlalchemy.sql.elements import ColumnElement
 
 
 def define_table(metadata: MetaData, name: str) -> Table:
-    """Define the table on the caller's metadata, for the caller's own migrations to create."""
+    """Defines the table on the caller's metadata; the caller's own migrations create it."""
     table = Table(
         name,
         metadata,
@@ -38,7 +38,7 @@ def define_table(metadata: MetaData, name: str) -> Table:
         Column("retried_at", DateTime(timezone=True), comment="When an operator last had it tried again"),
         Column("last_error", Text, comment="Why it was last not accepted"),
     )
-    # The line that relays stand at. A row leaves it when it is sent or parked, so its size is the backlog.
+    # The rows that relays read. A sent or parked row isn't in it, so its size is the backlog.
     Index(f"{name}_due", table.c.due_at, table.c.id, postgresql_where=waiting(table))
     # For the cleaner: the oldest sent rows.
     Index(f"{name}_sent", table.c.sent_at, postgresql_where=table.c.sent_at.is_not(None))

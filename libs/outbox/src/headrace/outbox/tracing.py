@@ -1,8 +1,8 @@
-"""The spans of a hand-over, by OpenTelemetry's messaging conventions.
+"""The spans of sending a row, by OpenTelemetry's messaging conventions.
 
-`create <queue>` (PRODUCER) is made where the row is written, inside the caller's request. Its context is the
-creation context: stored in the row, sent on with the job, and parent of all that comes after it.
-`send <queue>` (CLIENT) covers one row from its lease to its answer.
+`create <queue>` (PRODUCER) starts where the row is written, inside the caller's request. Its context is the creation
+context: it is stored in the row, sent along with the job, and the parent of everything after it. `send <queue>`
+(CLIENT) covers one row from its lease to its result.
 """
 
 from collections.abc import Iterator
@@ -14,18 +14,18 @@ from opentelemetry.propagators.composite import CompositePropagator
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-# What the contract's TraceContext takes, in characters. A longer tracestate or baggage is left out whole: a batch
-# must not be refused for it.
+# The limits of the contract's TraceContext, in characters. A longer tracestate or baggage is left out, so that it can't
+# make the service reject a batch.
 _LONGEST = {"traceparent": 55, "tracestate": 512, "baggage": 2048}
 
-# The fields of TraceContext are W3C headers, whatever OTEL_PROPAGATORS says of this process' own calls.
+# The fields of TraceContext are W3C headers, whatever OTEL_PROPAGATORS sets for this process's own calls.
 _W3C = CompositePropagator([TraceContextTextMapPropagator(), W3CBaggagePropagator()])
 _tracer = trace.get_tracer("headrace.outbox")
 
 
 @contextmanager
 def create_span(*, kind: str, queue: str, key: str) -> Iterator[dict[str, str]]:
-    """Open a `create` span under the current one and yield its context as headers, to be stored in the row."""
+    """Opens a `create` span under the current one, and yields its context as headers to store in the row."""
     attributes = _attributes("create", kind=kind, queue=queue, key=key)
     with _tracer.start_as_current_span(f"create {queue}", kind=SpanKind.PRODUCER, attributes=attributes):
         carrier: dict[str, str] = {}
@@ -34,7 +34,7 @@ def create_span(*, kind: str, queue: str, key: str) -> Iterator[dict[str, str]]:
 
 
 def start_send_span(kind: str, queue: str, key: str, headers: dict[str, str]) -> Span:
-    """Start a `send` span as a child of the creation context in `headers`."""
+    """Starts a `send` span as a child of the creation context in `headers`."""
     return _tracer.start_span(
         f"send {queue}",
         context=_W3C.extract(headers),
@@ -44,13 +44,13 @@ def start_send_span(kind: str, queue: str, key: str, headers: dict[str, str]) ->
 
 
 def end_accepted(span: Span, job_id: str) -> None:
-    """End a `send` span whose row became a job."""
+    """Ends a `send` span whose row became a job."""
     span.set_attribute("messaging.message.id", job_id)
     span.end()
 
 
 def end_refused(span: Span, error_type: str, error: str) -> None:
-    """End a `send` span whose row was not accepted."""
+    """Ends a `send` span whose row was not accepted."""
     span.set_attribute("error.type", error_type)
     span.set_status(Status(StatusCode.ERROR, error))
     span.end()

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class JobsServiceStub(object):
-    """Takes jobs, answers for them, and lets an operator act on them.
+    """Enqueues jobs, reports on them, and gives operators control over them.
     """
 
     def __init__(self, channel):
@@ -193,56 +193,56 @@ class JobsServiceStub(object):
 
 
 class JobsServiceServicer(object):
-    """Takes jobs, answers for them, and lets an operator act on them.
+    """Enqueues jobs, reports on them, and gives operators control over them.
     """
 
     def Enqueue(self, request, context):
-        """Accepts one job. When this answers, the job is committed and will run at least once.
+        """Enqueues one job. When this returns, the job is committed and will run at least once.
 
-        INVALID_ARGUMENT (every bad field in BadRequest), UNIMPLEMENTED (reason KIND_UNKNOWN, with the kinds
-        there are in the metadata; reason VERSION_UNKNOWN, with the version of the kind that is known),
+        INVALID_ARGUMENT (every invalid field in BadRequest), UNIMPLEMENTED (reason KIND_UNKNOWN, with the known
+        kinds in the metadata; reason VERSION_UNKNOWN, with the known version of the kind),
         PERMISSION_DENIED (kind not allowed), FAILED_PRECONDITION (reason
         IDEMPOTENCY_KEY_REUSED: same key, other bytes), OUT_OF_RANGE (reason PAYLOAD_TOO_LARGE),
-        UNAVAILABLE (the database is away; try again).
+        UNAVAILABLE (the database is unavailable; retry).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def EnqueueBatch(self, request, context):
-        """Accepts many jobs, each on its own: one that is refused does not stop the others. The accepted ones
-        are committed together, before the answer.
+        """Enqueues many jobs independently: a rejected job does not affect the others. The accepted jobs are committed
+        together before this returns.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetJob(self, request, context):
-        """Answers one job. NOT_FOUND (reason JOB_NOT_FOUND) when there is none of that id, or no longer.
+        """Returns one job. NOT_FOUND (reason JOB_NOT_FOUND) if there is no job with that id, or no longer.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListJobs(self, request, context):
-        """Lists jobs, newest first. Pages are stable: a job that exists throughout is listed exactly once. A page may be short,
-        or empty, and still have a next one: one look goes through some 20,000 jobs at most.
+        """Lists jobs, newest first. Pages are stable: a job that exists throughout is listed exactly once. A page may be
+        short, or empty, and still have a next one, because one call reads about 20,000 jobs at most.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ExplainJob(self, request, context):
-        """Says why a job does not run: one answer out of a closed set, with the evidence. Also for a job that is not there yet:
-        what would become of an enqueue.
+        """Explains why a job isn't running: one reason of a closed set, with the evidence. Also explains what would happen to
+        an enqueue.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CancelJob(self, request, context):
-        """Cancels a job: at once where it waits; where it runs, its worker is told within about a second and
-        the job ends as cancelled unless it finishes first. Cancelling a cancelled job changes nothing.
+        """Cancels a job. A waiting job is cancelled at once. The worker of a running job is told within about a second, and
+        the job becomes cancelled unless it finishes first. Cancelling a cancelled job changes nothing.
         FAILED_PRECONDITION (reason JOB_FINISHED) for a job in another final state.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -250,8 +250,8 @@ class JobsServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def RetryJob(self, request, context):
-        """Puts a job back into line now, with a fresh retry budget. For scheduled, retryable, cancelled,
-        discarded and quarantined jobs. An available job is left as it is. FAILED_PRECONDITION (reason
+        """Makes a job available now, with a full retry budget. For scheduled, retryable, cancelled, discarded and
+        quarantined jobs. An available job stays as it is. FAILED_PRECONDITION (reason
         JOB_RUNNING or JOB_COMPLETED) otherwise.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -259,8 +259,8 @@ class JobsServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def DeleteJob(self, request, context):
-        """Deletes a job that does not run. Its idempotency key stays, so that a caller that repeats its enqueue does not make
-        it anew. FAILED_PRECONDITION (reason JOB_RUNNING) otherwise.
+        """Deletes a job that isn't running. Its idempotency key stays, so that a caller that repeats its enqueue doesn't
+        create it again. FAILED_PRECONDITION (reason JOB_RUNNING) otherwise.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -268,7 +268,7 @@ class JobsServiceServicer(object):
 
     def CancelJobs(self, request, context):
         """Cancels all jobs that match a filter: scheduled, available, retryable and running ones; or counts them (dry_run).
-        From the newest job to the oldest, in transactions of their own, so what is broken off can be repeated.
+        It goes from the newest job to the oldest, in separate transactions, so an interrupted call can be repeated.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -283,21 +283,21 @@ class JobsServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def DeleteJobs(self, request, context):
-        """Deletes all jobs that match a filter and do not run; or counts them (dry_run).
+        """Deletes all jobs that match a filter and aren't running; or counts them (dry_run).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListQueues(self, request, context):
-        """Lists the queues there are, by name.
+        """Lists the queues, by name.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetQueueStats(self, request, context):
-        """Answers how queues are doing: counts by state, the longest wait, the rate, the time to work off what waits.
+        """Returns statistics of queues: counts by state, the longest wait, the rate, the time to drain.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -311,42 +311,42 @@ class JobsServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def PauseQueue(self, request, context):
-        """Stops the claiming of jobs of a queue. Running jobs finish. Pausing a paused queue changes nothing.
+        """Pauses a queue: workers claim no more jobs of it. Running jobs finish. Pausing a paused queue changes nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ResumeQueue(self, request, context):
-        """Lets a paused queue run again, at once.
+        """Resumes a paused queue, at once.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def PauseKind(self, request, context):
-        """Stops the claiming of jobs of a kind, in whatever queue they stand. Running jobs finish.
+        """Pauses a kind, in any queue: workers claim no more jobs of it. Running jobs finish.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ResumeKind(self, request, context):
-        """Lets a paused kind run again, at once.
+        """Resumes a paused kind, at once.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def PauseAll(self, request, context):
-        """Stops the claiming of all jobs. Running jobs finish.
+        """Pauses all jobs: workers claim no more. Running jobs finish.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ResumeAll(self, request, context):
-        """Ends the pause of all jobs, at once. Kinds and queues that were paused for themselves stay paused.
+        """Ends the pause of all jobs, at once. Kinds and queues that were paused separately stay paused.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -360,28 +360,28 @@ class JobsServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ListKinds(self, request, context):
-        """Lists the kinds that this service accepts from this caller, with what is needed to write one.
+        """Lists the kinds that this service accepts from this caller, with what is needed to enqueue one.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListWorkers(self, request, context):
-        """Lists the workers: those that live, and those that ended or died within about the last day.
+        """Lists the live workers, and those that stopped or died within about the last day.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CreatePeriodicJob(self, request, context):
-        """Makes a periodic job. ALREADY_EXISTS (reason PERIODIC_JOB_EXISTS) when there is one of that name.
+        """Creates a periodic job. ALREADY_EXISTS (reason PERIODIC_JOB_EXISTS) if there is one with that name.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetPeriodicJob(self, request, context):
-        """Answers one periodic job, with its next runs. NOT_FOUND (reason PERIODIC_JOB_NOT_FOUND) when there is none.
+        """Returns one periodic job, with its next runs. NOT_FOUND (reason PERIODIC_JOB_NOT_FOUND) if there is none.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -395,35 +395,35 @@ class JobsServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def UpdatePeriodicJob(self, request, context):
-        """Gives a periodic job a new definition. A changed schedule counts from now on. NOT_FOUND when there is none.
+        """Replaces a periodic job's definition. A changed schedule counts from now on. NOT_FOUND if there is none.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def PausePeriodicJob(self, request, context):
-        """Stops the ticks of a periodic job; what it would have made meanwhile is not made up for.
+        """Pauses a periodic job. Ticks during the pause are not enqueued afterwards.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ResumePeriodicJob(self, request, context):
-        """Lets a periodic job tick again, the next time after now.
+        """Resumes a periodic job, with its next tick after now.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DeletePeriodicJob(self, request, context):
-        """Forgets a periodic job. The jobs that it has made stay.
+        """Deletes a periodic job. The jobs it has enqueued stay.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListAuditEntries(self, request, context):
-        """Lists what was done to jobs, queues, kinds and periodic jobs, and by whom, newest first.
+        """Lists administrative actions on jobs, queues, kinds and periodic jobs, and who took them, newest first.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -596,7 +596,7 @@ def add_JobsServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class JobsService(object):
-    """Takes jobs, answers for them, and lets an operator act on them.
+    """Enqueues jobs, reports on them, and gives operators control over them.
     """
 
     @staticmethod

@@ -87,7 +87,7 @@ class AuthServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def VerifyEmail(self, request, context):
-        """Confirms an address with the token from a mail. NOT_FOUND (reason TOKEN_INVALID) for a token that is
+        """Confirms an address with the token from an email. NOT_FOUND (reason TOKEN_INVALID) for a token that is
         unknown, used or expired.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -102,8 +102,8 @@ class AuthServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def Login(self, request, context):
-        """Answers an access token. UNAUTHENTICATED (reason CREDENTIALS_INVALID) for any wrong pair of address and
-        password, and for an address that isn't confirmed.
+        """Returns an access token. UNAUTHENTICATED (reason CREDENTIALS_INVALID) if the address or the password is wrong,
+        and for an address that isn't confirmed.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -117,7 +117,7 @@ class AuthServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ResetPassword(self, request, context):
-        """Sets a new password with the token from a mail and ends every session. NOT_FOUND (reason TOKEN_INVALID)
+        """Sets a new password with the token from an email and ends every session. NOT_FOUND (reason TOKEN_INVALID)
         for a token that is unknown, used, superseded or expired.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -125,7 +125,7 @@ class AuthServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def GetAccount(self, request, context):
-        """Answers the account that the access token belongs to.
+        """Returns the account that the access token belongs to.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

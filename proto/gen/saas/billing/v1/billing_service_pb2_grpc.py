@@ -47,8 +47,8 @@ class BillingServiceServicer(object):
     """
 
     def CreateCheckoutSession(self, request, context):
-        """Starts a payment and returns the page to send the user to. Repeating it with the same client key answers
-        the same session. INVALID_ARGUMENT for a price that isn't sold, UNAVAILABLE when Stripe is away.
+        """Starts a payment and returns the page to send the user to. Repeating it with the same client key returns
+        the same session. INVALID_ARGUMENT for a price that isn't sold, UNAVAILABLE while Stripe is down.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class WorkerSupportStub(object):
-    """The api's side of the handlers.
+    """The api's part of the handlers.
     buf:lint:ignore SERVICE_SUFFIX
     """
 
@@ -69,37 +69,37 @@ class WorkerSupportStub(object):
 
 
 class WorkerSupportServicer(object):
-    """The api's side of the handlers.
+    """The api's part of the handlers.
     buf:lint:ignore SERVICE_SUFFIX
     """
 
     def RenderMail(self, request, context):
-        """Answers a mail's content and reserves its sending for the asking lease. A later lease of the same job
-        takes the reservation over (the engine has already voided the earlier one); another job has to wait
-        for it to end: ABORTED (reason MAIL_RESERVED, with RetryInfo). NOT_FOUND when there is no such mail.
+        """Returns an email's content and reserves its sending for the lease in the request. A later lease of the same
+        job takes over the reservation (the engine has already invalidated the earlier one). Another job has to wait
+        until the reservation ends: ABORTED (reason MAIL_RESERVED, with RetryInfo). NOT_FOUND if there is no such email.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RecordMailSent(self, request, context):
-        """Records that the mail server has taken the mail; it is never rendered again. Repeating it changes
-        nothing. FAILED_PRECONDITION (reason MAIL_NOT_RESERVED) when another lease holds the reservation.
+        """Records that the mail server has accepted the email; it is never rendered again. Repeating the call changes
+        nothing. FAILED_PRECONDITION (reason MAIL_NOT_RESERVED) if another lease holds the reservation.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DrawFetchSequence(self, request, context):
-        """Draws the next fetch sequence for an inbox row. To be called BEFORE the object is fetched from Stripe:
-        what was fetched under a lower number never overwrites what was fetched under a higher one.
+        """Draws the next fetch sequence for an inbox row. Call it BEFORE fetching the object from Stripe: an object
+        fetched under a lower number never overwrites one fetched under a higher number.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ApplyStripeEvent(self, request, context):
-        """Applies a fetched object in one transaction: subscription, entitlements, mails to send, and the inbox
+        """Applies a fetched object in one transaction: subscription, entitlements, emails to send, and the inbox
         row as done. Applying twice, or late, changes nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -107,14 +107,14 @@ class WorkerSupportServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def RecordStripeEvents(self, request, context):
-        """Puts events that Stripe lists into the inbox, where they are not there yet, each with its job.
+        """Adds events that Stripe lists to the inbox unless they are already there, each with its job.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RequeueStripeEvents(self, request, context):
-        """Hands every inbox row that is not done and has no live job over again, under a new generation.
+        """Enqueues a new job, under a new generation, for every inbox row that is not done and has no live job.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -162,7 +162,7 @@ def add_WorkerSupportServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class WorkerSupport(object):
-    """The api's side of the handlers.
+    """The api's part of the handlers.
     buf:lint:ignore SERVICE_SUFFIX
     """
 

@@ -1,0 +1,53 @@
+"""Compares this checkout, uncommitted changes included, with another revision: both do the same on one Postgres."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import sys
+
+from bench.against import report
+from bench.against.cases import CASES, FULL, QUICK
+from bench.against.checkout import CheckoutError, checkout, commit_of
+from bench.against.rounds import HERE, THERE, measure
+from bench.against.side import Side
+from bench.contenders import ROOT
+from bench.environment import environment, output
+from bench.server import Server
+
+RESULT = ROOT / "bench" / "results" / "against.json"
+
+
+def main(revision: str, *, quick: bool, only: str | None) -> int:
+    """Measures, prints the table and the verdict, and writes bench/results/against.json.
+
+    Returns:
+        0 if no row is worse, 1 if one is, 3 if one looks worse or has too few pairs to be sure.
+    """
+    begun = datetime.datetime.now(datetime.UTC)
+    try:
+        commit = commit_of(revision)
+        there = checkout(commit)
+    except CheckoutError as error:
+        sys.stderr.write(f"bench: {error}\n")
+        return 1
+    cases = [case for case in CASES if only in {None, case.part}]
+    with Server() as server:
+        pairs = measure(server, (Side.of(HERE, ROOT), Side.of(THERE, there)), cases, QUICK if quick else FULL)
+        measured_on = environment(server, quick=quick, begun=begun)
+    lines = report.lines(cases, pairs)
+    concluded, exit_code = report.conclusion(lines, revision)
+    sys.stdout.write(f"{report.table(lines, there=revision)}\n{concluded}\n")
+    if (there / "requirements.lock").read_bytes() != (ROOT / "requirements.lock").read_bytes():
+        sys.stdout.write("The two have different requirements.lock files, and each ran with its own dependencies.\n")
+    result = {
+        "conclusion": concluded,
+        "against": {"revision": revision, "commit": commit},
+        "uncommitted_changes": bool(output("git", "status", "--porcelain")),
+        "rows": [line.as_dict() for line in lines],
+        "environment": measured_on,
+        "pairs": pairs,
+    }
+    RESULT.write_text(json.dumps(result, indent=1) + "\n")
+    sys.stdout.write(f"written to {RESULT.relative_to(ROOT)}\n")
+    return exit_code
