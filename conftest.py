@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from uuid import uuid4
 
-import psycopg
 import pytest
 from eventually import Eventually
 from opentelemetry import trace
@@ -29,8 +27,7 @@ _server: EmbeddedPostgres | None = None
 def pytest_configure(config: pytest.Config) -> None:
     """Starts the run's server before any xdist worker starts; they inherit its URL."""
     reach_directly()
-    # A process has one provider for good. It has this one from its start: whether a test sees spans must not depend on
-    # which ran before it.
+    # A process can set its provider once. Set here, it is the same whichever test runs first.
     trace.set_tracer_provider(TracerProvider())
     global _server  # noqa: PLW0603
     if SERVER_URL in os.environ or config.option.collectonly:
@@ -65,11 +62,8 @@ def postgres() -> PostgresServer:
 @pytest.fixture
 def database(postgres: PostgresServer) -> Iterator[str]:
     """The URL of a new, empty database, dropped after the test."""
-    name = f"test_{uuid4().hex}"
-    with psycopg.connect(postgres.dsn(), autocommit=True) as admin:
-        admin.execute(f"create database {name}")
+    with postgres.database() as name:
         yield postgres.dsn(name)
-        admin.execute(f"drop database {name} with (force)")
 
 
 @pytest.fixture

@@ -34,7 +34,7 @@ async def main(database: str, target: str, lease: str) -> None:
     async with grpc.aio.insecure_channel(target) as channel:
         await Relay(engine, Outbox(MetaData()), JobsServiceStub(channel), settings=settings).run(stop)
     await engine.dispose()
-    print(json.dumps(_counted(reader, "headrace.outbox.metrics")))
+    print(json.dumps(_counted(reader, "headrace.outbox.alerts")))
 
 
 def _counted(reader: InMemoryMetricReader, name: str) -> list[dict[str, object]]:

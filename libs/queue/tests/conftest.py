@@ -46,10 +46,25 @@ def pooler(postgres: PostgresServer) -> Iterator[PgBouncer]:
         yield running
 
 
+@pytest.fixture(scope="session")
+def migrated(postgres: PostgresServer) -> Iterator[str]:
+    """The name of a migrated database that those of installations are copies of."""
+    with postgres.database() as name:
+        migrate.up(postgres.dsn(name))
+        yield name
+
+
+@pytest.fixture
+def database(postgres: PostgresServer, request: pytest.FixtureRequest) -> Iterator[str]:
+    """The URL of a new database: migrated in a test that asks for `installation`, else empty."""
+    template = request.getfixturevalue("migrated") if "installation" in request.fixturenames else "template1"
+    with postgres.database(template) as name:
+        yield postgres.dsn(name)
+
+
 @pytest.fixture
 def installation(database: str, request: pytest.FixtureRequest) -> Installation:
     """The test's own installation."""
-    migrate.up(database)
     if getattr(request, "param", DIRECT) == DIRECT:
         return Installation(database)
     return Installation(request.getfixturevalue("pooler").dsn(database), pooled=True)

@@ -122,12 +122,12 @@ def deep(levels: int) -> any_pb2.Any:
     return held
 
 
-async def enqueue(stub: Any, message: Any = None, **options: Any) -> str:
+async def enqueue(stub: JobsClient, message: Any = None, **options: Any) -> str:
     payload = packed(message or Invite(guest=CANARY, house="12"))
     return str((await stub.Enqueue(pb.EnqueueRequest(payload=payload, **options))).job_id)
 
 
-async def job_of(stub: Any, job_id: str) -> job_pb2.Job:
+async def job_of(stub: JobsClient, job_id: str) -> job_pb2.Job:
     job: job_pb2.Job = (await stub.GetJob(pb.GetJobRequest(job_id=job_id))).job
     return job
 

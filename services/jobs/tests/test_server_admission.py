@@ -1,7 +1,7 @@
 """Which calls are accepted: by token or certificate, within the caller's permissions and limits."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -53,7 +53,7 @@ def detail(error: AioRpcError, wanted: Message) -> Any:
     raise AssertionError(f"no {wanted.DESCRIPTOR.full_name} in {error}")
 
 
-async def refusal(call: Any) -> AioRpcError:
+async def refusal(call: Awaitable[object]) -> AioRpcError:
     with pytest.raises(AioRpcError) as refused:
         await call
     return refused.value

@@ -62,7 +62,9 @@ def put(db: psycopg.Connection[Any], state: str, *job_ids: str) -> None:
     )
 
 
-async def test_a_dry_run_counts_and_changes_nothing(jobs: JobsClient, seven: list[str], db: Any) -> None:
+async def test_a_dry_run_counts_and_changes_nothing(
+    jobs: JobsClient, seven: list[str], db: psycopg.Connection[Any]
+) -> None:
     counted = await jobs.CancelJobs(CancelJobsRequest(filter=EMAIL, dry_run=True))
     assert (counted.matched, counted.changed) == (7, 0)
     assert states(db) == {"available": 7}
@@ -71,7 +73,7 @@ async def test_a_dry_run_counts_and_changes_nothing(jobs: JobsClient, seven: lis
 
 @pytest.mark.usefixtures("small_batches")
 async def test_matching_jobs_are_cancelled_batch_by_batch_each_on_record(
-    jobs: JobsClient, seven: list[str], db: Any, verification: Verification
+    jobs: JobsClient, seven: list[str], db: psycopg.Connection[Any], verification: Verification
 ) -> None:
     await jobs.Enqueue(verification(queue="slow"))
     done = await jobs.CancelJobs(CancelJobsRequest(filter=EMAIL))
@@ -82,7 +84,9 @@ async def test_matching_jobs_are_cancelled_batch_by_batch_each_on_record(
 
 
 @pytest.mark.usefixtures("small_batches")
-async def test_only_jobs_in_a_state_that_allows_it_are_matched(jobs: JobsClient, seven: list[str], db: Any) -> None:
+async def test_only_jobs_in_a_state_that_allows_it_are_matched(
+    jobs: JobsClient, seven: list[str], db: psycopg.Connection[Any]
+) -> None:
     put(db, "discarded", *seven[:4])
     put(db, "running", seven[4])
     put(db, "completed", seven[5])
@@ -94,13 +98,13 @@ async def test_only_jobs_in_a_state_that_allows_it_are_matched(jobs: JobsClient,
     assert states(db) == {"running": 1}
 
 
-async def test_a_filter_that_matches_nothing_is_on_record_once(jobs: JobsClient, db: Any) -> None:
+async def test_a_filter_that_matches_nothing_is_on_record_once(jobs: JobsClient, db: psycopg.Connection[Any]) -> None:
     done = await jobs.DeleteJobs(DeleteJobsRequest(filter=JobFilter(queues=["nowhere"])))
     assert (done.matched, done.changed) == (0, 0)
     assert acts(db) == [("api", "DeleteJobs", "filter", {"filter": {"queues": ["nowhere"]}}, 0)]
 
 
-async def test_an_empty_filter_is_refused(jobs: JobsClient, seven: list[str], db: Any) -> None:
+async def test_an_empty_filter_is_refused(jobs: JobsClient, seven: list[str], db: psycopg.Connection[Any]) -> None:
     calls = {"CancelJobs": CancelJobsRequest, "RetryJobs": RetryJobsRequest, "DeleteJobs": DeleteJobsRequest}
     for method, request in calls.items():
         for empty in (request(), request(filter=JobFilter())):
@@ -119,7 +123,7 @@ async def test_a_filter_out_of_range_is_refused(jobs: JobsClient) -> None:
 
 @pytest.mark.usefixtures("small_batches")
 async def test_a_call_that_is_given_up_stops_and_called_again_goes_on_with_the_rest(
-    jobs: JobsClient, seven: list[str], db: Any, database: str, eventually: Eventually
+    jobs: JobsClient, seven: list[str], db: psycopg.Connection[Any], database: str, eventually: Eventually
 ) -> None:
     async def first_batch_is_through() -> bool:
         return states(db) == {"available": 4}
@@ -140,7 +144,7 @@ async def test_a_call_that_is_given_up_stops_and_called_again_goes_on_with_the_r
 
 
 async def test_a_deleted_job_is_gone_and_its_key_still_stands_for_it(
-    jobs: JobsClient, verification: Verification, db: Any
+    jobs: JobsClient, verification: Verification, db: psycopg.Connection[Any]
 ) -> None:
     request = verification(idempotency_key="once")
     job_id = (await jobs.Enqueue(request)).job_id
@@ -154,7 +158,9 @@ async def test_a_deleted_job_is_gone_and_its_key_still_stands_for_it(
     assert acts(db) == [("api", "DeleteJob", f"job:{job_id}", {}, 1)]
 
 
-async def test_a_running_job_is_not_deleted(jobs: JobsClient, verification: Verification, db: Any) -> None:
+async def test_a_running_job_is_not_deleted(
+    jobs: JobsClient, verification: Verification, db: psycopg.Connection[Any]
+) -> None:
     job_id = (await jobs.Enqueue(verification())).job_id
     put(db, "running", job_id)
     with pytest.raises(AioRpcError) as refused:

@@ -1,6 +1,6 @@
 """A changed callers file is taken into use by a running server; one that is wrong changes nothing."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -68,7 +68,7 @@ async def serving(
         yield running
 
 
-async def code(call: Any) -> StatusCode:
+async def code(call: Awaitable[object]) -> StatusCode:
     try:
         await call
     except AioRpcError as error:

@@ -1,7 +1,7 @@
 """Unary enqueues that come in together share a transaction, and none of them pays for another one."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from typing import Any
@@ -11,27 +11,26 @@ import grpc
 import psycopg
 import pytest
 from eventually import Eventually
-from jobs_server_fixtures import JobsClient
+from jobs_server_fixtures import JobsClient, Verification
 
 from headrace.jobs.v1 import jobs_service_pb2 as pb
 from jobs_service.server.program import JobsServer
 
-Request = Callable[..., pb.EnqueueRequest]
-
 
 @pytest.fixture
-async def admin(database: str, jobs_server: JobsServer) -> Any:
+async def admin(database: str, jobs_server: JobsServer) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
     async with await psycopg.AsyncConnection.connect(database, autocommit=True) as connection:
         yield connection
 
 
-async def count(admin: Any, query: str, *params: Any) -> int:
+async def count(admin: psycopg.AsyncConnection[Any], query: str, *params: Any) -> int:
     row = await (await admin.execute(query, params)).fetchone()
+    assert row is not None
     return int(row[0])
 
 
 async def test_calls_that_come_together_are_all_answered_after_their_commit(
-    jobs: JobsClient, admin: Any, verification: Request
+    jobs: JobsClient, admin: psycopg.AsyncConnection[Any], verification: Verification
 ) -> None:
     answers = await asyncio.gather(*(jobs.Enqueue(verification(idempotency_key=str(uuid4()))) for _ in range(300)))
     assert len({answer.job_id for answer in answers}) == 300
@@ -40,13 +39,17 @@ async def test_calls_that_come_together_are_all_answered_after_their_commit(
     assert transactions < 150, "under load, calls share transactions"
 
 
-async def test_a_call_at_rest_has_a_transaction_of_its_own(jobs: JobsClient, admin: Any, verification: Request) -> None:
+async def test_a_call_at_rest_has_a_transaction_of_its_own(
+    jobs: JobsClient, admin: psycopg.AsyncConnection[Any], verification: Verification
+) -> None:
     for _ in range(3):
         await jobs.Enqueue(verification())
     assert await count(admin, "select count(distinct ready_xid) from headrace.jobs") == 3
 
 
-async def test_the_same_key_many_times_at_once_is_one_job(jobs: JobsClient, admin: Any, verification: Request) -> None:
+async def test_the_same_key_many_times_at_once_is_one_job(
+    jobs: JobsClient, admin: psycopg.AsyncConnection[Any], verification: Verification
+) -> None:
     request = verification(idempotency_key="k")
     answers = await asyncio.gather(*(jobs.Enqueue(request) for _ in range(100)))
     assert len({answer.job_id for answer in answers}) == 1
@@ -54,7 +57,7 @@ async def test_the_same_key_many_times_at_once_is_one_job(jobs: JobsClient, admi
     assert await count(admin, "select count(*) from headrace.jobs") == 1
 
 
-async def test_a_refused_call_refuses_no_other(jobs: JobsClient, verification: Request) -> None:
+async def test_a_refused_call_refuses_no_other(jobs: JobsClient, verification: Verification) -> None:
     await jobs.Enqueue(verification(idempotency_key="taken"))
     good = [jobs.Enqueue(verification()) for _ in range(50)]
     bad = [jobs.Enqueue(verification(idempotency_key="taken")) for _ in range(10)]
@@ -64,7 +67,7 @@ async def test_a_refused_call_refuses_no_other(jobs: JobsClient, verification: R
 
 
 async def test_a_call_that_waits_for_a_strangers_lock_holds_up_no_other(
-    jobs: JobsClient, database: str, verification: Request, admin: Any
+    jobs: JobsClient, database: str, verification: Verification, admin: psycopg.AsyncConnection[Any]
 ) -> None:
     held = verification(idempotency_key="held")
     first = await jobs.Enqueue(held)
@@ -83,7 +86,7 @@ async def test_a_commit_is_waited_for_with_more_patience_than_a_strangers_lock(
     database: str,
     serve: Callable[..., AbstractAsyncContextManager[JobsServer]],
     client_of: Callable[..., AbstractAsyncContextManager[Any]],
-    verification: Request,
+    verification: Verification,
     eventually: Eventually,
 ) -> None:
     async with (
@@ -120,7 +123,11 @@ async def test_a_commit_is_waited_for_with_more_patience_than_a_strangers_lock(
 
 
 async def test_a_call_cancelled_before_its_commit_enqueues_no_job_and_harms_no_other(
-    jobs: JobsClient, database: str, verification: Request, admin: Any, eventually: Eventually
+    jobs: JobsClient,
+    database: str,
+    verification: Verification,
+    admin: psycopg.AsyncConnection[Any],
+    eventually: Eventually,
 ) -> None:
     async with await psycopg.AsyncConnection.connect(database) as stranger:
         await stranger.execute("lock table headrace.jobs in access exclusive mode")
@@ -142,7 +149,11 @@ async def test_a_call_cancelled_before_its_commit_enqueues_no_job_and_harms_no_o
 
 
 async def test_a_deadline_that_passes_before_the_commit_leaves_no_job(
-    jobs: JobsClient, database: str, verification: Request, admin: Any, eventually: Eventually
+    jobs: JobsClient,
+    database: str,
+    verification: Verification,
+    admin: psycopg.AsyncConnection[Any],
+    eventually: Eventually,
 ) -> None:
     request = verification(idempotency_key="late")
     async with await psycopg.AsyncConnection.connect(database) as stranger:
@@ -167,7 +178,7 @@ async def test_a_deadline_that_passes_before_the_commit_leaves_no_job(
 async def test_a_large_group_is_cut_to_the_limit_of_a_batch(
     serve: Callable[..., AbstractAsyncContextManager[JobsServer]],
     client_of: Callable[..., AbstractAsyncContextManager[Any]],
-    verification: Request,
+    verification: Verification,
 ) -> None:
     async with serve(jobs_batch_limit=3) as server, client_of(server) as jobs:
         answers = await asyncio.gather(*(jobs.Enqueue(verification()) for _ in range(60)))

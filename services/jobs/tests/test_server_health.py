@@ -9,16 +9,17 @@ from eventually import Eventually
 from jobs_server_fixtures import Serve
 
 from headrace.queue.db.migrate import up
+from jobs_service.server.program import JobsServer
 
 ANYWHERE = "127.0.0.1:0"
 
 
-async def asked(server: Any, path: str) -> int:
+async def asked(server: JobsServer, path: str) -> int:
     async with httpx.AsyncClient(trust_env=False) as client:
         return (await client.get(f"http://127.0.0.1:{server.health_port}{path}")).status_code
 
 
-async def is_ready(server: Any) -> bool:
+async def is_ready(server: JobsServer) -> bool:
     return await asked(server, "/readyz") == 200
 
 

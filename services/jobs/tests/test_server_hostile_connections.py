@@ -8,8 +8,8 @@ import asyncio
 import re
 import resource
 import struct
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 import pytest
@@ -95,8 +95,11 @@ class Wire:
                     return kind
 
 
+OpenWire = Callable[..., AbstractAsyncContextManager[Wire]]
+
+
 @pytest.fixture
-def wire(jobs_server: JobsServer) -> Any:
+def wire(jobs_server: JobsServer) -> OpenWire:
     """Connections to the server."""
 
     @asynccontextmanager
@@ -123,7 +126,7 @@ async def _server_lives(
         assert (await jobs.Enqueue(verification(), timeout=20)).job_id
 
 
-async def test_frames_of_this_file_make_a_sound_call(wire: Any) -> None:
+async def test_frames_of_this_file_make_a_sound_call(wire: OpenWire) -> None:
     async with wire() as opened:
         await opened.send(call())
         assert await opened.until(RESET, GOAWAY, stream=1) in (DATA, HEADER)
@@ -140,7 +143,7 @@ async def test_frames_of_this_file_make_a_sound_call(wire: Any) -> None:
     ],
     ids=["HTTP/1.1", "TLS", "zeros", "ones", "a bad preface"],
 )
-async def test_the_server_closes_connections_that_do_not_speak_http2(wire: Any, data: bytes) -> None:
+async def test_the_server_closes_connections_that_do_not_speak_http2(wire: OpenWire, data: bytes) -> None:
     async with wire(greet=False) as opened:
         await opened.send(data)
         assert await opened.until(GOAWAY) in (GOAWAY, None)
@@ -169,7 +172,7 @@ ENDED = (RESET, GOAWAY, DATA, HEADER, None)
         *("settings cut short", "a frame of 16 MiB"),
     ],
 )
-async def test_broken_frames_end_the_connection_or_are_passed_over(wire: Any, data: bytes) -> None:
+async def test_broken_frames_end_the_connection_or_are_passed_over(wire: OpenWire, data: bytes) -> None:
     async with wire() as opened:
         await opened.send(data + call(9))
         assert await opened.until(RESET, GOAWAY, stream=9) in ENDED
@@ -213,7 +216,7 @@ UNREADABLE = [
     ],
     ids=lambda headers: str([value[:20] for value in dict(headers).items() if value not in HEADERS])[:60],
 )
-async def test_strange_headers_are_answered_or_reset(wire: Any, headers: Any) -> None:
+async def test_strange_headers_are_answered_or_reset(wire: OpenWire, headers: Any) -> None:
     async with wire() as opened:
         await opened.send(call(headers=headers))
         assert await opened.until(RESET, GOAWAY, stream=1) in ENDED
@@ -221,7 +224,7 @@ async def test_strange_headers_are_answered_or_reset(wire: Any, headers: Any) ->
         assert opened.code is not StatusCode.INTERNAL or headers in UNREADABLE
 
 
-async def test_headers_of_2_mib_are_read_and_thrown_away(wire: Any) -> None:
+async def test_headers_of_2_mib_are_read_and_thrown_away(wire: OpenWire) -> None:
     async with wire() as opened:
         await opened.send(frame(HEADER, 0, 1, literals(*HEADERS)))
         endless = literals(*((f"x-{number}", "y" * 1000) for number in range(10)))
@@ -245,7 +248,7 @@ async def test_headers_of_2_mib_are_read_and_thrown_away(wire: Any) -> None:
     ],
 )
 async def test_a_stream_without_a_whole_message_gets_a_response_and_harms_no_other(
-    wire: Any, message: bytes, code: StatusCode
+    wire: OpenWire, message: bytes, code: StatusCode
 ) -> None:
     async with wire() as opened:
         await opened.send(call(message=message))
@@ -255,21 +258,21 @@ async def test_a_stream_without_a_whole_message_gets_a_response_and_harms_no_oth
         assert await opened.until(GOAWAY, stream=3) in (DATA, HEADER)
 
 
-async def test_streams_that_never_end_take_no_place_from_others(wire: Any, jobs: JobsClient) -> None:
+async def test_streams_that_never_end_take_no_place_from_others(wire: OpenWire, jobs: JobsClient) -> None:
     async with wire() as opened:
         for stream in range(1, 400, 2):
             await opened.send(frame(HEADER, END_HEADERS, stream, literals(*HEADERS)))
         assert (await jobs.ListKinds(pb.ListKindsRequest(), timeout=10)).kinds
 
 
-async def test_calls_reset_as_soon_as_they_are_made_disturb_no_other_client(wire: Any, jobs: JobsClient) -> None:
+async def test_calls_reset_as_soon_as_they_are_made_disturb_no_other_client(wire: OpenWire, jobs: JobsClient) -> None:
     async with wire() as opened:
         for stream in range(1, 6_000, 2):
             await opened.send(call(stream) + frame(RESET, 0, stream, struct.pack(">I", 8)))
         assert (await jobs.ListKinds(pb.ListKindsRequest(), timeout=10)).kinds
 
 
-async def test_endless_pings_disturb_no_other_client(wire: Any, jobs: JobsClient) -> None:
+async def test_endless_pings_disturb_no_other_client(wire: OpenWire, jobs: JobsClient) -> None:
     async with wire() as opened:
         await opened.send(frame(PING, 0, 0, b"8 bytes!") * 20_000)
         assert (await jobs.ListKinds(pb.ListKindsRequest(), timeout=10)).kinds
@@ -341,7 +344,7 @@ def many_files() -> Iterator[None]:
 
 
 async def test_500_connections_are_served_beside_500_that_say_nothing(
-    jobs_server: JobsServer, wire: Any, many_files: None
+    jobs_server: JobsServer, wire: OpenWire, many_files: None
 ) -> None:
     silent = [await asyncio.open_connection("127.0.0.1", jobs_server.port) for _ in range(500)]
 

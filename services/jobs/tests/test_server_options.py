@@ -1,5 +1,6 @@
 """What a caller may say about a job beside its payload, and finds on it again."""
 
+from collections.abc import Awaitable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -38,7 +39,7 @@ def bad_fields(error: AioRpcError) -> dict[str, str]:
     return found
 
 
-async def refused(call: Any) -> AioRpcError:
+async def refused(call: Awaitable[object]) -> AioRpcError:
     with pytest.raises(AioRpcError) as caught:
         await call
     return caught.value

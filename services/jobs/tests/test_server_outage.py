@@ -10,7 +10,7 @@ import pytest
 from eventually import Eventually
 from google.rpc import error_details_pb2
 from grpc import StatusCode
-from grpc.aio import AioRpcError, insecure_channel
+from grpc.aio import AioRpcError, UnaryUnaryCall, insecure_channel
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_status import rpc_status
 from jobs_server_fixtures import ClientOf, Serve, Verification
@@ -19,6 +19,7 @@ from headrace.embedded_postgres import EmbeddedPostgres
 from headrace.jobs.v1.jobs_service_pb2 import GetJobRequest
 from headrace.queue.db.migrate import up
 from jobs_service.enqueue import group_commit
+from jobs_service.server.program import JobsServer
 
 SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
 BOUND = 20.0
@@ -32,7 +33,7 @@ def own_postgres() -> Iterator[EmbeddedPostgres]:
         yield server
 
 
-async def health(server: Any, service: str) -> int:
+async def health(server: JobsServer, service: str) -> int:
     async with insecure_channel(f"127.0.0.1:{server.port}") as channel:
         answer = await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(service=service))
         status: int = answer.status
@@ -150,9 +151,8 @@ async def test_more_calls_than_may_wait_are_answered_at_once(
         await asyncio.gather(*calls)
 
 
-async def code_of(call: Any) -> StatusCode:
-    code: StatusCode = await call.code()
-    return code
+async def code_of(call: UnaryUnaryCall[Any, Any]) -> StatusCode:
+    return await call.code()
 
 
 async def test_a_client_that_gives_up_on_a_frozen_postgres_leaves_nothing_hanging(

@@ -1,5 +1,6 @@
 """Periodic jobs, as an operator makes, changes and watches them."""
 
+from collections.abc import Awaitable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -62,7 +63,7 @@ def why(error: AioRpcError) -> tuple[str, dict[str, str]]:
     return reason, fields
 
 
-async def refused(call: Any) -> AioRpcError:
+async def refused(call: Awaitable[object]) -> AioRpcError:
     with pytest.raises(AioRpcError) as caught:
         await call
     return caught.value

@@ -1,7 +1,7 @@
 """Queues with a limit of available jobs."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -24,7 +24,7 @@ Verification = Callable[..., EnqueueRequest]
 LIMIT = timedelta(seconds=4)
 
 
-async def refusal(call: Any) -> AioRpcError:
+async def refusal(call: Awaitable[object]) -> AioRpcError:
     with pytest.raises(AioRpcError) as refused:
         await call
     return refused.value

@@ -1,6 +1,6 @@
 """What callers see of jobs whose kind redacts fields: everything but these, unless they have the right to see them."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from typing import Any
 
 import psycopg
@@ -64,7 +64,7 @@ PAYLOAD = packed(Invite(guest=CANARY, house="No. 4", home=Address(street="Main S
 SEEN = packed(Invite(guest=MASK, house="No. 4", home=Address(street="Main St", city=MASK)))
 
 
-async def enqueued(stub: Any, **options: Any) -> str:
+async def enqueued(stub: JobsClient, **options: Any) -> str:
     job_id: str = (await stub.Enqueue(pb.EnqueueRequest(payload=PAYLOAD, **options))).job_id
     return job_id
 
@@ -141,7 +141,7 @@ async def test_periodic_jobs_are_shown_like_jobs(clerk: JobsClient, auditor: Job
     assert (full.payload, list(full.veiled_fields)) == (PAYLOAD, [])
 
 
-async def refused_fields(call: Any) -> dict[str, str]:
+async def refused_fields(call: Awaitable[object]) -> dict[str, str]:
     with pytest.raises(AioRpcError) as refused:
         await call
     assert refused.value.code() is StatusCode.INVALID_ARGUMENT

@@ -62,7 +62,7 @@ class Fire:
             await connection.commit()
         return await stack.enter_async_context(connection)
 
-    async def left(self, connection: Any) -> bool:
+    async def left(self, connection: psycopg.AsyncConnection[Any]) -> bool:
         cursor = await connection.execute("select 1 from headrace.jobs where finished_at is null limit 1")
         return await cursor.fetchone() is not None
 
@@ -153,7 +153,7 @@ class Fire:
                     return True
         return True
 
-    async def claim_and_roll_back(self, connection: Any, params: dict[str, Any]) -> None:
+    async def claim_and_roll_back(self, connection: psycopg.AsyncConnection[Any], params: dict[str, Any]) -> None:
         await connection.set_autocommit(False)
         rows = await (await connection.execute(statement("claim"), params)).fetchall()
         await asyncio.sleep(self.rng.random() * 0.1)
@@ -161,7 +161,7 @@ class Fire:
         await connection.set_autocommit(True)
         self.rolled_back_claims += len(rows) > 1
 
-    async def work(self, connection: Any, worker_id: int, rows: list[Any]) -> bool:
+    async def work(self, connection: psycopg.AsyncConnection[Any], worker_id: int, rows: list[Any]) -> bool:
         """Ends the claimed jobs one way or another. Returns whether the worker's life is over."""
         fate = self.rng.random() if self.late_completions else 0.03
         if fate < 0.02:  # falls silent, is rescued meanwhile, and completes everything late
@@ -185,7 +185,7 @@ class Fire:
         return fate < 0.02
 
     @staticmethod
-    async def settle(connection: Any, rows: list[Any], state: str, *, spent: bool) -> None:
+    async def settle(connection: psycopg.AsyncConnection[Any], rows: list[Any], state: str, *, spent: bool) -> None:
         rows = sorted(rows, key=lambda row: row["id"])
         params = {
             "ids": [row["id"] for row in rows],
@@ -264,16 +264,17 @@ async def test_no_committed_job_is_lost_and_none_is_handed_out_twice(installatio
 class Claimer:
     """A worker that claims when it is told to."""
 
-    def __init__(self, connection: Any, worker_id: int) -> None:
+    def __init__(self, connection: psycopg.AsyncConnection[Any], worker_id: int) -> None:
         self._connection = connection
         self._worker_id = worker_id
         self._cursor = Cursor()
         self._numbers = itertools.count(1)
 
     @classmethod
-    async def registered(cls, connection: Any) -> Claimer:
+    async def registered(cls, connection: psycopg.AsyncConnection[Any]) -> Claimer:
         params = {"name": "claimer", "queues": ["greetings"], "kinds": [GREET], "versions": [1], "slots": 10}
         row = await (await connection.execute(statement("register_worker"), {**params, "enabled": True})).fetchone()
+        assert row is not None
         return cls(connection, row["id"])
 
     async def claim(self, limit: int = 10) -> list[int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import psycopg
 import pytest
 from engine_kinds import TestKinds
 from installation import Installation
@@ -43,7 +44,9 @@ async def filled(installation: Installation) -> Any:
     return connection
 
 
-async def explained(connection: Any, name: str, params: dict[str, Any]) -> list[tuple[str, str]]:
+async def explained(
+    connection: psycopg.AsyncConnection[Any], name: str, params: dict[str, Any]
+) -> list[tuple[str, str]]:
     cursor = await connection.execute(f"explain (format json) {statement(name)}", params)
     [[answer]] = await cursor.fetchall()
     return scans(plan_of(answer))

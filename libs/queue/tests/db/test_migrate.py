@@ -273,13 +273,13 @@ async def test_a_worker_of_the_version_before_goes_on_while_the_schema_is_migrat
     async def greet(message: Any, job: RunningJob) -> None:
         """Completes its job."""
 
+    await asyncio.to_thread(migrate.up, installation.dsn)
     async with (
         installation.working(installation.worker(installation.handlers(Greet=greet))),
         await installation.connect(autocommit=False) as writer,
     ):
         first = await installation.enqueue(TestKinds.Greet())
         await eventually(lambda: installation.is_in(first, "completed"))
-        await asyncio.to_thread(migrate.up, installation.dsn)
         await asyncio.to_thread(migrate.down, installation.dsn, to=2)
         await writer.execute("update headrace.jobs set attempt = 0 where id = 0")  # and holds its lock
         migration = asyncio.create_task(asyncio.to_thread(migrate.up, installation.dsn))

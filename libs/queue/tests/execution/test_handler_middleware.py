@@ -177,7 +177,8 @@ async def test_the_timeout_covers_middleware_too(
     handlers = installation.handlers(Greet=slow if in_thread else greet)
     handlers.use(hangs)
     job_id = await installation.enqueue(TestKinds.Greet(), timeout=timedelta(milliseconds=50))
-    worker = Worker(installation.dsn, handlers, retry=RetryPolicy(base=timedelta(hours=1)))
+    policy = RetryPolicy(base=timedelta(hours=1))
+    worker = Worker(installation.dsn, handlers, settings=installation.settings(), retry=policy)
     async with installation.working(worker):
         await eventually(lambda: installation.is_in(job_id, "retryable"))
     assert interrupted.is_set()

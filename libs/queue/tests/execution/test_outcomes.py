@@ -338,10 +338,10 @@ async def test_a_timeout_is_never_silent(
 
     job_id = await installation.enqueue(TestKinds.Greet(), timeout=timedelta(milliseconds=20))
     async with installation.working(patient(installation, Greet=greet)):
-        await eventually(complained)
+        await eventually(complained, within=5)
         assert (await installation.job(job_id)).state == "running"
         gate.set()
-        await eventually(lambda: installation.is_in(job_id, "retryable"))
+        await eventually(lambda: installation.is_in(job_id, "retryable"), within=5)
     assert (await installation.job(job_id)).errors[0].type == "timeout"
 
 

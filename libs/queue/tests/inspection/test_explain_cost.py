@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
 from typing import Any
 
+import psycopg
 import pytest
 from installation import Installation
 from plans import plan_of, scans
+from postgres_server import PostgresServer
 
 from headrace.queue import explain_job_async, queue_stats_async
 from headrace.queue.db.statements import statement
@@ -34,16 +37,24 @@ WORKER = """
 BUFFERS = 15_000
 
 
+@pytest.fixture(scope="module")
+def migrated(postgres: PostgresServer, migrated: str) -> Iterator[str]:
+    """A migrated database with a backlog, filled once for all tests."""
+    with postgres.database(migrated) as name:
+        with psycopg.connect(postgres.dsn(name)) as connection:
+            connection.execute(FILL, (JOBS,))
+            connection.execute(WORKER)
+        yield name
+
+
 @pytest.fixture
-async def backlog(installation: Installation) -> Any:
-    """A connection to a database with a backlog; nothing of it was analyzed yet."""
+async def backlog(installation: Installation) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
+    """A connection to a copy of it, of which nothing was analyzed yet."""
     async with await installation.connect() as connection:
-        await connection.execute(FILL, (JOBS,))
-        await connection.execute(WORKER)
         yield connection
 
 
-async def cost(connection: Any, job_id: int) -> tuple[set[str], int]:
+async def cost(connection: psycopg.AsyncConnection[Any], job_id: int) -> tuple[set[str], int]:
     """How the jobs table is read for an explanation, and how many pages are."""
     params = {"job_id": job_id, "most": MOST_BEFORE, "present_within": timedelta(seconds=10)}
     query = f"explain (analyze, buffers, format json) {statement('explain_job')}"
@@ -52,7 +63,9 @@ async def cost(connection: Any, job_id: int) -> tuple[set[str], int]:
     return {index or scan for scan, index in scans(top)}, top["Shared Hit Blocks"] + top["Shared Read Blocks"]
 
 
-async def test_an_explanation_counts_the_jobs_before_it_backwards_up_to_a_bound(backlog: Any) -> None:
+async def test_an_explanation_counts_the_jobs_before_it_backwards_up_to_a_bound(
+    backlog: psycopg.AsyncConnection[Any],
+) -> None:
     query = "select id from headrace.jobs where ready_xid is not null and queue = 'greetings' order by priority, id"
     line = [job_id for (job_id,) in await (await backlog.execute(query)).fetchall()]
     for preparation in ("set jit = off", "vacuum analyze headrace.jobs"):  # before there are statistics, and after
@@ -75,7 +88,7 @@ async def test_an_explanation_counts_the_jobs_before_it_backwards_up_to_a_bound(
 
 
 async def test_claims_make_an_explanation_no_dearer_while_vacuum_is_held_back(
-    installation: Installation, backlog: Any, monkeypatch: pytest.MonkeyPatch
+    installation: Installation, backlog: psycopg.AsyncConnection[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with await installation.connect(autocommit=False) as holder:
         await holder.execute("set transaction isolation level repeatable read")
@@ -101,7 +114,7 @@ async def test_claims_make_an_explanation_no_dearer_while_vacuum_is_held_back(
     )
 
 
-async def test_queue_stats_read_the_head_of_each_queue(backlog: Any) -> None:
+async def test_queue_stats_read_the_head_of_each_queue(backlog: psycopg.AsyncConnection[Any]) -> None:
     query = f"explain (analyze, buffers, format json) {statement('queue_stats')}"
     params = {"queues": None, "present_within": timedelta(seconds=10)}
     for preparation in ("set jit = off", "vacuum analyze headrace.jobs"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+import psycopg
 import pytest
 from engine_kinds import TestKinds
 from eventually import Eventually
@@ -104,7 +105,7 @@ async def test_a_list_of_a_long_queue_reads_a_bounded_number_of_jobs(
         assert (done.matched, done.changed) == (300, 300)
 
 
-async def _fill(connection: Any, jobs: int) -> None:
+async def _fill(connection: psycopg.AsyncConnection[Any], jobs: int) -> None:
     """Inserts available jobs, in three queues by turns."""
     await connection.execute(
         """

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+import psycopg
 import pytest
 from engine_kinds import TestKinds
 from installation import Installation
@@ -84,7 +85,7 @@ async def test_each_look_reads_its_index_and_a_bounded_part_of_it(installation: 
                 assert len(await pages(connection, wanted)) == many, wanted
 
 
-async def pages(connection: Any, wanted: JobFilter, limit: int = 50) -> list[int]:
+async def pages(connection: psycopg.AsyncConnection[Any], wanted: JobFilter, limit: int = 50) -> list[int]:
     """The ids of all pages of a list."""
     seen: list[int] = []
     before: int | None = None
@@ -152,7 +153,7 @@ async def test_a_look_for_what_many_jobs_have_goes_through_a_bounded_number_of_t
     assert read < 2_500  # 3,000 are so
 
 
-async def rows_read(connection: Any) -> int:
+async def rows_read(connection: psycopg.AsyncConnection[Any]) -> int:
     """How many rows of the jobs table were read so far."""
     await connection.execute("select pg_stat_force_next_flush()")
     query = "select seq_tup_read + idx_tup_fetch from pg_stat_user_tables where relname = 'jobs'"

@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID, uuid4
 
+import psycopg
 import pytest
 from engine_kinds import TestKinds
 from eventually import Eventually
@@ -348,7 +349,7 @@ async def test_what_differs_beside_a_set_is_another_payload(installation: Instal
 
     enqueuer = Enqueuer(Kinds([Build]))
 
-    async def accept(connection: Any, steps: list[str]) -> Any:
+    async def accept(connection: psycopg.AsyncConnection[Any], steps: list[str]) -> Any:
         part = {"steps": steps, "names": ["b", "a"]}
         written = json.dumps({"part": part, "share": [1]}).encode()
         payload = any_pb2.Any(type_url="type.googleapis.com/shop.Build", value=written)

@@ -84,7 +84,7 @@ def new_job(kinds: Kinds, name: str, **options: Any) -> NewJob:
     return NewJob(AnyMessage(type_url=f"type.googleapis.com/{name}", value=payload), caller="api", **options)
 
 
-async def accept(connection: Any, kinds: Kinds, *jobs: NewJob) -> list[Any]:
+async def accept(connection: psycopg.AsyncConnection[Any], kinds: Kinds, *jobs: NewJob) -> list[Any]:
     """What a release's enqueuer returns."""
     return await Enqueuer(kinds, hash_keys=(b"test",)).enqueue_many_async(connection, jobs)
 
@@ -127,13 +127,13 @@ def test_a_class_with_json_has_former_names_too() -> None:
     assert Kinds([SendLetter])["shop.SendMail"].message_class is SendLetter
 
 
-async def test_a_job_keeps_the_name_that_it_came_under(connection: Any, after: Kinds) -> None:
+async def test_a_job_keeps_the_name_that_it_came_under(connection: psycopg.AsyncConnection[Any], after: Kinds) -> None:
     old, new = await accept(connection, after, new_job(after, OLD), new_job(after, NEW))
     assert [(await get_job_async(connection, each.job_id)).kind for each in (old, new)] == [OLD, NEW]
 
 
 async def test_workers_of_both_releases_run_what_they_know_and_new_ones_run_everything(
-    connection: Any, database: str, before: Kinds, after: Kinds, eventually: Eventually
+    connection: psycopg.AsyncConnection[Any], database: str, before: Kinds, after: Kinds, eventually: Eventually
 ) -> None:
     [by_old_door] = await accept(connection, before, new_job(before, OLD))
     by_new_door, new = await accept(connection, after, new_job(after, OLD), new_job(after, NEW))
@@ -165,7 +165,7 @@ async def test_workers_of_both_releases_run_what_they_know_and_new_ones_run_ever
 
 
 async def test_a_key_stands_for_its_job_whichever_release_and_name_it_comes_by(
-    connection: Any, before: Kinds, after: Kinds
+    connection: psycopg.AsyncConnection[Any], before: Kinds, after: Kinds
 ) -> None:
     [first] = await accept(connection, before, new_job(before, OLD, key="k"))
     for kinds, name in ((after, OLD), (after, NEW), (before, OLD)):
@@ -173,13 +173,15 @@ async def test_a_key_stands_for_its_job_whichever_release_and_name_it_comes_by(
         assert again == Enqueued(first.job_id, duplicate=True, reason="key")
 
 
-async def test_a_batch_with_both_names_under_one_key_makes_one_job(connection: Any, after: Kinds) -> None:
+async def test_a_batch_with_both_names_under_one_key_makes_one_job(
+    connection: psycopg.AsyncConnection[Any], after: Kinds
+) -> None:
     first, second = await accept(connection, after, new_job(after, NEW, key="k"), new_job(after, OLD, key="k"))
     assert second == Enqueued(first.job_id, duplicate=True, reason="key")
 
 
 async def test_a_job_is_unique_whichever_release_and_name_it_comes_by(
-    connection: Any, before: Kinds, after: Kinds
+    connection: psycopg.AsyncConnection[Any], before: Kinds, after: Kinds
 ) -> None:
     [first] = await accept(connection, after, new_job(after, NEW, unique=Unique(by=("id",))))
     for kinds, name in ((after, OLD), (before, OLD)):
@@ -188,7 +190,7 @@ async def test_a_job_is_unique_whichever_release_and_name_it_comes_by(
 
 
 async def test_a_periodic_job_ticks_on_under_a_former_name(
-    connection: Any, database: str, before: Kinds, after: Kinds, eventually: Eventually
+    connection: psycopg.AsyncConnection[Any], database: str, before: Kinds, after: Kinds, eventually: Eventually
 ) -> None:
     letters = Periodic("letters", every=timedelta(hours=1), payload=before[OLD].message_class(id="17"))
     await create_periodic_async(connection, letters, kinds=before)
@@ -204,14 +206,14 @@ async def test_a_periodic_job_ticks_on_under_a_former_name(
     assert told == ["17"]
 
 
-async def test_a_job_has_the_version_that_it_was_written_in(connection: Any) -> None:
+async def test_a_job_has_the_version_that_it_was_written_in(connection: psycopg.AsyncConnection[Any]) -> None:
     kinds, name = kinds_here("stepped", message("SendParcel", "string id = 1;", version=2)), f"{PACKAGE}.SendParcel"
     older, own = await accept(connection, kinds, new_job(kinds, name, version=1), new_job(kinds, name))
     assert [(await get_job_async(connection, each.job_id)).version for each in (older, own)] == [1, 2]
 
 
 async def test_a_version_that_the_enqueuer_does_not_know_is_rejected_like_a_kind(
-    connection: Any, before: Kinds
+    connection: psycopg.AsyncConnection[Any], before: Kinds
 ) -> None:
     unknown, wrong = await accept(connection, before, new_job(before, OLD, version=2), new_job(before, OLD, version=-1))
     assert isinstance(unknown, VersionUnknownError)
@@ -220,10 +222,12 @@ async def test_a_version_that_the_enqueuer_does_not_know_is_rejected_like_a_kind
     assert str(wrong) == "version must be at least 1"
 
 
-async def test_a_name_that_is_none_is_still_unknown(connection: Any, before: Kinds, after: Kinds) -> None:
+async def test_a_name_that_is_none_is_still_unknown(
+    connection: psycopg.AsyncConnection[Any], before: Kinds, after: Kinds
+) -> None:
     [refused] = await accept(connection, before, new_job(after, NEW))
     assert isinstance(refused, KindUnknownError)
 
 
-async def _done(connection: Any, number: int) -> bool:
+async def _done(connection: psycopg.AsyncConnection[Any], number: int) -> bool:
     return len(await list_jobs_async(connection, JobFilter(states=(JobState.COMPLETED,)))) == number

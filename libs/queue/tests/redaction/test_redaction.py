@@ -27,7 +27,7 @@ def packed(message: Any) -> any_pb2.Any:
 
 
 def test_a_message_without_redacted_values_is_left_as_it_is() -> None:
-    invite = Invite(house="No. 4", color="blue", home=Address(street="Main St"))
+    invite = Invite(house="No. 4", desk="front", home=Address(street="Main St"))
     assert redacted(invite) == (invite, ())
 
 

@@ -50,7 +50,7 @@ message Invite {
   google.protobuf.Timestamp born = 12 [debug_redact = true];
   oneof way {
     string phone = 13 [debug_redact = true];
-    string color = 14;
+    string desk = 14;
   }
   Invite plus_one = 15;
   optional bool vip = 16 [debug_redact = true];

@@ -7,6 +7,7 @@ from typing import Any
 from engine_kinds import TestKinds
 from eventually import Eventually
 from installation import Installation
+from pgbouncer import PgBouncer
 from plans import plan_of, scans
 
 from headrace.queue import NewJob
@@ -15,7 +16,9 @@ from headrace.queue.db.connections import SETTINGS, ReconnectingConnection
 from headrace.queue.db.statements import statement
 
 
-async def test_the_settings_apply_to_each_statement_and_are_not_left_in_the_session(database: str, pooler: Any) -> None:
+async def test_the_settings_apply_to_each_statement_and_are_not_left_in_the_session(
+    database: str, pooler: PgBouncer
+) -> None:
     link = ReconnectingConnection(pooler.dsn(database), purpose="test", schema="headrace", pooled=True)
     shown = ", ".join(f"current_setting('{name}') as {name}" for name in SETTINGS)
     asked = f"select {shown}, %(given)s::bigint[] as given"

@@ -52,7 +52,8 @@ class TimeoutWatcher:
             over = now - job.deadline
             if over >= OVERDUE:
                 logger.error("job %d (%s) still runs %.0f s after its timeout", job.id, job.kind.name, over)
-            if not OVERDUE <= over < AGAIN:
+            # A check that comes late, after a blocked event loop, finds jobs overdue that nothing has stopped yet.
+            if job.stop_reason is None or not OVERDUE <= over < AGAIN:
                 job._stop(Stop.TIMEOUT)
             self._timeouts[job] = now + (OVERDUE if over < OVERDUE else AGAIN)
         self._timer = asyncio.get_running_loop().call_later(STEP, self._check) if self._timeouts else None
