@@ -42,12 +42,13 @@ test: setup ## Run the suite that needs Python and make only
 test-clients: setup client-go client-node grpcurl ## Run the clients made from the .proto files alone, and the reference's lines
 	$(BIN)/python -m pytest -n auto -m full
 
-lint: setup ## Check format, style, types, import arrows, contract and generated code
+lint: setup ## Check format, style, types, imports, contract, generated code and prose
 	ruff format --check $(SOURCES)
 	ruff check $(SOURCES)
 	python proto/generate.py --check
 	python docs/settings_reference.py --check
 	python docs/proto_reference.py --check
+	python docs/prose_check.py
 	buf format --diff --exit-code proto
 	buf lint $(CONTRACT)
 	buf breaking --against proto/landed.binpb $(CONTRACT)

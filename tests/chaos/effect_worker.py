@@ -32,7 +32,7 @@ EFFECT = "insert into chaos.effects (job_id, lease, token) values (%s, %s, %s)"
 FENCES = (
     r"\s+and jobs\.lease = (held|decided)\.lease\b",
     r"\s+and lease = %\(lease\)s",
-    r"\s+and case when \(select \(%\(leases\)s.*?\)\) is true\s+end",
+    r"\s+and case\s+when \(select \(%\(leases\)s.*?\)\) is true\s+end",
 )
 WITHOUT_FENCE = "CHAOS_WITHOUT_FENCE"
 

@@ -28,8 +28,8 @@ SERVER_USER = "pgserver"
 PACKAGED_VERSION = 18
 START_TIMEOUT = 30.0
 STOP_SIGNALS = {"fast": signal.SIGINT, "immediate": signal.SIGQUIT}
-# What is to be done before a server begins is done by a program of its own, which then becomes the server. Python would
-# fork for it (`preexec_fn`, `user`), and where gRPC's threads run, its fork handlers crash such a child now and then.
+# A small program prepares for the server and then becomes it. Python would fork for that (`preexec_fn`, `user`), and
+# where gRPC's threads run, its fork handlers crash such a child now and then.
 _BECOME = """
 import ctypes, os, pwd, signal, sys
 user, parent, *command = sys.argv[1:]
@@ -156,7 +156,7 @@ class EmbeddedPostgres:
             shutil.rmtree(self.data_dir, ignore_errors=True)
 
     def _signal_all(self, number: signal.Signals) -> None:
-        # The postmaster leads a process group; each of its children leads one of its own.
+        # The postmaster leads a process group, and each of its children leads another one.
         children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
         for pid in (self.pid, *map(int, children)):
             with contextlib.suppress(ProcessLookupError):
@@ -192,7 +192,7 @@ class EmbeddedPostgres:
 
 
 def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nobody listens on now."""
+    """Returns a TCP port of 127.0.0.1 that is free now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

@@ -1,8 +1,8 @@
 """Brings an installation's tables to the version that this code needs, or back to an earlier one.
 
-Each migration runs in a transaction of its own where that is possible, under a lock, so any number of processes may
-ask at once. One that was applied with other content is an error, never skipped. Workers of the version before may run
-meanwhile: a lock on a table that they use is waited for only briefly, and asked for again.
+Each migration runs in a separate transaction where that is possible, under a lock, so any number of processes may
+migrate at once. A migration that was applied with other content is an error. Workers of the previous version may run
+meanwhile: a lock on a table that they use is waited for only briefly, and requested again.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Migration:
 
 
 def up(dsn: str, *, schema: str = DEFAULT_SCHEMA, grants: Mapping[DatabaseRole, str] | None = None) -> list[Migration]:
-    """Applies what is missing, in order, then grants the roles what they need. Answers what it applied.
+    """Applies what is missing, in order, then grants the roles what they need. Returns the applied migrations.
 
     Args:
         dsn: The database, as a role that owns the schema or may create it. Not through a pooler in transaction mode.
@@ -85,9 +85,9 @@ def up(dsn: str, *, schema: str = DEFAULT_SCHEMA, grants: Mapping[DatabaseRole, 
 
 
 def down(dsn: str, *, to: int, schema: str = DEFAULT_SCHEMA) -> list[Migration]:
-    """Takes back every migration above version `to`, the newest first; 0 takes back all. Answers what it took back.
+    """Reverts every migration above version `to`, the newest first; 0 reverts all. Returns the reverted migrations.
 
-    What only the later versions know is lost; with version 1, every job. No worker may run that needs them.
+    What only later versions store is lost: with version 1, every job. No worker that needs them may run.
 
     Raises:
         MigrationChangedError: The database has been migrated by other files than these, such as those of a later
@@ -126,7 +126,7 @@ def status(dsn: str, *, schema: str = DEFAULT_SCHEMA) -> list[Migration]:
 
 
 def script(*, start: int = 0, to: int | None = None, schema: str = DEFAULT_SCHEMA) -> str:
-    """The SQL that leads from one version to another, up or down, for those who run it by tools of their own (psql).
+    """Returns the SQL from one version to another, up or down, to run it with another tool such as psql.
 
     It keeps the same records, so that `status` and `up` know what has been done.
 

@@ -87,7 +87,7 @@ class _Batch:
         return [things[place] for place in self._places]
 
     def replaced(self, items: Sequence[Item]) -> list[NewJob]:
-        """Returns all jobs to enqueue, with what the middleware yielded instead of its own."""
+        """Returns all jobs to enqueue, with what the middleware yielded in place of those it was given."""
         wanted: dict[int, Item] = {**dict(enumerate(self._jobs)), **self._placed(items, NewJob, EnqueueError)}
         self._refused = {place: item for place, item in wanted.items() if isinstance(item, EnqueueError)}
         return [item for item in wanted.values() if not isinstance(item, EnqueueError)]

@@ -1,2 +1,2 @@
--- What puts rows in line that are not written by insert_jobs: this transaction, and the time.
+-- The transaction and the time that copied rows become available with; copy_jobs writes rows without insert_jobs.
 select pg_current_xact_id()::text as xid, clock_timestamp() as at

@@ -1,9 +1,9 @@
--- Inserts jobs and wakes the workers of their queues at commit: one notification per queue. Answers each id with the
--- position that it had in the arrays. A job without a due time is put in line by this transaction.
+-- Inserts jobs and wakes the workers of their queues at commit: one notification per queue. Returns each id with the
+-- position that its job had in the arrays. A job without a due time becomes available with this transaction.
 --
--- A job with an idempotency key reserves it, and is left out of the answer and of the table where it is taken. Keys are
+-- A job with an idempotency key reserves it. If the key is taken, the job is not inserted and not returned. Keys are
 -- sorted, so that two batches with the same ones wait for each other instead of deadlocking. Waits for a transaction
--- that holds one of the keys uncommitted.
+-- that has taken one of the keys and not committed.
 with given as materialized (
   select ordinality, coalesce(id, nextval('{schema}.jobs_id_seq')) as id, key, first_kind, payload_hash,
          queue, kind, version, priority, max_retries, timeout_ms, run_at, delay_ms, caller, traceparent, tracestate, baggage,
@@ -12,7 +12,8 @@ with given as materialized (
     %(ids)s::bigint[], %(keys)s::text[], %(first_kinds)s::text[], %(hashes)s::bytea[],
     %(queues)s::text[], %(kinds)s::text[], %(versions)s::smallint[], %(priorities)s::smallint[],
     %(max_retries)s::smallint[], %(timeouts_ms)s::integer[], %(run_ats)s::timestamptz[],
-    %(delays_ms)s::bigint[], %(callers)s::text[], %(traceparents)s::text[], %(tracestates)s::text[], %(baggages)s::text[], %(payloads)s::bytea[],
+    %(delays_ms)s::bigint[], %(callers)s::text[], %(traceparents)s::text[], %(tracestates)s::text[],
+    %(baggages)s::text[], %(payloads)s::bytea[],
     %(tags)s::text[], %(metadatas)s::jsonb[]
   ) with ordinality as given (
     id, key, first_kind, payload_hash,

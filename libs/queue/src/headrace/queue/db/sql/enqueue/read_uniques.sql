@@ -1,5 +1,5 @@
--- Reads who holds uniquenesses, and whether that job counts. A statement of its own: the one that lost the race can't see
--- what the winner has just committed. A key and its job are committed together, so a job that isn't there is gone.
+-- Reads which jobs hold uniquenesses, and whether they count. A separate statement: the one that lost the race can't see what
+-- the winner has just committed. A key and its job are committed together, so a job that isn't there has been deleted.
 select held.key, held.job_id,
        coalesce(
          job.state::text = any(string_to_array(wanted.states, ','))

@@ -1,4 +1,4 @@
--- Takes uniquenesses over from jobs that don't count, each only if that very job still holds it: whoever comes second finds
+-- Takes uniquenesses over from jobs that don't count, each only if that very job still holds it: the second to come finds
 -- another holder, and looks again. Locks the rows in order, as take_uniques does.
 with freed as materialized (
   select held.key, wanted.job_id

@@ -1,5 +1,5 @@
--- Makes idempotency keys that this transaction has reserved stand for other jobs than they were reserved for: the new job
--- turned out to be a duplicate of those.
+-- Makes idempotency keys that this transaction has reserved identify other jobs: the new job turned out to be a duplicate of
+-- those.
 update {schema}.idempotency_keys as held
 set job_id = wanted.job_id
 from unnest(%(callers)s::text[], %(kinds)s::text[], %(keys)s::text[], %(ids)s::bigint[]) as wanted (caller, kind, key, job_id)

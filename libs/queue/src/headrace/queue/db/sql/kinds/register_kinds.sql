@@ -1,4 +1,4 @@
--- Notes how the payloads of kinds look here. What is known is left as it is, with the time at which it first was. Sorted, so
+-- Records how the payloads of kinds look here. A known form is left with the time at which it was first recorded. Sorted, so
 -- that processes that start together wait for each other instead of deadlocking.
 insert into {schema}.kind_descriptors (kind, version, fingerprint, descriptors)
 select kind, version, fingerprint, descriptors

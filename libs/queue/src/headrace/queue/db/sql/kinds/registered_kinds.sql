@@ -1,4 +1,4 @@
--- How the payloads of kinds have looked to whoever enqueued or ran them, the first one first.
+-- How the payloads of kinds looked to the processes that enqueued or ran them, oldest first.
 select kind, version, fingerprint, descriptors, registered_at
 from {schema}.kind_descriptors
 where kind = any(%(kinds)s::text[])
