@@ -54,12 +54,12 @@ lint: setup ## Check format, style, types, import arrows, contract and generated
 	lint-imports --no-logo
 	mypy $(SOURCES)
 
-format: setup ## Format the code and mend what can be mended
+format: setup ## Format the code and fix what can be fixed
 	ruff format $(SOURCES)
 	ruff check --fix $(SOURCES)
 	buf format --write proto
 
-proto: setup ## Generate proto/gen, and the contracts' reference, anew from the .proto files
+proto: setup ## Generate proto/gen and the contracts' reference from the .proto files
 	@$(BIN)/python proto/generate.py
 	@$(BIN)/python docs/proto_reference.py
 
@@ -69,7 +69,7 @@ land-proto: lint ## Make today's contract the one that later changes must not br
 
 LOCK = "$(UV)" pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --upgrade
 
-lock: ## Resolve requirements.in, uv and the Go toolchain anew into their locks
+lock: ## Resolve requirements.in, uv and the Go toolchain into their locks
 	@$(GET_UV)
 	@$(LOCK) requirements.in -o requirements.lock
 	@$(LOCK) --no-annotate - -o make/uv.lock <<<uv

@@ -32,7 +32,7 @@ def pytest_configure(config: pytest.Config) -> None:
     global _server  # noqa: PLW0603
     if SERVER_URL in os.environ or config.option.collectonly:
         return
-    # Tests of durability start separate servers; here speed is worth more.
+    # Tests of durability start their own servers; here speed matters more.
     quick = {"fsync": "off", "max_connections": "300", "shared_buffers": "256MB"}
     version = os.environ.get(VERSION)
     _server = EmbeddedPostgres(version=int(version) if version else None, settings=quick).__enter__()

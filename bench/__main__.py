@@ -27,7 +27,7 @@ RESULTS = Path(__file__).parent / "results"
 
 
 def main() -> int:
-    """Runs everything; prints the table, writes results/latest.json, and answers 0 if every bar is met."""
+    """Runs everything, prints the table, writes results/latest.json, and returns 0 if every bar is met."""
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="small numbers, at most five minutes")
     parser.add_argument("--only", choices=["engine", "rpc"], help="the engine beside its peers, or the jobs service")

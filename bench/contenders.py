@@ -1,4 +1,4 @@
-"""Who is measured, and how to start each one's driver: a process of its own, with an environment of its own."""
+"""The contenders, and how to start each one's driver: a separate process with a separate environment."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Contender:
     """The checkout that the driver belongs to."""
 
     def run(self, case: str, dsn: str, **arguments: Any) -> dict[str, Any]:
-        """Runs a case of the driver; answers what it measured. Raises DriverError."""
+        """Runs a case of the driver; returns what it measured. Raises DriverError."""
         done = subprocess.run(
             [*self.command, case, dsn, json.dumps(arguments)],
             cwd=self.root,

@@ -29,7 +29,7 @@ class Work:
 
 
 class Server:
-    """An embedded server. Each measurement has a database of its own."""
+    """An embedded server. Each measurement has a separate database."""
 
     def __init__(self) -> None:
         self._postgres = EmbeddedPostgres(settings=SETTINGS)

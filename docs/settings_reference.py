@@ -116,7 +116,7 @@ def table(rows: Iterable[Row]) -> str:
 
 
 def with_tables(page: str) -> str:
-    """The page with every table filled in anew; raises SystemExit where the page lacks one."""
+    """Returns the page with every table filled in; raises SystemExit if the page lacks one."""
     if missing := TABLES.keys() - {match["name"] for match in _TABLE.finditer(page)}:
         raise SystemExit(f"docs/settings.md has no place for the tables {', '.join(sorted(missing))}")
     return _TABLE.sub(lambda match: f"{match['begin']}\n{table(TABLES[match['name']]())}\n\n{match['end']}", page)

@@ -1,4 +1,4 @@
-# The benchmarks in bench/. The peers are got once per machine, each into an environment of its own.
+# The benchmarks in bench/. The peers are installed once per machine, each into a separate environment.
 
 # Raised by hand.
 PGQUEUER_VERSION := 1.6.0

@@ -1,4 +1,4 @@
-# What `make test-full` has beyond `make test`, each part by a target of its own. A part that can't run on this machine
+# What `make test-full` has beyond `make test`, each part with a separate target. A part that can't run on this machine
 # prints `SKIPPED name: why`.
 
 .PHONY: test-full test-traces test-pythons test-images test-cluster test-timing soak

@@ -48,7 +48,7 @@ def measure(
 def _pair(
     server: Server, order: Sequence[Side], tables: Mapping[str, str], case: Case, size: Size
 ) -> dict[str, Values]:
-    """Has both sides take the steps of a case by turns, each on a database of its own."""
+    """Has both sides take the steps of a case in turn, each on a separate database."""
     values: dict[str, Values] = {side.name: {} for side in order}
     with ExitStack() as stack:
         databases = [stack.enter_context(server.database(like=tables[side.name])) for side in order]

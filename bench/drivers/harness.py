@@ -2,7 +2,7 @@
 
     python -m bench.drivers.<name> <case> <database url> <arguments of the case, as JSON>
 
-prints one JSON object. It needs nothing but the standard library, since each peer has an environment of its own.
+prints one JSON object. It needs only the standard library, since each peer has a separate environment.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Driver(Protocol):
         """Enqueues many jobs in one transaction, in the fastest way there is."""
 
     async def enqueue_one(self, id_: str) -> None:
-        """Enqueues a job in a transaction of its own."""
+        """Enqueues a job in a separate transaction."""
 
     def working(self, began: Callable[[str], None]) -> AbstractAsyncContextManager[None]:
         """A worker at work; at the end of the block it has stopped, and what it did is in the database."""
@@ -84,7 +84,7 @@ async def _measured(work: Awaitable[None]) -> dict[str, Any]:
 
 
 async def drain(driver: Driver, *, jobs: int) -> dict[str, Any]:
-    """Works off jobs that stand in line: from the first one that begins until the last outcome is in the database."""
+    """Runs queued jobs: from the start of the first one until the last outcome is in the database."""
     count = Count(jobs)
     async with driver.working(count.began):
         await count.reached.wait()

@@ -1,6 +1,6 @@
-"""Calls a jobs server as fast as it answers: `python -m bench.rpc.load <target> <arguments>`, a process of its own.
+"""Calls a jobs server as fast as it responds: `python -m bench.rpc.load <target> <arguments>`, a separate process.
 
-The bytes of each request are made beforehand and answers are not decoded, so that as little as can be of what is
+The requests are serialized beforehand and responses are not decoded, so that as little as can be of what is
 measured is the client's own. Prints one JSON object.
 """
 

@@ -60,7 +60,7 @@ class JobsServerProgram:
         return cpu_seconds(self._process.pid)
 
     def load(self, **arguments: Any) -> dict[str, Any]:
-        """Has it called by a process of its own; see bench.rpc.load. Raises DriverError."""
+        """Calls it from a separate process; see bench.rpc.load. Raises DriverError."""
         done = subprocess.run(
             [sys.executable, "-m", "bench.rpc.load", self._target, json.dumps({"token": self._token, **arguments})],
             cwd=ROOT,

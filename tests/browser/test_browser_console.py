@@ -21,7 +21,7 @@ pytestmark = pytest.mark.browser
 
 @pytest.fixture(scope="module")
 def system() -> Iterator[System]:
-    """The whole system, with somebody's mail sent."""
+    """The whole system, after a user's email was sent."""
     with System(Options(jaeger=False)) as running:
         clients = Clients(running)
         try:

@@ -42,7 +42,7 @@ class StumbledError(Exception):
 
 
 class HandlersOfChaos:
-    """The handlers, with connections of their own."""
+    """The handlers, with their own connections."""
 
     def __init__(self, dsn: str) -> None:
         check = {"min_size": 1, "max_size": SLOTS, "timeout": 5.0, "open": False}
@@ -50,7 +50,7 @@ class HandlersOfChaos:
         self._pool = AsyncConnectionPool(dsn, check=AsyncConnectionPool.check_connection, **check)  # type: ignore[arg-type]
 
     async def open(self) -> Handlers:
-        """Opens the connections; Postgres may be away meanwhile."""
+        """Opens the connections; Postgres may be down in the meantime."""
         self._blocking.open()
         await self._pool.open()
         handlers = Handlers(KINDS)

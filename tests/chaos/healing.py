@@ -47,7 +47,7 @@ class Rest:
 
 
 class Operator(threading.Thread):
-    """Retries by hand what was given up, as soon as it is: people wait for their mails.
+    """Retries discarded jobs as an operator would, at once, because users wait for their emails.
 
     Attributes:
         wrong: What should not have been given up: only poison is quarantined, and the harness's own jobs are never used
@@ -63,7 +63,7 @@ class Operator(threading.Thread):
         self._ended = threading.Event()
 
     def run(self) -> None:
-        """Looks from time to time; while Postgres is away, there is nothing to be done."""
+        """Checks from time to time; while Postgres is down, there is nothing to do."""
         while not self._ended.wait(LOOK_EVERY):
             with (
                 contextlib.suppress(psycopg.OperationalError),

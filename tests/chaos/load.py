@@ -32,7 +32,7 @@ AGAIN = 0.5
 
 
 class EnqueuingClient(threading.Thread):
-    """A client that enqueues in transactions of its own."""
+    """A client that enqueues in its own transactions."""
 
     def __init__(self, number: int, system: System, ledger: Ledger, stop: threading.Event, rng: random.Random) -> None:
         super().__init__(name=f"enqueuer-{number}", daemon=True)
@@ -76,7 +76,7 @@ class EnqueuingClient(threading.Thread):
         return self._rng.uniform(0.5, 3.0) if self._rng.random() < HELD_OPEN else 0.0
 
     def _transaction(self, jobs: list[NewJob], *, rolled_back: bool, seconds: float) -> tuple[Fate, list[Enqueued]]:
-        """Runs one transaction; answers how it ended as far as can be known, and what was answered in it."""
+        """Runs one transaction; returns its fate as far as it is known, and the results in it."""
         try:
             connection = self._connect()
         except psycopg.Error:
@@ -87,7 +87,7 @@ class EnqueuingClient(threading.Thread):
             ]
             if seconds:
                 self._stopping.wait(seconds)
-        except psycopg.Error:  # not committed, since nobody has asked for that
+        except psycopg.Error:  # not committed, since the commit wasn't requested
             self._disconnect()
             return Fate.ROLLED_BACK, []
         if len(answers) != len(jobs):

@@ -61,7 +61,7 @@ class People(threading.Thread):
             self._at_stripe("cancel", subscription=paid["subscription"])
 
     def _confirm_and_log_in(self, person: Person) -> str:
-        """By the newest mail: a repeated registration may have voided the one before."""
+        """By the newest email: a repeated registration may have invalidated the previous one."""
         clients = self._clients
         link = link_in(clients.mails(person.email, wait=10)[-1], "/verify")
         page = clients.browser.get(link).raise_for_status()
@@ -93,7 +93,7 @@ class Webhooks(threading.Thread):
 
 
 def deliver(clients: Clients, **told: object) -> None:
-    """Has Stripe send what is not taken yet; what nobody takes stays."""
+    """Makes Stripe send the webhooks that were not accepted yet; rejected ones stay."""
     try:
         clients.stripe.post("/_control/deliver", json=told).raise_for_status()
     except httpx.TransportError:
@@ -101,7 +101,7 @@ def deliver(clients: Clients, **told: object) -> None:
 
 
 def insist(call: Callable[[], T]) -> T:
-    """Asks again until there is an answer, as a well-behaved app does."""
+    """Retries until there is a response, as a well-behaved app does."""
     while True:
         try:
             return call()

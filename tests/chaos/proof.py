@@ -1,7 +1,7 @@
 """Proves from the jobs' tables and the harness's ledger: nothing lost, nothing twice, nothing that was rolled back, no
 fence passed.
 
-Each check answers what is wrong, one line each; none is what one hopes for.
+Each check returns its violations, one per line; none if it holds.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ MINE = """
 select id, state::text, convert_from(payload, 'UTF8')::jsonb ->> 'token' as token
 from headrace.jobs where kind like 'chaos.%'
 """
-# What each statement answers is a violation.
+# Each row that a statement returns is a violation.
 HAPPENED_TWICE = """
 select format('job %s: its effect happened %s times, under the leases %s',
               job_id, count(*), array_agg(lease order by at))
@@ -137,7 +137,7 @@ def _lost(jobs: psycopg.Connection[Any], ledger: Ledger) -> list[str]:
 
 
 def _lost_by_the_relay(jobs: psycopg.Connection[Any], api: psycopg.Connection[Any]) -> list[str]:
-    """Each outbox row became a job of its own, and that is completed."""
+    """Each outbox row became a separate job, which is completed."""
     states, seen, wrong = _states(jobs), dict[str, str](), []
     for row_id, job_id in api.execute(OUTBOX):
         if states.get(int(job_id)) != JobState.COMPLETED:

@@ -1,10 +1,10 @@
-"""Proves from the mail server's and Stripe's own ledgers: everyone has their mail, and what they paid for.
+"""Checks the mail server's and Stripe's records: every user has their email, and what they paid for.
 
-Mail is at least once. Every attempt that ends with its record sends the mail once or finds it sent; so a mail may have
-been taken once more for each attempt that could not make its record: its worker was killed or stopped between the mail
-server's 250 and the record, or the api stayed away for the rest of the attempt. Such an attempt is known by its entry
-in the job's errors. What is taken more often than that is a violation. This is an upper bound: a worker that was lost
-before it had sent anything excuses a mail, too, since neither ledger knows under which lease a mail was sent.
+Email is delivered at least once. Every attempt that ends with its record sends the email once or finds it sent. So an
+email may have been accepted once more for each attempt without a record: its worker was killed or stopped between the
+mail server's 250 and the record, or the api stayed down for the rest of the attempt. Such an attempt is known by its
+entry in the job's errors. What is taken more often than that is a violation. This is an upper bound: a worker that was
+lost before it had sent anything excuses a mail, too, since neither ledger knows under which lease a mail was sent.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class MailCount:
 def check_mails(
     jobs: psycopg.Connection[Any], api: psycopg.Connection[Any], clients: Clients, ledger: Ledger
 ) -> MailCount:
-    """Everyone has the mail of their registration, and no mail came more often than can be explained."""
+    """Every user has the email of their registration, and no email came more often than can be explained."""
     found = MailCount()
     taken: dict[str, list[datetime]] = defaultdict(list)
     for entry in clients.mailbox.get("/ledger").raise_for_status().json()["transactions"]:
@@ -66,10 +66,10 @@ def check_mails(
             mailed.add(email)
         elif sent_at is not None:
             found.wrong.append(
-                f"mail {message_id} to {email} is recorded as sent, and the mail server has not taken it"
+                f"mail {message_id} to {email} is recorded as sent, but the mail server has not accepted it"
             )
         elif template != "verify_email":
-            found.wrong.append(f"mail {message_id} ({template}) to {email} was never taken")
+            found.wrong.append(f"mail {message_id} ({template}) to {email} was never accepted")
         else:
             found.figures["mails dropped, since their link had no use any more"] += 1
         if len(times) <= 1:
@@ -84,7 +84,7 @@ def check_mails(
             found.wrong.append(
                 f"mail {message_id} to {email} was taken {len(times)} times; attempts without a record: {excuses}"
             )
-    found.wrong += [f"the mail server took {message_id}, which nobody wrote" for message_id in taken]
+    found.wrong += [f"the mail server accepted {message_id}, which no job sent" for message_id in taken]
     found.wrong += [f"{email} is registered, and has no mail" for email in ledger.people if email not in mailed]
     return found
 

@@ -88,7 +88,7 @@ def own_worker(system: System, name: str) -> ProcessSpec:
 def start_load(
     system: System, clients: Clients, ledger: Ledger, stop: threading.Event, seeds: random.Random
 ) -> list[threading.Thread]:
-    """Starts everybody who asks something of the system, each with chance of their own."""
+    """Starts all clients of the system, each with a separate random generator."""
 
     def rng() -> random.Random:
         return random.Random(seeds.random())
@@ -102,10 +102,10 @@ def start_load(
 
 
 def end_load(load: list[threading.Thread]) -> list[str]:
-    """Waits until everybody has got their answers; returns who has not."""
+    """Waits until all clients have their responses; returns those that don't."""
     for thread in load:
         thread.join(LOAD_ENDS_WITHIN)
-    return [f"{thread.name} waits for an answer in vain" for thread in load if thread.is_alive()]
+    return [f"{thread.name} waits for a response in vain" for thread in load if thread.is_alive()]
 
 
 def prove(
@@ -132,6 +132,6 @@ def prove(
         for name, wrong in proof.check_jobs(jobs, api, ledger).items():
             report.check(name, wrong)
         report.check(
-            "everyone registered has a mail, and each mail came once but where its record was cut off", mails.wrong
+            "every registered user has an email, and each email came once unless its record was cut off", mails.wrong
         )
         report.check("every subscription is in the books as Stripe has it", proof_people.check_billing(api, clients))

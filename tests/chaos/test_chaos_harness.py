@@ -1,4 +1,4 @@
-"""The harness can fail: without the fence it reports a violation; and what it excuses a second mail for."""
+"""The harness can fail: without the fence it reports a violation. Also tests what excuses a second email."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_with_the_fence_in_place_the_same_faults_break_nothing() -> None:
         # It was stopped, declared dead, and goes on where it was.
         ([("worker_lost", 15)], [20, 25], ["worker_lost"]),
         ([("AioRpcError", 15)], [10, 20], ["AioRpcError"]),
-        # The attempts that failed had sent nothing: before the first mail, and between the two.
+        # The failed attempts had sent nothing: before the first email, and between the two.
         ([("AioRpcError", 5)], [10, 20], []),
         ([("AioRpcError", 5), ("AioRpcError", 15)], [1, 20], ["AioRpcError"]),
     ],

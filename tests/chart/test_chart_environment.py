@@ -48,7 +48,7 @@ SECRETS = {
 
 @pytest.fixture
 def environment_of(monkeypatch: pytest.MonkeyPatch) -> Callable[[list[dict[str, Any]], str], dict[str, str]]:
-    """Puts a rendered program's environment in the place of this process's, and returns its ConfigMap."""
+    """Replaces this process's environment with a rendered program's, and returns its ConfigMap."""
 
     def enter(objects: list[dict[str, Any]], component: str) -> dict[str, str]:
         def of(kind: str) -> dict[str, Any]:

@@ -128,4 +128,4 @@ async def test_a_client_says_that_its_token_is_wrong(language: str, target: str)
     )
     _, complained = await process.communicate()
     assert process.returncode == 1
-    assert "The token is not known" in complained.decode()
+    assert "The token is unknown" in complained.decode()

@@ -28,7 +28,7 @@ def blocks() -> dict[str, tuple[str, str]]:
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
-    """A copy of the repository that uses this environment's packages, but none of its own code but the copy's."""
+    """A copy of the repository that uses this environment's packages, but only the copy's code."""
     copy = tmp_path / "headrace"
     shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(".*", "__pycache__", "build", "dist"))
     (copy / ".venv").symlink_to(sys.prefix)

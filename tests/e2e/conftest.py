@@ -156,12 +156,12 @@ class Operator:
         return self._clients.jobs.Enqueue(request, metadata=self._token, timeout=RPC_TIMEOUT).job_id
 
     def wait_until_at_rest(self, within: float = 90) -> None:
-        """Waits until nothing is left to be handed over and no job is under way."""
+        """Waits until no outbox row is waiting and no job is unfinished."""
 
         def at_rest() -> None:
             with self.api_database() as connection:
                 left = connection.execute("select from outbox where sent_at is null").fetchall()
-            check(not left, f"{len(left)} outbox rows were not handed over")
+            check(not left, f"{len(left)} outbox rows were not sent")
             jobs = self._jobs(*UNDER_WAY)
             states = Counter(job_pb2.JobState.Name(job.state) for job in jobs)
             check(not jobs, f"jobs are under way: {dict(states)}")
@@ -179,7 +179,7 @@ class Operator:
         return list(self._clients.jobs.ListJobs(request, metadata=self._token, timeout=RPC_TIMEOUT).jobs)
 
     def mails_per_person(self, crowd: Crowd) -> Counter[str]:
-        """How many mails the mail server has taken for each address of a crowd."""
+        """How many emails the mail server has accepted for each address of a crowd."""
         taken = self._clients.mailbox.get("/mails").raise_for_status().json()["mails"]
         recipients = (recipient for mail in taken for recipient in mail["recipients"])
         return Counter(recipient for recipient in recipients if recipient.endswith(f"@{crowd.domain}"))
@@ -196,7 +196,7 @@ class Operator:
 
     @contextmanager
     def forbidden_to_write(self, table: str) -> Iterator[None]:
-        """Takes the api's right to write one of its tables away while the block runs: a slip that can be healed."""
+        """Revokes the api's right to write to one of its tables while the block runs."""
         rights = SQL("insert, update on {} {} api_server")
         with self.api_database() as connection:
             connection.execute(SQL("revoke ") + rights.format(Identifier(table), SQL("from")))
@@ -260,7 +260,7 @@ def marked_processes(request: pytest.FixtureRequest) -> Callable[[], list[str]]:
             try:
                 if mark in (process / "environ").read_bytes().split(b"\0"):
                     found.append((process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace"))
-            except OSError:  # it has just ended, or is somebody else's
+            except OSError:  # it has just exited, or belongs to another user
                 continue
         return found
 

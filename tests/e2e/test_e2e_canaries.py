@@ -1,4 +1,4 @@
-"""A journey with values that can be recognised, through a mail server that repeats what it is given when it refuses.
+"""A journey with recognisable values, through a mail server that quotes what it rejects.
 
 Afterwards they are looked for in every table of both databases, in every line that any program has logged, in every
 span that was exported, and on every page of the console. docs/privacy.md says which places hold what; this test says
@@ -42,7 +42,7 @@ WITHIN = 60.0
 
 
 class Indiscreet:
-    """A mail server that refuses each mail once, repeating the recipient and the mail, and then passes it on."""
+    """A mail server that rejects each email once, quoting the recipient and the email, and then forwards it."""
 
     def __init__(self, port: int) -> None:
         self._port = port
@@ -92,7 +92,7 @@ def collector() -> Iterator[tuple[Collector, str]]:
 
 @pytest.fixture(scope="module")
 def system(collector: tuple[Collector, str]) -> Iterator[System]:
-    """The system, its worker sending mails by way of the indiscreet server, its spans going to the collector."""
+    """The system, with a worker that sends emails through the indiscreet server, and spans sent to the collector."""
     environment = {
         "OTEL_EXPORTER_OTLP_ENDPOINT": collector[1],
         "OTEL_TRACES_SAMPLER": "always_on",
@@ -187,7 +187,7 @@ def secrets(system: System) -> dict[str, str]:
     finally:
         clients.close()
     assert states == {job_pb2.JOB_STATE_COMPLETED}
-    # The mail server did repeat what it was given: in each mail's first attempt.
+    # The mail server did quote what it got, in each email's first attempt.
     assert len([message for message in errors if "is busy, keep your [redacted]" in message]) >= 2, errors
     assert all(len(secret) > 10 for secret in told.values())
     return told
@@ -244,7 +244,7 @@ def test_no_program_has_logged_one(system: System, secrets: dict[str, str]) -> N
         system.stop_part(name)
     logs = {path.stem: path.read_text(errors="replace") for path in system.logs.glob("*.log")}
     logs["postgres"] = system.postgres.log_file.read_text(errors="replace")
-    # Helpers of this stack stand for somebody else's programs.
+    # Helpers of this stack play other people's programs.
     ours = {name: text for name, text in logs.items() if not name.startswith(("mail", "stripe"))}
     assert {"api", "jobs-console", "jobs-server", "worker-3"} <= set(ours)
     lines = {f"{name}: {line}": line for name, text in ours.items() for line in text.splitlines()}

@@ -83,7 +83,7 @@ def watched(system: System, port: int, *parts: str) -> Iterator[Counter[str]]:
 
 
 def load(address: str, token: str) -> None:
-    """More calls at once than there are connections: mails that nobody knows, lists, and counts."""
+    """More calls at once than there are connections: unknown emails, lists, and counts."""
     options: Any = {"metadata": bearer(token), "timeout": 60, "wait_for_ready": True}
 
     def call(number: int) -> None:

@@ -59,13 +59,13 @@ def test_the_late_outcome_of_a_stopped_worker_counts_for_nothing(
 
 
 def running(clients: Clients) -> list[job_pb2.Job]:
-    """The mail jobs that are running."""
+    """The running email jobs."""
     jobs = clients.list_jobs("SendVerificationEmail")
     return [job for job in jobs if job.state == job_pb2.JOB_STATE_RUNNING]
 
 
 def completes_another(clients: Clients, worker: str) -> None:
-    """Registers somebody, and makes sure that this worker sends the mail."""
+    """Registers a user, and makes sure that this worker sends the email."""
     person: Person = new_person("later")
     register(clients, person)
     clients.mails(person.email)

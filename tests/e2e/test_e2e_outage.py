@@ -1,4 +1,4 @@
-"""Postgres goes away under load and comes back."""
+"""Postgres goes down under load and comes back."""
 
 import json
 import os
@@ -25,7 +25,7 @@ RECOVERED_WITHIN = 20.0
 OPTIONS = Options(
     jaeger=False,
     environment={
-        # A mail that is being sent when the outage begins must be able to outlast it.
+        # An email that is being sent when the outage begins must be able to outlast it.
         "SMTP_TIMEOUT": "4m",
         "API_MAIL_RESERVATION": "10m",
         "JOBS_KIND_OVERRIDES": json.dumps(

@@ -1,4 +1,4 @@
-"""Everybody who registers gets one mail, whatever happens to the services meanwhile."""
+"""Every registered user gets one email, whatever happens to the services in the meantime."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ pytestmark = pytest.mark.e2e
 OPTIONS = Options(
     jaeger=False,
     environment={
-        "API_MAIL_COOLDOWN": "1h",  # a repeated registration is not due for a second mail
-        # A mail that failed with its api is tried again soon, and for as long as a loaded machine takes to restart it.
+        "API_MAIL_COOLDOWN": "1h",  # a repeated registration must not send a second email
+        # An email that failed with its api is retried soon, for as long as a loaded machine takes to restart the api.
         "JOBS_RETRY_FACTOR": "2",
         "JOBS_RETRY_CAP": "3s",
         "JOBS_KIND_OVERRIDES": '{"saas.jobs.v1.SendVerificationEmail": {"max_retries": 30}}',

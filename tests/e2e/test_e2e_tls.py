@@ -1,4 +1,4 @@
-"""The whole way of a mail with every gRPC connection between the programs encrypted, and certificates on both ends."""
+"""An email's way through the system with mTLS on every gRPC connection between the programs."""
 
 import re
 from dataclasses import replace
@@ -35,7 +35,7 @@ def test_a_mail_goes_its_way_encrypted_and_goes_on_when_all_certificates_are_rep
     assert len(jobs_in_the_console(system)) == 1
 
     certificates.write(Authority(tmp_path, "second"))
-    for name in ("jobs-server", "api"):  # their clients have to connect anew, then
+    for name in ("jobs-server", "api"):  # so that their clients have to reconnect
         system.stop_part(f"{name}-encrypted")
         system.start_part(f"{name}-encrypted")
     register(clients, two)
@@ -44,7 +44,7 @@ def test_a_mail_goes_its_way_encrypted_and_goes_on_when_all_certificates_are_rep
 
 
 def jobs_in_the_console(system: System) -> list[str]:
-    """The verification mails that the console lists, each by the payload on its page."""
+    """The verification emails that the console lists, each by the payload on its page."""
     url = system.url("console-http")
     with httpx.Client(base_url=url, headers={"origin": url}, follow_redirects=True, trust_env=False) as browser:
         browser.post("/login", data={"token": system.credentials.operator_token}).raise_for_status()
@@ -61,7 +61,7 @@ class Certificates:
         self.ca = folder / "ca.pem"
 
     def write(self, authority: Authority) -> None:
-        """Issues all of them anew, and puts them in place of those before."""
+        """Issues all of them again, and replaces the previous ones."""
         for name in ("jobs-server", "api", "worker", "console"):
             certificate, key = authority.issue(f"new-{name}")
             replace_file(self._folder / f"{name}-key.pem", key)

@@ -1,4 +1,4 @@
-"""`make lookups ROWS=n`: what every look-up and every hot statement reads beside n finished jobs, and beside 50,000.
+"""`make lookups ROWS=n`: what lookups and frequent statements read beside n finished jobs, and beside 50,000.
 
 It is about pages, not about time: a page count is the same on every machine, however busy. Nothing may read a large
 table as a whole, and nothing may read more than a bounded number of times what it reads beside few. Needs about a
@@ -26,11 +26,11 @@ from tests.lookups.query_plans import NAMES, Reading, explained, readings
 
 FEW = 50_000
 RATIO, SLACK = 3.0, 200
-"""How many times as many pages may be read as beside few, and how many besides: an index is a level or two deeper, a
+"""How many times as many pages may be read as beside few jobs, and how many more: an index is a level or two deeper, a
 worker's batches are not the same size twice, and some statements look at what it has in flight, which may be nothing.
 What goes through a table reads a hundred times as many."""
 LOOK = 25_000
-"""Pages that a list may read in any case: a look goes through 20,000 jobs or so, each on a page of its own at worst."""
+"""Pages that a list may read in any case: a lookup reads about 20,000 jobs, at worst each on a separate page."""
 BYTES_PER_ROW = 1_500
 SETTINGS = {
     "fsync": "off",
@@ -70,7 +70,7 @@ def main() -> int:
 
 
 def measured(server: EmbeddedPostgres, rows: int, say: Callable[[str], None]) -> dict[str, Reading]:
-    """What is read beside so many rows, in a database of its own."""
+    """The pages read beside this many rows, in a separate database."""
     name = f"lookups_{rows}"
     with psycopg.connect(server.dsn(), autocommit=True) as admin:
         admin.execute(f"create database {name}")

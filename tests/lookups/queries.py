@@ -1,4 +1,4 @@
-"""What is asked of an installation: every kind of list, counts, bulk actions; and a worker's own work beside it."""
+"""The load on an installation: every kind of list, counts, bulk actions, and a worker's own statements."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 The new release adds a field, raises a version, renames a kind, and brings a new one. Its clients write from the
 beginning, before any server or worker knows it, and those of the old release write to the end. Nothing may be parked or
-discarded, no attempt spent in vain, and nobody may run what it doesn't know.
+discarded, no attempt wasted, and no worker may run a kind or version it doesn't know.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ WRITES: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     "old": {"Grown": {}, "Stepped": {"euros": 3}, "Before": {}, "Held": {}},
     "new": {"Grown": {"extra": "more"}, "Stepped": {"cents": 300}, "After": {}, "Added": {}, "Held": {}},
 }
-"""What clients of each release write, by the message's name: the fields beside the id."""
+"""What clients of each release write, by the message's name: the fields besides the id."""
 
 Change = Callable[["Rollout"], Any]
 
@@ -149,7 +149,7 @@ class Rollout:
         self._stack.push_async_callback(end)
 
     async def write(self) -> None:
-        """Clients of both releases write jobs of each of their kinds, in the transactions of their own."""
+        """Clients of both releases enqueue jobs of each of their kinds, in their own transactions."""
         async with AsyncSession(self._engine) as session, session.begin():
             for release, messages in WRITES.items():
                 for name, fields in messages.items():
@@ -215,7 +215,7 @@ class Rollout:
         )
 
     async def rows(self, query: str, *params: Any) -> list[dict[str, Any]]:
-        """What the database answers."""
+        """What the database returns."""
         async with await psycopg.AsyncConnection.connect(
             self._database, autocommit=True, row_factory=dict_row
         ) as connection:
@@ -286,7 +286,7 @@ async def test_a_rollout_in_any_order_loses_parks_and_spends_nothing(
     assert sum(count for (_, kind, _), count in seen.items() if kind in {"Before", "After"}) == (
         rollout.written["Before"] + rollout.written["After"]
     )
-    # Nobody took a payload for one of another version, whichever server let it in.
+    # No worker mistook a payload for one of another version, whichever server accepted it.
     assert {(row["version"], *sorted(row["fields"])) for row in ran if row["kind"].endswith("Stepped")} == {
         (1, "euros", "id"),
         (2, "cents", "id"),

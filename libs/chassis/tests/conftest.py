@@ -78,7 +78,7 @@ def stub_of(serve: Any) -> Callable[..., AbstractAsyncContextManager[Any]]:
 
 @pytest.fixture
 def spans() -> Iterator[InMemorySpanExporter]:
-    """The spans that end during the test, whoever set the process's provider."""
+    """The spans that end during the test, with any tracer provider of the process."""
     provider = trace.get_tracer_provider()
     if not isinstance(provider, TracerProvider):
         provider = TracerProvider()

@@ -1,4 +1,4 @@
-"""A program on the chassis, as a process of its own: signals, logs, exported spans, HTTP."""
+"""A program on the chassis, as a separate process: signals, logs, exported spans, HTTP."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""The gRPC server: what it refuses, how it returns errors, and what it serves beside the services."""
+"""The gRPC server: what it rejects, how it returns errors, and what else it serves besides the services."""
 
 import asyncio
 import contextlib
@@ -128,13 +128,13 @@ async def test_a_services_own_exceptions_mean_what_it_says(clerk: Any, serve: An
     clerk.answer = ConnectionRefusedError("no database")
 
     def away(_error: Exception) -> RpcError:
-        return RpcError(grpc.StatusCode.UNAVAILABLE, "The database is away.")
+        return RpcError(grpc.StatusCode.UNAVAILABLE, "The database is unavailable.")
 
     async with serve(translations={OSError: away}) as (_, address), grpc.aio.insecure_channel(address) as channel:
         with pytest.raises(grpc.aio.AioRpcError) as refused:
             await JobsServiceStub(channel).GetJob(ONE)
     assert refused.value.code() == grpc.StatusCode.UNAVAILABLE
-    assert refused.value.details() == "The database is away."
+    assert refused.value.details() == "The database is unavailable."
 
 
 async def test_a_request_over_the_limit_is_refused_with_the_limit(stub_of: Any) -> None:
@@ -305,7 +305,7 @@ async def break_down(address: str, tls: ssl.SSLContext | None) -> None:
 
 
 async def answer_from(address: str, tls: ClientTls | None) -> None:
-    """Calls until the call is answered: what meets an ending server is told so, and tries again."""
+    """Calls until the call succeeds: a call that reaches a stopping server is rejected and retried."""
     async with open_channel(address, tls=tls) as channel, asyncio.timeout(60):
         while True:
             try:

@@ -43,7 +43,7 @@ class Served:
 
 @pytest.fixture(scope="module")
 def served(postgres: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """The program `jobs-server`, on a database of its own."""
+    """The program `jobs-server`, on a separate database."""
     name = f"test_{uuid4().hex}"
     with psycopg.connect(postgres.dsn(), autocommit=True) as admin:
         admin.execute(f"create database {name}")
@@ -137,7 +137,7 @@ async def jobs(connect: Connect, served: Served) -> AsyncIterator[Both]:
 
 @dataclass
 class Script(jobs_service_pb2_grpc.JobsServiceServicer):
-    """A server that returns each call as the script says, in turn; the last answer stays."""
+    """A server that returns the script's results in turn, and repeats the last one."""
 
     answers: list[Any] = field(default_factory=list)
     requests: list[Any] = field(default_factory=list)
@@ -166,8 +166,8 @@ class Script(jobs_service_pb2_grpc.JobsServiceServicer):
 
 @contextmanager
 def scripted(credentials: grpc.ServerCredentials | None = None) -> Iterator[Script]:
-    """Serves a script; over TLS, where there are credentials."""
-    made: Any = Script  # its other methods answer UNIMPLEMENTED
+    """Serves a script; over TLS if there are credentials."""
+    made: Any = Script  # its other methods return UNIMPLEMENTED
     script: Script = made()
     server = grpc.server(ThreadPoolExecutor(4))
     jobs_service_pb2_grpc.add_JobsServiceServicer_to_server(script, server)
@@ -190,7 +190,7 @@ def script() -> Iterator[Script]:
 
 @pytest.fixture
 def secure(tmp_path: Path) -> Iterator[tuple[Script, Authority]]:
-    """A scripted server that lets in who has a certificate of its authority."""
+    """A scripted server that accepts clients with a certificate of its authority."""
     authority = Authority(tmp_path, "mill")
     certificate, key = authority.issue("server")
     credentials = grpc.ssl_server_credentials(

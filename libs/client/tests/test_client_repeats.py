@@ -1,4 +1,4 @@
-"""What the clients do when the service is away, busy, or slow: against a scripted server, over real connections."""
+"""What the clients do when the service is down, busy, or slow: with a scripted server, over real connections."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ from headrace.client import BusyError, Enqueued, InvalidRequestError, NewJob, Tl
 from headrace.jobs.v1 import jobs_service_pb2 as pb
 from saas.jobs.v1.kinds_pb2 import SendVerificationEmail
 
-AWAY = RpcError(grpc.StatusCode.UNAVAILABLE, "The database is away.", error_info("DATABASE_AWAY"), retry_info(0.05))
+AWAY = RpcError(
+    grpc.StatusCode.UNAVAILABLE, "The database is unavailable.", error_info("DATABASE_AWAY"), retry_info(0.05)
+)
 LIMITED = RpcError(grpc.StatusCode.RESOURCE_EXHAUSTED, "Too fast.", error_info("CALLER_LIMITED"), retry_info(0.2))
 FULL = RpcError(grpc.StatusCode.RESOURCE_EXHAUSTED, "It is full.", error_info("QUEUE_FULL"), retry_info(0.05))
 FULL_FOR_LONG = RpcError(grpc.StatusCode.RESOURCE_EXHAUSTED, "It is full.", error_info("QUEUE_FULL"), retry_info(3600))
@@ -138,7 +140,7 @@ async def test_the_current_trace_travels_with_every_job(connect: Any, script: An
     context = span.get_span_context()
     one, many = (header["traceparent"].split("-") for header in script.headers)
     assert one[1] == many[1] == f"{context.trace_id:032x}"
-    assert f"{context.span_id:016x}" not in (one[2], many[2])  # the call has a span of its own
+    assert f"{context.span_id:016x}" not in (one[2], many[2])  # the call has a separate span
     item = script.requests[1].requests[0].trace_context.traceparent.split("-")
     assert item[1:3] == [f"{context.trace_id:032x}", f"{context.span_id:016x}"]
 

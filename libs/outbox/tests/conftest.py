@@ -1,7 +1,7 @@
 """A jobs service that returns by script, and an outbox in a separate database.
 
-The double is a real gRPC server on loopback: what is scripted is only its answers. It keeps the promise of the
-contract that the same key is the same job.
+The double is a real gRPC server on loopback; only its results are scripted. As the contract guarantees, the same key is
+the same job.
 """
 
 from __future__ import annotations
@@ -208,7 +208,7 @@ async def jobs() -> AsyncIterator[JobsDouble]:
 
 @pytest.fixture
 async def house(database: str) -> AsyncIterator[OutboxHouse]:
-    """An outbox in a database of its own."""
+    """An outbox in a separate database."""
     # Without a pool: what becomes of the relay's connections is no concern of the test's own.
     engine = create_async_engine(database.replace("postgresql://", "postgresql+psycopg://"), poolclass=NullPool)
     house = OutboxHouse(engine)

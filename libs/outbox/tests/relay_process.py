@@ -1,4 +1,4 @@
-"""A relay as a process of its own: `relay_process.py DATABASE_URL TARGET LEASE_SECONDS`. SIGTERM ends it.
+"""A relay as a separate process: `relay_process.py DATABASE_URL TARGET LEASE_SECONDS`. SIGTERM ends it.
 
 Prints the alerts that its metric counted when it ends.
 """
@@ -34,7 +34,7 @@ async def main(database: str, target: str, lease: str) -> None:
     async with grpc.aio.insecure_channel(target) as channel:
         await Relay(engine, Outbox(MetaData()), JobsServiceStub(channel), settings=settings).run(stop)
     await engine.dispose()
-    print(json.dumps(_counted(reader, "headrace.outbox.metrics")))
+    print(json.dumps(_counted(reader, "headrace.outbox.alerts")))
 
 
 def _counted(reader: InMemoryMetricReader, name: str) -> list[dict[str, object]]:

@@ -1,4 +1,4 @@
-"""What `Outbox.add` promises: the job is handed over if and only if the caller's transaction commits."""
+"""The guarantee of `Outbox.add`: the job is sent if and only if the caller's transaction commits."""
 
 from __future__ import annotations
 

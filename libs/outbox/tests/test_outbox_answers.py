@@ -1,4 +1,4 @@
-"""The relay's table of answers, item by item and for whole calls, against a real gRPC server."""
+"""The relay's reaction to each status, for single items and whole calls, with a real gRPC server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The relay when things go wrong around it: crashes, rivals, a service or a database that is away."""
+"""The relay under faults: crashes, other relays, and a service or database that is down."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PROGRAM = Path(__file__).with_name("relay_process.py")
 
 
 class RelayProcess(Protocol):
-    """Runs a relay in a process of its own, and kills it at the end of the block if it still runs."""
+    """Runs a relay in a separate process, and kills it at the end of the block if it still runs."""
 
     def __call__(self, *, lease: float = 5) -> AbstractAsyncContextManager[asyncio.subprocess.Process]: ...
 
@@ -54,7 +54,7 @@ async def test_a_relay_killed_between_the_call_and_the_mark_is_followed_by_the_s
     house: OutboxHouse, jobs: JobsDouble, relay_process: RelayProcess, relaying: Relaying
 ) -> None:
     [key] = await house.add()
-    jobs.open.clear()  # the job is accepted, its answer never arrives
+    jobs.open.clear()  # the job is accepted, but its result never arrives
     async with relay_process(lease=1) as killed:
         await jobs.until(lambda: jobs.handed[key] == 1)
         killed.send_signal(signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""The api service, running: its three listeners on loopback, a database of its own, and a jobs service to hand over to.
+"""The running api service: its three listeners on loopback, a separate database, and a jobs service.
 
 The jobs service is a real gRPC server that accepts everything and keeps what it got.
 """
@@ -152,7 +152,7 @@ class Jobs(JobsServiceServicer):
 
 
 class Api:
-    """The service, running, and what is needed to talk to it. Who uses it is Ada unless somebody else is named."""
+    """The running service, and what is needed to call it. The user is Ada unless a test names another."""
 
     email = ADA
     password = PASSWORD
@@ -222,7 +222,7 @@ class Api:
         await self.auth.ResetPassword(auth_pb.ResetPasswordRequest(token=token, new_password=password))
 
     async def mail_ids(self, template: str, email: str = ADA) -> list[str]:
-        """The mails of a sort to an address, oldest first."""
+        """The emails of a sort to an address, oldest first."""
         rows = await self.rows(
             "SELECT mails.id FROM mails JOIN users ON users.id = user_id"
             " WHERE template = %s AND email_key = %s ORDER BY mails.created_at",
@@ -232,12 +232,12 @@ class Api:
         return [str(row["id"]) for row in rows]
 
     async def render(self, mail_id: str, job_id: str | None = None, lease: int = 1) -> worker_pb.RenderMailResponse:
-        """Asks for a mail's content the way a worker does; each time as another job unless told."""
+        """Requests an email's content as a worker does, each time as another job by default."""
         held = worker_pb.JobLease(job_id=job_id or f"job-{next(self._job_ids)}", lease=lease)
         return await self.worker.RenderMail(worker_pb.RenderMailRequest(mail_id=mail_id, lease=held))
 
     async def tokens(self, template: str, email: str = ADA) -> list[str]:
-        """The tokens in the links of the mails of a sort to an address, oldest first, as their reader finds them."""
+        """The tokens in the links of the emails of a sort to an address, oldest first."""
         await self.rows("UPDATE mails SET reserved_until = now()")
         letters = [await self.render(mail_id) for mail_id in await self.mail_ids(template, email)]
         return [match[1] for letter in letters if (match := re.search(r"token=(\S+)", letter.mail.text))]
@@ -276,7 +276,7 @@ def api_environment(monkeypatch: pytest.MonkeyPatch) -> Callable[..., ApiSetting
 
 @pytest.fixture(scope="session")
 def migrated_template(postgres: Any) -> Iterator[str]:
-    """A database with the newest schema, to make others from; migrating each anew would take longer than the tests."""
+    """A database with the newest schema, as a template; migrating each database would take longer than the tests."""
     name = f"template_{uuid4().hex}"
     with psycopg.connect(postgres.dsn(), autocommit=True) as admin:
         admin.execute(f"create database {name}")

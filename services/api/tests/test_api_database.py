@@ -1,4 +1,4 @@
-"""The database away, hanging, and back: refusals in bounded time, and nobody has to restart anything."""
+"""The database down, hanging, and back: errors within a time limit, and no restart needed."""
 
 from __future__ import annotations
 

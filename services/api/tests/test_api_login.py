@@ -91,7 +91,7 @@ async def test_an_access_token_that_is_not_ours_or_has_expired_is_refused(api: A
     tokens = {
         "expired": elsewhere.issue(row["id"], 0)[0],
         "of an earlier epoch": AccessTokens(key).issue(row["id"], -1)[0],
-        "of nobody": AccessTokens(key).issue(uuid4(), 0)[0],
+        "of no user": AccessTokens(key).issue(uuid4(), 0)[0],
         "signed by another key": jwt.encode(claims, Ed25519PrivateKey.generate(), algorithm="EdDSA"),
         "not signed": jwt.encode(claims, "", algorithm="none"),
         "for another audience": jwt.encode({**claims, "aud": "else"}, key.private, algorithm="EdDSA"),

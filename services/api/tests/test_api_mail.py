@@ -1,4 +1,4 @@
-"""Sending a mail: one sender at a time, nothing twice that was recorded, and nothing whose link is dead."""
+"""Sending an email: one sender at a time, no email again that was recorded as sent, and none with a dead link."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 async def mail_id(api: Api) -> str:
-    """A mail to be sent."""
+    """An email to send."""
     await api.register()
     [mail_id] = await api.mail_ids("verify_email")
     return mail_id

@@ -1,4 +1,4 @@
-"""What mails say, word for word: each template against a file that is kept beside this test.
+"""The exact text of emails: compares each template with a file next to this test.
 
 A change that is meant is taken over with UPDATE_GOLDEN=1.
 """

@@ -70,4 +70,4 @@ def test_a_database_that_is_away_is_said_in_one_sentence(
     monkeypatch.setenv("API_DATABASE_URL", "postgresql://nobody@127.0.0.1:9/none")
     answer = command("list")
     assert answer.exit_code == 1
-    assert "can't answer" in answer.output
+    assert "is unavailable" in answer.output

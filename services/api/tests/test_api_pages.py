@@ -1,4 +1,4 @@
-"""The pages behind mail links: a GET shows, a POST acts, and the token stays here."""
+"""The pages behind links in emails: a GET shows, a POST acts, and the token doesn't leak."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ class Program:
 
 @pytest.fixture
 async def program(api_database: str, api_environment: Callable[..., ApiSettings]) -> AsyncIterator[Program]:
-    """The service, starting, with no jobs service to hand over to."""
+    """The service at start, without a jobs service."""
     api_environment(API_DATABASE_URL=api_database)
     process = await asyncio.create_subprocess_exec(PROGRAM, stdout=asyncio.subprocess.PIPE, env=os.environ)
     program = Program(process)

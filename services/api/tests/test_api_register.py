@@ -1,4 +1,4 @@
-"""Registering: one account and one mail in one commit, and nothing to learn from the answers."""
+"""Registration: one account and one email in one commit, and responses that reveal nothing."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ async def test_registering_a_confirmed_address_answers_alike_and_tells_its_owner
 
 
 async def test_the_password_is_that_of_the_registration_whose_link_is_used(api: Api, refused: Refused) -> None:
-    """So nobody gets into an account by registering somebody else's address first."""
+    """So an attacker can't log in to an account by registering its address first."""
     await api.register(password="of an intruder 1")
     await api.register(password="of the owner 22")
     _, owners = await api.tokens("verify_email")

@@ -1,4 +1,4 @@
-"""Whoever asks about an address learns nothing from how much work the answer was."""
+"""The amount of work reveals nothing about an address."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Confirming an address: each link works once, whoever else tries at the same time."""
+"""Confirming an address: each link works once, even for concurrent requests."""
 
 from __future__ import annotations
 

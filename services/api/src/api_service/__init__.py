@@ -1,1 +1,1 @@
-"""The auth and billing service of the SaaS: gRPC for clients and workers, HTTP for Stripe and mail links."""
+"""The auth and billing service of the SaaS: gRPC for clients and workers, HTTP for Stripe and links in emails."""

@@ -1,7 +1,7 @@
-"""The service's own database: the metadata every model hangs on, and transactions that end in bounded time.
+"""The service's database: the metadata of all models, and transactions with a timeout.
 
-A Postgres that is down, restarting or hanging shows as `DatabaseUnavailableError` within the configured time;
-nothing has to be restarted when it is back.
+If Postgres is down, restarting or hanging, callers get `DatabaseUnavailableError` within the configured time. Nothing
+has to be restarted when it is back.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ metadata = MetaData(
         "pk": "%(table_name)s_pkey",
     }
 )
-"""Postgres' own names for constraints, so that migrations can name them."""
+"""Postgres's names for constraints, so that migrations can name them."""
 
 
 class Base(DeclarativeBase):
@@ -42,16 +42,17 @@ class Base(DeclarativeBase):
 
 
 class DatabaseUnavailableError(Exception):
-    """The database can't be reached, hangs, or gave up this transaction. Trying again later may work."""
+    """The database is unreachable, hangs, or aborted this transaction. Retry later."""
 
 
 class StatementFailedError(Exception):
-    """The database refused a statement for what it says: a fault of this program, or of its schema.
+    """The database rejected a statement: a bug in this program, or in its schema.
 
-    It holds no value of any row; what Postgres itself adds ("Failing row contains …") is left out, for it gets logged.
+    It contains no values of rows: Postgres's detail ("Failing row contains …") is left out, because the error is
+    logged.
 
     Attributes:
-        sqlstate: Postgres' code, such as "42P01" for a table that isn't there.
+        sqlstate: Postgres's code, such as "42P01" for a missing table.
     """
 
     def __init__(self, error: exc.DBAPIError) -> None:
@@ -63,10 +64,10 @@ class StatementFailedError(Exception):
 
 
 def sqlalchemy_url(database_url: str) -> URL:
-    """Reads a libpq URL (postgresql://…) as one for SQLAlchemy with psycopg 3.
+    """Converts a libpq URL (postgresql://…) to one for SQLAlchemy with psycopg 3.
 
     Raises:
-        ValueError: It is none. The text doesn't repeat it, for it may hold a password.
+        ValueError: It is invalid. The text doesn't quote it, because it may contain a password.
     """
     try:
         url = make_url(database_url)
@@ -81,12 +82,12 @@ class Database:
     """A bounded pool of connections and the transactions on it."""
 
     def __init__(self, database_url: str, *, pool_size: int = 10, timeout: timedelta = timedelta(seconds=5)) -> None:
-        """Connects nowhere yet: a service starts whether or not its database is there.
+        """Doesn't connect yet: a service starts whether or not its database is available.
 
         Args:
             database_url: A libpq URL.
             pool_size: Connections held at most.
-            timeout: How long a transaction may take, waiting for a connection included.
+            timeout: How long a transaction may take, including the wait for a connection.
         """
         self._timeout = timeout.total_seconds()
         milliseconds = int(self._timeout * 1000)
@@ -96,12 +97,12 @@ class Database:
             max_overflow=0,
             pool_timeout=self._timeout,
             pool_recycle=1800,
-            hide_parameters=True,  # errors are logged, and parameters hold addresses and hashes
+            hide_parameters=True,  # errors are logged, and parameters contain addresses and hashes
             connect_args={
                 "application_name": "headrace-api",
-                # libpq counts whole seconds and takes 1 as 2.
+                # libpq counts whole seconds and treats 1 as 2.
                 "connect_timeout": max(2, round(self._timeout)),
-                # What this process has given up on must not go on holding locks in the server.
+                # A transaction that this process has given up must not keep its locks in the server.
                 "options": f"-c statement_timeout={milliseconds} -c idle_in_transaction_session_timeout={milliseconds}",
                 "keepalives_idle": 30,
                 "keepalives_interval": 10,
@@ -113,17 +114,17 @@ class Database:
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncSession]:
-        """A session in a transaction that commits at the end of the block and rolls back on an exception.
+        """Opens a session in a transaction that commits at the end of the block and rolls back on an exception.
 
         Raises:
-            DatabaseUnavailableError: Within the configured timeout, also when the server takes the connection but never
-                returns. Whether a commit under way took effect is then unknown.
+            DatabaseUnavailableError: Within the configured timeout, even if the server accepts the connection but never
+                responds. A commit in progress may or may not have taken effect.
             StatementFailedError: See there.
         """
         try:
             async with asyncio.timeout(self._timeout) as limit, self._sessions() as session:
                 raw = await (await session.connection()).get_raw_connection()
-                # From here on the time limit closes the socket. Cancelling alone would make psycopg ask the silent
+                # From here on the timeout closes the socket. Cancellation alone would make psycopg ask the silent
                 # server to cancel the statement, and wait for that.
                 deadline = limit.when()
                 limit.reschedule(None)
@@ -146,13 +147,13 @@ class Database:
         await self.engine.dispose()
 
 
-# InternalError holds "cannot execute INSERT in a read-only transaction", as a server answers after a failover.
+# InternalError holds "cannot execute INSERT in a read-only transaction", as a server returns after a failover.
 _SQLALCHEMY_UNAVAILABLE = (exc.OperationalError, exc.InterfaceError, exc.InternalError, exc.TimeoutError)
 
 
 @contextmanager
 def _severed_at(deadline: float | None, connection: psycopg.AsyncConnection[object] | None) -> Iterator[None]:
-    """Shuts the connection's socket down at a time of the running loop, unless the block ends before."""
+    """Shuts down the connection's socket at a time of the running loop, unless the block ends before."""
     assert deadline is not None
     assert connection is not None
     timer = asyncio.get_running_loop().call_at(deadline, _sever, connection)
@@ -163,7 +164,7 @@ def _severed_at(deadline: float | None, connection: psycopg.AsyncConnection[obje
 
 
 def _sever(connection: psycopg.AsyncConnection[object]) -> None:
-    """Makes whatever waits for the server's answer see the end of the stream at once."""
+    """Makes code that waits for the server see the end of the stream at once."""
     if connection.closed:
         return
     with socket.socket(fileno=os.dup(connection.fileno())) as stream, suppress(OSError):
@@ -173,14 +174,14 @@ def _sever(connection: psycopg.AsyncConnection[object]) -> None:
 def _refuse_closed_connection(
     dbapi_connection: DBAPIConnection, _record: ConnectionPoolEntry, _proxy: PoolProxiedConnection
 ) -> None:
-    """Lets the pool replace a connection that the server has closed while it was idle, without a round trip."""
+    """Makes the pool replace a connection that the server closed while it was idle, without a round trip."""
     connection: psycopg.AsyncConnection[object] | None = dbapi_connection.driver_connection
     if connection is None or connection.closed or _has_input(connection.fileno()):
         raise exc.DisconnectionError("the server closed this connection while it was idle")
 
 
 def _has_input(descriptor: int) -> bool:
-    """Whether something arrived that nobody asked for: the end of the stream, or the server's words before it."""
+    """Returns whether unrequested data has arrived: the end of the stream, or a message before it."""
     poll = select.poll()  # not select(), which ends at descriptor 1023
     poll.register(descriptor, select.POLLIN)
     return bool(poll.poll(0))

@@ -1,4 +1,4 @@
-"""api-migrate: brings the schema of the api's database up to this release, or says where it stands.
+"""api-migrate: migrates the schema of the api's database to this release, or shows its revision.
 
 Any number of replicas may run it at once: one migrates, the others wait for it and find nothing left to do.
 """
@@ -25,23 +25,23 @@ from api_service.database import sqlalchemy_url
 from api_service.settings import MigrationSettings
 from headrace.chassis.settings import load, parse_duration
 
-# Any number that no other program takes a lock on in this database.
+# An arbitrary number that no other program locks in this database.
 _LOCK = 4_160_050_052
 _RETRY_EVERY = timedelta(seconds=1)
 
 
 def up(database_url: str, *, grant_to: str | None = None) -> list[str]:
-    """Runs every step that is missing, all in one transaction.
+    """Runs all missing migrations in one transaction.
 
     Args:
         database_url: A libpq URL of the tables' owner.
-        grant_to: A role that is then granted reading and writing of every table.
+        grant_to: A role that is then granted read and write access to every table.
 
     Returns:
         The revisions that were applied, in order.
     """
     with _engine(database_url).begin() as connection:
-        # Held until the commit, so it needs no session of its own and works behind a transaction pooler.
+        # Held until the commit, so it needs no separate session and works behind a transaction pooler.
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
         before = _current(connection)
         command.upgrade(_config(connection), "head")
@@ -51,7 +51,7 @@ def up(database_url: str, *, grant_to: str | None = None) -> list[str]:
 
 
 def status(database_url: str) -> tuple[str | None, list[str]]:
-    """The schema's revision (None: an empty database), and the revisions of this release that it lacks."""
+    """Returns the schema's revision (None: an empty database), and the missing revisions of this release."""
     with _engine(database_url).connect() as connection:
         current = _current(connection)
     return current, [revision for revision in _revisions() if revision not in _up_to(current)]
@@ -63,7 +63,7 @@ def head() -> str:
 
 
 def serves(revision: str | None) -> bool:
-    """Whether this release can run on a schema of that revision: its own, or one that a later release made."""
+    """Returns whether this release can run on a schema of that revision: its own, or a later release's."""
     return revision == head() or (revision is not None and revision not in _revisions())
 
 
@@ -107,9 +107,9 @@ app = typer.Typer(help="The schema of the api's database.", no_args_is_help=True
 
 @app.command("up")
 def up_command(
-    wait: Annotated[str, typer.Option(help="How long to wait for the database to be there, such as 60s.")] = "",
+    wait: Annotated[str, typer.Option(help="How long to wait for the database, such as 60s.")] = "",
 ) -> None:
-    """Bring the schema up to this release."""
+    """Migrate the schema to this release."""
     settings = load(MigrationSettings)
     deadline = time.monotonic() + (parse_duration(wait).total_seconds() if wait else 0)
     while True:
@@ -128,7 +128,7 @@ def up_command(
 
 @app.command("status")
 def status_command() -> None:
-    """Say which revision the schema has; exit code 1 when steps are missing."""
+    """Show the schema's revision; exit code 1 if migrations are missing."""
     current, missing = status(load(MigrationSettings).url())
     print(f"schema: {current or 'none'}\nneeded: {head()}\nmissing: {', '.join(missing) or 'nothing'}")
     raise typer.Exit(1 if missing else 0)

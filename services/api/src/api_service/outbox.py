@@ -1,4 +1,4 @@
-"""The service's outbox: jobs are added here in the transaction that needs them, and handed over after its commit."""
+"""The service's outbox: jobs are added in the transaction that needs them, and sent after its commit."""
 
 from api_service.database import metadata
 from headrace.outbox import Outbox

@@ -1,4 +1,4 @@
-"""api-outbox: looks at jobs that the jobs service refused for good, and has them tried again."""
+"""api-outbox: lists jobs that the jobs service rejected for good, and retries them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from headrace.outbox import ParkedRow
 T = TypeVar("T")
 
 app = typer.Typer(
-    help="Jobs that the jobs service refused for good; they are parked, never dropped.",
+    help="Jobs that the jobs service rejected for good; they are parked, never dropped.",
     no_args_is_help=True,
     add_completion=False,
 )
@@ -40,7 +40,7 @@ def list_command(limit: Annotated[int, typer.Option(min=1, max=10_000, help="How
     for row in rows:
         parked_at = row.parked_at.isoformat(timespec="seconds")
         table.add_row(str(row.id), row.kind, parked_at, str(row.attempts), row.last_error)
-    # Not cut to fit when it goes to a file or a pipe.
+    # Not truncated when it goes to a file or a pipe.
     console = Console()
     console.print(table, crop=console.is_terminal, no_wrap=not console.is_terminal)
 
@@ -50,9 +50,9 @@ def retry_command(
     ids: Annotated[list[UUID] | None, typer.Argument(help="Which rows, as `list` shows them.")] = None,
     every: Annotated[bool, typer.Option("--all", help="Every parked row.")] = False,
 ) -> None:
-    """Have parked rows tried again, within about a second."""
+    """Retry parked rows, within about a second."""
     if bool(ids) == every:
-        raise typer.BadParameter("name the rows to retry, or say --all")
+        raise typer.BadParameter("name the rows to retry, or pass --all")
 
     async def retried(database: Database) -> list[UUID]:
         async with database.transaction() as session:
@@ -63,7 +63,7 @@ def retry_command(
 
 
 def _run(work: Callable[[Database], Awaitable[T]]) -> T:
-    """Runs against the api's database; says so and exits with 1 when that is away."""
+    """Runs against the api's database; prints an error and exits with 1 if it is unavailable."""
     settings = load(DatabaseSettings)
 
     async def connected() -> T:
@@ -78,7 +78,7 @@ def _run(work: Callable[[Database], Awaitable[T]]) -> T:
     try:
         return asyncio.run(connected())
     except DatabaseUnavailableError as error:
-        print(f"The api's database can't answer: {error}", file=sys.stderr)
+        print(f"The api's database is unavailable: {error}", file=sys.stderr)
         raise typer.Exit(1) from error
 
 

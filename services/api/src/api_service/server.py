@@ -1,7 +1,7 @@
 """api-server: runs the service.
 
-Three listeners (public gRPC, gRPC for workers, HTTP) and the outbox relay in one process, over one pool of
-connections. It starts whether or not Postgres and the jobs service are there, and says by its probes what is away.
+Three listeners (public gRPC, gRPC for workers, HTTP) and the outbox relay in one process, over one pool of connections.
+It starts whether or not Postgres and the jobs service are there, and its probes report what is unavailable.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from headrace.outbox import Relay
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """Where a running service listens."""
+    """The addresses of a running service."""
 
     grpc: int
     worker_grpc: int
@@ -39,15 +39,15 @@ class Ports:
 async def serve(
     settings: ApiSettings, stop: asyncio.Event, *, listening: Callable[[Ports], None] = lambda _ports: None
 ) -> None:
-    """Serves until `stop` is set, then lets what is under way end within the drain timeout.
+    """Serves until `stop` is set, then lets calls in progress finish within the drain timeout.
 
     Args:
         settings: See `ApiSettings`.
-        stop: Ends the service.
-        listening: Called once, when all three listeners take calls.
+        stop: Stops the service.
+        listening: Called once all three listeners accept calls.
 
     Raises:
-        OSError, RuntimeError: An address can't be listened on.
+        OSError, RuntimeError: The service can't listen on an address.
     """
     grace = settings.api_drain_timeout.total_seconds()
     async with AsyncExitStack() as ending:

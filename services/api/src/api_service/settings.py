@@ -1,6 +1,6 @@
-"""The settings of the api service, read from the environment once at the start.
+"""The settings of the api service, read from the environment once at start.
 
-A field's name is its variable's name in lower case. Bad values are refused before anything listens.
+A field's name is its variable's name in lower case. Invalid values are rejected before the service listens.
 """
 
 from __future__ import annotations
@@ -58,12 +58,12 @@ def _secrets(value: object) -> object:
         return value
     secrets = tuple(SecretStr(part.strip()) for part in value.split(",") if part.strip())
     if not secrets:
-        raise ValueError("expected at least one secret: without one every webhook would be refused")
+        raise ValueError("expected at least one secret: without one every webhook would be rejected")
     return secrets
 
 
 class DatabaseSettings(Settings):
-    """How the api's own database is reached."""
+    """The connection to the api's database."""
 
     api_database_url: DatabaseUrl = Field(
         description="The api's own database, postgresql://user:password@host/name. Never the jobs database.",
@@ -72,18 +72,18 @@ class DatabaseSettings(Settings):
         default=10,
         ge=1,
         le=200,
-        description="Connections that one api process holds at most. The sum over all replicas must stay below "
-        "Postgres' max_connections.",
+        description="The most connections of one api process. The sum over all replicas must stay below "
+        "Postgres's max_connections.",
     )
     api_database_timeout: Duration = Field(
         default=timedelta(seconds=5),
-        description="How long one transaction may take, waiting for a connection included. After it the call is "
-        "answered UNAVAILABLE (HTTP 503).",
+        description="How long one transaction may take, including the wait for a connection. After it the call "
+        "returns UNAVAILABLE (HTTP 503).",
     )
 
 
 class ApiSettings(DatabaseSettings):
-    """Everything that api-server reads."""
+    """The settings of api-server."""
 
     api_grpc_address: Address = Field(
         default="0.0.0.0:50052",
@@ -95,31 +95,31 @@ class ApiSettings(DatabaseSettings):
     )
     api_http_address: Address = Field(
         default="0.0.0.0:8080",
-        description="Where the Stripe webhook door, the pages behind mail links and the probes listen, host:port.",
+        description="Where the Stripe webhook, the pages behind links in emails and the probes listen, host:port.",
     )
     api_drain_timeout: Duration = Field(
         default=timedelta(seconds=10),
-        description="How long calls in flight may take to end after SIGTERM.",
+        description="How long calls in progress may take to finish after SIGTERM.",
     )
 
     api_worker_tokens_sha256: CommaList = Field(
-        description="SHA-256 of the bearer tokens that workers call WorkerSupport with, in hex, separated by commas. "
+        description="SHA-256 of the workers' bearer tokens for WorkerSupport, in hex, separated by commas. "
         "Two while a token is being replaced.",
     )
     api_jobs_target: str = Field(
         description="The jobs service, as a gRPC target: host:port or dns:///name:port.",
     )
     api_jobs_token: Token = Field(
-        description="The bearer token that the relay calls the jobs service with.",
+        description="The relay's bearer token for the jobs service.",
     )
     api_jobs_tls_ca: Path | None = Field(
         default=None,
-        description="Whose certificate the jobs service has to show (PEM). Unset, and the next two too: plain text, "
-        "for a mesh or a private network. All three are read anew when they change.",
+        description="The authority of the jobs service's certificate (PEM). If it and the next two are unset: plain "
+        "text, for a mesh or a private network. All three are reloaded when they change.",
     )
     api_jobs_tls_certificate: Path | None = Field(
         default=None,
-        description="The relay's own certificate (PEM), where the jobs service asks for one.",
+        description="The relay's own certificate (PEM), if the jobs service requires one.",
     )
     api_jobs_tls_key: Path | None = Field(
         default=None,
@@ -128,7 +128,7 @@ class ApiSettings(DatabaseSettings):
     api_worker_grpc_tls_certificate: Path | None = Field(
         default=None,
         description="The certificate (PEM) of WorkerSupport's listener. Unset: plain text. This file and the next two "
-        "are read anew when they change.",
+        "are reloaded when they change.",
     )
     api_worker_grpc_tls_key: Path | None = Field(
         default=None,
@@ -136,12 +136,12 @@ class ApiSettings(DatabaseSettings):
     )
     api_worker_grpc_tls_client_ca: Path | None = Field(
         default=None,
-        description="Whose client certificates are let in there (PEM); when set, every worker needs one.",
+        description="The authority of workers' client certificates (PEM); if set, every worker needs one.",
     )
 
     api_link_keys: Annotated[LinkKeys, NoDecode, Sensitive(), BeforeValidator(_link_keys)] = Field(
-        description='Keys that links in mails are derived from: "id:base64,id:base64", each 32 bytes or more. The '
-        "first makes new links; keep an old one until its links have expired.",
+        description='Keys that links in emails are derived from: "id:base64,id:base64", each 32 bytes or more. The '
+        "first one is for new links; keep an old one until its links have expired.",
     )
     api_access_token_key: Annotated[SigningKey, NoDecode, Sensitive(), BeforeValidator(_signing_key)] = Field(
         description="The Ed25519 private key that signs access tokens: PEM text, or the path of a PEM file.",
@@ -160,7 +160,7 @@ class ApiSettings(DatabaseSettings):
     )
     api_mail_cooldown: Duration = Field(
         default=timedelta(seconds=60),
-        description="At most one mail of a sort to an address in this time; further requests are answered alike and "
+        description="At most one email of a sort to an address in this time; further requests return the same and "
         "send nothing.",
     )
     api_hash_threads: int = Field(
@@ -172,26 +172,26 @@ class ApiSettings(DatabaseSettings):
     api_hash_waiting: int = Field(
         default=100,
         ge=1,
-        description="Requests that may wait for a hashing thread. Above it the answer is RESOURCE_EXHAUSTED.",
+        description="Requests that may wait for a hashing thread. Further requests get RESOURCE_EXHAUSTED.",
     )
 
     api_public_url: str = Field(
-        description="Where users reach the HTTP listener, for example https://app.example.com. Links in mails start "
-        "with it; a request's Host header never matters.",
+        description="Where users reach the HTTP listener, for example https://app.example.com. Links in emails start "
+        "with it; a request's Host header is never used.",
     )
     api_product_name: str = Field(
         default="Headrace",
         min_length=1,
         max_length=60,
-        description="The product's name in mails and on pages.",
+        description="The product's name in emails and on pages.",
     )
     api_mail_from: str = Field(
-        description='The sender of mails: "Name <address>" or an address alone.',
+        description='The sender of emails: "Name <address>" or an address alone.',
     )
     api_mail_reservation: Duration = Field(
         default=timedelta(minutes=2),
-        description="How long a mail is reserved for the job that asked for its content. Longer than the timeout of "
-        "a mail job.",
+        description="How long an email is reserved for the job that requested its content. Longer than the timeout of "
+        "an email job.",
     )
 
     stripe_secret_key: SecretStr = Field(
@@ -199,10 +199,11 @@ class ApiSettings(DatabaseSettings):
     )
     stripe_api_base: str | None = Field(
         default=None,
-        description="Instead of https://api.stripe.com; only to point at a stand-in.",
+        description="Instead of https://api.stripe.com; only to use a fake Stripe.",
     )
     stripe_webhook_secrets: Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_secrets)] = Field(
-        description="Signing secrets of the webhook endpoint, whsec_…, separated by commas. Two while one is rolled.",
+        description="Signing secrets of the webhook endpoint, whsec_…, separated by commas. Two while one is "
+        "being replaced.",
     )
     stripe_prices: Annotated[PriceList, NoDecode, BeforeValidator(_prices)] = Field(
         description='The prices that are sold and what each entitles to, "price_1Abc=pro,price_2Def"; without a name '
@@ -214,17 +215,17 @@ class ApiSettings(DatabaseSettings):
     )
     stripe_livemode: bool = Field(
         default=False,
-        description="Whether this deployment takes Stripe's live events. Events of the other mode are ignored.",
+        description="Whether this deployment accepts Stripe's live events. Events of the other mode are ignored.",
     )
 
     @property
     def jobs_tls(self) -> ClientTls | None:
-        """The certificates of calls to the jobs service, where there are some."""
+        """The certificates of calls to the jobs service, if any."""
         return ClientTls.where_named(self.api_jobs_tls_ca, self.api_jobs_tls_certificate, self.api_jobs_tls_key)
 
     @property
     def worker_grpc_tls(self) -> ServerTls | None:
-        """The certificates of WorkerSupport's listener, where there are some."""
+        """The certificates of WorkerSupport's listener, if any."""
         if self.api_worker_grpc_tls_certificate is None or self.api_worker_grpc_tls_key is None:
             return None
         return ServerTls(
@@ -259,7 +260,7 @@ class ApiSettings(DatabaseSettings):
     @classmethod
     def _short(cls, value: timedelta) -> timedelta:
         if not timedelta(0) < value <= timedelta(minutes=10):
-            raise ValueError("expected more than 0s and at most 10m: an access token can't be taken back one by one")
+            raise ValueError("expected more than 0s and at most 10m: a single access token can't be revoked")
         return value
 
     @field_validator("api_public_url")
@@ -279,7 +280,7 @@ class ApiSettings(DatabaseSettings):
 
 
 class MigrationSettings(Settings):
-    """Everything that api-migrate reads."""
+    """The settings of api-migrate."""
 
     api_migration_database_url: DatabaseUrl | None = Field(
         default=None,
@@ -287,12 +288,12 @@ class MigrationSettings(Settings):
     )
     api_database_url: DatabaseUrl | None = Field(
         default=None,
-        description="The api's own database, where API_MIGRATION_DATABASE_URL is unset.",
+        description="The api's database, if API_MIGRATION_DATABASE_URL is unset.",
     )
     api_database_role: str | None = Field(
         default=None,
         pattern=r"^[A-Za-z_][A-Za-z0-9_]*$",
-        description="The role that api-server logs in as, where it is not the owner: after each migration it is "
+        description="The role that api-server logs in as, if it is not the owner: after each migration it is "
         "granted what it needs on every table.",
     )
 

@@ -1,4 +1,4 @@
-"""The api service as it runs, beside a stand-in for Stripe; the jobs service is away unless a test brings one."""
+"""The running api service with a fake Stripe; the jobs service is down unless a test starts one."""
 
 import asyncio
 import base64
@@ -96,7 +96,7 @@ class Api:
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[psycopg.AsyncConnection]:
-        """A transaction beside the service's own."""
+        """A transaction that is separate from the service's."""
         async with await psycopg.AsyncConnection.connect(
             self.settings.api_database_url.get_secret_value()
         ) as connection:
@@ -127,7 +127,7 @@ class Api:
         return UUID(str(row["id"]))
 
     async def mails(self) -> list[str]:
-        """The templates of the mails that were posted, oldest first."""
+        """The templates of the queued emails, oldest first."""
         return [row["template"] for row in await self.sql("SELECT template FROM mails ORDER BY created_at")]
 
 
@@ -271,7 +271,7 @@ async def _running(settings: ApiSettings, **changes: Any) -> AsyncIterator[Api]:
 
 @pytest.fixture
 async def api(settings: ApiSettings, account: StripeAccount, running: Running) -> AsyncIterator[Api]:
-    """The service, to whose door the Stripe account sends its webhooks."""
+    """The service that the Stripe account sends its webhooks to."""
     async with running(settings) as api:
         account.double.sender.url = api.webhook_url
         yield api

@@ -45,7 +45,7 @@ async def test_the_same_client_key_answers_the_same_session_also_to_callers_at_t
 ) -> None:
     user = await api.user()
     pages = await asyncio.gather(*(user.check_out() for _ in range(8)), return_exceptions=True)
-    # Stripe refuses a key that is in use; the caller is told to come again, and then gets the same.
+    # Stripe rejects a key that is in use; the caller has to retry, and then gets the same result.
     sessions = {page.session_id for page in pages if not isinstance(page, BaseException)}
     sessions.add((await user.check_out()).session_id)
     assert len(sessions) == 1

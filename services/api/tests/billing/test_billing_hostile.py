@@ -1,4 +1,4 @@
-"""Whatever comes through the door ends in a value or in the one error that means 400."""
+"""Any input ends in a value, or in the one error that means 400."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Lost webhooks and jobs that were given up: what the reconciler finds, and what it leaves alone.
 
-The jobs service and its worker are the real ones, over a database of their own.
+The jobs service and its worker are real, with a separate database.
 """
 
 from __future__ import annotations

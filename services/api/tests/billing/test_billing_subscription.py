@@ -134,7 +134,7 @@ async def test_access_ends_with_the_grace_period_of_a_subscription_that_is_past_
     assert list((await subscriber.account()).entitlements) == ["pro"]
     await api.sql("UPDATE subscriptions SET past_due_since = past_due_since - interval '7 days'")
     assert list((await subscriber.account()).entitlements) == []
-    # Hearing of it again doesn't begin the grace period anew; having paid ends it.
+    # A repeated event doesn't restart the grace period; a payment ends it.
     account.double.shop.update_subscription(subscription_of(account), {"description": "still owing"})
     await worker.process(await api.receive(account.events("customer.subscription.updated")[-1]))
     assert list((await subscriber.account()).entitlements) == []

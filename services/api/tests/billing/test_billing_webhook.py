@@ -1,4 +1,4 @@
-"""The webhook door: what gets into the inbox, and what is answered."""
+"""The webhook endpoint: which events reach the inbox, and which status it returns."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ def text(**changes: Any) -> str:
     return json.dumps(event(**changes))
 
 
-class Door:
-    """Somebody before the door."""
+class Endpoint:
+    """A client of the endpoint."""
 
     def __init__(self, api: Api) -> None:
         self.api = api
@@ -61,31 +61,31 @@ class Door:
 
 
 @pytest.fixture
-def door(api: Api) -> Door:
-    return Door(api)
+def endpoint(api: Api) -> Endpoint:
+    return Endpoint(api)
 
 
-async def test_an_event_is_kept_byte_for_byte_with_one_job(door: Door) -> None:
+async def test_an_event_is_kept_byte_for_byte_with_one_job(endpoint: Endpoint) -> None:
     body = json.dumps(event(), indent=2) + "\n"
-    answer = await door.post(body)
+    answer = await endpoint.post(body)
     assert (answer.status_code, answer.text) == (200, "received")
-    [row] = await door.inbox()
+    [row] = await endpoint.inbox()
     assert (row["body"], row["state"], row["object_id"]) == (body.encode(), "received", "sub_1")
-    [job] = await door.outbox()
+    [job] = await endpoint.outbox()
     assert (job["kind"], job["idempotency_key"]) == ("saas.jobs.v1.ProcessStripeWebhook", "evt_1:1")
     assert (row["generation"], row["outbox_id"]) == (1, job["id"])
 
 
-async def test_an_event_that_comes_many_times_at_once_is_kept_once(door: Door) -> None:
-    answers = await asyncio.gather(*(door.post(text()) for _ in range(12)))
+async def test_an_event_that_comes_many_times_at_once_is_kept_once(endpoint: Endpoint) -> None:
+    answers = await asyncio.gather(*(endpoint.post(text()) for _ in range(12)))
     assert {answer.status_code for answer in answers} == {200}
     assert sorted(answer.text for answer in answers) == ["duplicate"] * 11 + ["received"]
-    assert (len(await door.inbox()), len(await door.outbox())) == (1, 1)
+    assert (len(await endpoint.inbox()), len(await endpoint.outbox())) == (1, 1)
 
 
-async def test_an_event_is_taken_with_any_of_the_secrets(door: Door) -> None:
+async def test_an_event_is_taken_with_any_of_the_secrets(endpoint: Endpoint) -> None:
     body = text()
-    assert (await door.post(body, sign(body, OLD_SECRET, int(time.time())))).text == "received"
+    assert (await endpoint.post(body, sign(body, OLD_SECRET, int(time.time())))).text == "received"
 
 
 @pytest.mark.parametrize(
@@ -93,34 +93,34 @@ async def test_an_event_is_taken_with_any_of_the_secrets(door: Door) -> None:
     [("invented.in_2031", "unknown type"), ("invoice.finalized", "no invoices"), ("charge.refunded", "a refund")],
 )
 async def test_an_event_without_effect_is_kept_with_the_reason_and_without_a_job(
-    door: Door, kind: str, because: str
+    endpoint: Endpoint, kind: str, because: str
 ) -> None:
-    assert (await door.post(text(type=kind))).text == "ignored"
-    [row] = await door.inbox()
+    assert (await endpoint.post(text(type=kind))).text == "ignored"
+    [row] = await endpoint.inbox()
     assert row["state"] == "ignored"
     assert row["ignored_because"].startswith(because)
-    assert await door.outbox() == []
+    assert await endpoint.outbox() == []
 
 
 @pytest.mark.parametrize("changes", [{"livemode": True}, {"account": "acct_another"}])
-async def test_an_event_of_another_mode_or_account_is_left_out(door: Door, changes: dict[str, Any]) -> None:
-    answer = await door.post(text(**changes))
+async def test_an_event_of_another_mode_or_account_is_left_out(endpoint: Endpoint, changes: dict[str, Any]) -> None:
+    answer = await endpoint.post(text(**changes))
     assert (answer.status_code, answer.text) == (200, "ignored")
-    assert await door.inbox() == []
+    assert await endpoint.inbox() == []
 
 
-async def test_an_event_of_another_api_version_is_kept(door: Door) -> None:
-    assert (await door.post(text(api_version="2020-08-27"))).text == "received"
-    [row] = await door.inbox()
+async def test_an_event_of_another_api_version_is_kept(endpoint: Endpoint) -> None:
+    assert (await endpoint.post(text(api_version="2020-08-27"))).text == "received"
+    [row] = await endpoint.inbox()
     assert row["api_version"] == "2020-08-27"
 
 
-async def test_strings_that_are_not_read_may_hold_anything(door: Door) -> None:
+async def test_strings_that_are_not_read_may_hold_anything(endpoint: Endpoint) -> None:
     about = r'{"id": "sub_1", "object": "subscription", "description": "\u0000 and \ud800"}'
     body = text().replace('{"id": "sub_1", "object": "subscription"}', about)
     assert about in body
-    assert (await door.post(body)).text == "received"
-    [row] = await door.inbox()
+    assert (await endpoint.post(body)).text == "received"
+    [row] = await endpoint.inbox()
     assert row["body"] == body.encode()
 
 
@@ -157,11 +157,11 @@ def signed(body: bytes, at: int) -> str:
     return f"t={at},v1={digest.hex()}"
 
 
-async def test_what_is_signed_but_no_event_is_refused_and_not_kept(door: Door) -> None:
+async def test_what_is_signed_but_no_event_is_refused_and_not_kept(endpoint: Endpoint) -> None:
     now = int(time.time())
-    answers = {name: (await door.post(body, signed(body, now))).status_code for name, body in MALFORMED.items()}
+    answers = {name: (await endpoint.post(body, signed(body, now))).status_code for name, body in MALFORMED.items()}
     assert answers == dict.fromkeys(MALFORMED, 400)
-    assert await door.inbox() == []
+    assert await endpoint.inbox() == []
 
 
 def bad_headers(body: str, now: int) -> Iterator[tuple[str, str]]:
@@ -186,64 +186,64 @@ def bad_headers(body: str, now: int) -> Iterator[tuple[str, str]]:
     yield "garbage", "=,=,,t,v1,\xff"
 
 
-async def test_what_is_not_signed_by_stripe_just_now_is_refused_and_not_kept(door: Door) -> None:
+async def test_what_is_not_signed_by_stripe_just_now_is_refused_and_not_kept(endpoint: Endpoint) -> None:
     body, now = text(), int(time.time())
-    answers = {name: (await door.post(body, header)).status_code for name, header in bad_headers(body, now)}
+    answers = {name: (await endpoint.post(body, header)).status_code for name, header in bad_headers(body, now)}
     assert set(answers.values()) == {400}, answers
-    assert await door.inbox() == []
+    assert await endpoint.inbox() == []
 
 
-async def test_several_signatures_and_spread_headers_are_taken_where_one_is_good(door: Door) -> None:
+async def test_several_signatures_and_spread_headers_are_taken_where_one_is_good(endpoint: Endpoint) -> None:
     body, now = text(), int(time.time())
     good = sign(body, SECRET, now)
-    assert (await door.post(body, f"{good},v1={'0' * 64},v0=x")).text == "received"
+    assert (await endpoint.post(body, f"{good},v1={'0' * 64},v0=x")).text == "received"
 
 
-async def test_a_body_over_the_limit_is_refused_before_it_ends(door: Door) -> None:
-    url = httpx.URL(door.api.webhook_url)
+async def test_a_body_over_the_limit_is_refused_before_it_ends(endpoint: Endpoint) -> None:
+    url = httpx.URL(endpoint.api.webhook_url)
     reader, writer = await asyncio.open_connection(url.host, url.port)
     writer.write(b"POST /stripe/webhook HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
     for _ in range(4):
         writer.write(b"10000\r\n" + b" " * 65536 + b"\r\n")
     writer.write(b"1\r\n \r\n")  # a byte too many, and no end
-    answer = await reader.read()  # to the end of the connection, which the door closes
+    answer = await reader.read()  # to the end of the connection, which the endpoint closes
     assert answer.startswith(b"HTTP/1.1 413 ")
     writer.close()
 
 
-async def test_a_body_of_just_the_limit_is_taken(door: Door) -> None:
+async def test_a_body_of_just_the_limit_is_taken(endpoint: Endpoint) -> None:
     body = text()
-    assert (await door.post(body + " " * (256 * 1024 - len(body)))).text == "received"
-    assert (await door.post(body + " " * (256 * 1024 - len(body) + 1))).status_code == 413
+    assert (await endpoint.post(body + " " * (256 * 1024 - len(body)))).text == "received"
+    assert (await endpoint.post(body + " " * (256 * 1024 - len(body) + 1))).status_code == 413
 
 
-async def test_a_compressed_body_is_not_unpacked(door: Door) -> None:
+async def test_a_compressed_body_is_not_unpacked(endpoint: Endpoint) -> None:
     body, now = text(), int(time.time())
     header = sign(body, SECRET, now)
-    answer = await door.post(gzip.compress(body.encode()), header, **{"content-encoding": "gzip"})
+    answer = await endpoint.post(gzip.compress(body.encode()), header, **{"content-encoding": "gzip"})
     assert answer.status_code == 400
 
 
-async def test_other_methods_and_paths_are_no_redirects(door: Door) -> None:
-    assert (await door.api.http.get(door.api.webhook_url)).status_code == 405
-    assert (await door.api.http.post(door.api.webhook_url + "/")).status_code == 404
+async def test_other_methods_and_paths_are_no_redirects(endpoint: Endpoint) -> None:
+    assert (await endpoint.api.http.get(endpoint.api.webhook_url)).status_code == 405
+    assert (await endpoint.api.http.post(endpoint.api.webhook_url + "/")).status_code == 404
 
 
-async def test_while_the_database_is_away_stripe_is_told_to_come_again(door: Door, api: Api) -> None:
+async def test_while_the_database_is_away_stripe_is_told_to_come_again(endpoint: Endpoint, api: Api) -> None:
     name = api.settings.api_database_url.get_secret_value().rpartition("/")[2]
-    # Closes the door of the database: what is connected is cut off, and nobody gets in.
+    # Closes the database's connections, and allows no new ones.
     await api.admin(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
     await api.admin(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
-    assert (await door.post(text())).status_code == 503
+    assert (await endpoint.post(text())).status_code == 503
     await api.admin(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
-    assert (await door.post(text())).text == "received"
+    assert (await endpoint.post(text())).text == "received"
 
 
-async def test_the_answer_waits_for_the_commit_of_the_same_event_elsewhere(door: Door, api: Api) -> None:
+async def test_the_answer_waits_for_the_commit_of_the_same_event_elsewhere(endpoint: Endpoint, api: Api) -> None:
     """Until the first one has committed, the second can't say that the event is in the inbox."""
     async with api.transaction() as elsewhere:
         await elsewhere.execute("LOCK TABLE outbox IN EXCLUSIVE MODE")
-        answers = [asyncio.create_task(door.post(text())) for _ in range(2)]
+        answers = [asyncio.create_task(endpoint.post(text())) for _ in range(2)]
         await api.until("SELECT 1 FROM pg_stat_activity WHERE wait_event = 'transactionid'")
         assert not any(answer.done() for answer in answers)
     assert sorted(answer.text for answer in await asyncio.gather(*answers)) == ["duplicate", "received"]

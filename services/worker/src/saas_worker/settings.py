@@ -1,13 +1,15 @@
 """Settings of the product's handlers: the api, the SMTP server and Stripe."""
 
+import json
 import re
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
-from headrace.chassis.settings import Duration, Settings, Token, format_duration
+from headrace.chassis.settings import Duration, Settings, Token, format_duration, parse_duration
 from headrace.chassis.tls.certificates import ClientTls, require_pairs
 from headrace.queue import Kinds
 from saas.jobs.v1 import kinds_pb2
@@ -26,6 +28,19 @@ def _custom_header(name: str) -> str:
             'expected the name of a header that emails do not already have, such as "Resend-Idempotency-Key"'
         )
     return name
+
+
+def _timeouts(overrides: str) -> dict[str, timedelta]:
+    """Returns the timeouts in JOBS_KIND_OVERRIDES, by kind; what the worker will reject in it is left out."""
+    try:
+        given = json.loads(overrides)
+        return {
+            kind: parse_duration(options["timeout"])
+            for kind, options in given.items()
+            if isinstance(options, Mapping) and isinstance(options.get("timeout"), str)
+        }
+    except (ValueError, AttributeError):
+        return {}
 
 
 class SaasWorkerSettings(Settings):
@@ -75,8 +90,13 @@ class SaasWorkerSettings(Settings):
     smtp_timeout: Duration = Field(
         default=timedelta(seconds=20),
         description=(
-            "How long sending one email may take. It must be shorter than the timeout that the email kinds declare."
+            "How long sending one email may take. It must be shorter than the timeouts of the email kinds, which they "
+            "declare and JOBS_KIND_OVERRIDES may change."
         ),
+    )
+    jobs_kind_overrides: str = Field(
+        default="{}",
+        description="See the jobs service. Here only its timeouts matter, which SMTP_TIMEOUT must not reach.",
     )
     stripe_secret_key: SecretStr = Field(
         min_length=1,
@@ -112,10 +132,12 @@ class SaasWorkerSettings(Settings):
         require_pairs(jobs_api_tls_certificate=self.jobs_api_tls_certificate, jobs_api_tls_key=self.jobs_api_tls_key)
         if (self.smtp_username is None) != (self.smtp_password is None):
             raise ValueError("SMTP_USERNAME and SMTP_PASSWORD: set both or neither")
-        shortest = min(Kinds(MAIL_KINDS), key=lambda kind: kind.timeout)
-        if self.smtp_timeout >= shortest.timeout:
+        timeouts = {kind.name: kind.timeout for kind in Kinds(MAIL_KINDS)}
+        timeouts |= {name: at for name, at in _timeouts(self.jobs_kind_overrides).items() if name in timeouts}
+        shortest = min(timeouts, key=lambda name: timeouts[name])
+        if self.smtp_timeout >= timeouts[shortest]:
             raise ValueError(
-                f"SMTP_TIMEOUT: expected less than {format_duration(shortest.timeout)}, the timeout of "
-                f"{shortest.name}; got {format_duration(self.smtp_timeout)}"
+                f"SMTP_TIMEOUT: expected less than {format_duration(timeouts[shortest])}, the timeout of "
+                f"{shortest}; got {format_duration(self.smtp_timeout)}"
             )
         return self

@@ -1,4 +1,4 @@
-"""`python -m fake_stripe`: the stand-in as a program of its own."""
+"""`python -m fake_stripe`: the fake Stripe as a program."""
 
 import argparse
 import asyncio

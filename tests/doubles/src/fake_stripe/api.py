@@ -1,4 +1,4 @@
-"""The API's way of one call: ledger, authentication, faults, idempotency key, the call itself, the answer."""
+"""The API's handling of one call: ledger, authentication, faults, idempotency key, the call itself, the response."""
 
 import asyncio
 import copy
@@ -29,8 +29,8 @@ class Entry:
         path: The path.
         params: The parameters, decoded.
         idempotency_key: The key that came with it, if any.
-        status: The answer's status; 0 where the connection was cut or the call still runs.
-        replayed: Whether the answer was an earlier one, repeated.
+        status: The response's status; 0 if the connection was cut or the call is still running.
+        replayed: Whether it repeats an earlier response.
     """
 
     method: str
@@ -46,7 +46,7 @@ class Entry:
 
 
 class Cut(Response):
-    """Breaks the connection instead of an answer."""
+    """Breaks the connection instead of responding."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI
         """Promises a body and never sends it, upon which the server closes the connection."""
@@ -118,7 +118,7 @@ class Api:
             if key is not None:
                 self._keys.forget(key)
             raise
-        # Kept as it is now: a later change of the object must not show in a repeated answer.
+        # Kept as it is now: a later change of the object must not show in a repeated response.
         answer = Answer(200, copy.deepcopy(body)) if error is None else Answer(error.status, error.body())
         if key is not None:
             self._keys.keep(key, answer)
@@ -146,5 +146,5 @@ async def unknown_route(request: Request, _: Exception) -> Response:
 
 
 def _json(body: dict[str, Any], status: int, headers: dict[str, str] | None = None) -> Response:
-    # Escaped to ASCII, as Stripe does: a lone surrogate in somebody's name passes too.
+    # Escaped to ASCII, as Stripe does: a lone surrogate in a name is accepted too.
     return Response(json.dumps(body), status, headers, media_type="application/json")

@@ -21,7 +21,7 @@ def _now() -> int:
 
 
 class Double:
-    """One Stripe account of its own.
+    """A separate Stripe account.
 
     Args:
         webhook_url: Where webhooks go.

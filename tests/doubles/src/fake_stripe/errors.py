@@ -1,4 +1,4 @@
-"""Errors as Stripe's API answers them, in the form that its libraries turn into their exception classes."""
+"""Errors as Stripe's API returns them, in the form that its libraries turn into exceptions."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,13 +6,13 @@ from typing import Any
 
 @dataclass
 class StripeError(Exception):
-    """An error answer.
+    """An error response.
 
     Attributes:
         status: The HTTP status.
         type: Stripe's error type, for example "invalid_request_error".
         message: A sentence for a person.
-        code: Stripe's error code, where there is one.
+        code: Stripe's error code, if any.
         param: The parameter that is wrong, where it is one.
     """
 

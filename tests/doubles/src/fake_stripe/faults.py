@@ -20,12 +20,12 @@ class Fault:
     Attributes:
         kind: What happens. `rate_limit`: 429. `conflict`: 409, a lock timeout. `error`: 500 before any effect.
             `error_after`: 500 after the effect, kept under the idempotency key as Stripe does. `cut`, `cut_after`: the
-            connection breaks before or after the effect. `slow`: the answer takes `seconds`. `down`: 503 until the
+            connection breaks before or after the effect. `slow`: the response takes `seconds`. `down`: 503 until the
             rules are cleared, whatever `times` says.
         method: Only calls with this HTTP method; all when empty.
         path: Only calls whose path begins with this; all when empty.
         times: How many calls it befalls.
-        seconds: How long a slow answer takes.
+        seconds: How long a slow response takes.
     """
 
     kind: Kind
@@ -58,7 +58,7 @@ class Fault:
 
     @property
     def cuts(self) -> bool:
-        """Whether the connection breaks instead of an answer."""
+        """Whether the connection breaks instead of a response."""
         return self.kind in ("cut", "cut_after")
 
     def error(self) -> StripeError | None:

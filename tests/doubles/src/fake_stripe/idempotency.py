@@ -1,8 +1,8 @@
 """Idempotency keys by Stripe's documented rules (https://docs.stripe.com/api/idempotent_requests).
 
-The first answer of a request that began to execute is kept for 24 hours and repeated, errors of the 500 range
+The first response of a request that began to execute is kept for 24 hours and repeated, errors of the 500 range
 included. The same key with other parameters is refused, and so is a key whose first request is still running. An
-answer that was given before the request began (a parameter that is wrong, a rate limit) is not kept.
+response that was given before the request began (a parameter that is wrong, a rate limit) is not kept.
 """
 
 from collections.abc import Callable
@@ -17,12 +17,12 @@ _LONGEST = 255
 
 @dataclass(frozen=True)
 class Answer:
-    """An HTTP answer.
+    """An HTTP response.
 
     Attributes:
         status: The HTTP status.
         body: The JSON body.
-        replayed: Whether it is an earlier answer, repeated.
+        replayed: Whether it repeats an earlier response.
     """
 
     status: int
@@ -49,7 +49,7 @@ class IdempotencyKeys:
         self._uses: dict[str, _Use] = {}
 
     def begin(self, key: str, method: str, path: str, body: str) -> Answer | None:
-        """Takes a key into use, or answers what its first request was answered.
+        """Starts using a key, or returns the response of its first request.
 
         Raises:
             StripeError: `idempotency_error`: the key came with other parameters (400), or is in use now (409).
@@ -74,7 +74,7 @@ class IdempotencyKeys:
         return Answer(use.answer.status, use.answer.body, replayed=True)
 
     def keep(self, key: str, answer: Answer) -> None:
-        """Keeps the answer of a request that began to execute."""
+        """Keeps the response of a request that began to execute."""
         self._uses[key].answer = answer
 
     def forget(self, key: str) -> None:

@@ -19,7 +19,7 @@ class Delivery:
     Attributes:
         event: The event's id.
         type: The event's type.
-        status: The HTTP status that came back; 0 where nobody answered.
+        status: The HTTP status; 0 if there was no response.
     """
 
     event: str

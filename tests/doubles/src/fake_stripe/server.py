@@ -1,4 +1,4 @@
-"""Runs the stand-in on a TCP port of its own, inside the caller's event loop."""
+"""Runs the fake Stripe on a TCP port, in the caller's event loop."""
 
 import asyncio
 import contextlib

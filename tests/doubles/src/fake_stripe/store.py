@@ -29,7 +29,7 @@ class Store:
             param: The request's parameter that named it.
 
         Raises:
-            StripeError: There is none of that type under that id (`resource_missing`).
+            StripeError: There is no object of that type with that id (`resource_missing`).
         """
         item = self._objects.get(object_id)
         if item is None or item["object"] != kind:

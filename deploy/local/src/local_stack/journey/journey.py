@@ -40,4 +40,4 @@ def _walk(report: Report, system: System, clients: Clients) -> None:
     if system.traces_url is not None:
         trace_step.walk(report, system, clients, job_id)
     else:
-        report.skip("reading the mail's trace from Jaeger", "Jaeger isn't running; `make jaeger` builds it")
+        report.skip("reading the email's trace from Jaeger", "Jaeger isn't running; `make jaeger` builds it")

@@ -22,7 +22,7 @@ class Span:
         id: 16 hex digits.
         parent: The id of its parent in this trace; None for a root.
         start: Nanoseconds since the epoch.
-        duration: Nanoseconds; negative where it ends before it begins.
+        duration: Nanoseconds; negative if it ends before it starts.
         failed: Whether its status is an error.
         attributes: By name.
     """
@@ -74,7 +74,7 @@ class Trace:
         """Checks that this is the trace of an email whose first attempt's worker was killed.
 
         Raises:
-            CheckFailedError: It isn't, or not yet: spans arrive in their own time.
+            CheckFailedError: It isn't, or not yet: spans may arrive late.
         """
         self.check_sound()
         check(self.spans[0].name == "saas.auth.v1.AuthService/Register", f"it starts with {self.spans[0].name!r}")
@@ -111,7 +111,8 @@ class Trace:
 def fetch(jaeger_url: str, trace_id: str) -> Trace:
     """Reads a trace from Jaeger. A trace that it doesn't have yet has no spans.
 
-    By its API v3, which answers OTLP: in the older one a span that has a link to its parent is shown without a parent.
+    Uses its API v3, which returns OTLP: in the older one a span that has a link to its parent is shown without a
+    parent.
     """
     answer = httpx.get(f"{jaeger_url}/api/v3/traces/{trace_id}", trust_env=False)
     if answer.status_code == httpx.codes.NOT_FOUND:

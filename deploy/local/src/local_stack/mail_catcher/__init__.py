@@ -1,5 +1,5 @@
-"""A mail server that delivers nothing: it keeps every mail it is given and shows it on a page.
+"""A mail server that delivers nothing: it keeps every email it gets and shows it on a page.
 
-For the local stack and for tests. It takes any recipient, without TLS or a login, and must therefore listen on
-loopback only. A switch holds its answers back, so that a sender can be killed in the middle of a mail.
+For the local stack and for tests. It accepts any recipient, without TLS or a login, and must therefore listen only on
+loopback. It can delay its replies, so that a sender can be killed while it sends an email.
 """

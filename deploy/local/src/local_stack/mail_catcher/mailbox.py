@@ -19,11 +19,11 @@ class Mail:
     """An accepted email.
 
     Attributes:
-        id: BoundedCount from 1, in the order of taking.
-        received_at: When it was taken.
+        id: Counted from 1, in order of acceptance.
+        received_at: When it was accepted.
         sender: The envelope's sender.
         recipients: The envelope's recipients.
-        raw: The message's bytes, as they came.
+        raw: The message's bytes, as received.
     """
 
     id: int
@@ -76,9 +76,9 @@ class Hold:
     """Which replies are delayed, and for how long.
 
     Attributes:
-        seconds: How long an answer is held at most.
-        count: How many more mails it is for.
-        to: Only mails to this address; empty means any.
+        seconds: How long a reply is delayed at most.
+        count: How many more emails it applies to.
+        to: Only emails to this address; empty means any.
     """
 
     seconds: float
@@ -119,7 +119,7 @@ class Mailbox:
     async def receive(self, sender: str, recipients: Iterable[str], raw: bytes) -> Mail:
         """Accepts an email, after the delay if there is one.
 
-        Cancel this when the sender goes away: the mail is then not taken.
+        Cancel this when the sender disconnects: the email is then not accepted.
         """
         message = email.message_from_bytes(raw, EmailMessage, policy=email.policy.default)
         transaction = Transaction(

@@ -22,7 +22,7 @@ class SmtpHandler:
         content = envelope.content or b""
         raw = content.encode() if isinstance(content, str) else content
         mail = await self._mailbox.receive(envelope.mail_from or "", envelope.rcpt_tos, raw)
-        return f"250 2.0.0 Taken as mail {mail.id}"
+        return f"250 2.0.0 Accepted as email {mail.id}"
 
 
 async def serve_smtp(mailbox: Mailbox, host: str, port: int) -> asyncio.Server:

@@ -1,7 +1,7 @@
-"""The catcher's HTTP side: a page to look at mails, and a JSON interface for tests.
+"""The catcher's HTTP interface: a page to read emails, and JSON for tests.
 
-A mail is written by whoever sent it, so the page trusts nothing in it: text is escaped, HTML is shown in a frame
-without scripts, forms or an origin, and it loads nothing from anywhere.
+The page doesn't trust the content of emails: text is escaped, and HTML is shown in a frame without scripts, forms or an
+origin, which loads nothing.
 
 Routes: ``GET /`` and ``/mail/{id}`` pages · ``GET /mails[?to=&after=&count=&wait=]`` · ``GET /mails/{id}`` ·
 ``GET /mails/{id}/source`` · ``GET /mails/{id}/html`` · ``DELETE /mails`` · ``POST /hold {"seconds", "count", "to"}`` ·
@@ -83,7 +83,7 @@ class _Web:
         return FileResponse(PAGES / "style.css")
 
     async def script(self, _: Request) -> Response:
-        """Serves the script that shows new mails as they come."""
+        """Serves the script that shows new emails as they arrive."""
         return FileResponse(PAGES / "refresh.js")
 
     async def list_mails(self, request: Request) -> Response:
@@ -144,7 +144,7 @@ class _Web:
     def _named(self, request: Request) -> Mail:
         mail = self._mailbox.mail(request.path_params["id"])
         if mail is None:
-            raise HTTPException(404, "There is no such mail, or no longer.")
+            raise HTTPException(404, "There is no such email, or no longer.")
         return mail
 
     async def _awaited(self, request: Request, items: Callable[[], Sequence[Item]]) -> Sequence[Item]:

@@ -17,7 +17,7 @@ def print_addresses(report: Report, system: System) -> None:
         "console": f"{system.url('console-http')} (log in with the token {token})",
         "mails": system.url("mail-http"),
         "traces": system.traces_url or "none: `make jaeger` builds Jaeger",
-        "api": f"{system.url('api-http')} (mail links, Stripe's webhooks, probes), gRPC {system.address('api-grpc')}",
+        "api": f"{system.url('api-http')} (links in emails, webhooks, probes), gRPC {system.address('api-grpc')}",
         "jobs": f"gRPC {system.address('jobs-grpc')}, with reflection",
         "stripe": system.url("stripe-http") if system.has_stripe_stand_in else "Stripe itself",
         "logs": str(system.logs),

@@ -1,1 +1,1 @@
-"""What every Headrace service stands on: settings, logs, traces, gRPC servers and clients, life cycle."""
+"""The common base of all Headrace services: settings, logs, traces, gRPC servers and clients, life cycle."""

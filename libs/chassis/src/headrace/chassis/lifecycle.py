@@ -1,4 +1,4 @@
-"""The life of a program: one event loop, ended in order by SIGTERM or SIGINT."""
+"""The life cycle of a program: one event loop, shut down cleanly by SIGTERM or SIGINT."""
 
 import asyncio
 import signal
@@ -17,10 +17,10 @@ log = structlog.get_logger()
 
 
 def run_until_signal(main: Callable[[asyncio.Event], Awaitable[None]]) -> None:
-    """Runs `main` on uvloop (where there is one) until it returns.
+    """Runs `main` on uvloop (if installed) until it returns.
 
-    The event that it is given is set by the first SIGTERM or SIGINT: from then on `main` ends in order, within its
-    own deadlines. A second signal ends the process at once, with the exit code a shell gives that signal.
+    The first SIGTERM or SIGINT sets the event that `main` gets. `main` then shuts down cleanly, within its own
+    deadlines. A second signal ends the process at once, with the exit code that a shell gives for the signal.
     """
 
     async def supervised() -> None:
@@ -30,8 +30,8 @@ def run_until_signal(main: Callable[[asyncio.Event], Awaitable[None]]) -> None:
         def begin_stop(number: int, _frame: FrameType | None) -> None:
             if stop.is_set():
                 raise SystemExit(128 + number)
-            # A handler of the signal module, not of the loop: it also works on Windows, and while the loop is
-            # blocked a second signal still ends the process.
+            # A handler of the signal module, not of the loop: it also works on Windows, and a second signal ends the
+            # process even while the loop is blocked.
             stop.set()
             loop.call_soon_threadsafe(_announce_stop, signal.Signals(number).name)
 

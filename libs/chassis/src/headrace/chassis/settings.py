@@ -1,7 +1,7 @@
-"""Settings from the environment: read once at start, refused with the variable's name when they are wrong.
+"""Settings from the environment, read once at start; errors name the variable.
 
-A service declares one class on `Settings` whose field names are the variables' names in lower case, and
-calls `load`. Nothing else in a service reads the environment.
+A service declares a subclass of `Settings`, whose field names are the variables' names in lower case, and calls `load`.
+Nothing else in a service reads the environment.
 """
 
 import base64
@@ -18,19 +18,19 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
 USAGE_ERROR = 2
-KEY_BYTES = range(16, 65)  # blake2b takes up to 64
+KEY_BYTES = range(16, 65)  # blake2b accepts up to 64
 
 
 @dataclass(frozen=True)
 class Sensitive:
-    """Marks a field whose value must never be shown, not even when it is refused."""
+    """Marks a field whose value must never be shown, not even if it is invalid."""
 
 
 def parse_duration(text: str) -> timedelta:
     """Reads "30s", "500ms", "5m", "1h", "7d" and sums such as "1m30s".
 
     Raises:
-        ValueError: It is anything else; a bare number too, for it leaves the unit to be guessed.
+        ValueError: It is anything else, including a number without a unit.
     """
     if not _DURATION.fullmatch(text) or not text:
         raise ValueError('expected a duration with its unit, such as "500ms", "30s", "5m", "1h", "7d" or "1m30s"')
@@ -41,7 +41,7 @@ def parse_duration(text: str) -> timedelta:
 
 
 def format_duration(value: timedelta) -> str:
-    """Writes a duration the way `parse_duration` reads it."""
+    """Formats a duration for `parse_duration`."""
     rest = value // timedelta(milliseconds=1)
     parts = []
     for unit, size in _UNITS.items():
@@ -88,9 +88,7 @@ def _read_keys(value: object) -> object:
         try:
             key = base64.b64decode(text, validate=True)
         except binascii.Error:
-            raise ValueError(
-                f"key {number} is not Base64; expected keys such as `openssl rand -base64 32` makes"
-            ) from None
+            raise ValueError(f"key {number} is not Base64; create keys with `openssl rand -base64 32`") from None
         if len(key) not in KEY_BYTES:
             raise ValueError(f"key {number} has {len(key)} bytes; expected 16 to 64, 32 are usual")
         keys.append(key)
@@ -98,9 +96,9 @@ def _read_keys(value: object) -> object:
 
 
 def is_sendable(token: str) -> bool:
-    """Says whether a header can carry a token: printable ASCII without blanks, short enough for a cookie.
+    """Checks that a header can contain a token: printable ASCII without blanks, short enough for a cookie.
 
-    gRPC's answer to any other character is a hang.
+    gRPC hangs on any other character.
     """
     return _TOKEN.fullmatch(token) is not None
 
@@ -135,27 +133,27 @@ Duration = Annotated[timedelta, BeforeValidator(_read_duration), AfterValidator(
 """A duration above zero, with its unit: "30s", "500ms", "1m30s"."""
 
 CommaList = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
-"""A list written "a,b,c"; blanks around an item and empty items don't count."""
+"""A list written "a,b,c"; blanks around items and empty items are ignored."""
 
 SecretKeys = Annotated[tuple[bytes, ...], NoDecode, Sensitive(), BeforeValidator(_read_keys)]
-"""Keys of 16 to 64 bytes in Base64, separated by commas; the first one is in use."""
+"""Keys of 16 to 64 bytes in Base64, separated by commas; the first one is used."""
 
 Token = Annotated[SecretStr, AfterValidator(_token)]
-"""A bearer token that is shown to another program."""
+"""A bearer token for another program."""
 
 Address = Annotated[str, AfterValidator(_address)]
-"""Where to listen: "host:port"."""
+"""An address to listen on: "host:port"."""
 
 
 class Settings(BaseSettings):
-    """Base of every class of settings. An empty variable counts as unset."""
+    """The base class of settings. An empty variable counts as unset."""
 
     model_config = SettingsConfigDict(
         env_ignore_empty=True, extra="ignore", frozen=True, hide_input_in_errors=True, validate_default=False
     )
 
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
-        """Veils what is sensitive, so that settings may be printed."""
+        """Redacts sensitive values, so that settings may be printed."""
         for name, value in super().__repr_args__():
             field = type(self).model_fields.get(name or "")
             yield name, "***" if field is not None and _is_sensitive(field) else value
@@ -165,7 +163,7 @@ S = TypeVar("S", bound=Settings)
 
 
 def load(settings: type[S]) -> S:
-    """Reads the environment; on bad values prints one line for each and ends the program with exit code 2."""
+    """Reads the environment; if values are invalid, prints a line for each and exits with code 2."""
     try:
         return settings()
     except ValidationError as error:

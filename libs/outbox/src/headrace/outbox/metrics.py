@@ -11,7 +11,7 @@ _SHOWN_IDS = 5
 _log = logging.getLogger("headrace.outbox")
 _meter = metrics.get_meter("headrace.outbox")
 _alerts = _meter.create_counter(
-    "headrace.outbox.metrics", unit="{row}", description="Rows that were parked, or that fail until an operator acts"
+    "headrace.outbox.alerts", unit="{row}", description="Rows that were parked, or that fail until an operator acts"
 )
 _sent = _meter.create_counter(
     "messaging.client.sent.messages", unit="{message}", description="Rows sent to the jobs service"
@@ -29,7 +29,7 @@ def count_sent(*, queue: str, error_type: str | None = None) -> None:
 
 
 def alert(*, action: str, kind: str, code: str, error: str, ids: Iterable[UUID]) -> None:
-    """Logs `outbox_alert` as an error, and counts the rows in `headrace.outbox.metrics`.
+    """Logs `outbox_alert` as an error, and counts the rows in `headrace.outbox.alerts`.
 
     Args:
         action: What was done with the rows: "parked" or "retried".

@@ -1,1 +1,1 @@
-"""Accounts: registering, confirming an address, logging in, choosing a new password."""
+"""Accounts: registration, email verification, login, password reset."""

@@ -1,7 +1,7 @@
 """Access tokens: short-lived JWTs signed with Ed25519, bound to the account's session epoch.
 
-A token proves who was logged in when it was issued. Whether that login still stands is the epoch's business,
-which the account's row holds: see `auth.access`.
+A token proves who was logged in when it was issued. Whether that login is still valid depends on the epoch
+in the account's row: see `auth.authentication`.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ ALGORITHM = "EdDSA"
 
 
 class AccessTokenInvalidError(Exception):
-    """Not a token of ours, expired, or of a login that has ended."""
+    """The token isn't this service's, has expired, or belongs to a login that has ended."""
 
 
 @dataclass(frozen=True, slots=True)
 class SigningKey:
-    """An Ed25519 key pair and the name that tokens call it by."""
+    """An Ed25519 key pair and its name in tokens."""
 
     private: Ed25519PrivateKey = field(repr=False)
     public: Ed25519PublicKey = field(repr=False)
@@ -53,7 +53,7 @@ class SigningKey:
 
 @dataclass(frozen=True, slots=True)
 class AccessToken:
-    """What a valid token says."""
+    """The claims of a valid token."""
 
     user_id: UUID
     session_epoch: int
@@ -75,7 +75,7 @@ class AccessTokens:
         self._clock = clock
 
     def issue(self, user_id: UUID, session_epoch: int) -> tuple[str, datetime]:
-        """A signed token for a user, and when it expires (whole seconds, UTC)."""
+        """Returns a signed token for a user, and when it expires (whole seconds, UTC)."""
         now = self._clock().replace(microsecond=0)
         expires_at = now + self._lifetime
         claims = {
@@ -93,7 +93,7 @@ class AccessTokens:
         """Checks signature, issuer, audience and time.
 
         Raises:
-            AccessTokenInvalidError: Any of them is wrong, or a claim is missing.
+            AccessTokenInvalidError: One of them is wrong, or a claim is missing.
         """
         try:
             claims = jwt.decode(

@@ -1,11 +1,11 @@
-"""What can be done with accounts, whichever door it comes through (gRPC, or the pages behind mail links).
+"""The operations on accounts, for gRPC and for the pages behind links in emails.
 
-Register, resend and reset run the same statements whether the address is unknown, waiting to be confirmed or
-confirmed: where nothing is to be sent, the writing is undone before the commit. So neither answers nor their timing
-say who has an account.
+Register, resend and reset run the same statements whether the address is unknown, unconfirmed or confirmed. If nothing
+is to be sent, the writes are rolled back before the commit. So neither responses nor their timing reveal who has an
+account.
 
-A registration's password belongs to the link that confirms it, not to the address: whoever registers somebody else's
-address first cannot get into the account that its owner confirms later.
+A registration's password belongs to the link that confirms it, not to the address. An attacker who registers another
+person's address first can't log in to the account that its owner confirms later.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lifetimes:
-    """How long links are valid, and how far apart mails to one address are."""
+    """How long links are valid, and the time between emails to one address."""
 
     verification: timedelta
     reset: timedelta
@@ -46,14 +46,14 @@ class Lifetimes:
 
 
 class Mails(Protocol):
-    """Posts the mails that these calls cause. The mail package has it; this one doesn't import that."""
+    """Queues the emails that these calls cause. The mail package implements it; this one doesn't import that."""
 
     def post(self, session: AsyncSession, user: User, template: str, *, token: OneTimeToken | None = None) -> object:
-        """Adds a mail to the user, and its job, to the session's transaction."""
+        """Adds an email to the user, and its job, to the session's transaction."""
 
 
 class Accounts:
-    """Registering, confirming an address, logging in, choosing a new password."""
+    """Registration, email verification, login, password reset."""
 
     def __init__(
         self,
@@ -73,15 +73,15 @@ class Accounts:
         self._lifetimes = lifetimes
 
     async def register(self, email: str, password: str) -> None:
-        """Registers an address and posts the mail that confirms it.
+        """Registers an address and queues the email that confirms it.
 
-        A confirmed address's owner gets a notice instead, with a link to choose a new password. A repetition during
-        the address's cool-down sends nothing and has no effect.
+        The owner of a confirmed address gets a notice instead, with a link to choose a new password. Repeating the
+        call during the address's cool-down sends nothing and has no effect.
 
         Raises:
             PasswordRefusedError: Before anything about the address is looked at.
             HashingBusyError: Too many passwords wait to be hashed.
-            DatabaseUnavailableError: Nothing was registered, or it is unknown whether it was; repeating it is safe.
+            DatabaseUnavailableError: The address may or may not be registered; retrying is safe.
         """
         password_hash = await self._passwords.hash(policy.choose(password))
         async with self._database.transaction() as session:
@@ -89,7 +89,7 @@ class Accounts:
             created = await _create(session, email)
             user = await _lock(session, email)
             assert user is not None
-            # A new account gets its mail also where somebody has just asked for a resend to this address.
+            # A new account gets its email even if a resend to this address was just requested.
             if user.email_verified_at is None:
                 await self._post_verification(session, user, password_hash, wanted=cool or created)
             else:
@@ -97,10 +97,10 @@ class Accounts:
         log.info("registration", user_id=str(user.id), created=created, mailed=cool or created)
 
     async def resend_verification(self, email: str) -> None:
-        """Posts a new link, where an account waits for its address to be confirmed and no cool-down runs.
+        """Queues an email with a new link if an account waits for confirmation and there is no cool-down.
 
         Raises:
-            DatabaseUnavailableError: Repeating it is safe.
+            DatabaseUnavailableError: Retrying is safe.
         """
         async with self._database.transaction() as session:
             cool = await claim_cooldown(session, email, MailPurpose.VERIFICATION, self._lifetimes.cooldown)
@@ -122,7 +122,7 @@ class Accounts:
 
         Raises:
             TokenInvalidError: Nothing was changed.
-            DatabaseUnavailableError: Nothing was changed, or it is unknown whether it was.
+            DatabaseUnavailableError: The change may or may not have been made.
         """
         async with self._database.transaction() as session:
             used = await one_time_tokens.use(session, token, Purpose.VERIFY_EMAIL)
@@ -137,10 +137,10 @@ class Accounts:
         log.info("email verified", user_id=str(used.user_id))
 
     async def log_in(self, email: str, password: str) -> tuple[str, datetime]:
-        """An access token and when it expires, for a confirmed address and its password.
+        """Returns an access token and when it expires, for a confirmed address and its password.
 
         Raises:
-            CredentialsInvalidError: Any other pair, after the same work.
+            CredentialsInvalidError: Anything else, after the same work.
             HashingBusyError: Too many passwords wait to be hashed.
             DatabaseUnavailableError: The account could not be looked up.
         """
@@ -159,10 +159,10 @@ class Accounts:
         return self._access_tokens.issue(user.id, user.session_epoch)
 
     async def request_password_reset(self, email: str) -> None:
-        """Posts a link to choose a new password, where there is such an account and no cool-down runs.
+        """Queues an email with a link to choose a new password if there is such an account and no cool-down.
 
         Raises:
-            DatabaseUnavailableError: Repeating it is safe.
+            DatabaseUnavailableError: Retrying is safe.
         """
         async with self._database.transaction() as session:
             cool = await claim_cooldown(session, email, MailPurpose.RESET, self._lifetimes.cooldown)
@@ -174,19 +174,19 @@ class Accounts:
             log.info("password reset requested", user_id=str(user.id))
 
     async def reset_password(self, token: str, new_password: str) -> None:
-        """Sets a new password, ends every login, and posts a notice. It also confirms the address: the link came by it.
+        """Sets a new password, ends every login, and queues a notice. It also confirms the address, which got the link.
 
         Raises:
             PasswordRefusedError: The link still works.
             TokenInvalidError: Nothing was changed.
             HashingBusyError: Too many passwords wait to be hashed; the link still works.
-            DatabaseUnavailableError: Nothing was changed, or it is unknown whether it was.
+            DatabaseUnavailableError: The change may or may not have been made.
         """
         chosen = policy.choose(new_password, field="new_password")
         async with self._database.transaction() as session:
             if not await one_time_tokens.is_live(session, token, Purpose.RESET_PASSWORD):
                 raise TokenInvalidError("the link is unknown, used, superseded or expired")
-        # Only now: hashing for whoever sends any token would be a way to keep this service busy.
+        # Only now: otherwise a client could keep this service busy with hashing by sending random tokens.
         password_hash = await self._passwords.hash(chosen)
         async with self._database.transaction() as session:
             used = await one_time_tokens.use(session, token, Purpose.RESET_PASSWORD)
@@ -198,7 +198,7 @@ class Accounts:
         log.info("password reset", user_id=str(used.user_id))
 
     async def _rehash(self, user_id: UUID, current: str, password: str) -> None:
-        """Brings a hash up to today's parameters, unless the password was changed meanwhile."""
+        """Updates a hash to the current parameters, unless the password has been changed in the meantime."""
         renewed = await self._passwords.hash(password)
         async with self._database.transaction() as session:
             await session.execute(
@@ -228,7 +228,7 @@ class Accounts:
 
 
 async def _create(session: AsyncSession, email: str) -> bool:
-    """Adds the account unless the address has one. Of concurrent callers one gets True."""
+    """Adds the account unless the address has one. One of several concurrent callers gets True."""
     statement = insert(User).values(id=uuid4(), email=email.strip(), email_key=address_key(email))
     created = await session.execute(
         statement.on_conflict_do_nothing(index_elements=[User.email_key]).returning(User.id)
@@ -241,13 +241,13 @@ async def _lock(session: AsyncSession, email: str) -> User | None:
 
 
 def _nobody(email: str) -> User:
-    """Stands for an address that has no account; in no session, so never written."""
+    """A placeholder for an address without an account; it isn't in a session, so it is never written."""
     return User(id=uuid4(), email=email, email_key=address_key(email), locale="en")
 
 
 @asynccontextmanager
 async def _undone_unless(session: AsyncSession, wanted: bool) -> AsyncIterator[None]:
-    """Has the block's writing done in any case, and undoes it where it isn't wanted."""
+    """Runs the block's writes in any case, and rolls them back if they aren't wanted."""
     savepoint = await session.begin_nested()
     with nullcontext() if wanted else _without_spans():
         yield
@@ -259,7 +259,7 @@ async def _undone_unless(session: AsyncSession, wanted: bool) -> AsyncIterator[N
 
 
 def _without_spans() -> AbstractContextManager[trace.Span]:
-    """Leaves no trace of a job that will never be: below a span that isn't sampled, samplers record nothing."""
+    """Records no span for a job that is rolled back: below an unsampled span, samplers record nothing."""
     here = trace.get_current_span().get_span_context()
     unsampled = trace.SpanContext(here.trace_id, here.span_id, is_remote=False, trace_flags=trace.TraceFlags(0))
     return trace.use_span(trace.NonRecordingSpan(unsampled))

@@ -1,4 +1,4 @@
-"""Mail addresses: how two of them are compared, and how often one may be written to."""
+"""Email addresses: how they are compared, and how often emails may be sent to one."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 
 class MailPurpose(StrEnum):
-    """Mails that share a cool-down."""
+    """Emails that share a cool-down."""
 
     VERIFICATION = "verification"
     RESET = "reset"
 
 
 def address_key(email: str) -> str:
-    """The form in which addresses are compared: without regard to case."""
+    """Returns the form in which addresses are compared: without regard to case."""
     return unicodedata.normalize("NFC", email.strip()).casefold()
 
 
-# Each claim also sweeps away two rows that have ended, so the table stays as small as its traffic.
+# Each claim also deletes two expired rows, so the table's size is proportional to its traffic.
 _CLAIM = text("""
     WITH swept AS (
         DELETE FROM mail_cooldowns WHERE (address_hash, purpose) IN (
@@ -40,10 +40,10 @@ _CLAIM = text("""
 
 
 async def claim_cooldown(session: AsyncSession, email: str, sort: MailPurpose, length: timedelta) -> bool:
-    """Starts the address's cool-down for mails of a sort; False while one is running.
+    """Starts the address's cool-down for emails of a sort; returns False if there already is one.
 
-    Works alike for addresses that nobody has registered. Of several concurrent callers one gets True: the others
-    wait for its commit.
+    It does the same for unregistered addresses. One of several concurrent callers gets True; the others wait for its
+    commit.
     """
     digest = hashlib.sha256(address_key(email).encode()).digest()
     claimed = await session.execute(_CLAIM, {"address_hash": digest, "purpose": sort.value, "length": length})

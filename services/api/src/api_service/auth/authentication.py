@@ -1,4 +1,4 @@
-"""Who is calling: the account behind a call's access token, as long as its login still stands."""
+"""The account of a call's access token, as long as its login is valid."""
 
 from __future__ import annotations
 
@@ -11,16 +11,17 @@ from headrace.chassis.rpc.interceptors import Context
 
 
 class Authenticator:
-    """Reads the caller of public methods that need a login."""
+    """Finds the caller of public methods that need a login."""
 
     def __init__(self, tokens: AccessTokens) -> None:
         self._tokens = tokens
 
     async def caller(self, session: AsyncSession, context: Context) -> User:
-        """The account that the call's "authorization: Bearer <access token>" belongs to.
+        """Returns the account of the call's "authorization: Bearer <access token>".
 
         Raises:
-            AccessTokenInvalidError: No token, not one of ours, expired, or of a login that a reset has ended.
+            AccessTokenInvalidError: The token is missing, not this service's, expired, or of a login that a reset has
+                ended.
         """
         token = self._tokens.read(_bearer(context))
         user = await session.scalar(select(User).where(User.id == token.user_id))

@@ -1,4 +1,4 @@
-"""What can be refused about accounts. Texts are safe to show; none says whether an address is known."""
+"""The errors of accounts. Their texts are safe to show, and none reveals whether an address is known."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ class TokenInvalidError(Exception):
 
 
 class CredentialsInvalidError(Exception):
-    """A wrong pair of address and password, or an address that isn't confirmed: which one is not said."""
+    """A wrong address or password, or an unconfirmed address; the error doesn't say which."""
 
 
 class PasswordRefusedError(Exception):
-    """A password that may not be chosen; the text says why.
+    """A rejected password; the text says why.
 
     Attributes:
-        field: What the request calls the password.
+        field: The password's field in the request.
     """
 
     def __init__(self, why: str, *, field: str) -> None:
@@ -24,4 +24,4 @@ class PasswordRefusedError(Exception):
 
 
 class HashingBusyError(Exception):
-    """Too many passwords wait to be hashed; trying again shortly may work."""
+    """Too many passwords wait to be hashed; retry after a moment."""

@@ -1,7 +1,6 @@
-"""Links in mails, derived instead of stored: the token in a link is HMAC-SHA-256(key, purpose and token id).
+"""Links in emails, derived instead of stored: the token in a link is HMAC-SHA-256(key, purpose and token id).
 
-Whoever reads the database finds neither a token nor a key there, and every attempt to send a mail puts the
-same link into it.
+The database contains neither tokens nor keys, and every attempt to send an email writes the same link.
 """
 
 from __future__ import annotations
@@ -18,23 +17,25 @@ MINIMUM_KEY_BYTES = 32
 
 
 class Purpose(StrEnum):
-    """What a one-time token is good for. A token of one purpose is worth nothing for another."""
+    """The purpose of a one-time token. A token is valid only for its purpose."""
 
     VERIFY_EMAIL = "verify_email"
     RESET_PASSWORD = "reset_password"  # noqa: S105 - a purpose, not a password
 
 
 class LinkKeyMissingError(LookupError):
-    """A link was made with a key that is no longer among API_LINK_KEYS."""
+    """A link needs a key that is no longer in API_LINK_KEYS."""
 
     def __init__(self, key_id: str) -> None:
-        super().__init__(f"API_LINK_KEYS has no key {key_id!r}, but an unsent mail links by it: add it again")
+        super().__init__(
+            f"API_LINK_KEYS has no key {key_id!r}, but the link of an unsent email needs it: add the key again"
+        )
         self.key_id = key_id
 
 
 @dataclass(frozen=True, slots=True)
 class LinkKeys:
-    """Named keys; the first makes new links, the others still stand for links under way."""
+    """Named keys; the first one is for new links, the others for links that are already sent."""
 
     keys: dict[str, bytes] = field(repr=False)
 
@@ -43,7 +44,7 @@ class LinkKeys:
         """Reads "id:base64,id:base64".
 
         Raises:
-            ValueError: It says what is wrong, without repeating any key.
+            ValueError: The text says what is wrong, without any key.
         """
         keys: dict[str, bytes] = {}
         for number, entry in enumerate(filter(None, map(str.strip, text.split(","))), start=1):
@@ -51,7 +52,7 @@ class LinkKeys:
             if not colon or not key_id:
                 raise ValueError(f'entry {number}: expected "id:base64"')
             if key_id in keys:
-                raise ValueError(f"entry {number}: the id {key_id!r} is there twice")
+                raise ValueError(f"entry {number}: the id {key_id!r} is used twice")
             try:
                 key = base64.b64decode(encoded, validate=True)
             except binascii.Error as error:
@@ -65,11 +66,11 @@ class LinkKeys:
 
     @property
     def current(self) -> str:
-        """The id of the key that new links are made with."""
+        """The id of the key for new links."""
         return next(iter(self.keys))
 
     def token(self, key_id: str, purpose: Purpose, token_id: UUID) -> str:
-        """The token that stands in the link: 256 bits in 43 URL-safe characters.
+        """Returns the token in the link: 256 bits in 43 URL-safe characters.
 
         Raises:
             LinkKeyMissingError: The key has been removed from the settings.
@@ -83,5 +84,5 @@ class LinkKeys:
 
 
 def at_rest(token: str) -> bytes:
-    """What is kept of a token to know it again: its SHA-256."""
+    """Returns what is stored of a token, to recognise it: its SHA-256."""
     return hashlib.sha256(token.encode()).digest()

@@ -1,6 +1,6 @@
-"""Accounts, the one-time tokens behind mail links, and how often an address may be written to.
+"""Accounts, the one-time tokens behind links in emails, and cool-downs of addresses.
 
-Whoever changes an account, or tokens of it, locks the account's row first; so no two of them can deadlock.
+Every change of an account or its tokens locks the account's row first, so no two changes can deadlock.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ class User(Base):
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
     email: Mapped[str] = mapped_column(Text)
-    """As it was typed; mails go there."""
+    """As the user typed it; emails go to this address."""
     email_key: Mapped[str] = mapped_column(Text, unique=True)
-    """For comparing: see `auth.addresses`."""
+    """For comparisons: see `auth.addresses`."""
     password_hash: Mapped[str | None] = mapped_column(Text)
     locale: Mapped[str] = mapped_column(Text, server_default=text("'en'"))
     session_epoch: Mapped[int] = mapped_column(server_default=text("0"))
-    """Every login is of an epoch; raising it ends them all."""
+    """Every login belongs to an epoch; incrementing it ends all of them."""
     email_verified_at: Mapped[datetime | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
 class OneTimeToken(Base):
-    """A token behind a mail link: good once, for one purpose, until it expires or is superseded.
+    """A token behind a link in an email: valid once, for one purpose, until it expires or is superseded.
 
-    Only the token's SHA-256 is here. The token itself is derived from `id` and a key that is not in the database.
+    Only the token's SHA-256 is stored. The token itself is derived from `id` and a key that is not in the database.
     """
 
     __tablename__ = "one_time_tokens"
@@ -53,10 +53,10 @@ class OneTimeToken(Base):
     )
     purpose: Mapped[Purpose] = mapped_column(Text)
     key_id: Mapped[str] = mapped_column(Text)
-    """Which of API_LINK_KEYS it is derived with."""
+    """The id of the key in API_LINK_KEYS that it is derived with."""
     token_hash: Mapped[bytes] = mapped_column(LargeBinary, unique=True)
     password_hash: Mapped[str | None] = mapped_column(Text)
-    """The password chosen in the registration that this token confirms; it becomes the account's with it."""
+    """The password chosen in the registration that this token confirms; confirming sets it on the account."""
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     expires_at: Mapped[datetime]
     superseded_at: Mapped[datetime | None]
@@ -64,7 +64,7 @@ class OneTimeToken(Base):
 
 
 class MailCooldown(Base):
-    """Until when no further mail of a sort goes to an address, known or not. Holds no address."""
+    """Until when no further email of a sort is sent to an address, known or not. Holds only the address's hash."""
 
     __tablename__ = "mail_cooldowns"
     __table_args__ = (Index("mail_cooldowns_ends_at_idx", "ends_at"),)

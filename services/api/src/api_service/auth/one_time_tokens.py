@@ -16,14 +16,14 @@ from api_service.auth.errors import TokenInvalidError
 from api_service.auth.link_tokens import LinkKeys, Purpose, at_rest
 from api_service.auth.models import OneTimeToken
 
-# Mails overtake each other, so the last few links that confirm an address all work. Of a password's links only the
-# last one does.
+# Emails may arrive out of order, so the last few links that confirm an address all work. Only the last link of a
+# password reset works.
 _LIVE = {Purpose.VERIFY_EMAIL: 3, Purpose.RESET_PASSWORD: 1}
 
 
 @dataclass(frozen=True, slots=True)
 class UsedToken:
-    """What a token that was just used stood for."""
+    """The user and password hash of a token that was just used."""
 
     user_id: UUID
     password_hash: str | None
@@ -38,7 +38,7 @@ async def issue(
     lifetime: timedelta,
     password_hash: str | None = None,
 ) -> OneTimeToken:
-    """Adds a token and supersedes the user's earlier ones of that purpose, as far as only the last few count.
+    """Adds a token, and supersedes the user's earlier tokens of that purpose beyond the last few.
 
     The caller holds the lock of the user's row.
     """
@@ -72,7 +72,7 @@ async def issue(
 
 
 async def is_live(session: AsyncSession, token: str, purpose: Purpose) -> bool:
-    """Whether the token would work now. Changes nothing; `use` decides."""
+    """Returns whether the token would work now. It changes nothing; `use` decides."""
     live = select(OneTimeToken.id).where(
         OneTimeToken.token_hash == at_rest(token),
         OneTimeToken.purpose == purpose,
@@ -83,9 +83,8 @@ async def is_live(session: AsyncSession, token: str, purpose: Purpose) -> bool:
     return await session.scalar(live) is not None
 
 
-# One statement decides who wins: of concurrent callers the first to update the row gets it back; for the others
-# Postgres checks the condition again on the updated row, and it no longer holds. The owner's row is locked first,
-# as everywhere.
+# One statement decides among concurrent callers: the first to update the row gets it. For the others Postgres checks
+# the condition again on the updated row, where it is false. The owner's row is locked first, as everywhere.
 _USE = text("""
     WITH owner AS (
         SELECT users.id FROM users JOIN one_time_tokens ON one_time_tokens.user_id = users.id
@@ -100,7 +99,7 @@ _USE = text("""
 
 
 async def use(session: AsyncSession, token: str, purpose: Purpose) -> UsedToken:
-    """Uses the token up and locks its owner's row; takes effect with the caller's transaction.
+    """Marks the token as used and locks its owner's row, in the caller's transaction.
 
     Raises:
         TokenInvalidError: Unknown, of another purpose, used, superseded or expired.

@@ -1,8 +1,8 @@
-"""Passwords: which may be chosen, and argon2id in a bounded pool of threads.
+"""Passwords: validation, and argon2id in a bounded pool of threads.
 
-Parameters are OWASP's floor (Password Storage Cheat Sheet): m=19456 KiB, t=2, p=1, about 26 ms of a core. The
-hashing releases the GIL, so threads are enough; how many hash and how many wait is bounded, or a burst of logins
-would take all memory.
+Parameters are OWASP's floor (Password Storage Cheat Sheet): m=19456 KiB, t=2, p=1, about 26 ms of a core. The hashing
+releases the GIL, so threads are enough. The number of threads and of waiting calls is limited, because otherwise a
+burst of logins would use up all memory.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ T = TypeVar("T")
 
 
 def normalise(password: str) -> str:
-    """The form in which a password is hashed (NFC): the same letters typed on different systems are the same."""
+    """Returns the form in which a password is hashed (NFC), so that it is the same however a system types it."""
     return unicodedata.normalize("NFC", password)
 
 
 def choose(password: str, *, field: str = "password") -> str:
-    """Checks a password that somebody wants to have, and normalises it; `field` is what the request calls it.
+    """Validates and normalises a new password; `field` is its field in the request.
 
     Raises:
-        PasswordRefusedError: Not 8 to 256 characters, or among the common ones.
+        PasswordRefusedError: It doesn't have 8 to 256 characters, or it is a common one.
     """
     chosen = normalise(password)
     if not MINIMUM_LENGTH <= len(chosen) <= MAXIMUM_LENGTH:
@@ -52,7 +52,7 @@ def _common() -> frozenset[str]:
 
 
 class Passwords:
-    """Hashes and verifies, a few at a time."""
+    """Hashes and verifies passwords, a few at a time."""
 
     def __init__(
         self,
@@ -61,21 +61,21 @@ class Passwords:
         waiting: int = 100,
         hasher: PasswordHasher = PasswordHasher(time_cost=2, memory_cost=19456, parallelism=1, type=Type.ID),  # noqa: B008
     ) -> None:
-        """Starts no thread yet, but hashes once: the dummy that unknown addresses are compared with.
+        """Starts no threads yet, but computes the dummy hash that passwords of unknown addresses are compared with.
 
         Args:
-            threads: Hashes at the same time.
-            waiting: Further calls that may wait; more are refused.
+            threads: How many passwords are hashed at once.
+            waiting: How many further calls may wait; more are rejected.
             hasher: The parameters of new hashes.
         """
         self._hasher = hasher
-        self._dummy = hasher.hash("a password that nobody has")
+        self._dummy = hasher.hash("a password that is never used")
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="argon2")
         self._limit = threads + waiting
         self._pending = 0
 
     async def hash(self, password: str) -> str:
-        """The argon2id hash of a normalised password.
+        """Returns the argon2id hash of a normalised password.
 
         Raises:
             HashingBusyError: Too many calls wait.
@@ -83,7 +83,7 @@ class Passwords:
         return await self._in_thread(lambda: self._hasher.hash(password))
 
     async def verify(self, password_hash: str | None, password: str) -> bool:
-        """Whether the normalised password is the hash's. Without a hash the answer is False, after the same work.
+        """Returns whether the normalised password matches the hash; False without a hash, after the same work.
 
         Raises:
             HashingBusyError: Too many calls wait.
@@ -92,11 +92,11 @@ class Passwords:
         return matches and password_hash is not None
 
     def needs_rehash(self, password_hash: str) -> bool:
-        """Whether the hash was made with other parameters than new ones are."""
+        """Returns whether the hash has other parameters than new hashes."""
         return self._hasher.check_needs_rehash(password_hash)
 
     def close(self) -> None:
-        """Ends the threads; what waits is not begun."""
+        """Stops the threads; waiting calls are not started."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _matches(self, password_hash: str, password: str) -> bool:

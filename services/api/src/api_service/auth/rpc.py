@@ -1,4 +1,4 @@
-"""AuthService: the public gRPC face of accounts."""
+"""AuthService: the public gRPC service for accounts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from saas.auth.v1 import auth_service_pb2_grpc
 SERVICE = pb.DESCRIPTOR.services_by_name["AuthService"].full_name
 
 AddBilling = Callable[[AsyncSession, User, pb.Account], Awaitable[None]]
-"""Fills in how an account stands with billing, in the caller's transaction."""
+"""Fills in an account's subscription and entitlements, in the caller's transaction."""
 
 
 class AuthServicer(auth_service_pb2_grpc.AuthServiceServicer):

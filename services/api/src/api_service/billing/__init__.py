@@ -1,6 +1,6 @@
-"""Billing by Stripe: the webhook door and its inbox, what is applied to the books, and checkout.
+"""Billing with Stripe: the webhook and its inbox, applying events, and checkout.
 
-Stripe is the truth and these tables are a copy of it: an event never carries state, it only says which
-object to look at again. `webhook` takes events in, `worker_support` answers the workers that fetch, and
-`apply` writes what they fetched.
+Stripe is the source of truth, and these tables are a copy. An event's own state is never used: it only says which
+object to fetch again. `webhook` receives events, `worker_calls` serves the workers that fetch objects, and
+`event_applier` writes what they fetched.
 """

@@ -1,7 +1,7 @@
 """Starts a checkout: the page at Stripe where a user pays.
 
-A row is written before Stripe is asked, and names the call's idempotency key; so repeating a call, or taking up one
-that was broken off anywhere, ends with the same session.
+A row with the call's idempotency key is written before the call to Stripe. So retrying a call, or continuing one that
+was interrupted anywhere, leads to the same session.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ from api_service.billing.subscription import CHECKOUT_ID, USER_ID
 from api_service.database import Database
 
 _TIMEOUT = timedelta(seconds=30)
-"""How long one call may take in all."""
+"""How long one call may take in total."""
 
 
 class PriceNotSoldError(ValueError):
@@ -35,7 +35,7 @@ class ClientKeyReusedError(ValueError):
 
 
 class CheckoutExpiredError(ValueError):
-    """The session that this client key stands for has run out without a payment."""
+    """The client key's session has expired without a payment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +52,14 @@ class Checkouts:
     def __init__(
         self, database: Database, client: stripe.StripeClient, prices: PriceList, *, success_url: str, cancel_url: str
     ) -> None:
-        """Makes no call yet.
+        """Makes no calls yet.
 
         Args:
             database: The service's database.
             client: Stripe's API.
             prices: What is sold.
             success_url: Where Stripe sends the user after the payment; may hold "{CHECKOUT_SESSION_ID}".
-            cancel_url: Where Stripe sends a user who turns back.
+            cancel_url: Where Stripe sends a user who cancels.
         """
         self._database = database
         self._stripe = client
@@ -73,9 +73,9 @@ class Checkouts:
 
         Raises:
             PriceNotSoldError, ClientKeyReusedError, CheckoutExpiredError: As their names say.
-            StripeUnavailableError: Calling again goes on with what was begun.
+            StripeUnavailableError: A retry continues the same checkout.
             DatabaseUnavailableError: The same.
-            stripe.StripeError: Stripe refuses the call itself: a wrong secret key, for one.
+            stripe.StripeError: Stripe rejects the call itself, for example because of a wrong secret key.
         """
         if price_id not in self._prices:
             raise PriceNotSoldError(f"{price_id} is not sold here")
@@ -95,7 +95,7 @@ class Checkouts:
         checkout, customer = await self._intend(user, price_id, client_key)
         if checkout.status == "expired" or datetime.now(UTC) - checkout.created_at > KEY_LIFETIME:
             # A session lives for 24 hours, and its key at Stripe as long.
-            raise CheckoutExpiredError("this checkout has run out; start another one with a new client key")
+            raise CheckoutExpiredError("this checkout has expired; start another one with a new client key")
         if checkout.session_id is not None and checkout.url is not None:
             return CheckoutPage(checkout.session_id, checkout.url)
         try:
@@ -112,7 +112,7 @@ class Checkouts:
         return page
 
     async def _intend(self, user: User, price_id: str, client_key: str) -> tuple[Checkout, Customer]:
-        """The rows, committed before Stripe hears of it."""
+        """Returns the rows, committed before the call to Stripe."""
         async with self._database.transaction() as session:
             new = insert(Checkout).values(user_id=user.id, client_key=client_key, price_id=price_id)
             await session.execute(new.on_conflict_do_nothing(index_elements=[Checkout.user_id, Checkout.client_key]))
@@ -133,7 +133,7 @@ class Checkouts:
         return CheckoutPage(opened.id, opened.url or "")
 
     async def _opened_before(self, checkout: Checkout, customer_id: str) -> stripe.checkout.Session | None:
-        """Looks for the session, where its key would not find it any more."""
+        """Looks for the session if its key would no longer find it."""
         if not is_doubtful(checkout):
             return None
         found = await self._stripe.v1.checkout.sessions.list_async({"customer": customer_id, "limit": 100})

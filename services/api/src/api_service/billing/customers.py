@@ -1,7 +1,7 @@
-"""Our users as customers of Stripe: each is made there once.
+"""Users as customers of Stripe: each is created there once.
 
-A row is written before Stripe is asked, and names the call's idempotency key; so a call that was broken off is
-taken up again and ends with the same customer.
+A row with the call's idempotency key is written before the call to Stripe. So an interrupted call is continued and
+leads to the same customer.
 """
 
 from collections.abc import AsyncIterator
@@ -20,28 +20,28 @@ from api_service.billing.subscription import CUSTOMER_ID, USER_ID
 from api_service.database import Database
 
 KEY_LIFETIME = timedelta(hours=23)
-"""How long an idempotency key is relied upon; Stripe forgets it after 24 hours."""
+"""How long an idempotency key is used; Stripe forgets it after 24 hours."""
 
 
 class Customers:
-    """Finds the customer of a user, and makes it where there is none."""
+    """Finds the customer of a user, and creates it if there is none."""
 
     def __init__(self, database: Database, client: stripe.StripeClient) -> None:
         self._database = database
         self._stripe = client
 
     async def intend(self, session: AsyncSession, user: User) -> Customer:
-        """The user's row, written now where there is none, in the caller's transaction."""
+        """Returns the user's row, and writes it if there is none, in the caller's transaction."""
         in_use = Customer.retired_at.is_(None)
         new = insert(Customer).values(user_id=user.id)
         await session.execute(new.on_conflict_do_nothing(index_elements=[Customer.user_id], index_where=in_use))
         return (await session.scalars(select(Customer).where(Customer.user_id == user.id, in_use))).one()
 
     async def stripe_id(self, customer: Customer, user: User) -> str:
-        """Stripe's id of a customer whose row is committed.
+        """Returns Stripe's id of a customer whose row is committed.
 
         Raises:
-            stripe.StripeError: The call failed; calling again goes on with the same customer.
+            stripe.StripeError: The call failed; a retry continues with the same customer.
             DatabaseUnavailableError: The same.
         """
         if customer.stripe_id is not None:
@@ -53,13 +53,13 @@ class Customers:
         return stripe_id
 
     async def retire(self, customer: Customer) -> None:
-        """Notes that Stripe no longer knows the customer; the user gets another one. Its row stays."""
+        """Records that Stripe no longer knows the customer. The user gets a new one, and the row stays."""
         async with self._database.transaction() as session:
             gone = update(Customer).where(Customer.id == customer.id, Customer.retired_at.is_(None))
             await session.execute(gone.values(retired_at=func.now()))
 
     async def _made_before(self, customer: Customer, user: User) -> str | None:
-        """Looks for the customer, where its key would not find it any more."""
+        """Looks for the customer if its key would no longer find it."""
         if not is_doubtful(customer):
             return None
         found = await self._stripe.v1.customers.list_async({"email": user.email, "limit": 100})

@@ -1,7 +1,7 @@
-"""What an account shows of billing: the state of its subscription, and what it may use now.
+"""An account's subscription status and what it may use now.
 
-Entitlements are derived when they are asked for: from what is in the books, the price list and the time. So a
-grace period ends by itself, and there is no second copy that could differ.
+Entitlements are derived on each read from the subscriptions, the price list and the time. So a grace period ends by
+itself, and there is no second copy that could differ.
 """
 
 from collections.abc import Collection
@@ -16,16 +16,16 @@ from api_service.billing.models import Subscription
 from api_service.billing.prices import PriceList
 from api_service.billing.subscription import has_access
 
-# Of several subscriptions the one that matters most is shown; a status that we don't know comes last.
+# Of several subscriptions the most important one is shown; an unknown status comes last.
 _ORDER = ("active", "trialing", "past_due", "unpaid", "paused", "incomplete", "canceled", "incomplete_expired")
 
 
 @dataclass(frozen=True, slots=True)
 class BillingStanding:
-    """How an account stands.
+    """An account's billing.
 
     Attributes:
-        subscription_status: In Stripe's word; empty without a subscription.
+        subscription_status: Stripe's name for it; empty without a subscription.
         entitlements: What it may use now, sorted.
     """
 
@@ -36,7 +36,7 @@ class BillingStanding:
 async def read_entitlements(
     session: AsyncSession, user_id: UUID, *, prices: PriceList, grace: timedelta
 ) -> BillingStanding:
-    """Returns how an account stands, by the database's clock.
+    """Returns an account's billing, by the database's clock.
 
     Args:
         session: The caller's transaction.

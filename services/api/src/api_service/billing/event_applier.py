@@ -1,8 +1,8 @@
-"""Writes what a worker fetched from Stripe into the books.
+"""Applies what a worker fetched from Stripe.
 
-One transaction, the caller's, does it all: the fence, the object, the mails about it, and the event as done. The
-fence is the fetch's number: what was fetched later is never overwritten by what was fetched before, whatever the
-order in which both arrive, and nothing is applied twice.
+One transaction, the caller's, writes everything: the fetch number, the object, the emails about it, and the event as
+done. The fetch number is a fencing token: an earlier fetch never overwrites a later one, in whatever order they arrive,
+and nothing is applied twice.
 """
 
 from typing import Any
@@ -32,7 +32,7 @@ from api_service.billing.subscription import (
 
 log = structlog.get_logger()
 _alerts = metrics.get_meter("api_service.billing").create_counter(
-    "headrace.stripe.alerts", unit="{alert}", description="What a person should look at, by reason"
+    "headrace.stripe.alerts", unit="{alert}", description="Events that an operator should look at, by reason"
 )
 
 
@@ -41,11 +41,11 @@ class InboxRowMissingError(LookupError):
 
 
 class OtherObjectError(ValueError):
-    """What was fetched is not what the event is about."""
+    """The fetched object isn't the event's."""
 
 
 class EventApplier:
-    """What this service knows of Stripe's objects."""
+    """This service's copy of Stripe's objects."""
 
     def __init__(self, notices: Notices, prices: PriceList) -> None:
         self._notices = notices
@@ -58,18 +58,18 @@ class EventApplier:
             session: The caller's transaction.
             inbox_id: The event in the inbox.
             sequence: The number that was drawn before the fetch.
-            object_json: The object as Stripe answered it; empty where Stripe no longer has it.
+            object_json: The object as Stripe returned it; empty if Stripe no longer has it.
 
         Returns:
-            Whether the object was applied; False where the same or a later fetch of it was before. The event is done
-            either way.
+            Whether the object was applied; False if the same or a later fetch of it was applied before. The event is
+            done either way.
 
         Raises:
             InboxRowMissingError: There is no such event.
             OtherObjectError: The object is another one.
             MalformedEventError: The object can't be read.
         """
-        # Everybody locks in this order: the event's row, then the object's fence.
+        # All transactions lock in this order: the event's row, then the object's fence.
         event = await session.get(InboxEvent, inbox_id, with_for_update=True)
         if event is None:
             raise InboxRowMissingError(f"the inbox has no row {inbox_id}")
@@ -99,7 +99,7 @@ class EventApplier:
         standing = read_subscription(fetched)
         self._alert(standing)
         user = await _owner(session, standing.customer_id, fetched.get("metadata"))
-        # The fence's lock is held, so nobody else writes this row.
+        # This transaction holds the fence's lock, so no other one writes this row.
         kept = await session.get(Subscription, standing.id)
         if kept is None:
             kept = Subscription(id=standing.id)
@@ -125,10 +125,10 @@ class EventApplier:
             await self._notice_end(session, user, standing.id)
 
     async def _end_subscription(self, session: AsyncSession, subscription_id: str) -> None:
-        """Stripe has no such subscription: whatever it was, it gives no access.
+        """Records that Stripe has no such subscription, so that it gives no access.
 
-        The user gets no mail about it. Stripe keeps ended subscriptions, so a missing one is more likely the mistake
-        of an operator (the secret key of another account), and a mail can't be taken back.
+        The user gets no email about it. Stripe keeps ended subscriptions, so a missing one is more likely an operator's
+        mistake (the secret key of another account), and an email can't be undone.
         """
         _alerts.add(1, {"reason": "subscription_missing"})
         log.error("stripe has no such subscription; no access", id=subscription_id)
@@ -141,15 +141,15 @@ class EventApplier:
             await self._notices.post_once(session, user, "subscription_ended", about=subscription_id, parameters={})
 
     async def _write_invoice(self, session: AsyncSession, fetched: dict[str, Any]) -> None:
-        """Invoices are not kept; the user is told of a renewal that could not be paid, while it is still unpaid."""
+        """Tells the user about a renewal that could not be paid, while it is unpaid. Invoices are not stored."""
         try:
             unpaid = fetched["status"] == "open" and fetched["attempt_count"] > 0
-            renewal = fetched["billing_reason"] != "subscription_create"  # the first one fails before the user's eyes
+            renewal = fetched["billing_reason"] != "subscription_create"  # the user sees the first one fail
             customer_id = reference(fetched["customer"])
             details = (fetched.get("parent") or {}).get("subscription_details") or {}
             user = await _owner(session, customer_id, details.get("metadata"))
         except (KeyError, TypeError, AttributeError) as error:
-            raise MalformedEventError(f"it is not an invoice as we know it: {type(error).__name__}: {error}") from error
+            raise MalformedEventError(f"it isn't a valid invoice: {type(error).__name__}: {error}") from error
         if unpaid and renewal:
             await self._notices.post_once(session, user, "payment_failed", about=fetched["id"], parameters={})
 
@@ -173,7 +173,7 @@ def _read(event: InboxEvent, object_json: bytes) -> dict[str, Any] | None:
 
 
 async def _pass_fence(session: AsyncSession, event: InboxEvent, sequence: int) -> bool:
-    """Moves the object's fence up to this fetch, and holds its lock; False where it stands there or beyond."""
+    """Advances the object's fence to this fetch, and holds its lock; False if it is already there or beyond."""
     first = insert(AppliedObject).values(id=event.object_id, type=event.object_type, sequence=sequence)
     moved = first.on_conflict_do_update(
         index_elements=[AppliedObject.id],
@@ -184,19 +184,19 @@ async def _pass_fence(session: AsyncSession, event: InboxEvent, sequence: int) -
 
 
 async def _owner(session: AsyncSession, customer_id: str, metadata: Any) -> User | None:
-    """Our user behind a customer of Stripe: the one we made it for, else the one that our metadata names."""
+    """Returns the user of a Stripe customer: the one it was created for, or else the one in its metadata."""
     made_for = select(User).join(Customer, Customer.user_id == User.id).where(Customer.stripe_id == customer_id)
     owner = await session.scalar(made_for)
     named = id_in(metadata, USER_ID)
     if owner is None and named is not None:
         owner = await session.get(User, named)
     if owner is None:
-        log.warning("stripe customer that is none of our users", customer_id=customer_id)
+        log.warning("stripe customer without a user", customer_id=customer_id)
     return owner
 
 
 async def _write_checkout(session: AsyncSession, fetched: dict[str, Any]) -> None:
-    """Finds the checkout by our id in the metadata: Stripe's answer with the session's id may have been lost."""
+    """Finds the checkout by its id in the metadata: Stripe's response with the session's id may have been lost."""
     checkout_id = id_in(fetched.get("metadata"), CHECKOUT_ID)
     status = fetched.get("status")
     if checkout_id is None or not isinstance(status, str):

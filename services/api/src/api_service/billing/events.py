@@ -1,7 +1,7 @@
-"""Stripe's events as this service sees them: what is read of one, and what each type makes us fetch.
+"""Stripe's events: what is read of one, and what is fetched for each type.
 
-An event is only a hint that an object has changed. Which object is looked at again stands in `_FETCHES`;
-the types that change nothing here stand in `_WITHOUT_EFFECT`, each with the reason.
+An event is only a hint that an object has changed. `_FETCHES` says which object is fetched again. `_WITHOUT_EFFECT`
+lists the types that change nothing here, each with the reason.
 """
 
 import json
@@ -37,9 +37,9 @@ _FETCHES: dict[ObjectType, tuple[str, ...]] = {
 _OBJECT_TYPES: dict[str, ObjectType] = {name: kind for kind, names in _FETCHES.items() for name in names}
 
 _INVOICE = "no invoices are kept here; what an invoice does to access arrives as an event of its subscription"
-_CUSTOMER = "the account keeps its own address; a deleted customer's subscriptions end with events of their own"
+_CUSTOMER = "the account keeps its own address; a deleted customer's subscriptions end with their own events"
 _PAYMENT_METHOD = "payment methods stay with Stripe"
-_MONEY_BACK = "a refund or dispute does not end access; ending the subscription does, with an event of its own"
+_MONEY_BACK = "a refund or dispute does not end access; ending the subscription does, with its own event"
 _WITHOUT_EFFECT: dict[str, str] = {
     "invoice.created": _INVOICE,
     "invoice.finalized": _INVOICE,
@@ -57,7 +57,7 @@ _WITHOUT_EFFECT: dict[str, str] = {
     "charge.dispute.closed": _MONEY_BACK,
 }
 
-# What is read of an event is kept in text columns, looked up and logged: only these characters get there.
+# Values read from an event are stored as text, looked up and logged: only these characters are allowed.
 _ID = re.compile(r"[A-Za-z0-9_]{1,255}")
 _TYPE = re.compile(r"[a-z0-9_.]{1,255}")
 _API_VERSION = re.compile(r"[A-Za-z0-9_.-]{1,64}")
@@ -69,16 +69,16 @@ class MalformedEventError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """What is read of one event.
+    """The values read from an event.
 
     Attributes:
         id: Stripe's id, "evt_…".
         type: For example "customer.subscription.updated".
         livemode: Whether it is about real money.
-        account: The connected account it belongs to; empty for our own.
-        api_version: The version in which the body is written; empty where it names none.
-        object_id: The id of the object it is about; empty where that has none.
-        body: The event as it came, byte for byte.
+        account: The connected account it belongs to; empty for the deployment's own.
+        api_version: The API version of the body; empty if it names none.
+        object_id: The id of the object it is about; empty if that has none.
+        body: The event as received, byte for byte.
     """
 
     id: str
@@ -91,12 +91,12 @@ class Event:
 
     @property
     def fetches(self) -> ObjectType | None:
-        """The type of the object to look at again, or None where the event changes nothing here."""
+        """The type of the object to fetch again, or None if the event changes nothing here."""
         return _OBJECT_TYPES.get(self.type) if self.object_id else None
 
     @property
     def ignored_because(self) -> str:
-        """Why the event changes nothing here; empty where it does."""
+        """Why the event changes nothing here; empty if it changes something."""
         if self.fetches:
             return ""
         if self.type in _OBJECT_TYPES:
@@ -105,16 +105,16 @@ class Event:
 
 
 def parse_event(body: bytes) -> Event:
-    """Reads what is needed of an event, and nothing else of it.
+    """Reads the needed values of an event, and no others.
 
     Raises:
-        MalformedEventError: It is not JSON in UTF-8, not an event, or one of the values we read is not of the
-            form that Stripe gives it. (Strings that we don't read may hold anything, also NUL and lone
-            surrogates: refusing them would have Stripe repeat the event for three days.)
+        MalformedEventError: It is not JSON in UTF-8, not an event, or one of the values read here doesn't have
+            Stripe's format. (Other strings may contain anything, including NUL and lone surrogates: if they were
+            rejected, Stripe would resend the event for three days.)
     """
     fields = parse_object(body)
     if fields.get("object") != "event":
-        raise MalformedEventError('it is no event: "object" is not "event"')
+        raise MalformedEventError('it is not an event: "object" is not "event"')
     data = fields.get("data")
     about = data.get("object") if isinstance(data, dict) else None
     if not isinstance(about, dict):
@@ -134,7 +134,7 @@ def parse_event(body: bytes) -> Event:
 
 
 def parse_object(text: bytes) -> dict[str, Any]:
-    """Reads a JSON object that came from outside.
+    """Parses a JSON object from an external source.
 
     Raises:
         MalformedEventError: It is not UTF-8, not JSON, nested too deeply, or not an object.

@@ -1,7 +1,7 @@
-"""The inbox of Stripe's events: how they get in, and how those that got stuck are handed over again.
+"""The inbox of Stripe's events: adding events, and requeueing stuck ones.
 
-Each event is in the inbox once, however often and on whichever way it comes, and each generation of it becomes
-one job.
+Each event is in the inbox once, however often and by whatever path it arrives, and each generation of it becomes one
+job.
 """
 
 from collections.abc import Iterable
@@ -23,17 +23,21 @@ from saas.jobs.v1.kinds_pb2 import ProcessStripeWebhook
 log = structlog.get_logger()
 _meter = metrics.get_meter("api_service.billing")
 _left_out = _meter.create_counter(
-    "headrace.stripe.events_left_out", unit="{event}", description="Events of another account or mode than ours"
+    "headrace.stripe.events_left_out",
+    unit="{event}",
+    description="Events of another account or mode than the deployment's",
 )
 _mismatches = _meter.create_counter(
-    "headrace.stripe.api_version_mismatches", unit="{event}", description="Events of another API version than ours"
+    "headrace.stripe.api_version_mismatches",
+    unit="{event}",
+    description="Events of another API version than this service's",
 )
 
 
 class EventFilter:
-    """Whether an event is meant for this deployment.
+    """Decides whether an event is for this deployment.
 
-    What isn't is left out of the inbox, so that it can still be read from Stripe's list of events once a wrong
+    Other events are not added to the inbox, so that they can still be read from Stripe's list of events once a wrong
     setting has been fixed.
     """
 
@@ -41,9 +45,9 @@ class EventFilter:
         self._livemode = livemode
 
     def lets_in(self, event: Event) -> bool:
-        """Answers for one event. Counts and logs what it leaves out, and what is of another API version than ours.
+        """Decides for one event. Counts and logs events that it leaves out, and events of another API version.
 
-        The version doesn't keep an event out: nothing of its body is used but ids.
+        An event of another version is accepted, because only ids of its body are used.
         """
         if event.account or event.livemode != self._livemode:
             reason = "account" if event.account else "livemode"
@@ -64,25 +68,25 @@ class Inbox:
         self._outbox = outbox
 
     async def put(self, session: AsyncSession, event: Event) -> bool:
-        """Puts an event in, with its job where it has an effect.
+        """Adds an event, with its job if it has an effect.
 
         Returns:
-            False where it is there already; nothing is changed then. Of several at the same time one gets True;
-            the others wait for its commit.
+            False if it is already there, and nothing was changed. One of several concurrent callers gets True; the
+            others wait for its commit.
         """
         return bool(await self.put_all(session, [event]))
 
     async def put_all(self, session: AsyncSession, events: Iterable[Event]) -> list[Event]:
-        """Puts in those of some events that are not there yet, as `put` does for one, in few statements.
+        """Adds those events that are not there yet, as `put` does for one, in few statements.
 
-        Safe beside others that put in the same events: all go by the order of ids, so that they wait for each other
-        and never in a circle.
+        Concurrent callers may add the same events: all of them go in the order of ids, so they wait for each other but
+        never deadlock.
 
         Returns:
-            Those that were not there.
+            The events that were added.
         """
         by_place = {(event.livemode, event.id): event for event in events}
-        # Most are there, and to look costs no lock, no write and no body sent.
+        # Most are already there, and looking them up needs no lock, no write and no body.
         place = (InboxEvent.livemode, InboxEvent.event_id)
         there = await session.execute(select(*place).where(tuple_(*place).in_(by_place)))
         known = {(row.livemode, row.event_id) for row in there}
@@ -102,11 +106,11 @@ class Inbox:
         return [event for _, event in put]
 
     async def hand_over_again(self, session: AsyncSession, inbox_id: UUID, *, after_generation: int) -> bool:
-        """Hands an event over under its next generation.
+        """Requeues an event under its next generation.
 
         Returns:
-            False, with nothing changed, where it is done, or is of another generation than it was seen in: somebody
-            else was faster.
+            False, with nothing changed, if it is done, or if its generation has changed because another caller was
+            faster.
         """
         stuck = (
             select(InboxEvent.event_id)

@@ -1,4 +1,4 @@
-"""Mails about what happened at Stripe: one for each thing that happened, however many events tell of it."""
+"""Emails about what happened at Stripe: one for each thing, however many events report it."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,7 +11,7 @@ from api_service.mail.submission import MailSubmission
 
 
 class Notices:
-    """Posts notices."""
+    """Queues notices."""
 
     def __init__(self, mail_submission: MailSubmission) -> None:
         self._mail_submission = mail_submission
@@ -19,13 +19,13 @@ class Notices:
     async def post_once(
         self, session: AsyncSession, user: User | None, template: str, *, about: str, parameters: Mapping[str, Any]
     ) -> None:
-        """Posts a mail unless that has been done, in the caller's transaction, which holds the object's fence.
+        """Queues an email unless that has been done, in the caller's transaction, which holds the object's fence.
 
         Args:
             session: The caller's transaction.
-            user: Who gets it; None where the object is no one's: then there is no mail, and none is noted down.
-            template: The mail's template; what happened.
-            about: The id of the object that it happened to.
+            user: The recipient; if None, because the object has no user, no email is queued or recorded.
+            template: The email's template, which says what happened.
+            about: The id of the object.
             parameters: What the template needs; never a secret.
         """
         key = f"{template}:{about}"
@@ -35,5 +35,5 @@ class Notices:
         session.add(Notice(about=key, mail_id=mail.id))
 
     async def was_posted(self, session: AsyncSession, template: str, *, about: str) -> bool:
-        """Whether that mail has been posted."""
+        """Returns whether that email has been queued."""
         return await session.get(Notice, f"{template}:{about}") is not None

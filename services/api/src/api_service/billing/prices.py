@@ -23,10 +23,10 @@ class PriceList:
     def parse(cls, entries: Iterable[str]) -> "PriceList":
         """Reads entries as STRIPE_PRICES has them: "price_1Abc=pro", or "price_1Abc" alone for "subscription".
 
-        A price that is sold no more, but still subscribed to, has to stay in the list.
+        Keep a price in the list while anyone is subscribed to it, even if it is no longer sold.
 
         Raises:
-            ValueError: An entry is of neither form, or a price stands in the list twice.
+            ValueError: An entry has neither form, or a price is in the list twice.
         """
         entitlements: dict[str, str] = {}
         for entry in entries:
@@ -34,10 +34,10 @@ class PriceList:
             if match is None:
                 raise ValueError(f'"{entry}": expected a price, or a price and what it entitles to: "price_1Abc=pro"')
             if match["price"] in entitlements:
-                raise ValueError(f'"{match["price"]}" stands in the list twice')
+                raise ValueError(f'"{match["price"]}" is in the list twice')
             entitlements[match["price"]] = match["entitlement"] or DEFAULT_ENTITLEMENT
         return cls(MappingProxyType(entitlements))
 
     def __contains__(self, price_id: str) -> bool:
-        """Whether the price is sold."""
+        """Returns whether the price is sold."""
         return price_id in self.entitlements

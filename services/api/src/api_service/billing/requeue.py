@@ -1,7 +1,7 @@
-"""Hands events over again whose job came to an end without their being done.
+"""Requeues events whose job ended before they were done.
 
-A job's retries last for minutes, an outage of Stripe may last for hours: so the reconciler asks for this from time
-to time. It asks the jobs service about each open event's job, and acts only on what it is told.
+A job's retries last for minutes, but an outage of Stripe may last for hours, so the reconciler calls this regularly. It
+looks up each open event's job at the jobs service, and acts only on what that returns.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ _PAGE = 100
 _ASKED_AT_ONCE = 8
 _CALL_TIMEOUT = timedelta(seconds=5)
 _BUDGET = timedelta(seconds=20)
-"""How long one call goes on. What it does not get to is the next call's; each row it did is done for good."""
+"""How long one call runs. The next call does the rest; each row it has handled stays handled."""
 
 _ENDED = frozenset(
     {
@@ -40,19 +40,19 @@ _ENDED = frozenset(
         job_pb2.JOB_STATE_QUARANTINED,
     }
 )
-"""States in which a job does nothing more. One that we don't know is taken for alive."""
+"""The final states of a job. An unknown state counts as live."""
 
 
 class JobsServiceAwayError(Exception):
-    """The jobs service can't say now what became of a job."""
+    """The jobs service is unavailable, so the job's state is unknown."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Open:
-    """An event that is not done, as it was seen.
+    """An event that is not done, as it was read.
 
     Attributes:
-        job_id: The job of its current generation; None where the outbox no longer knows, for it was sent long ago.
+        job_id: The job of its current generation; None if its outbox row has been deleted since it was sent.
     """
 
     id: UUID
@@ -63,7 +63,7 @@ class _Open:
 
 
 class Requeue:
-    """Finds the events that got stuck. Any number of replicas may do so at once: one of them wins each event."""
+    """Finds and requeues stuck events. Any number of replicas may do so at once; one of them gets each event."""
 
     def __init__(self, database: Database, inbox: Inbox, outbox: Outbox, jobs: "JobsServiceAsyncStub") -> None:
         self._database = database
@@ -72,16 +72,16 @@ class Requeue:
         self._jobs = jobs
 
     async def run(self) -> int:
-        """Hands over, under a new generation, every open event whose job has ended or is not known any more.
+        """Requeues, under a new generation, every open event whose job has finished or no longer exists.
 
-        Left alone are events whose outbox row was not sent yet (the relay has them, or an operator, where it is
-        parked), events whose job lives, and all the rest once the jobs service does not answer.
+        It skips events whose outbox row has not been sent yet (the relay will send it, or an operator, if it is
+        parked), events whose job is live, and all remaining events if the jobs service is unavailable.
 
         Returns:
-            How many were handed over.
+            How many were requeued.
 
         Raises:
-            DatabaseUnavailableError: What was handed over before stays so.
+            DatabaseUnavailableError: Events requeued before stay so.
         """
         ends_at = asyncio.get_running_loop().time() + _BUDGET.total_seconds()
         handed_over = 0
@@ -99,7 +99,7 @@ class Requeue:
         return handed_over
 
     async def _page(self, after: _Open | None) -> list[_Open]:
-        """The next open events that have been sent to the jobs service, oldest first, by stripe_inbox_open_idx."""
+        """Returns the next open events that were sent to the jobs service, oldest first, by stripe_inbox_open_idx."""
         sent = self._outbox.table
         place = tuple_(InboxEvent.received_at, InboxEvent.id)
         rows = (
@@ -115,7 +115,7 @@ class Requeue:
             return [_Open(*row) for row in await session.execute(rows)]
 
     async def _stuck(self, page: Sequence[_Open]) -> list[_Open] | None:
-        """Those of a page whose job does nothing more; None where the jobs service doesn't say."""
+        """Returns the events of a page whose job is final; None if the jobs service is unavailable."""
         slots = asyncio.Semaphore(_ASKED_AT_ONCE)
         ended: list[_Open] = []
 
@@ -126,12 +126,12 @@ class Requeue:
 
         away = False
         try:
-            # The first call that fails ends them all: nobody waits for each one's time limit in turn.
+            # The first failed call cancels the others, instead of waiting for each one's timeout in turn.
             async with asyncio.TaskGroup() as asking:
                 for row in page:
                     asking.create_task(ask(row))
         except* JobsServiceAwayError as group:
-            log.warning("stripe events not handed over again", reason=str(group.exceptions[0]))
+            log.warning("stripe events not requeued", reason=str(group.exceptions[0]))
             away = True
         return None if away else ended
 
@@ -142,12 +142,12 @@ class Requeue:
         except grpc.aio.AioRpcError as error:
             if error.code() is grpc.StatusCode.NOT_FOUND:
                 return True
-            raise JobsServiceAwayError(f"the jobs service answers {error.code().name}: {error.details()}") from error
+            raise JobsServiceAwayError(f"the jobs service returned {error.code().name}: {error.details()}") from error
         return answer.job.state in _ENDED
 
     async def _hand_over(self, row: _Open) -> bool:
         async with self._database.transaction() as session:
             won = await self._inbox.hand_over_again(session, row.id, after_generation=row.generation)
         if won:
-            log.warning("stripe event handed over again", event_id=row.event_id, generation=row.generation + 1)
+            log.warning("stripe event requeued", event_id=row.event_id, generation=row.generation + 1)
         return won

@@ -1,4 +1,4 @@
-"""BillingService: the public gRPC face of billing."""
+"""BillingService: the public gRPC service for billing."""
 
 from api_service.auth.authentication import Authenticator
 from api_service.billing.checkout import Checkouts

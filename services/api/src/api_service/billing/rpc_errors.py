@@ -1,4 +1,4 @@
-"""What billing's exceptions mean to a gRPC client, in one place."""
+"""The gRPC errors for billing's exceptions."""
 
 from grpc import StatusCode
 
@@ -28,7 +28,7 @@ def _stripe_away(error: Exception) -> RpcError:
     assert isinstance(error, StripeUnavailableError)
     return RpcError(
         StatusCode.UNAVAILABLE,
-        "Stripe can't answer now; try again with the same client key.",
+        "Stripe is unavailable; retry with the same client key.",
         error_info("STRIPE_UNAVAILABLE"),
         retry_info(error.retry_after.total_seconds()),
     )

@@ -1,7 +1,7 @@
 """Whether a webhook was sent by Stripe: the signature over its raw bytes, and its age.
 
-The signature itself is compared by the stripe package. Around it stands what the package leaves open: it
-takes timestamps of the future, one secret per call, and fails on some malformed input with other errors.
+The signature itself is compared by the stripe package. This module handles what the package doesn't: the
+package accepts timestamps in the future, takes one secret per call, and raises other errors for some malformed input.
 """
 
 from collections.abc import Sequence
@@ -9,11 +9,11 @@ from datetime import timedelta
 
 from stripe import SignatureVerificationError, WebhookSignature
 
-TOLERANCE = timedelta(minutes=5)  # Stripe's own default; every delivery attempt is signed anew
+TOLERANCE = timedelta(minutes=5)  # Stripe's own default; every delivery attempt has a new signature
 
 
 class SignatureRefusedError(Exception):
-    """A webhook is not signed by Stripe, or not lately. The text says why and quotes nothing of the webhook."""
+    """A webhook isn't signed by Stripe, or its signature is too old. The text says why, without quoting the webhook."""
 
 
 def verify(body: bytes, header: str, *, secrets: Sequence[str], now: float, tolerance: timedelta = TOLERANCE) -> int:
@@ -22,16 +22,16 @@ def verify(body: bytes, header: str, *, secrets: Sequence[str], now: float, tole
     Args:
         body: The body's raw bytes, before any parsing.
         header: The value of the Stripe-Signature header.
-        secrets: The endpoint's signing secrets, in the order in which they are to be tried; there are several
-            while a secret is being rolled.
+        secrets: The endpoint's signing secrets, in the order to try them; there are several while a secret is
+            being replaced.
         now: The time, in seconds since the epoch.
-        tolerance: How far the timestamp may be from now, in the past as well as in the future.
+        tolerance: How far the timestamp may be from now, in the past or the future.
 
     Returns:
         The index of the secret that matched.
 
     Raises:
-        SignatureRefusedError: In every other case, whatever the input.
+        SignatureRefusedError: In every other case, for any input.
     """
     age = now - _timestamp(header)
     if abs(age) > tolerance.total_seconds():

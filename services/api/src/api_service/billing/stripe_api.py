@@ -1,4 +1,4 @@
-"""How Stripe's API is called from here: with time limits and repeats, and with errors that say what to do."""
+"""Calls to Stripe's API, with timeouts, retries, and errors that say what to do."""
 
 import logging
 from datetime import timedelta
@@ -13,10 +13,10 @@ _REPEATS = 2  # of connection errors, 409 and 5xx, each under the same idempoten
 
 
 class StripeUnavailableError(Exception):
-    """Stripe can't be reached, is overloaded, or failed. Trying again under the same key is safe.
+    """Stripe is unreachable or overloaded, or failed. Retrying with the same key is safe.
 
     Attributes:
-        retry_after: When to.
+        retry_after: When to retry.
     """
 
     def __init__(self, reason: str, retry_after: timedelta = timedelta(seconds=2)) -> None:
@@ -25,22 +25,22 @@ class StripeUnavailableError(Exception):
 
 
 class StripeApi:
-    """Stripe's API for the event loop that runs.
+    """Stripe's API for the running event loop.
 
     Attributes:
         client: The package's own client; use its `…_async` methods.
     """
 
     def __init__(self, secret_key: str, *, api_base: str | None = None) -> None:
-        """Makes no call yet.
+        """Makes no calls yet.
 
         Args:
             secret_key: The account's secret key.
-            api_base: Instead of Stripe's own address; only to point at a stand-in.
+            api_base: Instead of Stripe's address; only to use a fake Stripe.
         """
         # The package's telemetry would write an id into the home directory, which a container may not have.
         stripe.enable_telemetry = False
-        # At DEBUG the package would log every object as it comes, addresses of people included.
+        # At DEBUG the package would log every object, including email addresses.
         logging.getLogger("stripe").setLevel(logging.INFO)
         self._http = stripe.HTTPXClient(timeout=_REQUEST_TIMEOUT.total_seconds())
         self.client = stripe.StripeClient(
@@ -56,20 +56,20 @@ class StripeApi:
 
 
 def metadata_of(item: stripe.Customer | stripe.checkout.Session) -> dict[str, str]:
-    """An object's metadata as a plain dictionary, which the package's own objects are not."""
+    """Returns an object's metadata as a plain dictionary, which the package's objects are not."""
     return dict(item.to_dict().get("metadata") or {})
 
 
 def is_kept(error: stripe.StripeError) -> bool:
-    """Whether Stripe repeats this failure for as long as it remembers the idempotency key (24 hours).
+    """Returns whether Stripe repeats this failure for as long as it keeps the idempotency key (24 hours).
 
-    So it does with a server error, and with the refusal of a key that was first used with other parameters.
+    It does so for a server error, and for a key that was first used with other parameters.
     """
     return isinstance(error, stripe.IdempotencyError) or (error.http_status or 0) >= 500
 
 
 def as_away(error: stripe.StripeError) -> Exception:
-    """The error as `StripeUnavailableError` where trying again may help; else the error itself."""
+    """Returns the error as `StripeUnavailableError` if a retry may help, or else the error itself."""
     log.warning(
         "stripe call failed",
         error=type(error).__name__,

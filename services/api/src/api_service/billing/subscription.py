@@ -11,10 +11,10 @@ from api_service.billing.events import MalformedEventError
 USER_ID = "headrace_user_id"
 CHECKOUT_ID = "headrace_checkout_id"
 CUSTOMER_ID = "headrace_customer_id"
-"""The keys under which our ids stand in the metadata of the objects that we have Stripe make.
+"""The keys of this service's ids in the metadata of objects that it creates at Stripe.
 
-Metadata can be set with our secret key only, so it is believed. `client_reference_id` is not: whoever opens a
-payment link may put anything there.
+Only the secret key can set metadata, so it is trusted. `client_reference_id` is not trusted, because anyone who opens a
+payment link can set it.
 """
 
 CANCELED = "canceled"
@@ -27,7 +27,7 @@ KNOWN = _WITH_ACCESS | {_PAST_DUE} | _WITHOUT_ACCESS
 
 @dataclass(frozen=True, slots=True)
 class SubscriptionState:
-    """What is kept of a subscription. Times are in UTC."""
+    """The stored values of a subscription. Times are in UTC."""
 
     id: str
     customer_id: str
@@ -40,7 +40,7 @@ class SubscriptionState:
 
     @property
     def has_begun(self) -> bool:
-        """Whether its user has got what they ordered."""
+        """Whether its user gets what they ordered."""
         return self.status in _WITH_ACCESS
 
     @property
@@ -50,9 +50,9 @@ class SubscriptionState:
 
 
 def read_subscription(fields: Mapping[str, Any]) -> SubscriptionState:
-    """Reads a subscription as Stripe's API answers it.
+    """Parses a subscription of Stripe's API.
 
-    The period stands on the items since API version 2025-03-31.basil; of several the one that ends last counts.
+    Since API version 2025-03-31.basil the period is on the items; the one that ends last counts.
 
     Raises:
         MalformedEventError: A field that is needed is missing or of another type.
@@ -72,18 +72,18 @@ def read_subscription(fields: Mapping[str, Any]) -> SubscriptionState:
             created_at=_time(fields["created"]),
         )
     except (KeyError, TypeError, ValueError, OverflowError, OSError) as error:
-        raise MalformedEventError(f"it is not a subscription as we know it: {type(error).__name__}: {error}") from error
+        raise MalformedEventError(f"it isn't a valid subscription: {type(error).__name__}: {error}") from error
 
 
 def has_access(status: str, *, past_due_since: datetime | None, now: datetime, grace: timedelta) -> bool:
-    """Whether a subscription gives access now. A status that we don't know gives none."""
+    """Returns whether a subscription gives access now. An unknown status gives none."""
     if status == _PAST_DUE and past_due_since is not None:
         return now < past_due_since + grace
     return status in _WITH_ACCESS
 
 
 def reference(value: Any) -> str:
-    """The id in a field that holds an id, or the whole object where it was expanded.
+    """Returns the id in a field that holds an id or an expanded object.
 
     Raises:
         TypeError: It holds neither.
@@ -92,7 +92,7 @@ def reference(value: Any) -> str:
 
 
 def id_in(metadata: Any, key: str) -> UUID | None:
-    """One of our ids in an object's metadata, where it is there and is one."""
+    """Returns one of this service's ids from an object's metadata, if it is there and valid."""
     value = metadata.get(key) if isinstance(metadata, dict) else None
     try:
         return UUID(value) if isinstance(value, str) else None

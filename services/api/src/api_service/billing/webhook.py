@@ -1,14 +1,14 @@
-"""The door for Stripe's webhooks: POST /stripe/webhook.
+"""The endpoint of Stripe's webhooks: POST /stripe/webhook.
 
-An event is answered 200 once it is committed to the inbox, and never before. Nothing else is done here, no call
-of Stripe or of the jobs service: Stripe repeats for three days what is not answered soon.
+It returns 200 once an event is committed to the inbox, and never before. It makes no call to Stripe or the jobs
+service, because Stripe resends a webhook for three days unless it gets a prompt response.
 
-| answer | for |
+| status | for |
 | --- | --- |
-| 200 | an event that is in the inbox now, or was before, or is meant for another mode or account |
-| 400 | a body that Stripe did not sign, or not lately, or that is no event; nothing is stored |
-| 408, 413 | a body that comes too slowly, or is too large |
-| 503 | the database is away; Stripe comes again |
+| 200 | an event that is now in the inbox, was there before, or is for another mode or account |
+| 400 | a body that isn't an event, isn't signed by Stripe, or has an old signature; nothing is stored |
+| 408, 413 | a body that arrives too slowly, or is too large |
+| 503 | the database is unavailable; Stripe resends the webhook |
 """
 
 import time
@@ -32,7 +32,7 @@ log = structlog.get_logger()
 _meter = metrics.get_meter("api_service.billing")
 _webhooks = _meter.create_counter("headrace.stripe.webhooks", unit="{webhook}", description="Webhooks by outcome")
 _secrets = _meter.create_counter(
-    "headrace.stripe.webhook_secrets", unit="{webhook}", description="Signed webhooks by the place of their secret"
+    "headrace.stripe.webhook_secrets", unit="{webhook}", description="Signed webhooks by the position of their secret"
 )
 
 
@@ -44,7 +44,7 @@ class _RefusedError(Exception):
 
 
 class StripeWebhook:
-    """Takes webhooks into the inbox."""
+    """Adds webhooks' events to the inbox."""
 
     def __init__(
         self,
@@ -55,13 +55,13 @@ class StripeWebhook:
         filter_: EventFilter,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """Makes the door.
+        """Initialises the endpoint.
 
         Args:
             database: The service's database.
             inbox: Where events go.
             secrets: The endpoint's signing secrets, in the order in which they are tried.
-            filter_: Which events are meant for us.
+            filter_: Which events are for this deployment.
             clock: The time in seconds since the epoch.
         """
         self._database = database
@@ -71,7 +71,7 @@ class StripeWebhook:
         self._clock = clock
 
     def routes(self) -> list[Route]:
-        """The door's route."""
+        """The endpoint's route."""
         return [Route("/stripe/webhook", self._post, methods=["POST"])]
 
     async def _post(self, request: Request) -> Response:
@@ -79,7 +79,7 @@ class StripeWebhook:
             outcome = await self._take(request)
         except _RefusedError as refused:
             _webhooks.add(1, {"outcome": refused.reason})
-            # The rest of a body that is too large or too slow is not waited for.
+            # Don't wait for the rest of a body that is too large or too slow.
             headers = {"connection": "close"} if refused.status != 400 else {}
             return PlainTextResponse(refused.reason, refused.status, headers)
         _webhooks.add(1, {"outcome": outcome})
@@ -94,7 +94,7 @@ class StripeWebhook:
             async with self._database.transaction() as session:
                 new = await self._inbox.put(session, event)
         except DatabaseUnavailableError as error:
-            log.warning("stripe webhook not taken: the database is away", event_id=event.id, error=str(error))
+            log.warning("stripe webhook not accepted: the database is unavailable", event_id=event.id, error=str(error))
             raise _RefusedError(503, "unavailable") from error
         if not new:
             return "duplicate"
@@ -102,7 +102,7 @@ class StripeWebhook:
 
     def _verified(self, body: bytes, request: Request) -> Event:
         try:
-            # Two headers are one, joined by a comma; with two timestamps it is refused.
+            # Two headers are joined by a comma; with two timestamps they are rejected.
             header = ",".join(request.headers.getlist("stripe-signature"))
             index = verify(body, header, secrets=self._secrets, now=self._clock())
             _secrets.add(1, {"index": index})
@@ -116,7 +116,7 @@ class StripeWebhook:
 
 
 async def _read(request: Request) -> bytes:
-    """Reads the body as it is on the wire: a compressed one fails its signature."""
+    """Reads the body as sent: a compressed one fails its signature."""
     try:
         return await read_body(request, BODY_LIMIT)
     except BodyTooLargeError as error:

@@ -15,7 +15,7 @@ from saas.jobs.v1 import worker_support_pb2 as pb
 log = structlog.get_logger()
 
 _TOGETHER = 20
-"""How many events are recorded in one transaction: another that brings the same ones waits for all of them."""
+"""How many events are recorded in one transaction: another one with the same events waits for all of them."""
 
 
 class StripeWorkerCalls:
@@ -31,14 +31,13 @@ class StripeWorkerCalls:
         self._filter = filter_
 
     async def draw_fetch_sequence(self, request: pb.DrawFetchSequenceRequest) -> pb.DrawFetchSequenceResponse:
-        """Draws a number, and says what to fetch under it.
+        """Draws a number, and returns what to fetch under it.
 
         Raises:
             InboxRowMissingError: There is no such event.
-            DatabaseUnavailableError: Asking again is safe.
+            DatabaseUnavailableError: Retrying is safe.
         """
-        # The answer leaves after the commit: only then is it certain that the number is not drawn again after a
-        # crash of the database.
+        # Returns after the commit: only then can't the number be drawn again after a crash of the database.
         async with self._database.transaction() as session:
             event = await session.get(InboxEvent, UUID(request.inbox_id))
             if event is None:
@@ -58,7 +57,7 @@ class StripeWorkerCalls:
 
         Raises:
             InboxRowMissingError, OtherObjectError, MalformedEventError: As `Books.apply`.
-            DatabaseUnavailableError: Asking again is safe.
+            DatabaseUnavailableError: Retrying is safe.
         """
         async with self._database.transaction() as session:
             applied = await self._books.apply(
@@ -70,20 +69,20 @@ class StripeWorkerCalls:
         return pb.ApplyStripeEventResponse(applied=applied)
 
     async def record_events(self, request: pb.RecordStripeEventsRequest) -> pb.RecordStripeEventsResponse:
-        """Puts listed events into the inbox, on the same way as the door's.
+        """Adds listed events to the inbox, as the webhook does.
 
-        Any number of callers may bring the same events at once: they wait for each other's transactions, which are
-        short, and never in a circle.
+        Any number of callers may send the same events at once: they wait for each other's transactions, which are
+        short, and never deadlock.
 
         Raises:
-            DatabaseUnavailableError: Those recorded before stay so; asking again is safe.
+            DatabaseUnavailableError: Events recorded before stay recorded; retrying is safe.
         """
         events = []
         for body in request.events_json:
             try:
                 event = parse_event(body)
             except MalformedEventError as error:
-                # One that can't be read must not keep the others out.
+                # An unreadable event must not block the others.
                 log.exception("listed stripe event left out", reason=str(error))
                 continue
             if self._filter.lets_in(event):
@@ -98,5 +97,5 @@ class StripeWorkerCalls:
         return pb.RecordStripeEventsResponse(recorded=recorded)
 
     async def requeue_events(self, _request: pb.RequeueStripeEventsRequest) -> pb.RequeueStripeEventsResponse:
-        """Hands stuck events over again; see `Requeue.run`."""
+        """Requeues stuck events; see `Requeue.run`."""
         return pb.RequeueStripeEventsResponse(requeued=await self._requeue.run())

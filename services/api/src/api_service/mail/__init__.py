@@ -1,1 +1,1 @@
-"""Mails: what is to be sent, what it says, and who may send it now."""
+"""Emails: which are to be sent, their content, and which job may send them now."""

@@ -1,7 +1,7 @@
-"""Who may send a mail now, and what it says: RenderMail and RecordMailSent.
+"""Which job may send an email now, and the email's content: RenderMail and RecordMailSent.
 
-SMTP delivers at least once, so a mail has at most one sender at a time: it is reserved for the job, under the lease,
-that asked last. What was recorded as sent is never rendered again.
+SMTP delivers at least once, so an email has at most one sender at a time: it is reserved for the job and lease that
+asked last. An email that was recorded as sent is never rendered again.
 """
 
 from __future__ import annotations
@@ -27,39 +27,39 @@ _PATHS = {Purpose.VERIFY_EMAIL: "/verify", Purpose.RESET_PASSWORD: "/reset"}
 
 
 class MailUnknownError(LookupError):
-    """There is no mail of that id."""
+    """There is no email with that id."""
 
     def __init__(self, mail_id: str) -> None:
-        super().__init__(f"there is no mail {mail_id}")
+        super().__init__(f"there is no email {mail_id}")
 
 
 class MailReservedError(Exception):
-    """Another job, or a later lease, may send the mail now.
+    """Another job, or a later lease, may send the email now.
 
     Attributes:
         retry_after: When the reservation ends unless it is renewed.
     """
 
     def __init__(self, retry_after: timedelta) -> None:
-        super().__init__("the mail is being sent under another lease")
+        super().__init__("the email is being sent under another lease")
         self.retry_after = max(retry_after, timedelta(seconds=1))
 
 
 class MailNotReservedError(Exception):
-    """The mail is not, or no longer, reserved for this lease."""
+    """The email is not, or no longer, reserved for this lease."""
 
     def __init__(self) -> None:
-        super().__init__("the mail is not reserved for this lease; its outcome counts for nothing")
+        super().__init__("the email is not reserved for this lease; its outcome is ignored")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MailSettings:
-    """What every mail has in common.
+    """The settings of all emails.
 
     Attributes:
         address: The From header.
         product: The product's name.
-        public_url: What links start with, without a slash at the end.
+        public_url: The start of links, without a slash at the end.
         reservation: How long a job may take to send.
     """
 
@@ -70,7 +70,7 @@ class MailSettings:
 
 
 class MailDelivery:
-    """The api's side of a mail's job."""
+    """The api's part of an email's job."""
 
     def __init__(self, database: Database, link_keys: LinkKeys, sender: MailSettings) -> None:
         self._database = database
@@ -78,13 +78,13 @@ class MailDelivery:
         self._sender = sender
 
     async def render(self, request: pb.RenderMailRequest) -> pb.RenderMailResponse:
-        """Reserves the mail for the asking lease and writes it; or says that it was sent, or is to be dropped.
+        """Reserves the email for the requested lease and renders it, or returns that it was sent or must be dropped.
 
         Raises:
-            MailUnknownError: There is no such mail.
-            MailReservedError: Another job's reservation runs, or a later lease of this job has taken over.
-            LinkKeyMissingError: Its link's key is no longer in the settings.
-            DatabaseUnavailableError: Asking again is safe.
+            MailUnknownError: There is no such email.
+            MailReservedError: Another job has reserved it, or a later lease of this job has taken over.
+            LinkKeyMissingError: The link's key is no longer in the settings.
+            DatabaseUnavailableError: Retrying is safe.
         """
         async with self._database.transaction() as session:
             found = await _find(session, request.mail_id)
@@ -104,12 +104,12 @@ class MailDelivery:
         return pb.RenderMailResponse(mail=self._write(mail, user, token))
 
     async def record_sent(self, request: pb.RecordMailSentRequest) -> pb.RecordMailSentResponse:
-        """Records that the mail server has taken the mail. Repeating it changes nothing.
+        """Records that the mail server has accepted the email. Repeating the call changes nothing.
 
         Raises:
-            MailUnknownError: There is no such mail.
+            MailUnknownError: There is no such email.
             MailNotReservedError: Another lease holds the reservation.
-            DatabaseUnavailableError: Repeating it is safe.
+            DatabaseUnavailableError: Retrying is safe.
         """
         async with self._database.transaction() as session:
             sent_at = await session.scalar(
@@ -148,7 +148,7 @@ class MailDelivery:
             html=letter.html,
             message_id=mail.message_id,
         )
-        setattr(rendered, "from", self._sender.address)  # a word of Python's own
+        setattr(rendered, "from", self._sender.address)  # a keyword of Python
         rendered.date.FromDatetime(mail.created_at)
         return rendered
 
@@ -158,7 +158,7 @@ class MailDelivery:
 
 
 async def _find(session: AsyncSession, mail_id: str) -> tuple[Mail, User, OneTimeToken | None, datetime]:
-    """The mail, locked; whom it goes to, what its link carries, and the database's time."""
+    """The locked email, its recipient, its link's token, and the database's time."""
     found = await session.execute(
         select(Mail, User, OneTimeToken, func.now())
         .join(User, User.id == Mail.user_id)
@@ -176,7 +176,7 @@ async def _find(session: AsyncSession, mail_id: str) -> tuple[Mail, User, OneTim
 def _refuse_other_sender(mail: Mail, lease: pb.JobLease, now: datetime) -> None:
     if mail.reserved_job_id is None or mail.reserved_lease is None or mail.reserved_until is None:
         return
-    # A later lease of the same job takes over: the engine has voided the earlier one.
+    # A later lease of the same job takes over: the engine has invalidated the earlier one.
     same_job = mail.reserved_job_id == lease.job_id
     if lease.lease < mail.reserved_lease if same_job else mail.reserved_until > now:
         raise MailReservedError(mail.reserved_until - now)

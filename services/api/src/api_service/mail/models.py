@@ -1,4 +1,4 @@
-"""Mails to be sent: what is needed to render one at the time of sending, and who may send it now."""
+"""Emails to send: what is needed to render one when it is sent, and which job may send it now."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from api_service.database import Base
 
 
 class Mail(Base):
-    """One mail to one user. Its job carries its id alone; content and link are made when it is rendered."""
+    """One email to one user. Its job has only its id; the content and link are created when it is rendered."""
 
     __tablename__ = "mails"
 
@@ -27,9 +27,9 @@ class Mail(Base):
     token_id: Mapped[UUID | None] = mapped_column(
         ForeignKey("one_time_tokens.id", ondelete="CASCADE", deferrable=True, initially="DEFERRED"), index=True
     )
-    """The token its link carries. Used, superseded or expired: the mail is dropped."""
+    """The token of its link. If it is used, superseded or expired, the email is dropped."""
     parameters: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default=text("'{}'"))
-    """What the template needs besides, such as a plan's name. Never a secret."""
+    """Other values of the template, such as a plan's name. Never a secret."""
     message_id: Mapped[str] = mapped_column(Text, unique=True)
     """The Message-ID header, the same on every attempt; `created_at` is the Date."""
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())

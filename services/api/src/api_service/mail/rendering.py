@@ -1,6 +1,6 @@
-"""What a mail says: its subject, text and HTML from two templates, in the user's language where there is one.
+"""Renders an email: subject, text and HTML from two templates, in the user's language if it has a template.
 
-Pure: the same mail renders to the same letters on every attempt.
+The same email renders to the same text on every attempt.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _SUBJECT = "Subject: "
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """The written parts of a mail. The bodies may hold a link that grants access."""
+    """The rendered parts of an email. The bodies may contain a link that grants access."""
 
     subject: str
     text: str = field(repr=False)
@@ -27,7 +27,7 @@ class Letter:
 
 
 def has_template(template: str) -> bool:
-    """Whether there is a template of that name."""
+    """Returns whether there is a template with that name."""
     return f"{DEFAULT_LOCALE}/{template}.txt" in _environment().list_templates()
 
 
@@ -41,16 +41,16 @@ def render(
     lifetime: timedelta | None = None,
     parameters: Mapping[str, Any] | None = None,
 ) -> Letter:
-    """Writes a mail.
+    """Renders an email.
 
     Args:
         template: Its name. The text's first line is the subject.
-        locale: The language wanted; English where it has no such template.
+        locale: The preferred language; English if it has no such template.
         product: The product's name.
         address: The account's address.
-        link: The link that it carries.
-        lifetime: How long the link is valid, counted from when the mail was posted.
-        parameters: What the template needs besides, as `parameters` was given to `post`.
+        link: The link in it.
+        lifetime: How long the link is valid, from when the email was queued.
+        parameters: The template's other values, as passed to `post`.
 
     Raises:
         jinja2.UndefinedError: The template needs a parameter that is missing.
@@ -72,7 +72,7 @@ def render(
 
 
 def _in_words(length: timedelta) -> str:
-    """Writes "24 hours" or "30 minutes": hours where they are whole."""
+    """Formats "24 hours" or "30 minutes": hours if they are whole."""
     minutes = round(length.total_seconds() / 60)
     number, unit = (minutes // 60, "hour") if minutes >= 60 and minutes % 60 == 0 else (minutes, "minute")
     return f"{number} {unit}" + ("s" if number != 1 else "")

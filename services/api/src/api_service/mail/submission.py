@@ -1,4 +1,4 @@
-"""Posting a mail: in the caller's transaction, so that it is sent if, and only if, that commits."""
+"""Queues an email in the caller's transaction, so that it is sent if and only if that commits."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ _KINDS: dict[str, type[Message]] = {
 
 
 class MailSubmission:
-    """Writes mails to be sent, and the jobs that send them."""
+    """Writes emails to send, and the jobs that send them."""
 
     def __init__(self, outbox: Outbox, *, sender: str) -> None:
-        """`sender` is API_MAIL_FROM; Message-IDs are made in its domain."""
+        """`sender` is API_MAIL_FROM; Message-IDs use its domain."""
         self._outbox = outbox
         self._domain = parseaddr(sender)[1].rpartition("@")[2]
 
@@ -41,14 +41,14 @@ class MailSubmission:
         token: OneTimeToken | None = None,
         parameters: Mapping[str, Any] | None = None,
     ) -> Mail:
-        """Adds a mail to the user, and its job; both go with the session's next flush.
+        """Adds an email to the user, and its job; both are written with the session's next flush.
 
         Args:
             session: The caller's transaction.
-            user: Who gets it, in their locale.
+            user: The recipient, in whose locale it is written.
             template: A file's name in mail/templates/en, without its ending.
-            token: What its link carries, where it has one.
-            parameters: What the template needs besides; never a secret. Kept as JSON.
+            token: The token of its link, if it has one.
+            parameters: The template's other values; never a secret. Stored as JSON.
 
         Raises:
             LookupError: There is no such template.

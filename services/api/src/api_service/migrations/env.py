@@ -1,4 +1,4 @@
-"""What Alembic runs first: the schema's steps on the connection that `api_service.migrate` hands over."""
+"""What Alembic runs first: the schema's steps on the connection of `api_service.migrate`."""
 
 from alembic import context
 

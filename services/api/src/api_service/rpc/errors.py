@@ -1,4 +1,4 @@
-"""What this service's exceptions mean to a gRPC client, in one place (billing's are in its own)."""
+"""The gRPC errors for this service's exceptions (billing's are in `billing.rpc_errors`)."""
 
 from __future__ import annotations
 
@@ -20,19 +20,17 @@ from headrace.chassis.rpc.errors import RpcError, bad_request, error_info, retry
 
 
 def _database_unavailable(_error: Exception) -> RpcError:
-    # The cause is logged, not told: it names hosts and roles.
+    # The cause is logged, not returned: it names hosts and roles.
     return RpcError(
         StatusCode.UNAVAILABLE,
-        "The database can't answer now; try again.",
+        "The database is unavailable; retry.",
         error_info("DATABASE_UNAVAILABLE"),
         retry_info(1),
     )
 
 
 def _hashing_busy(_error: Exception) -> RpcError:
-    return RpcError(
-        StatusCode.RESOURCE_EXHAUSTED, "Too many logins at once; try again.", error_info("BUSY"), retry_info(1)
-    )
+    return RpcError(StatusCode.RESOURCE_EXHAUSTED, "Too many logins at once; retry.", error_info("BUSY"), retry_info(1))
 
 
 def _password_refused(error: Exception) -> RpcError:
@@ -76,7 +74,7 @@ def _mail_not_reserved(error: Exception) -> RpcError:
 
 
 def _link_key_missing(error: Exception) -> RpcError:
-    # Not the mail's fault, and no reason to give it up: while a key is rolled out, another replica has it already.
+    # The email is not at fault, so don't drop it: during the rollout of a key, another replica already has it.
     return RpcError(StatusCode.UNAVAILABLE, f"{error}.", error_info("LINK_KEY_MISSING"))
 
 

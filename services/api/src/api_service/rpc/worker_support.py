@@ -1,4 +1,4 @@
-"""WorkerSupport: what workers may ask of this service, each call answered by the room it belongs to."""
+"""WorkerSupport: the calls of workers, each implemented by its package."""
 
 from __future__ import annotations
 

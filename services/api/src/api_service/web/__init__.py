@@ -1,1 +1,1 @@
-"""The HTTP listener: pages behind mail links, probes, and the doors that other rooms hang in."""
+"""The HTTP listener: pages behind links in emails, probes, and other packages' endpoints."""

@@ -1,7 +1,7 @@
-"""The pages behind the links in mails (confirm an address, choose a new password), and where Stripe sends back to.
+"""The pages behind links in emails (confirm an address, choose a new password), and the pages Stripe returns to.
 
-A GET shows a form and uses nothing up, for mail scanners open every link; only the form's POST does. There is no
-cookie and no session: the token is the whole credential, so a forged request could do no more than its sender could.
+A GET only shows a form, because mail scanners open every link; the form's POST uses the token. There is no cookie and
+no session: the token is the whole credential, so a forged request could do no more than its sender could.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from headrace.chassis.http.bodies import read_form
 from headrace.chassis.http.pages import HtmlPages
 from headrace.redaction import redact
 
-_DEAD_LINK = "The link was used before, has expired, or a later mail brought a new one."
+_DEAD_LINK = "The link was used before, has expired, or a later email replaced it."
 
 
 class Pages:
@@ -85,7 +85,7 @@ class Pages:
         return self._message("Nothing was paid", "You left the payment. You can start it again at any time.")
 
     def _no_token(self) -> Response:
-        return self._message("This link is incomplete", "Open it from the mail, or copy all of it.", status=400)
+        return self._message("This link is incomplete", "Open it from the email, or copy all of it.", status=400)
 
     def _try_later(self) -> Response:
         response = self._message("Please try again", "We can't save this right now. Your link still works.", status=503)
@@ -97,7 +97,7 @@ class Pages:
 
 
 async def _form(request: Request) -> dict[str, str] | None:
-    """The posted token (from the form, else from the address) and password; None for a body that is no such form."""
+    """Returns the posted token (from the form, else from the address) and password; None if the body isn't a form."""
     fields = await read_form(request)
     if fields is None:
         return None
@@ -108,7 +108,7 @@ async def _form(request: Request) -> dict[str, str] | None:
 
 
 def _token(request: Request) -> str:
-    """The token in the address; it is in no log line and no span from now on."""
+    """Returns the token in the address, and redacts it in log lines and spans from now on."""
     token = request.query_params.get("token", "")
     redact(token)
     return token

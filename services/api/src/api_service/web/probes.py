@@ -1,8 +1,8 @@
-"""Whether the service lives, and whether it can do its work now: /livez, /readyz, and gRPC's health service.
+"""Liveness and readiness: /livez, /readyz, and gRPC's health service.
 
-Alive means that the event loop moves, nothing else: restarting the service would not bring a database back. Ready
-means that the database answers and has the schema that this release needs. The jobs service is told of but not
-needed: what is handed to it waits in the outbox.
+Alive means only that the event loop runs: restarting the service would not bring a database back. Ready means that the
+database is available and has the schema that this release needs. The jobs service is reported but not required: its
+jobs wait in the outbox.
 """
 
 from __future__ import annotations
@@ -31,19 +31,19 @@ _UNDEFINED_TABLE = "42P01"
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What was found last."""
+    """The last result."""
 
     database: str
     jobs: str
 
     @property
     def ready(self) -> bool:
-        """Whether calls can be answered now."""
+        """Whether the service can handle calls now."""
         return self.database == _OK
 
 
 class Readiness:
-    """Looks at what the service depends on, and keeps what it found."""
+    """Checks the service's dependencies, and keeps the result."""
 
     def __init__(self, database: Database, jobs: grpc.aio.Channel) -> None:
         self._database = database
@@ -51,7 +51,7 @@ class Readiness:
         self.state = State(database="not asked yet", jobs="not asked yet")
 
     async def watch(self, stop: asyncio.Event, announce: Callable[[bool], Awaitable[None]]) -> None:
-        """Looks every second until `stop` is set; `announce` is told of every change."""
+        """Checks every second until `stop` is set, and calls `announce` on every change."""
         while not stop.is_set():
             before, self.state = self.state, State(database=await self._look_at_database(), jobs=self._look_at_jobs())
             if self.state != before:
@@ -71,7 +71,7 @@ class Readiness:
             return "unavailable"
         except StatementFailedError as error:
             if error.sqlstate != _UNDEFINED_TABLE:
-                return f"refuses to say which schema it has ({error.sqlstate}): was api-migrate told API_DATABASE_ROLE?"
+                return f"doesn't allow reading its schema's revision ({error.sqlstate}): was API_DATABASE_ROLE set?"
             revision = None
         if not migrate.serves(revision):
             return f"schema {revision or 'missing'}, {migrate.head()} needed: run api-migrate up"

@@ -1,7 +1,7 @@
-"""A SERVER span around each HTTP request but probes, by OpenTelemetry's HTTP conventions.
+"""A SERVER span around each HTTP request except probes, by OpenTelemetry's HTTP conventions.
 
-The door is public, so a trace context that comes with a request is linked, not continued. The query is left out: a
-mail link's token stands there.
+The listener is public, so a request's trace context is linked, not continued. The query is left out, because it
+contains the token of a link in an email.
 """
 
 from __future__ import annotations
@@ -48,6 +48,6 @@ class HttpTracing:
                 await send(message)
 
             await self._app(scope, receive, noting_status)
-            if "endpoint" in scope:  # set where a route was found; ours have no parameters, so the path names it
+            if "endpoint" in scope:  # set if a route was found; the routes have no parameters, so the path names it
                 span.update_name(f"{method} {scope['path']}")
                 span.set_attribute("http.route", scope["path"])

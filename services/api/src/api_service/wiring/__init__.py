@@ -1,1 +1,1 @@
-"""Puts the service together out of its parts."""
+"""Assembles the service from its parts."""

@@ -1,4 +1,4 @@
-"""Billing's parts, put together for the server: what hangs in each listener."""
+"""Billing's parts for the server's listeners."""
 
 from typing import TYPE_CHECKING
 
@@ -73,11 +73,11 @@ class Billing:
         )
 
     def routes(self) -> list[Route]:
-        """The door for Stripe's webhooks."""
+        """The endpoint of Stripe's webhooks."""
         return self._door.routes()
 
     async def add_to_account(self, session: AsyncSession, user: User, account: auth_service_pb2.Account) -> None:
-        """Fills in how an account stands."""
+        """Fills in an account's subscription and entitlements."""
         standing = await read_entitlements(session, user.id, prices=self._prices, grace=self._grace)
         account.subscription_status = standing.subscription_status
         account.entitlements.extend(standing.entitlements)

@@ -1,4 +1,4 @@
-"""What the service is made of, put together from its settings. Nothing here listens or connects yet."""
+"""Assembles the service from its settings. Nothing listens or connects yet."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Listeners:
     Attributes:
         public: AuthService and BillingService.
         workers: WorkerSupport.
-        http: Stripe's door, pages and probes.
+        http: Stripe's webhook, pages and probes.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class Listeners:
         )
         pages = Pages(accounts, product=settings.api_product_name)
         app = Starlette(routes=[*pages.routes(), *self._billing.routes(), *readiness.routes()])
-        app.router.redirect_slashes = False  # Stripe takes a redirect for a failure
+        app.router.redirect_slashes = False  # Stripe treats a redirect as a failure
         self.http = HttpServer(HttpTracing(app), settings.api_http_address)
 
     async def close(self) -> None:
@@ -110,7 +110,7 @@ def _worker_listener(settings: ApiSettings, sending: MailDelivery, billing: Bill
     return server
 
 
-# RecordStripeEvents carries up to 100 events, each as large as the webhook door takes them.
+# RecordStripeEvents carries up to 100 events, each as large as the webhook accepts.
 _PAGE_OF_EVENTS = 32 * 1024 * 1024
 
 

@@ -1,4 +1,4 @@
-"""Small bodies of HTTP requests, from whoever sends them: no more is read, and no longer, than they may take."""
+"""Reads small bodies of HTTP requests with limits on size and time."""
 
 import asyncio
 from datetime import timedelta
@@ -9,20 +9,20 @@ from starlette.requests import ClientDisconnect, Request
 FORM_LIMIT = 16 * 1024
 """Bytes of a posted form."""
 BODY_TIMEOUT = timedelta(seconds=10)
-"""How long a body may take to come."""
+"""How long receiving a body may take."""
 
 
 class BodyTooLargeError(Exception):
-    """A body has more bytes than it may have."""
+    """A body exceeds its size limit."""
 
 
 async def read_body(request: Request, limit: int) -> bytes:
-    """Reads a body of at most `limit` bytes as it is on the wire: a compressed one is not unpacked.
+    """Reads a body of at most `limit` bytes as sent, without decompressing it.
 
     Raises:
-        BodyTooLargeError: It has more.
+        BodyTooLargeError: It is larger.
         TimeoutError: It took longer than `BODY_TIMEOUT`.
-        ClientDisconnect: The client went away in the middle of it.
+        ClientDisconnect: The client disconnected before the end.
     """
     body = bytearray()
     async with asyncio.timeout(BODY_TIMEOUT.total_seconds()):
@@ -34,9 +34,9 @@ async def read_body(request: Request, limit: int) -> bytes:
 
 
 async def read_form(request: Request) -> dict[str, str] | None:
-    """Reads the fields of a posted form, the first value of each; None for a body that is no such form.
+    """Reads the fields of a posted form, the first value of each; None if the body isn't a posted form.
 
-    It may have `FORM_LIMIT` bytes and ten fields.
+    The limits are `FORM_LIMIT` bytes and ten fields.
     """
     try:
         fields = parse_qs((await read_body(request, FORM_LIMIT)).decode(), max_num_fields=10)

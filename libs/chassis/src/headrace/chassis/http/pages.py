@@ -1,4 +1,4 @@
-"""HTML pages from a package's templates, that run no script and load nothing from anywhere."""
+"""HTML pages from a package's templates. They run no scripts and load nothing from other places."""
 
 import base64
 import hashlib
@@ -11,19 +11,19 @@ from starlette.responses import HTMLResponse
 
 
 class HtmlPages:
-    """The templates in a package's folder `templates`, with the sheet `style.css` beside them as their `style`.
+    """The templates in a package's folder `templates`, with the style sheet `style.css` next to them as their `style`.
 
-    Everything that a template is given is escaped.
+    Every value in a template is escaped.
     """
 
     def __init__(self, package: str, *, referrer_policy: str = "no-referrer", **known: Any) -> None:
-        """Reads the sheet.
+        """Reads the style sheet.
 
         Args:
-            package: Whose templates they are.
-            referrer_policy: Which pages are told where one came from. With "no-referrer", browsers name no origin with
-                a form either (they send "Origin: null").
-            known: What every template knows: values and functions, by name.
+            package: The package of the templates.
+            referrer_policy: Which pages get the referrer. With "no-referrer", browsers send no origin with a form
+                either (they send "Origin: null").
+            known: Values and functions for every template, by name.
         """
         style = (resources.files(package) / "templates/style.css").read_text(encoding="utf-8")
         self._environment = Environment(
@@ -36,7 +36,7 @@ class HtmlPages:
         self._environment.globals.update(style=Markup(style), error=None, **known)  # noqa: S704 - our own file
         digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
         self._headers = {
-            # What stands on a page, or in its address, must not leave it, nor stay anywhere.
+            # The content of a page, and its address, must not leave it or be cached.
             "Referrer-Policy": referrer_policy,
             "Cache-Control": "no-store",
             "X-Content-Type-Options": "nosniff",
@@ -49,7 +49,7 @@ class HtmlPages:
 
         Raises:
             jinja2.TemplateNotFound: There is no such template.
-            jinja2.UndefinedError: The template needs what it was not given.
+            jinja2.UndefinedError: The template needs a missing value.
         """
         html = self._environment.get_template(template).render(title=title, **context)
         return HTMLResponse(html, status, self._headers)

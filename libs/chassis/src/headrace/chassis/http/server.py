@@ -1,4 +1,4 @@
-"""An HTTP server inside the program's own event loop; the program, not uvicorn, decides when it ends."""
+"""An HTTP server in the program's event loop; the program, not uvicorn, decides when it stops."""
 
 import asyncio
 import contextlib
@@ -24,7 +24,7 @@ class HttpServer:
         config = uvicorn.Config(
             _veiling(app),
             log_config=None,
-            log_level="warning",  # that it starts and ends is told here, in the program's own words
+            log_level="warning",  # this class logs its start and stop itself
             access_log=False,
             lifespan="off",
             server_header=False,
@@ -36,7 +36,7 @@ class HttpServer:
         """Starts serving and returns the port.
 
         Raises:
-            OSError: The address can't be listened on.
+            OSError: The server can't listen on the address.
         """
         host, port = split_address(self._address)
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -49,7 +49,7 @@ class HttpServer:
         return port
 
     async def stop(self, grace: float) -> None:
-        """Takes no new requests, lets those under way finish within `grace` seconds, and ends."""
+        """Accepts no new requests, lets those in progress finish within `grace` seconds, and stops."""
         if self._serving is None:
             return
         self._server.config.timeout_graceful_shutdown = max(1, round(grace))
@@ -58,7 +58,7 @@ class HttpServer:
 
 
 def _veiling(app: Any) -> Any:
-    """Makes each request a piece of work of its own: what it hides is in none of its log lines and spans."""
+    """Gives each request its own set of redacted values, which apply to its log lines and spans."""
 
     async def redacted(scope: Any, receive: Any, send: Any) -> None:
         begin_redaction()
@@ -68,7 +68,7 @@ def _veiling(app: Any) -> Any:
 
 
 class _EmbeddedServer(uvicorn.Server):
-    """uvicorn's server, without its signal handlers, that says when it is up."""
+    """uvicorn's server, without its signal handlers, that reports when it has started."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)

@@ -1,8 +1,7 @@
-"""A gRPC channel as every client of ours opens one.
+"""A gRPC channel with the defaults of all Headrace clients.
 
-It spreads calls over all addresses of its target, finds out about dead connections, repeats calls that got
-UNAVAILABLE or a stopping server's CANCELLED before any answer, gives each call a deadline, carries the token, and
-records a CLIENT span.
+It spreads calls over all addresses of its target, detects dead connections, retries calls that got UNAVAILABLE or a
+stopping server's CANCELLED before any response, gives each call a deadline, sends the token, and records a CLIENT span.
 """
 
 import enum
@@ -32,7 +31,7 @@ _SERVICE_CONFIG = json.dumps(
                     "initialBackoff": "0.1s",
                     "maxBackoff": "2s",
                     "backoffMultiplier": 2,
-                    # A server that stops answers CANCELLED to calls that have come in but not begun.
+                    # A server that is stopping returns CANCELLED for calls it has received but not started.
                     "retryableStatusCodes": ["UNAVAILABLE", "CANCELLED"],
                 },
             }
@@ -42,13 +41,13 @@ _SERVICE_CONFIG = json.dumps(
 
 
 class CarriedContext(enum.Enum):
-    """Whose span the server will see as its parent."""
+    """Which span the server will see as its parent."""
 
     CALL = "call"
-    """The call's own CLIENT span: what the conventions say."""
+    """The call's own CLIENT span, as in the conventions."""
     CALLER = "caller"
-    """The span around the call; the CLIENT span is a leaf beside the server's. For callers that may be killed in the
-    middle: their CLIENT span is then never exported, and the server's would have lost its parent."""
+    """The span around the call; the CLIENT span is a sibling of the server's. For callers that may be killed during the
+    call: their CLIENT span is then never exported, and the server's span would have lost its parent."""
 
 
 def open_channel(
@@ -60,17 +59,17 @@ def open_channel(
     timeout: float = DEFAULT_TIMEOUT,
     max_receive_bytes: int = 4 * 1024 * 1024,
 ) -> grpc.aio.Channel:
-    """Opens a channel; it connects when it is first used, and again whenever it has to.
+    """Opens a channel. It connects when it is first used, and reconnects when needed.
 
     Args:
         target: "host:port", or "dns:///host:port" for every address behind a name.
         token: Sent as "authorization: Bearer <token>".
-        tls: Certificates, taken into use anew when their files change; None for plain text.
-        carried: Whose span the server sees as its parent.
-        timeout: Seconds that a call may take, repeats included, unless the call says otherwise.
-        max_receive_bytes: The largest answer.
+        tls: Certificates, reloaded when their files change; None for plain text.
+        carried: Which span the server sees as its parent.
+        timeout: Seconds that a call may take, including retries, unless the call sets another timeout.
+        max_receive_bytes: The largest response.
 
-    Calls are repeated on UNAVAILABLE and on a server's CANCELLED, so each must be safe to repeat: an idempotency key
+    Calls are retried on UNAVAILABLE and on a server's CANCELLED, so each must be safe to retry: send an idempotency key
     with Enqueue.
 
     Raises:
@@ -82,7 +81,7 @@ def open_channel(
         ("grpc.keepalive_time_ms", 30_000),
         ("grpc.keepalive_timeout_ms", 10_000),
         ("grpc.max_receive_message_length", max_receive_bytes),
-        # A server that comes back is found within a second or two, not after the default's two minutes.
+        # Reconnects to a restarted server within a second or two, instead of the default's two minutes.
         ("grpc.initial_reconnect_backoff_ms", 200),
         ("grpc.max_reconnect_backoff_ms", 2_000),
     ]
@@ -132,7 +131,7 @@ class ClientInterceptor(grpc.aio.UnaryUnaryClientInterceptor):
             metadata["authorization"] = f"Bearer {self._token}"
         carrier: dict[str, str] = {}
         inject(carrier, trace.set_span_in_context(span) if self._carried is CarriedContext.CALL else None)
-        named = {key for key, _ in sent}  # a caller that names a context itself is right
+        named = {key for key, _ in sent}  # a context that the caller sets takes precedence
         for key in carrier.keys() - named:
             metadata[key] = carrier[key]
         return grpc.aio.ClientCallDetails(

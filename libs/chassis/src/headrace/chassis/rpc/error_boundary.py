@@ -1,7 +1,7 @@
-"""Where errors become statuses: outside this module a call ends by raising, inside gRPC by a status.
+"""Turns errors into statuses: servicers raise exceptions, gRPC needs statuses.
 
-`ErrorMappingLayer` makes every exception an `RpcError` (inside the span, so that the log line carries the trace);
-`StatusLayer`, the outermost, makes that the call's status.
+`ErrorMappingLayer` turns every exception into an `RpcError` (inside the span, so that the log line has the trace's id).
+`StatusLayer`, the outermost, turns that into the call's status.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,11 +17,11 @@ from headrace.chassis.rpc.interceptors import Call, Context, Layer, Proceed
 log = structlog.get_logger()
 
 Translations = Mapping[type[Exception], Callable[[Exception], RpcError]]
-"""What an exception of a class (or of one derived from it) means to a client. The first that matches is taken."""
+"""The `RpcError` for exceptions of a class (or a subclass). The first match applies."""
 
 
 class StatusLayer(Layer):
-    """Ends a call that raised `RpcError` with its code, sentence and details."""
+    """Ends a call that raised `RpcError` with its code, message and details."""
 
     async def around(self, call: Call, request: Any, context: Context, proceed: Proceed) -> Any:  # noqa: ARG002
         """Returns, or aborts."""
@@ -32,7 +32,7 @@ class StatusLayer(Layer):
 
 
 class ErrorMappingLayer(Layer):
-    """Makes every exception an `RpcError`; one that nobody foresaw is logged and answered as INTERNAL."""
+    """Turns every exception into an `RpcError`; an unexpected one is logged and becomes INTERNAL."""
 
     def __init__(self, translations: Translations) -> None:
         self._translations = translations
@@ -47,7 +47,7 @@ class ErrorMappingLayer(Layer):
             translated = self._translate(error)
             if translated is None:
                 log.exception("call failed", method=call.service_and_method)
-                translated = RpcError(grpc.StatusCode.INTERNAL, "The service failed to answer; the failure was logged.")
+                translated = RpcError(grpc.StatusCode.INTERNAL, "The service failed; the failure was logged.")
             else:
                 log.warning(
                     "call refused", method=call.service_and_method, code=translated.code.name, error=repr(error)

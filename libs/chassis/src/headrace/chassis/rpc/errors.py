@@ -1,6 +1,6 @@
-"""Errors as gRPC clients see them: a code, a sentence, and google.rpc details.
+"""Errors as gRPC clients see them: a code, a message, and google.rpc details.
 
-A servicer raises `RpcError` where the fact is known; the server turns it into the call's status in one place.
+A servicer raises `RpcError`, and one place in the server turns it into the call's status.
 """
 
 from collections.abc import Iterable, Mapping
@@ -12,7 +12,7 @@ from grpc import StatusCode
 
 DOMAIN = "headrace"
 
-# The codes that count as the server's own failure; the others say something about the request.
+# The codes that count as a failure of the server; the others are about the request.
 SERVER_FAILURES = frozenset(
     {
         StatusCode.UNKNOWN,
@@ -24,15 +24,15 @@ SERVER_FAILURES = frozenset(
     }
 )
 
-# Details travel in the trailers, and clients refuse trailers above 8 KiB (grpc's soft limit), Base64 included.
-# Better an error that is cut than one that can't be read.
+# Details are sent in the trailers, and clients reject trailers above 8 KiB (grpc's soft limit), Base64 included.
+# A truncated error is better than an unreadable one.
 DETAIL_BYTES = 4_000
 MESSAGE_CHARACTERS = 600
 VALUE_CHARACTERS = 1_000
 
 
 class RpcError(Exception):
-    """Ends the call with this code, this sentence and these details."""
+    """Ends the call with this code, this message and these details."""
 
     def __init__(self, code: StatusCode, message: str, *details: Message) -> None:
         super().__init__(message)
@@ -41,7 +41,7 @@ class RpcError(Exception):
         self.details = details
 
     def status(self) -> status_pb2.Status:
-        """The same as a google.rpc.Status, for an answer that carries one error per item."""
+        """Returns it as a google.rpc.Status, for a response with one error per item."""
         status = status_pb2.Status(code=self.code.value[0], message=self.message)
         for detail in self.details:
             packed = any_pb2.Any()
@@ -51,7 +51,7 @@ class RpcError(Exception):
 
 
 def bad_request(violations: Iterable[tuple[str, str]]) -> error_details_pb2.BadRequest:
-    """Names what is wrong in a request: pairs of the field's path ("payload.mail_id") and what is wrong with it."""
+    """Returns the detail for invalid fields: pairs of a field's path ("payload.mail_id") and what is wrong with it."""
     detail = error_details_pb2.BadRequest()
     size = 0
     for field, description in violations:
@@ -66,13 +66,13 @@ def bad_request(violations: Iterable[tuple[str, str]]) -> error_details_pb2.BadR
 
 
 def error_info(reason: str, metadata: Mapping[str, str] | None = None) -> error_details_pb2.ErrorInfo:
-    """Says why in a word that a program can act on, which never changes: "KIND_UNKNOWN"."""
+    """Returns the reason as an identifier for programs, which never changes: "KIND_UNKNOWN"."""
     cut = {key: value[:VALUE_CHARACTERS] for key, value in (metadata or {}).items()}
     return error_details_pb2.ErrorInfo(reason=reason, domain=DOMAIN, metadata=cut)
 
 
 def retry_info(seconds: float) -> error_details_pb2.RetryInfo:
-    """Says when to come back, in seconds from now."""
+    """Returns when to retry, in seconds from now."""
     delay = duration_pb2.Duration()
     delay.FromNanoseconds(int(seconds * 1e9))
     return error_details_pb2.RetryInfo(retry_delay=delay)

@@ -1,8 +1,8 @@
-"""Health checks and reflection, as every server of ours has them beside its services: without token and span.
+"""Health checks and reflection of every Headrace server, without token and span.
 
-grpcio's own servicers answer. What they are handed is decoded here, for gRPC says UNKNOWN of bytes that are no message,
-and reflection is served by both of its names: grpcio knows `v1alpha` alone, and clients of today ask for `v1`, some for
-nothing else. The two are the same on the wire.
+grpcio's own servicers handle the calls. This module decodes their requests, because gRPC returns UNKNOWN for bytes that
+can't be decoded. It serves reflection under both of its names: grpcio has only `v1alpha`, and current clients ask for
+`v1`, some for nothing else. The two are the same on the wire.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -40,7 +40,7 @@ def add_health(servicer: health.aio.HealthServicer, server: grpc.aio.Server) -> 
 
 
 def add_reflection(services: Sequence[str], server: grpc.aio.Server) -> None:
-    """Lets clients ask for these services (full names), and for every message that the program knows."""
+    """Serves reflection of these services (full names), and of every message that the program knows."""
     names = (REFLECTION_V1, reflection.SERVICE_NAME)
     servicer = reflection.aio.ReflectionServicer([*services, health.SERVICE_NAME, *names])
 
@@ -52,7 +52,9 @@ def add_reflection(services: Sequence[str], server: grpc.aio.Server) -> None:
                 asked.CopyFrom(await _decoded(reflection_pb2.ServerReflectionRequest, each, context))
                 yield _of_service(asked)
 
-        async for answer in servicer.ServerReflectionInfo(requests(), context):  # one for each, before the next is read
+        async for answer in servicer.ServerReflectionInfo(
+            requests(), context
+        ):  # one response per request, before the next is read
             answer.original_request.CopyFrom(asked)
             yield answer
 
@@ -66,7 +68,7 @@ def add_reflection(services: Sequence[str], server: grpc.aio.Server) -> None:
 
 
 def _of_service(request: Any) -> Any:
-    """Has a request for a method's file ask for its service's: protobuf's pool finds no file by a method's name."""
+    """Changes a request for a method's file to its service's: protobuf's pool finds no file by a method's name."""
     service, _, method = request.file_containing_symbol.rpartition(".")
     with suppress(KeyError):  # there is no such service
         if method in descriptor_pool.Default().FindServiceByName(service).methods_by_name:
@@ -78,4 +80,4 @@ async def _decoded(kind: Any, received: bytes, context: Context) -> Any:
     try:
         return kind.FromString(received)
     except DecodeError as error:
-        await context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"The request's bytes are no such message: {error}")
+        await context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"The request's bytes can't be decoded: {error}")

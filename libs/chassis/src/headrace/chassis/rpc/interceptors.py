@@ -1,7 +1,7 @@
-"""What every interceptor of our servers stands on: a layer around one unary call.
+"""The base of the servers' interceptors: a layer around one unary call.
 
-gRPC lets an interceptor swap the handler of a call. `LayersInterceptor` does the swapping, so that a layer is one
-method: code before, `await proceed(...)`, code after. Health checks and reflection pass it by.
+In gRPC an interceptor replaces the handler of a call. `LayersInterceptor` does that, so that a layer is one method:
+code before, `await proceed(...)`, code after. Health checks and reflection don't go through layers.
 """
 
 import abc
@@ -18,7 +18,7 @@ INFRASTRUCTURE = ("/grpc.health.", "/grpc.reflection.")
 if TYPE_CHECKING:
     Context = grpc.aio.ServicerContext[Any, Any]
     Handler = grpc.RpcMethodHandler[Any, Any]
-else:  # only the stubs know these classes as generic
+else:  # these classes are generic only in the stubs
     Context = grpc.aio.ServicerContext
     Handler = grpc.RpcMethodHandler
 Proceed = Callable[[Any, Context], Awaitable[Any]]
@@ -41,26 +41,26 @@ class Call:
 
 
 class Layer(abc.ABC):
-    """Something around every unary call but health checks and reflection."""
+    """A layer around every unary call except health checks and reflection."""
 
     @abc.abstractmethod
     async def around(self, call: Call, request: Any, context: Context, proceed: Proceed) -> Any:
-        """Returns the call, commonly by `return await proceed(request, context)`.
+        """Runs the call, usually with `return await proceed(request, context)`.
 
-        `request` is still the bytes as they were received, for decoding and validation come last, right before the
-        servicer. May raise `RpcError`.
+        `request` is still the received bytes, because decoding and validation come last, right before the servicer. May
+        raise `RpcError`.
         """
 
     def wrap(self, call: Call, handler: Handler) -> Handler:
         """Returns a handler that runs `around` around the given one."""
         proceed: Any = handler.unary_unary
-        # Of the function, not the bound method: gRPC asks each call whether this is a coroutine function.
+        # A function, not a bound method: for each call, gRPC checks whether this is a coroutine function.
         behaviour = partial(type(self).around, self, call, proceed=proceed)
         return unary_handler(behaviour, handler.request_deserializer, handler.response_serializer)
 
 
 class LayersInterceptor(grpc.aio.ServerInterceptor):
-    """Puts layers around each call, the first outermost; one interceptor, since gRPC asks each for every call."""
+    """Puts layers around each call, the first outermost. It is one interceptor, since gRPC asks each for every call."""
 
     def __init__(self, *layers: Layer) -> None:
         self._inside_out = layers[::-1]
@@ -81,7 +81,7 @@ class LayersInterceptor(grpc.aio.ServerInterceptor):
 
 
 class _Handler(Handler):
-    """What gRPC's own functions make in five times the time; every call has several of them."""
+    """A handler. gRPC's own functions take five times as long to create one, and every call has several."""
 
     response_streaming = False
     unary_stream = stream_stream = None
@@ -97,15 +97,15 @@ class _Handler(Handler):
 
 
 def unary_handler(behaviour: Proceed, deserializer: Any, serializer: Any) -> Handler:
-    """Makes a handler; in one place, for gRPC's types know only blocking ones."""
+    """Creates a handler. gRPC's types cover only blocking ones, so this is the one place that works around them."""
     return _Handler(unary_unary=behaviour, deserializer=deserializer, serializer=serializer)
 
 
 def reading_handler(behaviour: Proceed, serializer: Any) -> Handler:
-    """Makes the handler of a unary call that reads its request, as bytes, by itself.
+    """Creates the handler of a unary call, which reads its request as bytes itself.
 
-    To gRPC it is a streaming one, which the client cannot see. A unary one would leave a call whose client has closed
-    its side without a message unanswered for good.
+    For gRPC it is a streaming handler, which the client can't see. With a unary one, a call whose client closes its
+    side without a message would never finish.
     """
 
     async def reading(_requests: Any, context: Context) -> Any:
@@ -115,7 +115,7 @@ def reading_handler(behaviour: Proceed, serializer: Any) -> Handler:
 
 
 async def read_request(context: Context) -> bytes:
-    """Reads the one message of a call whose handler is a streaming one; ends a call that has none."""
+    """Reads the one message of a call with a streaming handler; ends a call that has none."""
     request: Any = await context.read()
     if request is grpc.aio.EOF:
         await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "The call has no message.")
@@ -123,10 +123,10 @@ async def read_request(context: Context) -> bytes:
 
 
 def refusing_handler(status: grpc.Status) -> Handler:
-    """Makes a handler that ends the call with a status without reading the request.
+    """Creates a handler that ends the call with a status without reading the request.
 
-    It is a streaming one, which the client cannot see: gRPC reads a unary request whole before it asks the handler,
-    and somebody without a token shall not fill our memory.
+    It is a streaming one, which the client can't see: gRPC reads a unary request whole before it calls the handler, and
+    a client without a token must not be able to fill the server's memory.
     """
 
     async def behaviour(_requests: Any, context: Context) -> None:
@@ -136,7 +136,7 @@ def refusing_handler(status: grpc.Status) -> Handler:
 
 
 def describe_call(details: grpc.HandlerCallDetails) -> Call:
-    """Reads what interceptors need from gRPC's own description of a call; once, where several of them ask."""
+    """Reads what interceptors need from gRPC's description of a call; once, even if several of them ask."""
     global _described  # noqa: PLW0603
     known, call = _described
     if known is details:
@@ -152,4 +152,4 @@ def describe_call(details: grpc.HandlerCallDetails) -> Call:
 
 
 _described: tuple[object, Call] = (None, Call("", {}))
-"""The call that was described last."""
+"""The last call that was described."""

@@ -1,7 +1,7 @@
 """A channel whose certificates are files: when they change, calls go over a new channel, and the old one is closed.
 
-gRPC reads a channel's certificates once. So this one stands for another, and looks at the files before a call, once a
-second at most. Calls under way finish on the channel that they began on.
+gRPC reads a channel's certificates only once. So this channel wraps another, and checks the files before a call, at
+most once a second. Calls in progress finish on the channel they started on.
 """
 
 import asyncio
@@ -19,14 +19,14 @@ from headrace.chassis.tls.watched_files import file_signature
 log = structlog.get_logger()
 
 LOOK_SECONDS = 1.0
-# How long calls under way may take to end on a channel whose certificates are old.
+# How long calls in progress may take to finish on a channel with old certificates.
 CLOSE_GRACE_SECONDS = 30.0
 
 OpenChannel = Callable[[grpc.ChannelCredentials], grpc.aio.Channel]
 
 
 class RenewingChannel(grpc.aio.Channel):
-    """Opens a channel anew when its certificates have changed; new ones that can't be used are left alone."""
+    """Opens a new channel when the certificates have changed; unusable certificates are ignored."""
 
     def __init__(self, tls: ClientTls, open_with: OpenChannel) -> None:
         """Opens the first channel.
@@ -42,7 +42,7 @@ class RenewingChannel(grpc.aio.Channel):
         self._closing: set[asyncio.Task[None]] = set()
 
     def current(self) -> grpc.aio.Channel:
-        """The channel that a call beginning now is to use."""
+        """The channel for a call that starts now."""
         now = time.monotonic()
         if now - self._looked_at >= LOOK_SECONDS:
             self._looked_at = now
@@ -56,7 +56,7 @@ class RenewingChannel(grpc.aio.Channel):
         try:
             credentials = self._tls.credentials()
         except CertificatesError as refused:
-            log.error("new certificates refused, the ones before stay in use", reason=str(refused))
+            log.error("new certificates refused, the previous ones stay in use", reason=str(refused))
             return
         self._known = found
         old, self._current = self._current, self._open_with(credentials)
@@ -70,32 +70,34 @@ class RenewingChannel(grpc.aio.Channel):
         return RenewingCall(self, "unary_unary", method, args, kwargs)
 
     def stream_stream(self, method: str, *args: Any, **kwargs: Any) -> "RenewingCall":  # type: ignore[override]
-        """Reflection is such a method."""
+        """Used by reflection."""
         return RenewingCall(self, "stream_stream", method, args, kwargs)
 
     def unary_stream(self, method: str, *_args: Any, **_kwargs: Any) -> NoReturn:
-        """Our services have no such methods; health's Watch isn't needed here."""
-        raise NotImplementedError(f"{method}: a channel that renews its certificates makes no calls of this form")
+        """Not supported: the services have no such methods, and clients here don't use health's Watch."""
+        raise NotImplementedError(
+            f"{method}: a channel that renews its certificates doesn't support calls of this form"
+        )
 
     stream_unary = unary_stream
 
     async def close(self, grace: float | None = None) -> None:
-        """Closes all that is open; calls under way get `grace` seconds."""
+        """Closes all open channels; calls in progress get `grace` seconds."""
         closing = list(self._closing)
         for task in closing:
             task.cancel()
         await asyncio.gather(self._current.close(grace), *closing, return_exceptions=True)
 
     def get_state(self, try_to_connect: bool = False) -> grpc.ChannelConnectivity:
-        """The state of the channel that is in use now."""
+        """The state of the current channel."""
         return self._current.get_state(try_to_connect)
 
     async def wait_for_state_change(self, last_observed_state: grpc.ChannelConnectivity) -> None:
-        """Waits for another state of the channel that is in use now."""
+        """Waits for another state of the current channel."""
         await self._current.wait_for_state_change(last_observed_state)
 
     async def channel_ready(self) -> None:
-        """Waits until the channel that is in use now is connected."""
+        """Waits until the current channel is connected."""
         await self._current.channel_ready()
 
     async def __aenter__(self) -> "RenewingChannel":
@@ -106,7 +108,7 @@ class RenewingChannel(grpc.aio.Channel):
 
 
 class RenewingCall:
-    """A method of a stub: finds the channel at each call."""
+    """A method of a stub. It uses the current channel for each call."""
 
     def __init__(
         self, owner: RenewingChannel, form: str, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -121,7 +123,7 @@ class RenewingCall:
         self._call: Any = None
 
     def __call__(self, request: Any = None, **options: Any) -> Any:
-        """Begins a call."""
+        """Starts a call."""
         channel = self._owner.current()
         if channel is not self._channel:
             self._channel = channel

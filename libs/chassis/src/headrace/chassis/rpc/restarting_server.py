@@ -1,8 +1,8 @@
-"""A gRPC server that stands up again when the loop in which gRPC takes calls has ended.
+"""A gRPC server that restarts when the loop in which gRPC accepts calls has ended.
 
-grpc.aio decodes the name of a called method as UTF-8 in that loop, so one call with a name that is none ends it: a
-frame that anybody can send, without a token. gRPC then closes the port for good, while the process goes on. Here a new
-server takes the port over within moments; calls under way on the old one are finished, and clients connect anew.
+grpc.aio decodes the name of a called method as UTF-8 in that loop, so one call whose name isn't UTF-8 ends it. Any
+client can send such a call, without a token. gRPC then closes the port for good, while the process goes on. Here a new
+server takes over the port within moments, calls in progress on the old one finish, and clients reconnect.
 """
 
 import asyncio
@@ -16,22 +16,22 @@ from headrace.chassis.tls.certificates import CertificatesError
 log = structlog.get_logger()
 
 LOOK = 0.1
-"""How often it is looked at, in seconds: gRPC tells of the end of its loop only when asked."""
+"""How often the loop is checked, in seconds: gRPC doesn't report its end."""
 CERTIFICATES = 1.0
-"""How often certificates that can't be used are looked at again, in seconds."""
+"""How often unusable certificates are checked again, in seconds."""
 GRACE = 30.0
-"""How long calls under way on a server that has ended may take, in seconds."""
+"""How long calls in progress on a server whose loop has ended may take, in seconds."""
 
 
 class RestartingServer:
-    """A port that is served from `start` to `stop`."""
+    """Serves a port from `start` to `stop`."""
 
     def __init__(self, make: Callable[[int], tuple[grpc.aio.Server, int]]) -> None:
         """Prepares a server.
 
         Args:
-            make: Returns a server that isn't started and its port: the given one, or any where that is 0. Raises
-                RuntimeError where the port is taken, CertificatesError where its certificates can't be used.
+            make: Returns a server that isn't started, and its port: the given one, or any free one for 0. Raises
+                RuntimeError if the port is in use, and CertificatesError if its certificates can't be used.
         """
         self._make = make
         self._server: grpc.aio.Server | None = None
@@ -42,7 +42,7 @@ class RestartingServer:
         """Starts serving, and returns the port.
 
         Raises:
-            RuntimeError: The address can't be listened on.
+            RuntimeError: The server can't listen on the address.
             CertificatesError: See `ServerTls`.
         """
         self._server, port = self._make(0)
@@ -51,7 +51,7 @@ class RestartingServer:
         return port
 
     async def stop(self, grace: float) -> None:
-        """Takes no new calls, lets those under way finish within `grace` seconds, and ends."""
+        """Accepts no new calls, lets those in progress finish within `grace` seconds, and stops."""
         if self._watch is None or self._server is None:
             return
         self._watch.cancel()
@@ -64,8 +64,8 @@ class RestartingServer:
             try:
                 while await server.wait_for_termination(LOOK):
                     pass
-            except Exception:  # whatever it was that ended the loop, the port is closed
-                log.exception("the gRPC server broke down, another one takes its place", port=port)
+            except Exception:  # whatever ended the loop, the port is closed
+                log.exception("the gRPC server failed and is being replaced", port=port)
             else:
                 return
             self._end(server)
@@ -79,11 +79,13 @@ class RestartingServer:
         while True:
             try:
                 server, _ = self._make(port)
-            except RuntimeError:  # the old one has not let go of the port yet
+            except RuntimeError:  # the old server has not released the port yet
                 await asyncio.sleep(LOOK)
                 continue
             except CertificatesError as refused:  # its files are being replaced
-                log.error("certificates refused, the port stays closed until they fit", port=port, reason=str(refused))
+                log.error(
+                    "certificates refused, the port stays closed until they are valid", port=port, reason=str(refused)
+                )
                 await asyncio.sleep(CERTIFICATES)
                 continue
             await server.start()

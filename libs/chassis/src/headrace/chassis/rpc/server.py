@@ -1,9 +1,9 @@
-"""A gRPC server as every service of ours runs one.
+"""The gRPC server of every Headrace service.
 
-Built in, from the outside in: status answers, a SERVER span, error translation, the service's own interceptors,
-decoding and validation. Beside the services: health ("" and "readiness" for `set_serving`, "liveness" for the process
-alone) and reflection, both without token and span. Requests are bounded in size, idle connections are checked, and
-old ones are ended, so that clients find new replicas.
+Built in, from the outside in: statuses, a SERVER span, error translation, the service's interceptors, decoding and
+validation. It also serves health ("" and "readiness" for `set_serving`, "liveness" for the process alone) and
+reflection, both without token and span. Requests are limited in size, idle connections are checked, and old ones are
+closed so that clients find new replicas.
 """
 
 from collections.abc import Callable, Collection, Sequence
@@ -55,16 +55,16 @@ class GrpcServer:
 
         Args:
             address: "host:port"; port 0 means a free one.
-            name: What the log calls this listener.
+            name: The listener's name in the log.
             trust_callers: Whether the trace context of a call becomes the parent of its span, or only a link.
             reflection: Whether clients may ask for the services and their messages.
-            tls: Certificates, taken into use anew when their files change; None for plain text.
-            interceptors: The service's own, the first outermost; tokens, for one.
-            translations: What the service's exceptions mean to a client, by their class.
-            self_validating: Methods ("pkg.Service/Method") whose servicer checks the rules of the request itself.
-            max_receive_bytes: The largest request; gRPC answers RESOURCE_EXHAUSTED above it.
-            max_connection_age: How long a connection may live, spread by ± 10 %; then it takes no new calls, those
-                under way get 30 s, and its client connects anew, perhaps to another replica.
+            tls: Certificates, reloaded when their files change; None for plain text.
+            interceptors: The service's own, for example for tokens; the first is outermost.
+            translations: The errors for the service's exceptions, by class.
+            self_validating: Methods ("pkg.Service/Method") whose servicer validates the request itself.
+            max_receive_bytes: The largest request; above it gRPC returns RESOURCE_EXHAUSTED.
+            max_connection_age: The maximum age of a connection, spread by ± 10 %. After that it accepts no new calls,
+                those in progress get 30 s, and its client reconnects, perhaps to another replica.
         """
         self._address = address
         self._name = name
@@ -83,10 +83,10 @@ class GrpcServer:
             ValidationInterceptor(self_validating),
         ]
         self._options = [
-            ("grpc.so_reuseport", 0),  # a second server on the same port fails at start, not in riddles
+            ("grpc.so_reuseport", 0),  # so that a second server on the same port fails at start
             ("grpc.max_receive_message_length", max_receive_bytes),
-            # Beyond these gRPC ends the next best call with CANCELLED: with its own 1,000 and 3,000, a client that
-            # makes calls only to reset them would end those of all others.
+            # Above these limits gRPC ends arbitrary calls with CANCELLED. With its defaults of 1,000 and 3,000, a
+            # client that makes calls only to reset them would end the calls of all other clients.
             ("grpc.server.max_pending_requests", 10_000),
             ("grpc.server.max_pending_requests_hard_limit", 30_000),
             ("grpc.keepalive_time_ms", 30_000),
@@ -102,13 +102,13 @@ class GrpcServer:
         """Adds a service: the generated `add_XServicer_to_server`, the servicer, and the service's full name.
 
         Raises:
-            KeyError: The generated code of no such service is imported.
-            ValueError: It has a streaming method; interceptors here know unary calls only.
+            KeyError: The service's generated code isn't imported.
+            ValueError: It has a streaming method; the interceptors support only unary calls.
         """
         descriptor: Any = descriptor_pool.Default().FindServiceByName(service)
         streaming = [m.full_name for m in descriptor.methods if m.client_streaming or m.server_streaming]
         if streaming:
-            raise ValueError(f"{', '.join(streaming)}: streaming methods would pass tokens and validation by")
+            raise ValueError(f"{', '.join(streaming)}: streaming methods would bypass tokens and validation")
 
         def adding(server: grpc.aio.Server) -> None:
             by_name: Any = _ByName(server)
@@ -121,7 +121,7 @@ class GrpcServer:
         """Starts listening and returns the port; not serving until `set_serving(True)`.
 
         Raises:
-            RuntimeError: The address can't be listened on.
+            RuntimeError: The server can't listen on the address.
             CertificatesError: The files of `tls` can't be used.
         """
         await self._health.set(LIVENESS, health_pb2.HealthCheckResponse.SERVING)
@@ -132,14 +132,14 @@ class GrpcServer:
         return port
 
     async def set_serving(self, serving: bool) -> None:
-        """Says by health "", "readiness" and each service's own name whether calls can be answered now."""
+        """Sets the health of "", "readiness" and each service's name: whether the server can handle calls now."""
         answer = health_pb2.HealthCheckResponse
         status = answer.SERVING if serving else answer.NOT_SERVING
         for service in ("", READINESS, *self._services):
             await self._health.set(service, status)
 
     async def stop(self, grace: float) -> None:
-        """Takes no new calls, lets those under way finish within `grace` seconds, and ends."""
+        """Accepts no new calls, lets those in progress finish within `grace` seconds, and stops."""
         await self.set_serving(False)
         await self._server.stop(grace)
 
@@ -158,14 +158,14 @@ class GrpcServer:
 
 
 class _ByName:
-    """Adds services whose methods are found by name, call by call.
+    """Adds services whose methods are looked up by name for each call.
 
-    Generated code also registers each method with gRPC, and grpc.aio then waits for a call of each of them by itself:
-    every call costs the more, the more methods there are (with 35 of them, a third of an empty call).
+    Generated code also registers each method with gRPC, and grpc.aio then waits for calls of each of them separately.
+    So the more methods there are, the more every call costs (with 35 methods, a third of an empty call).
     """
 
     def __init__(self, server: grpc.aio.Server) -> None:
         self.add_generic_rpc_handlers = server.add_generic_rpc_handlers
 
     def add_registered_method_handlers(self, service: str, handlers: Any) -> None:
-        """Does without."""
+        """Does nothing."""

@@ -1,7 +1,7 @@
-"""Bearer tokens for callers that are programs: kept as SHA-256, compared in constant time.
+"""Bearer tokens for programs: stored as SHA-256, compared in constant time.
 
-A caller may have several hashes at once, so that a token is replaced without an outage: add the new hash, hand out
-the new token, remove the old hash.
+A caller may have several hashes at once, so that a token can be replaced without an outage: add the new hash,
+distribute the new token, remove the old hash.
 """
 
 import hashlib
@@ -37,18 +37,18 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 def token_hash(token: str) -> str:
     """Returns the SHA-256 of a token in hex, the form that settings and callers files hold.
 
-    A plain hash is enough for a token of 128 random bits or more; it is no way to keep a password.
+    A plain hash is enough for a token of 128 random bits or more, but not for a password.
     """
     return hashlib.sha256(token.encode()).hexdigest()
 
 
 def is_token_hash(text: str) -> bool:
-    """Says whether a text is what `token_hash` answers."""
+    """Returns whether a text has the form of `token_hash`'s results."""
     return _SHA256.fullmatch(text) is not None
 
 
 def current_caller() -> str:
-    """Returns the name of the caller whose call is being answered.
+    """Returns the name of the current call's caller.
 
     Raises:
         LookupError: There is no `TokenInterceptor` before this call.
@@ -57,7 +57,7 @@ def current_caller() -> str:
 
 
 class Tokens:
-    """The tokens that are known, and whose they are."""
+    """The known tokens and their callers."""
 
     def __init__(self, hashes: Mapping[str, Iterable[str]]) -> None:
         """`hashes` are each caller's `token_hash`es, by the caller's name."""
@@ -67,36 +67,36 @@ class Tokens:
         """Returns the name of the caller whose token a call carries.
 
         Raises:
-            RpcError: UNAUTHENTICATED: it carries none, or one that is not known.
+            RpcError: UNAUTHENTICATED: the call has no token, or an unknown one.
         """
         scheme, _, token = call.metadata.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not token:
             raise RpcError(
                 grpc.StatusCode.UNAUTHENTICATED,
-                'The call carries no token; send the header "authorization: Bearer <token>".',
+                'The call has no token; send the header "authorization: Bearer <token>".',
                 error_info("TOKEN_MISSING"),
             )
         sent = token_hash(token.strip()).encode()
         found = None
-        for name, digest in self._known:  # never ends early: the time says nothing about which one matched
+        for name, digest in self._known:  # never stops early, so that the time doesn't show which one matched
             if hmac.compare_digest(sent, digest):
                 found = name
         if found is None:
-            raise RpcError(grpc.StatusCode.UNAUTHENTICATED, "The token is not known.", error_info("TOKEN_UNKNOWN"))
+            raise RpcError(grpc.StatusCode.UNAUTHENTICATED, "The token is unknown.", error_info("TOKEN_UNKNOWN"))
         return found
 
 
 def refuse_unread(call: Call, refusal: RpcError) -> Handler:
-    """Returns a handler that refuses a call before its request is read.
+    """Returns a handler that rejects a call before its request is read.
 
-    Such calls leave a line in the log and no span: strangers shall not fill our traces.
+    Such calls are logged but have no span, so that unknown clients can't fill the traces.
     """
     log.warning("call refused", method=call.service_and_method, code=refusal.code.name, reason=refusal.message)
     return refusing_handler(rpc_status.to_status(refusal.status()))
 
 
 class TokenInterceptor(grpc.aio.ServerInterceptor, Layer):
-    """Lets a call pass when its token is that of a known caller, and refuses it before the request is read."""
+    """Accepts calls with a known caller's token, and rejects others before their request is read."""
 
     def __init__(self, hashes: Mapping[str, Iterable[str]]) -> None:
         """`hashes` are each caller's `token_hash`es, by the caller's name."""
@@ -117,7 +117,7 @@ class TokenInterceptor(grpc.aio.ServerInterceptor, Layer):
         return self.wrap(call, handler)
 
     async def around(self, call: Call, request: Any, context: Context, proceed: Proceed) -> Any:
-        """Makes the caller's name known to what follows."""
+        """Makes the caller's name available to the rest of the call."""
         token = _caller.set(self._tokens.owner(call))
         try:
             return await proceed(request, context)

@@ -1,7 +1,7 @@
 """A SERVER span for every call, by OpenTelemetry's RPC conventions (v1.44, release candidate).
 
-The context that the client sent becomes the parent where callers are trusted; at a public door the span is a root of
-its own that links to it, so that nobody outside decides what we sample or writes into our traces.
+If callers are trusted, the client's context becomes the parent. On a public listener the span is a root that links to
+it, so that external clients can't decide what is sampled or write into these traces.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from headrace.redaction import begin_redaction
 
 
 class OutsideContext(enum.Enum):
-    """What a trace context that comes with a call is good for."""
+    """How a trace context that comes with a call is used."""
 
     PARENT = "parent"
     LINK = "link"
@@ -37,7 +37,7 @@ class TracingLayer(Layer):
 
     async def around(self, call: Call, request: Any, context: Context, proceed: Proceed) -> Any:
         """Starts the span, makes it current, and ends it with the code that the client will see."""
-        begin_redaction()  # before the span and whatever may log, so that the request's secrets are redacted in both
+        begin_redaction()  # before the span and any logging, so that the request's secrets are redacted in both
         parent, links = self._origin(call)
         span = self._tracer.start_span(
             call.service_and_method,
@@ -70,7 +70,7 @@ class TracingLayer(Layer):
 
 
 def record_code(span: Span, code: grpc.StatusCode, *, failed: bool) -> None:
-    """Writes a call's outcome on its span."""
+    """Records a call's outcome on its span."""
     span.set_attribute("rpc.response.status_code", code.name)
     if failed:
         span.set_attribute("error.type", code.name)
@@ -78,7 +78,7 @@ def record_code(span: Span, code: grpc.StatusCode, *, failed: bool) -> None:
 
 
 def cancellation_code(context: Context) -> grpc.StatusCode:
-    """Says why gRPC cancelled a handler: the client's deadline has passed, or the client has gone."""
+    """Returns why gRPC cancelled a handler: the client's deadline has passed, or the client has disconnected."""
     remaining = context.time_remaining()
     if remaining is not None and remaining <= 0:
         return grpc.StatusCode.DEADLINE_EXCEEDED
@@ -90,7 +90,7 @@ def _attributes(call: Call, context: Context) -> dict[str, str | int]:
 
 
 def _peer(peer: str) -> dict[str, str | int]:
-    """Reads gRPC's name of the other end, such as "ipv4:10.1.2.3:41234"."""
+    """Parses gRPC's name of the peer, such as "ipv4:10.1.2.3:41234"."""
     family, _, address = peer.partition(":")
     host, _, port = address.rpartition(":")
     if family not in {"ipv4", "ipv6"} or not port.isdigit():

@@ -1,4 +1,4 @@
-"""The last step before a servicer: bytes become a message, and the message keeps the rules of its .proto file."""
+"""The last step before a servicer: decodes the request and validates it by the rules of its .proto file."""
 
 from collections.abc import Collection, Iterable, Iterator
 from functools import cache
@@ -20,18 +20,18 @@ _TIMES = {
 
 
 class ValidationInterceptor(grpc.aio.ServerInterceptor):
-    """Decodes each request and checks it by protovalidate; INVALID_ARGUMENT names every violated field."""
+    """Decodes each request and validates it with protovalidate; INVALID_ARGUMENT names every invalid field."""
 
     def __init__(self, self_validating: Collection[str] = ()) -> None:
-        """`self_validating` are methods ("pkg.Service/Method") whose servicer checks the rules itself."""
+        """`self_validating` are methods ("pkg.Service/Method") whose servicer validates the request itself."""
         self._self_validating = frozenset(f"/{method}" for method in self_validating)
-        # What is inside of this one are the servicers' methods: the same with each call.
+        # Inside this layer are the servicers' methods, which are the same for each call.
         self._handlers: dict[str, Handler] = {}
 
     async def intercept_service(
         self, continuation: Continuation, handler_call_details: grpc.HandlerCallDetails
     ) -> Handler | None:
-        """Takes the decoding away from gRPC, which would answer UNKNOWN for bytes that are no message."""
+        """Decodes the request instead of gRPC, which would return UNKNOWN for invalid bytes."""
         handler = await continuation(handler_call_details)
         method = handler_call_details.method
         if handler is None or handler.unary_unary is None or method.startswith(INFRASTRUCTURE):
@@ -61,45 +61,45 @@ def _decode(decode: Any, received: bytes) -> Message:
     except DecodeError as error:
         raise RpcError(
             grpc.StatusCode.INVALID_ARGUMENT,
-            f"The request's bytes are no such message: {error}",
+            f"The request's bytes can't be decoded: {error}",
             error_info("REQUEST_UNREADABLE"),
         ) from None
     return message
 
 
 def validate_request(message: Message) -> None:
-    """Checks a message by the rules in its .proto file.
+    """Validates a message by the rules in its .proto file.
 
     Raises:
-        RpcError: INVALID_ARGUMENT with every violated field.
+        RpcError: INVALID_ARGUMENT with every invalid field.
     """
     violations = request_violations(message)
     if violations:
         named = ", ".join(field for field, _ in violations)
         raise RpcError(
             grpc.StatusCode.INVALID_ARGUMENT,
-            f"The request breaks the rules of its fields: {named}",
+            f"The request violates the rules of its fields: {named}",
             error_info("REQUEST_INVALID"),
             bad_request(violations),
         )
 
 
 def request_violations(message: Message) -> list[tuple[str, str]]:
-    """Returns every violated field's path ("items[3].name") with what is wrong with it."""
+    """Returns the path of every invalid field ("items[3].name") with what is wrong with it."""
     try:
         found = protovalidate.collect_violations(message)
-    except protovalidate.EvaluationError as error:  # a rule's own slip, such as an index beyond a list's end
-        return [("", f"breaks a rule, which can't be evaluated with it: {redacted_text(str(error))}")]
-    # A path may end in a map's key, and a rule may quote the value that it is about.
+    except protovalidate.EvaluationError as error:  # an error in the rule itself, such as an index beyond a list's end
+        return [("", f"a rule can't be evaluated with it: {redacted_text(str(error))}")]
+    # A path may end in a map's key, and a rule may quote the value.
     told = [(redacted_text(field_path(each.proto.field)), redacted_text(each.proto.message)) for each in found]
     named = {field for field, _ in told}
     return [*told, *((field, why) for field, why in _impossible_times(message, "") if field not in named)]
 
 
 def _impossible_times(message: Message, prefix: str) -> Iterator[tuple[str, str]]:
-    """Timestamps and durations that are none: of the year 300 000, or with 5 seconds and -3 nanoseconds.
+    """Yields invalid timestamps and durations: in the year 300 000, or with 5 seconds and -3 nanoseconds.
 
-    Protobuf carries them without a word, and nothing behind the door can hold them.
+    Protobuf accepts them, but nothing in the service can represent them.
     """
     for name, is_repeated in _timed_fields(message.DESCRIPTOR):
         if not is_repeated and not message.HasField(name):
@@ -119,9 +119,9 @@ def _impossible_times(message: Message, prefix: str) -> Iterator[tuple[str, str]
 
 @cache
 def _timed_fields(message: Descriptor) -> tuple[tuple[str, bool], ...]:
-    """The fields of a message that are times, or messages in which there may be some, and whether each is repeated.
+    """Returns the fields of a message that are times or messages that may contain some, and whether each is repeated.
 
-    Those of maps are left out.
+    Fields of maps are omitted.
     """
     return tuple(
         (field.name, field.is_repeated)
@@ -131,7 +131,7 @@ def _timed_fields(message: Descriptor) -> tuple[tuple[str, bool], ...]:
 
 
 def _below(field: FieldDescriptor) -> Iterable[Descriptor]:
-    """The messages that a field's value may have in it, itself included."""
+    """Returns the messages that a field's value may contain, including itself."""
     found: dict[str, Descriptor] = {}
     waiting = [field]
     while waiting:
@@ -144,7 +144,7 @@ def _below(field: FieldDescriptor) -> Iterable[Descriptor]:
 
 
 def field_path(path: protovalidate.FieldPathPb | None) -> str:
-    """Writes a path of protovalidate's as BadRequest has it: "requests[3].payload"."""
+    """Formats a path of protovalidate's for BadRequest: "requests[3].payload"."""
     text = ""
     for element in path.elements if path else ():
         text += f".{element.field_name}" if text else element.field_name

@@ -1,6 +1,7 @@
-"""Traces of a process that exports nothing: contexts are made and carried on as ever, and nothing is recorded.
+"""Traces in a process that exports no spans: it creates and propagates contexts as usual, and records nothing.
 
-So a job that comes in here still has a trace that other processes continue, at a tenth of what a recorded span costs.
+So a job that is enqueued here still has a trace that other processes continue, at a tenth of the cost of a recorded
+span.
 """
 
 from __future__ import annotations
@@ -19,24 +20,24 @@ _SAMPLED = TraceFlags(TraceFlags.SAMPLED)
 
 
 class ContextOnlyTracerProvider(trace.TracerProvider):
-    """Returns tracers whose spans are contexts only."""
+    """Returns tracers whose spans are only contexts."""
 
     def get_tracer(self, *_args: Any, **_options: Any) -> trace.Tracer:
-        """Returns the same tracer, whoever asks."""
+        """Returns the same tracer for every name."""
         return _TRACER
 
     def shutdown(self) -> None:
-        """Nothing is to be sent."""
+        """There is nothing to send."""
 
 
 def records() -> bool:
-    """Whether this process records spans: to leave out the making of those that nothing hangs under."""
+    """Whether this process records spans; if not, it can skip spans without children."""
     return not isinstance(trace.get_tracer_provider(), ContextOnlyTracerProvider)
 
 
 class _CarryingTracer(trace.Tracer):
     def start_span(self, name: str, context: Context | None = None, *_args: Any, **_options: Any) -> Span:  # noqa: ARG002
-        """Makes a context: a child of the one that is there, as sampled as that; else a new trace's, sampled."""
+        """Creates a context: a child of the current one, with its sampling decision, or else a new, sampled trace."""
         parent = trace.get_current_span(context).get_span_context()
         if not parent.is_valid:
             return NonRecordingSpan(SpanContext(_ids.generate_trace_id(), _ids.generate_span_id(), False, _SAMPLED))
@@ -48,7 +49,7 @@ class _CarryingTracer(trace.Tracer):
     def start_as_current_span(  # type: ignore[override]  # to be used by `with`, not as a decorator
         self, name: str, context: Context | None = None, *_args: Any, **_options: Any
     ) -> Iterator[Span]:
-        """Makes one, and makes it current."""
+        """Creates a span and makes it current."""
         with trace.use_span(self.start_span(name, context)) as span:
             yield span
 

@@ -1,6 +1,7 @@
-"""Logs: one JSON object per line on standard output, with the ids of the trace they belong to, and no hidden value.
+"""Logs: one JSON object per line on standard output, with the ids of its trace, and redacted.
 
-Lines of the standard library's loggers (grpc, psycopg, uvicorn) take the same way; their `extra` becomes fields.
+Records of the standard library's loggers (grpc, psycopg, uvicorn) are handled in the same way; their `extra` becomes
+fields.
 """
 
 import logging
@@ -61,7 +62,7 @@ def start_logging() -> None:
 
 
 def add_trace(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Adds the current span's ids, so that a log line leads to its trace."""
+    """Adds the current span's ids, so that a log line can be matched to its trace."""
     span = trace.get_current_span().get_span_context()
     if span.is_valid:
         event["trace_id"] = trace.format_trace_id(span.trace_id)
@@ -71,7 +72,7 @@ def add_trace(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Mu
 
 def _rendering(log_format: str) -> list[Processor]:
     if log_format == "console":
-        # The plain formatter: a pretty one prints local variables too, and with them passwords and addresses.
+        # The plain formatter: a pretty one also prints local variables, and with them passwords and addresses.
         return [
             structlog.processors.format_exc_info,
             veil_event,

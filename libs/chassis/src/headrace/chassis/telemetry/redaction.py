@@ -1,8 +1,8 @@
-"""Logs and spans without what must not be seen: the values that a call or an attempt has in its hands.
+"""Redacts logs and spans: the confidential values of the current call or attempt.
 
-A call hides the redacted fields of its request, an attempt those of its payload, a handler what it is told elsewhere
-(see `headrace.redaction`). What they then log or write on a span, exceptions and their tracebacks included, leaves the
-process without these values.
+A call redacts the marked fields of its request, an attempt those of its payload, and a handler other values that it
+names (see `headrace.redaction`). Nothing that they log or write to a span contains these values, including exceptions
+and tracebacks.
 """
 
 from collections.abc import Mapping, MutableMapping, Sequence
@@ -16,18 +16,18 @@ from opentelemetry.trace import Status
 from headrace.redaction import Redactor, current_redactor
 from headrace.redaction.messages import redacted
 
-# What the chain of processors has put there itself.
+# Fields that the chain of processors has added itself.
 _OURS = frozenset({"timestamp", "level", "logger"})
-# Spans that have these are the engine's and the chassis' own, in whose names and attributes no value ever is.
+# Spans with these are the engine's and the chassis's own. Their names and attributes never contain such values.
 _CONVENTIONAL = ("rpc.system.name", "messaging.system")
 V = TypeVar("V")
 
 
 def veil_event(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """A processor for structlog, the last one before rendering: takes hidden values out of a log line.
+    """A processor for structlog, the last one before rendering: redacts a log line.
 
-    What is logged as an id (`id`, `mail_id`) stays: a line that doesn't say what it is about is of no use. Messages of
-    protobuf are written without their redacted fields wherever they are logged.
+    Values logged as an id (`id`, `mail_id`) stay, because a line must say what it is about. Protobuf messages are
+    always logged without their redacted fields.
     """
     redactor = current_redactor() or Redactor()
     for key in event.keys() - _OURS:
@@ -37,26 +37,26 @@ def veil_event(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> M
 
 
 class VeilingProcessor(SpanProcessor):
-    """Hands each span on without what is hidden where it ends: in its events, attributes, description and name."""
+    """Passes each span on, with its events, attributes, description and name redacted."""
 
     def __init__(self, following: SpanProcessor) -> None:
         self._following = following
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
-        """Hands it on."""
+        """Passes it on."""
         self._following.on_start(span, parent_context)
 
     def on_end(self, span: ReadableSpan) -> None:
-        """Hands it on, redacted."""
+        """Redacts it and passes it on."""
         redactor = current_redactor()
         self._following.on_end(span if redactor is None else _veiled_span(span, redactor))
 
     def shutdown(self) -> None:
-        """Hands it on."""
+        """Passes it on."""
         self._following.shutdown()
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
-        """Hands it on."""
+        """Passes it on."""
         return self._following.force_flush(timeout_millis)
 
 
@@ -90,7 +90,7 @@ def _attributes(attributes: Mapping[str, Any] | None, redactor: Redactor) -> dic
 
 
 def _unseen(value: Any, redactor: Redactor) -> Any:
-    """A value without what is hidden; what is neither text nor a collection stays, unless its text says too much."""
+    """Returns a redacted value; one that is neither text nor a collection stays unless its text needs redaction."""
     match value:
         case str():
             return redactor.text(value)

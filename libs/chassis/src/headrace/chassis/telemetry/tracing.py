@@ -1,7 +1,7 @@
-"""Traces: OpenTelemetry's SDK, told what to do by the standard OTEL_* variables and by nothing of ours.
+"""Traces: OpenTelemetry's SDK, configured only by the standard OTEL_* variables.
 
-Spans are exported only where an OTLP endpoint is set (OTEL_EXPORTER_OTLP_ENDPOINT or
-OTEL_EXPORTER_OTLP_TRACES_ENDPOINT); contexts are made and carried everywhere.
+Spans are exported only if an OTLP endpoint is set (OTEL_EXPORTER_OTLP_ENDPOINT or OTEL_EXPORTER_OTLP_TRACES_ENDPOINT).
+Contexts are created and propagated in any case.
 """
 
 import os
@@ -27,22 +27,22 @@ _EXPORTERS: dict[str, type[GrpcSpanExporter] | type[HttpSpanExporter]] = {
 
 
 class Telemetry:
-    """What was started; to be shut down last."""
+    """The running tracing; shut it down last."""
 
     def __init__(self, provider: TracerProvider | ContextOnlyTracerProvider) -> None:
         self._provider = provider
 
     def shutdown(self) -> None:
-        """Sends what is still to be sent. Blocks for as long as the exporter's time limit."""
+        """Sends the remaining spans. Blocks up to the exporter's timeout."""
         self._provider.shutdown()
 
 
 def start_telemetry(service: str, id_generator: IdGenerator | None = None) -> Telemetry:
-    """Sets up tracing for the process; once, at start. Ends the program on a protocol that doesn't exist.
+    """Sets up tracing for the process; once, at start. Exits if the protocol is unknown.
 
     Args:
-        service: The service's name, unless OTEL_SERVICE_NAME or OTEL_RESOURCE_ATTRIBUTES says another.
-        id_generator: Where span ids come from, unless the SDK's own.
+        service: The service's name, unless OTEL_SERVICE_NAME or OTEL_RESOURCE_ATTRIBUTES sets another.
+        id_generator: The source of span ids; by default the SDK's.
     """
     exporter = _exporter()
     if exporter is None and id_generator is None and not _is_disabled():

@@ -1,1 +1,1 @@
-"""Certificates, and files that are read again when they change."""
+"""Certificates, and files that are reloaded when they change."""

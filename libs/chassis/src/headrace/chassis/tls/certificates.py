@@ -1,7 +1,7 @@
-"""Certificates, as paths of PEM files; whoever uses them takes new files into use by itself, without a restart.
+"""Certificates, as paths of PEM files, which are reloaded without a restart.
 
-A server looks at its files before each handshake, a client before a call, once a second at most. Files that can't be
-used, such as a certificate beside the key of its predecessor, are left alone until they can, and said in the log.
+A server checks its files before each handshake, a client before a call, at most once a second. Files that can't be
+used, such as a new certificate next to the old key, are logged and ignored until they are valid.
 """
 
 import ssl
@@ -21,12 +21,12 @@ log = structlog.get_logger()
 
 
 class CertificatesError(Exception):
-    """Files that are no certificates, or don't belong together; the text says which and why."""
+    """Files that aren't certificates, or don't match; the text says which and why."""
 
 
 @dataclass(frozen=True)
 class ServerTls:
-    """What a server shows, and, where `client_ca` is set, whose clients it lets in (mTLS)."""
+    """A server's certificate, and the authority of the client certificates it accepts (mTLS), if any."""
 
     certificate: Path
     key: Path
@@ -34,15 +34,15 @@ class ServerTls:
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """All of them."""
+        """All paths."""
         return _named(self.certificate, self.key, self.client_ca)
 
     def read(self) -> grpc.ServerCertificateConfiguration:
-        """Reads the files, which belong together.
+        """Reads the files, and checks that they match.
 
         Raises:
-            CertificatesError: One can't be read or is none, the key is another certificate's, or they are being
-                replaced in this moment.
+            CertificatesError: A file can't be read or is invalid, the key belongs to another certificate, or the files
+                are being replaced at this moment.
         """
         before = file_signature(*self.files)
         certificate, key = _read(self.certificate), _read(self.key)
@@ -54,20 +54,20 @@ class ServerTls:
         return grpc.ssl_server_certificate_configuration([(key, certificate)], root_certificates=client_ca)
 
     def credentials(self) -> grpc.ServerCredentials:
-        """Reads the files, now and whenever they have changed.
+        """Reads the files now, and again whenever they have changed.
 
         Raises:
-            CertificatesError: They can't be used.
+            CertificatesError: The files can't be used.
         """
         first = file_signature(*self.files)
-        fetch: Any = _Renewal(self, first).fetch  # gRPC's types don't know that it may answer None
+        fetch: Any = _Renewal(self, first).fetch  # gRPC's types don't say that it may return None
         return grpc.dynamic_ssl_server_credentials(
             self.read(), fetch, require_client_authentication=self.client_ca is not None
         )
 
 
 class _Renewal:
-    """Called by gRPC before each handshake, from a thread of its own."""
+    """Called by gRPC before each handshake, from one of gRPC's threads."""
 
     def __init__(self, tls: ServerTls, known: Signature) -> None:
         self._tls = tls
@@ -75,7 +75,7 @@ class _Renewal:
         self._lock = threading.Lock()
 
     def fetch(self) -> grpc.ServerCertificateConfiguration | None:
-        """Returns what the files hold now, or None for «as before»."""
+        """Returns the files' current contents, or None if they haven't changed."""
         with self._lock:
             now = file_signature(*self._tls.files)
             if now == self._known:
@@ -83,8 +83,8 @@ class _Renewal:
             try:
                 renewed = self._tls.read()
             except CertificatesError as refused:
-                # Asked again at the next handshake: the files may be complete then.
-                log.error("new certificates refused, the ones before stay in use", reason=str(refused))
+                # Checked again at the next handshake: the files may be complete by then.
+                log.error("new certificates refused, the previous ones stay in use", reason=str(refused))
                 return None
             self._known = now
             log.info("certificates renewed", certificate=str(self._tls.certificate))
@@ -93,7 +93,7 @@ class _Renewal:
 
 @dataclass(frozen=True)
 class ClientTls:
-    """Whose server a client trusts (unset: the usual authorities), and what it shows of itself."""
+    """The authority that a client trusts (unset: the default ones), and the client's own certificate."""
 
     ca: Path | None = None
     certificate: Path | None = None
@@ -101,20 +101,20 @@ class ClientTls:
 
     @classmethod
     def where_named(cls, ca: Path | None, certificate: Path | None, key: Path | None) -> Self | None:
-        """What a program's three settings say: None, for plain text, where neither `ca` nor `certificate` is set."""
+        """Returns the TLS of a program's three settings: None if neither `ca` nor `certificate` is set."""
         return None if ca is None and certificate is None else cls(ca, certificate, key)
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """All of them."""
+        """All paths."""
         return _named(self.ca, self.certificate, self.key)
 
     def credentials(self) -> grpc.ChannelCredentials:
         """Reads the files.
 
         Raises:
-            CertificatesError: One can't be read or is none, the key is another certificate's, or they are being
-                replaced in this moment.
+            CertificatesError: A file can't be read or is invalid, the key belongs to another certificate, or the files
+                are being replaced at this moment.
         """
         before = file_signature(*self.files)
         ca = _read(self.ca) if self.ca else None
@@ -129,7 +129,7 @@ class ClientTls:
 
 
 def require_usable(variables: str, tls: ServerTls | ClientTls | None) -> None:
-    """Ends the program with exit code 2 where the files of settings ("JOBS_GRPC_TLS_*") can't be used."""
+    """Exits with code 2 if the files of settings ("JOBS_GRPC_TLS_*") can't be used."""
     if tls is None:
         return
     try:
@@ -140,7 +140,7 @@ def require_usable(variables: str, tls: ServerTls | ClientTls | None) -> None:
 
 
 def require_pairs(**files: Path | None) -> None:
-    """Checks settings of certificates and their keys, given in pairs by their names: both or neither is set.
+    """Checks that a certificate and its key are either both set or both unset, for pairs of settings.
 
     Raises:
         ValueError: Only one of them is set.
@@ -165,7 +165,7 @@ def _read(path: Path) -> bytes:
 def _check_pair(certificate: Path, key: Path) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     try:
-        # The empty password is for a key that needs one: without it OpenSSL would ask the terminal.
+        # The empty password is for encrypted keys: without it OpenSSL would prompt on the terminal.
         context.load_cert_chain(certificate, key, password="")
     except (OSError, ssl.SSLError) as error:
         raise CertificatesError(
@@ -184,7 +184,7 @@ def _check_authorities(path: Path, content: bytes) -> None:
 
 def _require_unchanged(before: Signature, files: tuple[Path, ...]) -> None:
     if file_signature(*files) != before:
-        raise CertificatesError(f"{', '.join(map(str, files))}: being replaced in this moment")
+        raise CertificatesError(f"{', '.join(map(str, files))}: being replaced at this moment")
 
 
 def _reason(error: Exception) -> str:

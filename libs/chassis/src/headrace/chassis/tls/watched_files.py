@@ -1,6 +1,6 @@
-"""Files that change while a program runs: noticed by looking, which works on every file system and in every container.
+"""Notices changes of files by polling, which works on every file system and in every container.
 
-Kubernetes swaps a mounted Secret by a symbolic link, so what counts is the file at the end of all links.
+Kubernetes replaces a mounted Secret through a symbolic link, so this checks the file at the end of all links.
 """
 
 import asyncio
@@ -9,13 +9,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 Signature = tuple[tuple[int, int, int, int] | None, ...]
-"""What tells one state of some files from another."""
+"""The state of some files, for comparison."""
 
 INTERVAL_SECONDS = 1.0
 
 
 def file_signature(*paths: Path) -> Signature:
-    """Looks at files, without reading them; also at such that aren't there."""
+    """Returns the state of files, without reading them; they may be missing."""
     return tuple(_look(path) for path in paths)
 
 
@@ -32,13 +32,13 @@ async def watch_files(
 ) -> None:
     """Calls `changed` after each change of one of the files. Runs until it is cancelled.
 
-    A file that is still being written is left alone: it has to look the same twice, `interval` seconds apart.
+    It ignores a file that is still being written: two checks, `interval` seconds apart, must see the same state.
 
     Args:
         paths: The files.
-        since: How they looked before they were first read.
-        changed: Reads them anew; must not raise.
-        interval: Seconds between two looks.
+        since: Their state before they were first read.
+        changed: Reads them again; must not raise.
+        interval: Seconds between two checks.
     """
     known = seen = since
     while True:

@@ -1,4 +1,4 @@
-"""The tables of the api: accounts, one-time tokens, mails, the outbox, and what is kept of Stripe."""
+"""The tables of the api: accounts, one-time tokens, emails, the outbox, and the copy of Stripe's objects."""
 
 import sqlalchemy as sa
 from alembic import op
