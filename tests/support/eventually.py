@@ -1,4 +1,4 @@
-"""Waits for what gives no signal: a row in a table, another process. Tests poll nowhere else."""
+"""Waits in tests for what gives no signal: a row in a table, another process."""
 
 from __future__ import annotations
 
