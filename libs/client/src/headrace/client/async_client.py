@@ -12,7 +12,7 @@ import grpc
 import grpc.aio
 from google.protobuf.message import Message
 
-from headrace.client.calls import CALL_TIMEOUT, SERVICE, Answer, Call_, Calls, Invoke, Pause
+from headrace.client.calls import CALL_TIMEOUT, SERVICE, Calls, Invoke, Pause, Response, Steps
 from headrace.client.channel import OPTIONS, Tls, Token, headers, server_attributes
 from headrace.client.errors import JobsError, error_of_call
 from headrace.client.new_job import Enqueued, NewJob, Options
@@ -141,7 +141,7 @@ class AsyncJobsClient:
         """Lists the kinds that this client may enqueue, with their fields and rules."""
         return (await self.call(pb.ListKindsRequest(), pb.ListKindsResponse)).kinds
 
-    async def call(self, request: Message, answer: type[Answer]) -> Answer:
+    async def call(self, request: Message, answer: type[Response]) -> Response:
         """Calls any method of the contract, with the same retries, errors and spans.
 
             (await jobs.call(PauseQueueRequest(queue="email"), PauseQueueResponse)).queue
@@ -152,22 +152,22 @@ class AsyncJobsClient:
         """
         return await self._run(self._calls.call(request, answer))
 
-    async def _run(self, call_: Call_[Result]) -> Result:
+    async def _run(self, steps: Steps[Result]) -> Result:
         """Runs a plan."""
         try:
-            step = next(call_)
+            step = next(steps)
             while True:
                 try:
                     answer = await self._do(step)
                 except grpc.RpcError as error:
-                    step = call_.throw(error_of_call(error))
+                    step = steps.throw(error_of_call(error))
                 else:
-                    step = call_.send(answer)
+                    step = steps.send(answer)
         except StopIteration as end:
             result: Result = end.value
             return result
         finally:
-            call_.close()
+            steps.close()
 
     async def _do(self, step: Invoke | Pause) -> Message | None:
         if isinstance(step, Pause):

@@ -50,7 +50,7 @@ _tracer = trace.get_tracer("headrace.client")
 
 @dataclass(frozen=True)
 class Invoke:
-    """A step: call a method. The plan is sent the response, or JobsError is thrown into it."""
+    """A step: call a method. The generator is sent the response, or JobsError is thrown into it."""
 
     method: str
     request: Message
@@ -67,9 +67,9 @@ class Pause:
     seconds: float
 
 
-Answer = TypeVar("Answer", bound=Message)
+Response = TypeVar("Response", bound=Message)
 Result = TypeVar("Result")
-Call_ = Generator[Invoke | Pause, Any, Result]
+Steps = Generator[Invoke | Pause, Any, Result]
 
 
 class WaitTimeoutError(TimeoutError):
@@ -110,7 +110,7 @@ class Calls:
         self._server = server
         self._seconds = call_timeout.total_seconds()
 
-    def call(self, request: Message, answer: type[Answer], deadline: Deadline | None = None) -> Call_[Answer]:
+    def call(self, request: Message, answer: type[Response], deadline: Deadline | None = None) -> Steps[Response]:
         """Calls the method of a request, and retries if that may help and is safe. Raises JobsError."""
         method = method_of(request)
         deadline = deadline or Deadline(self._seconds)
@@ -126,7 +126,7 @@ class Calls:
             yield Pause(pause)
         raise AssertionError
 
-    def enqueue(self, job: NewJob) -> Call_[Enqueued]:
+    def enqueue(self, job: NewJob) -> Steps[Enqueued]:
         """Enqueues one job. Raises JobsError."""
         try:
             answer = yield from self.call(job.message(), jobs_service_pb2.EnqueueResponse)
@@ -135,7 +135,7 @@ class Calls:
             raise
         return _enqueued(job, answer)
 
-    def enqueue_many(self, jobs: Sequence[NewJob]) -> Call_[list[Enqueued | JobsError]]:
+    def enqueue_many(self, jobs: Sequence[NewJob]) -> Steps[list[Enqueued | JobsError]]:
         """Enqueues jobs, a batch at a time, and retries those rejected for the moment. Raises JobsError."""
         origin = _current()
         messages = [job.message(origin) for job in jobs]
@@ -156,7 +156,7 @@ class Calls:
                 yield Pause(max(again.values()))
         return [results[place] for place in range(len(jobs))]
 
-    def wait(self, job_id: str, timeout: timedelta) -> Call_[job_pb2.Job]:
+    def wait(self, job_id: str, timeout: timedelta) -> Steps[job_pb2.Job]:
         """Polls a job, less and less often, until it has finished. Raises WaitTimeoutError and JobsError."""
         deadline = Deadline(timeout.total_seconds())
         request = jobs_service_pb2.GetJobRequest(job_id=job_id)
@@ -169,7 +169,7 @@ class Calls:
             yield Pause(min(FIRST_LOOK * 1.5 ** min(turn, 20), SELDOMEST_LOOK, deadline.left))
         raise AssertionError
 
-    def _once(self, method: str, request: Message, answer: type[Answer], deadline: Deadline) -> Call_[Answer]:
+    def _once(self, method: str, request: Message, answer: type[Response], deadline: Deadline) -> Steps[Response]:
         """Makes one call, in a CLIENT span by the RPC conventions."""
         name = f"{SERVICE}/{method}"
         attributes = {"rpc.system.name": "grpc", "rpc.method": name, **self._server}
@@ -178,7 +178,7 @@ class Calls:
         inject(headers, trace.set_span_in_context(span))
         code = grpc.StatusCode.CANCELLED
         try:
-            response: Answer = yield Invoke(method, request, answer, deadline.left, headers)
+            response: Response = yield Invoke(method, request, answer, deadline.left, headers)
             code = grpc.StatusCode.OK
         except JobsError as error:
             code = error.code

@@ -11,7 +11,7 @@ from typing import Any, Self, TypeVar, Unpack
 import grpc
 from google.protobuf.message import Message
 
-from headrace.client.calls import CALL_TIMEOUT, SERVICE, Answer, Call_, Calls, Invoke, Pause
+from headrace.client.calls import CALL_TIMEOUT, SERVICE, Calls, Invoke, Pause, Response, Steps
 from headrace.client.channel import OPTIONS, Tls, Token, headers, server_attributes
 from headrace.client.errors import JobsError, error_of_call
 from headrace.client.new_job import Enqueued, NewJob, Options
@@ -135,7 +135,7 @@ class JobsClient:
         """Lists the kinds that this client may enqueue, with their fields and rules."""
         return self.call(pb.ListKindsRequest(), pb.ListKindsResponse).kinds
 
-    def call(self, request: Message, answer: type[Answer]) -> Answer:
+    def call(self, request: Message, answer: type[Response]) -> Response:
         """Calls any method of the contract, with the same retries, errors and spans.
 
             jobs.call(PauseQueueRequest(queue="email"), PauseQueueResponse).queue
@@ -146,22 +146,22 @@ class JobsClient:
         """
         return self._run(self._calls.call(request, answer))
 
-    def _run(self, call_: Call_[Result]) -> Result:
+    def _run(self, steps: Steps[Result]) -> Result:
         """Runs a plan."""
         try:
-            step = next(call_)
+            step = next(steps)
             while True:
                 try:
                     answer = self._do(step)
                 except grpc.RpcError as error:
-                    step = call_.throw(error_of_call(error))
+                    step = steps.throw(error_of_call(error))
                 else:
-                    step = call_.send(answer)
+                    step = steps.send(answer)
         except StopIteration as end:
             result: Result = end.value
             return result
         finally:
-            call_.close()
+            steps.close()
 
     def _do(self, step: Invoke | Pause) -> Message | None:
         if isinstance(step, Pause):

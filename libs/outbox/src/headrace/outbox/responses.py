@@ -83,10 +83,10 @@ class Rejected:
         return self.parks or (self.code is StatusCode.RESOURCE_EXHAUSTED and self.retry_after is None)
 
 
-Answer = Enqueued | Rejected
+Response = Enqueued | Rejected
 
 
-def answer_of(result: pb.EnqueueResult) -> Answer:
+def answer_of(result: pb.EnqueueResult) -> Response:
     """Reads one item of a batch's response."""
     match result.WhichOneof("outcome"):
         case "accepted":

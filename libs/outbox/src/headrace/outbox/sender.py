@@ -14,7 +14,7 @@ from opentelemetry.trace import Span
 
 from headrace.jobs.v1 import jobs_service_pb2 as pb
 from headrace.outbox.metrics import count_sent
-from headrace.outbox.responses import Answer, Enqueued, Rejected, answer_of, refusal_of
+from headrace.outbox.responses import Enqueued, Rejected, Response, answer_of, refusal_of
 from headrace.outbox.tracing import end_accepted, end_refused, start_send_span
 
 if TYPE_CHECKING:  # the class exists only in the stub file
@@ -54,10 +54,10 @@ class Delivery:
             `answers`. Without an outage such a row was not sent in time, and its lease ends by itself.
     """
 
-    answers: dict[UUID, Answer]
+    answers: dict[UUID, Response]
     outage: Rejected | None = None
 
-    def answer(self, row: LeasedRow) -> Answer | None:
+    def answer(self, row: LeasedRow) -> Response | None:
         """The row's result, or else the outage."""
         return self.answers.get(row.id, self.outage)
 
@@ -136,7 +136,7 @@ def _request(batch: Sequence[LeasedRow]) -> pb.EnqueueBatchRequest:
     )
 
 
-def _answers(batch: Sequence[LeasedRow], response: pb.EnqueueBatchResponse) -> dict[UUID, Answer]:
+def _answers(batch: Sequence[LeasedRow], response: pb.EnqueueBatchResponse) -> dict[UUID, Response]:
     if len(response.results) != len(batch):
         # Results can't be matched to rows, so no row counts as accepted. The keys make it safe to send all of them
         # again.
@@ -145,7 +145,7 @@ def _answers(batch: Sequence[LeasedRow], response: pb.EnqueueBatchResponse) -> d
     return {row.id: answer_of(result) for row, result in zip(batch, response.results, strict=True)}
 
 
-def _end(span: Span, row: LeasedRow, answer: Answer) -> None:
+def _end(span: Span, row: LeasedRow, answer: Response) -> None:
     match answer:
         case Enqueued(job_id):
             end_accepted(span, job_id)
