@@ -153,7 +153,7 @@ class AsyncJobsClient:
         return await self._run(self._calls.call(request, answer))
 
     async def _run(self, steps: Steps[Result]) -> Result:
-        """Runs a plan."""
+        """Runs the steps of a call."""
         try:
             step = next(steps)
             while True:

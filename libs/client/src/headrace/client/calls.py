@@ -1,6 +1,6 @@
 """The calls of the client, written once for the blocking and the asynchronous client.
 
-A plan is a generator that yields steps (call the service, pause) and is sent their results. Each client runs it with
+A call is a generator that yields steps (invoke a method, pause) and is sent their results. Each client runs it with
 its own I/O. So retries, deadlines, spans and errors are the same in both.
 """
 

@@ -147,7 +147,7 @@ class JobsClient:
         return self._run(self._calls.call(request, answer))
 
     def _run(self, steps: Steps[Result]) -> Result:
-        """Runs a plan."""
+        """Runs the steps of a call."""
         try:
             step = next(steps)
             while True:
