@@ -38,7 +38,8 @@ class Reloading:
             [sys.executable, "-c", RELOADING], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
         self._lines: queue.Queue[str] = queue.Queue()
-        threading.Thread(target=self._read, daemon=True).start()
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
 
     def _read(self) -> None:
         assert self.process.stdout is not None
@@ -47,6 +48,11 @@ class Reloading:
 
     def write(self, text: str) -> None:
         self.file.write_text(text)
+
+    def end(self) -> None:
+        """Ends both, and reads what they still print."""
+        self.process.send_signal(signal.SIGTERM)
+        self._reader.join()
 
     def line(self, within: float = 60) -> str:
         """The next line."""
@@ -66,8 +72,10 @@ class Reloading:
 def reloading(tmp_path: Path) -> Iterator[Reloading]:
     running = Reloading(tmp_path)
     with running.process:
-        yield running
-        running.process.send_signal(signal.SIGTERM)
+        try:
+            yield running
+        finally:
+            running.end()
 
 
 def test_a_change_restarts_the_program_after_it_has_drained(reloading: Reloading) -> None:
