@@ -29,10 +29,14 @@ class Work:
 
 
 class Server:
-    """An embedded server. Each measurement has a database of its own."""
+    """An embedded server. Each measurement has a database of its own.
 
-    def __init__(self) -> None:
-        self._postgres = EmbeddedPostgres(settings=SETTINGS)
+    Args:
+        autovacuum: Whether it vacuums by itself, at times of its own and in any of the databases.
+    """
+
+    def __init__(self, *, autovacuum: bool = True) -> None:
+        self._postgres = EmbeddedPostgres(settings={**SETTINGS, "autovacuum": "on" if autovacuum else "off"})
 
     def __enter__(self) -> Server:
         self._postgres.start()
