@@ -29,10 +29,14 @@ class Work:
 
 
 class Server:
-    """An embedded server. Each measurement has a separate database."""
+    """An embedded server. Each measurement has a separate database.
 
-    def __init__(self) -> None:
-        self._postgres = EmbeddedPostgres(settings=SETTINGS)
+    Args:
+        autovacuum: Whether it vacuums by itself, at any time and in any of the databases.
+    """
+
+    def __init__(self, *, autovacuum: bool = True) -> None:
+        self._postgres = EmbeddedPostgres(settings={**SETTINGS, "autovacuum": "on" if autovacuum else "off"})
 
     def __enter__(self) -> Server:
         self._postgres.start()
@@ -95,15 +99,18 @@ class Server:
 
     def _cpu(self) -> float:
         """Of the postmaster, of its children that have ended, and of those that live."""
-        total = 0.0
-        for process in Path("/proc").glob("[0-9]*"):
-            pid = int(process.name)
+        pid = self._postgres.pid
+        while True:
+            children = self._children()
+            ended = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[13:15]
             try:
-                values = (process / "stat").read_text().rpartition(")")[2].split()
-                if pid == self._postgres.pid:
-                    total += cpu_seconds(pid) + sum(map(int, values[13:15])) / _TICKS
-                elif int(values[1]) == self._postgres.pid:
-                    total += cpu_seconds(pid)
-            except (FileNotFoundError, ProcessLookupError):  # ended in this very moment: counted by its parent
+                living = sum(map(cpu_seconds, [pid, *children]))
+            except ProcessLookupError:
                 continue
-        return total
+            # Otherwise a process that has ended meanwhile would be counted twice, or not at all.
+            if self._children() == children:
+                return sum(map(int, ended)) / _TICKS + living
+
+    def _children(self) -> list[int]:
+        pid = self._postgres.pid
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]

@@ -40,9 +40,9 @@ class Size:
 QUICK = Size(
     seconds=320,
     most_pairs=40,
-    drain_jobs=60_000,
-    many_jobs=40_000,
-    single_jobs=800,
+    drain_jobs=50_000,
+    many_jobs=30_000,
+    single_jobs=500,
     latency_jobs=60,
     calls=2_000,
     batches=15,

@@ -15,7 +15,7 @@ from bench.server import Server
 
 HERE, THERE = "here", "there"
 # A case whose rows are not judged needs no more.
-UNJUDGED_PAIRS = 4
+UNJUDGED_PAIRS = 3
 
 Pairs = Sequence[Mapping[str, Values]]
 """Of a case: in each pair, the values of both sides by the side's name."""

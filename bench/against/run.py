@@ -11,7 +11,7 @@ from bench.against.cases import CASES, FULL, QUICK
 from bench.against.checkout import CheckoutError, checkout, commit_of
 from bench.against.rounds import HERE, THERE, measure
 from bench.against.side import Side
-from bench.contenders import ROOT
+from bench.contenders import ROOT, DriverFailed
 from bench.environment import environment, output
 from bench.server import Server
 
@@ -28,12 +28,13 @@ def main(revision: str, *, quick: bool, only: str | None) -> int:
     try:
         commit = commit_of(revision)
         there = checkout(commit)
-    except CheckoutError as error:
+        sides = (Side.of(HERE, ROOT), Side.of(THERE, there))
+    except (CheckoutError, DriverFailed) as error:
         sys.stderr.write(f"bench: {error}\n")
         return 1
     cases = [case for case in CASES if only in {None, case.part}]
-    with Server() as server:
-        pairs = measure(server, (Side.of(HERE, ROOT), Side.of(THERE, there)), cases, QUICK if quick else FULL)
+    with Server(autovacuum=False) as server:  # which would work on one side's tables while the other is measured
+        pairs = measure(server, sides, cases, QUICK if quick else FULL)
         measured_on = environment(server, quick=quick, begun=begun)
     lines = report.lines(cases, pairs)
     concluded, exit_code = report.conclusion(lines, revision)
