@@ -11,7 +11,7 @@ from bench.against.cases import CASES, FULL, QUICK
 from bench.against.checkout import CheckoutError, checkout, commit_of
 from bench.against.rounds import HERE, THERE, measure
 from bench.against.side import Side
-from bench.contenders import ROOT, DriverFailed
+from bench.contenders import ROOT, DriverError
 from bench.environment import environment, output
 from bench.server import Server
 
@@ -29,7 +29,7 @@ def main(revision: str, *, quick: bool, only: str | None) -> int:
         commit = commit_of(revision)
         there = checkout(commit)
         sides = (Side.of(HERE, ROOT), Side.of(THERE, there))
-    except (CheckoutError, DriverFailed) as error:
+    except (CheckoutError, DriverError) as error:
         sys.stderr.write(f"bench: {error}\n")
         return 1
     cases = [case for case in CASES if only in {None, case.part}]
