@@ -28,7 +28,8 @@ EACH = 40
 """How often a statement is explained at most: a worker runs some of them all the time."""
 NAMES = {
     statement(file.name.removesuffix(".sql")): file.name.removesuffix(".sql")
-    for file in (files("headrace.queue") / "sql").iterdir()
+    for folder in (files("headrace.queue.db") / "sql").iterdir()
+    for file in folder.iterdir()
     if file.name not in ("matching.sql", "expect_tagged.sql")  # a part of others; and an explanation itself
 }
 _numbers = itertools.count(1)
