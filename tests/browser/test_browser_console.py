@@ -110,7 +110,7 @@ def test_a_job_is_cancelled_and_retried(logged_in: Any, scheduled: str) -> None:
     logged_in.get_by_role("button", name="Cancel").click()
     logged_in.get_by_text("cancelled", exact=True).wait_for()
     logged_in.get_by_role("button", name="Retry now").click()
-    logged_in.get_by_text(re.compile("^(available|running|completed)$")).wait_for()
+    logged_in.locator(".state").filter(has_text=re.compile("^(available|running|completed)$")).wait_for()
     logged_in.get_by_role("link", name="Audit").click()
     for act in ("CancelJob", "RetryJob"):
         row = logged_in.get_by_role("row").filter(has_text=act).filter(has_text=f"job:{scheduled}")
