@@ -1,10 +1,10 @@
 """Group commit: calls for one job each that arrive together are enqueued in one transaction, and answered after it.
 
 While a transaction is under way, calls wait; when it has committed, the next one takes all that wait. A call that
-arrives alone has its own transaction at once. After a group, the server lets more calls arrive before it starts the next
-one: those it has just answered call again, and calls that share a commit cost the server and Postgres less. The numbers
-below are for that pause. Without it, the bench case `Enqueue` (`make bench ONLY=rpc`, bench/rpc) loses a quarter of its
-calls per second and costs a third more CPU. No call pays for another one:
+arrives alone has its own transaction at once. After a group, the server pauses for more calls to arrive: those it has
+just answered call again, and calls that share a commit cost the server and Postgres less. The numbers below are for
+that pause; the bench case `Enqueue` (`make bench ONLY=rpc`, bench/rpc) measures what it gains. No call pays for another
+one:
 
 - If a group fails, each of its calls is retried alone.
 - A call that waits for a lock of another transaction, which has its key and is not committed, waits alone, and the
