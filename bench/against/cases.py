@@ -124,7 +124,7 @@ def many(server: Server, side: Side, dsn: str, size: Size) -> Steps:
 
 
 def singly(server: Server, side: Side, dsn: str, size: Size) -> Steps:
-    """Enqueues one job after the other. Without the waits for the disk, which would be most of the time and its noise."""
+    """Enqueues one job after the other, without waits for the disk: they would be most of the time and of its noise."""
     dsn += "?options=-c%20synchronous_commit%3Doff"
     yield _enqueued(server, side, dsn, SINGLY, "enqueue_singly", jobs=size.single_jobs)
 
