@@ -37,19 +37,19 @@ def commit_of(revision: str) -> str:
 def checkout(commit: str) -> Path:
     """Returns the folder of a commit's files, with an environment in `.venv` that the commit's own `make setup` made.
 
-    Where its requirements.lock is the one of this checkout, both import the same files of the same dependencies. A
-    second installation of them can be some percent slower just by where it lies in memory.
+    Where this checkout has all of its locked dependencies, in the same versions, both import the same files. A second
+    installation of them can be some percent slower just by where it lies in memory.
 
     The first call for a commit takes some seconds, or a minute for other dependencies. `make clean` removes the folder.
 
     Raises:
         CheckoutError: The files can't be read from git, or `make setup` failed.
     """
-    same = _git("show", f"{commit}:{LOCK}").stdout == (ROOT / LOCK).read_bytes()
-    folder = FOLDER / f"{commit[:12]}-{sys.implementation.cache_tag}{'-shared' if same else ''}"
+    share = pins(_git("show", f"{commit}:{LOCK}").stdout.decode()) <= pins((ROOT / LOCK).read_text())
+    folder = FOLDER / f"{commit[:12]}-{sys.implementation.cache_tag}{'-shared' if share else ''}"
     if not folder.exists():
         _extract(commit, folder)
-    if same:
+    if share:
         _share_dependencies(folder / ".venv")
     sys.stderr.write(f"setting up {folder.relative_to(ROOT)} …\n")
     setup = subprocess.run(
@@ -62,6 +62,11 @@ def checkout(commit: str) -> Path:
     if setup.returncode:
         raise CheckoutError(f"make setup failed in {folder}; its output is above")
     return folder
+
+
+def pins(lock: str) -> set[str]:
+    """Returns the requirements that a lock file pins, with versions and markers, but without their hashes."""
+    return {line.rstrip(" \\") for line in lock.splitlines() if "==" in line and line[0].isalnum()}
 
 
 def _extract(commit: str, folder: Path) -> None:

@@ -8,7 +8,7 @@ import sys
 
 from bench.against import report
 from bench.against.cases import CASES, FULL, QUICK
-from bench.against.checkout import CheckoutError, checkout, commit_of
+from bench.against.checkout import LOCK, CheckoutError, checkout, commit_of, pins
 from bench.against.rounds import HERE, THERE, measure
 from bench.against.side import Side
 from bench.contenders import ROOT, DriverError
@@ -39,8 +39,8 @@ def main(revision: str, *, quick: bool, only: str | None) -> int:
     lines = report.lines(cases, pairs)
     concluded, exit_code = report.conclusion(lines, revision)
     sys.stdout.write(f"{report.table(lines, there=revision)}\n{concluded}\n")
-    if (there / "requirements.lock").read_bytes() != (ROOT / "requirements.lock").read_bytes():
-        sys.stdout.write("The two have different requirements.lock files, and each ran with its own dependencies.\n")
+    if changed := pins((there / LOCK).read_text()) - pins((ROOT / LOCK).read_text()):
+        sys.stdout.write(f"Each ran with its own dependencies; {revision} has {', '.join(sorted(changed))}.\n")
     result = {
         "conclusion": concluded,
         "against": {"revision": revision, "commit": commit},

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pytest
 
 from bench.against.cases import COST, SPEED, Case, Row
-from bench.against.checkout import CheckoutError, commit_of
+from bench.against.checkout import CheckoutError, commit_of, pins
 from bench.against.report import Line, conclusion, lines, table
 from bench.against.rounds import HERE, THERE, settled
 from bench.against.verdict import Bar, Ratio, Verdict, looks_worse, ratio, verdict
@@ -131,3 +131,14 @@ def test_the_table_has_the_medians_the_ratio_the_interval_and_the_verdict_of_eac
 def test_what_is_not_a_revision_is_said_so() -> None:
     with pytest.raises(CheckoutError, match="AGAINST=no-such-revision is not a revision"):
         commit_of("no-such-revision")
+
+
+def test_the_pins_of_a_lock_are_compared_without_hashes_and_comments() -> None:
+    lock = """# made by uv
+anyio==4.16.0 \\
+    --hash=sha256:59bb==
+    # via httpx
+django==5.2 ; python_full_version < '3.12' \\
+    --hash=sha256:1a2b
+"""
+    assert pins(lock) == {"anyio==4.16.0", "django==5.2 ; python_full_version < '3.12'"}
