@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import pytest
+from eventually import Eventually
 from grpc import StatusCode
 from sqlalchemy import text
 
@@ -253,12 +254,16 @@ async def test_a_batch_is_bounded_in_rows_and_in_bytes_but_a_large_row_still_goe
 
 
 async def test_a_relay_that_starts_before_the_table_exists_and_loses_its_connections_goes_on(
-    house: OutboxHouse, jobs: JobsDouble, relaying: Relaying, caplog: pytest.LogCaptureFixture
+    house: OutboxHouse,
+    jobs: JobsDouble,
+    relaying: Relaying,
+    caplog: pytest.LogCaptureFixture,
+    eventually: Eventually,
 ) -> None:
     async with house.engine.begin() as connection:
         await connection.execute(text("alter table outbox rename to elsewhere"))
     async with relaying():
-        await _until_logged(caplog, "outbox_database_failed")
+        await eventually(lambda: "outbox_database_failed" in caplog.messages)
         async with house.engine.begin() as connection:
             await connection.execute(text("alter table elsewhere rename to outbox"))
         await house.add()
@@ -276,7 +281,12 @@ async def test_a_relay_that_starts_before_the_table_exists_and_loses_its_connect
 
 
 async def test_a_transaction_that_takes_too_long_is_given_up_and_tried_again(
-    house: OutboxHouse, jobs: JobsDouble, relaying: Relaying, quick: RelaySettings, caplog: pytest.LogCaptureFixture
+    house: OutboxHouse,
+    jobs: JobsDouble,
+    relaying: Relaying,
+    quick: RelaySettings,
+    caplog: pytest.LogCaptureFixture,
+    eventually: Eventually,
 ) -> None:
     await house.add()
     settings = replace(quick, database_timeout=timedelta(milliseconds=300))
@@ -284,7 +294,7 @@ async def test_a_transaction_that_takes_too_long_is_given_up_and_tried_again(
         await locker.execute(text("lock table outbox in access exclusive mode"))
         async with relaying(settings):
             started = time.monotonic()
-            await _until_logged(caplog, "outbox_database_failed")
+            await eventually(lambda: "outbox_database_failed" in caplog.messages)
             assert time.monotonic() - started < 5
             await locker.rollback()
             await house.until_sent()
@@ -331,12 +341,6 @@ async def test_a_stopped_relay_finishes_its_round_first(
 def test_settings_that_cannot_work_are_refused(options: dict[str, int | timedelta], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         RelaySettings(**options)  # type: ignore[arg-type]
-
-
-async def _until_logged(caplog: pytest.LogCaptureFixture, event: str) -> None:
-    async with asyncio.timeout(10):
-        while event not in caplog.messages:  # noqa: ASYNC110 - a log signals nothing
-            await asyncio.sleep(0.01)
 
 
 async def test_the_version_that_a_payload_was_written_in_is_sent_with_it(

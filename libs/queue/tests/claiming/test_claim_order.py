@@ -132,7 +132,7 @@ async def test_the_event_loop_has_its_turns_while_the_jobs_of_a_large_claim_begi
             asyncio.get_running_loop().call_soon(look)
 
     async with installation.working(installation.worker(installation.handlers(Greet=greet), slots=jobs)):
-        await eventually(lambda: asyncio.sleep(0, jobs in seen))
+        await eventually(lambda: jobs in seen)
         opened.set()
     assert min(seen) <= BEGIN_AT_ONCE
     assert await all_completed(installation)
