@@ -1,12 +1,14 @@
 """Settings of the product's handlers: an invalid one ends the worker with its name."""
 
+import json
 import os
+from datetime import timedelta
 from unittest.mock import Mock
 
 import pytest
 
 from jobs_service.worker import program
-from saas_worker.settings import SaasWorkerSettings
+from saas_worker.settings import MAIL_KINDS, SaasWorkerSettings
 
 REQUIRED = {
     "JOBS_DATABASE_URL": "postgresql://worker@127.0.0.1:1/jobs",
@@ -35,6 +37,17 @@ def test_the_defaults_are_those_of_the_reference(environment: pytest.MonkeyPatch
     settings = SaasWorkerSettings()
     assert (settings.smtp_timeout.total_seconds(), settings.smtp_starttls, settings.smtp_port) == (20, False, 587)
     assert settings.jobs_reconcile_every.total_seconds() == 600
+
+
+def test_a_longer_timeout_of_every_email_kind_allows_a_longer_send(environment: pytest.MonkeyPatch) -> None:
+    overrides = {kind.DESCRIPTOR.full_name: {"timeout": "5m"} for kind in MAIL_KINDS}
+    environment.setenv("SMTP_TIMEOUT", "4m")
+    environment.setenv("JOBS_KIND_OVERRIDES", json.dumps(overrides))
+    assert SaasWorkerSettings().smtp_timeout == timedelta(minutes=4)
+    overrides.popitem()
+    environment.setenv("JOBS_KIND_OVERRIDES", json.dumps(overrides))
+    with pytest.raises(ValueError, match="SMTP_TIMEOUT: expected less than 30s"):
+        SaasWorkerSettings()
 
 
 @pytest.mark.parametrize(
