@@ -1,7 +1,6 @@
 # The distributions, built as for a release and tried out in empty environments.
 
 DIST := .cache/dist
-UV ?= uv
 
 .PHONY: dist test-dist
 
